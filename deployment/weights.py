@@ -1,0 +1,105 @@
+"""A trained network as one self-describing file: safetensors whose metadata says what network the tensors belong to.
+
+The metadata of such a file are strings (a rule of the format). ``format`` names ours, ``spec`` is the network's
+:class:`supernet.NetSpec` and every other value is JSON: ``search_space``, ``architecture``, ``classes``, ``mean``,
+``std``, ``resolution``, ``in_channels``, ... A file can be read back without any of the code that trained it, and
+without executing anything it contains.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from config_file.errors import UserError
+from config_file.files import atomic_path
+from supernet.network import Network
+from supernet.spec import NetSpec
+
+FORMAT = "oneshot-nas network 1"
+
+
+def save_network(path: str | Path, network: Network, metadata: Mapping[str, Any]) -> None:
+    """Write ``network``'s parameters and buffers with a description of itself; atomic, an existing file is replaced.
+
+    Args:
+        metadata: plain data that JSON can hold; ``format``, ``spec`` and ``in_channels`` come from the network.
+
+    Raises:
+        ValueError: a value of ``metadata`` is NaN or infinite, which JSON has no words for.
+        OSError: the folder is missing, unwritable or full.
+    """
+    described = {name: json.dumps(value, allow_nan=False) for name, value in metadata.items()}
+    described |= {"format": FORMAT, "spec": network.spec.to_json(), "in_channels": json.dumps(network.in_channels)}
+    # A copy of its own for every tensor: channels_last strides and views of a supernet's larger tensors do not survive.
+    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in network.state_dict().items()}
+    with atomic_path(path) as temporary:
+        try:
+            save_file(tensors, temporary, described)
+        except SafetensorError as error:  # the writer hides the operating system's error (a full disk) in its text
+            raise UserError(f"{path}: cannot be written: {_first_line(error)}") from None
+
+
+def load_network(path: str | Path) -> tuple[Network, dict[str, Any]]:
+    """The network a file holds, in eval mode on the CPU, and its metadata decoded (without ``format`` and ``spec``).
+
+    Raises:
+        UserError: no such file, truncated or damaged, not written by :func:`save_network`, a block or a value this
+            version does not know, or tensors that are not the ones the specification asks for.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such file; expected a network's weights, such as runs/TITLE/retrain/model.safetensors"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            described = file.metadata() or {}
+            if described.get("format") != FORMAT:
+                raise UserError(f"{path}: not a network of this toolkit (its metadata does not say {FORMAT!r})")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except SafetensorError as error:
+        raise UserError(f"{path}: truncated or not a safetensors file ({_first_line(error)})") from None
+    try:
+        metadata = {name: json.loads(text) for name, text in described.items() if name not in ("format", "spec")}
+        spec = NetSpec.from_json(described["spec"])
+        # On the meta device a specification costs nothing, however large a damaged one claims to be.
+        with torch.device("meta"):
+            network = Network(spec, int(metadata["in_channels"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
+        raise UserError(f"{path}: its metadata do not describe a network ({_first_line(error)})") from None
+    _check_tensors(path, network, tensors)
+    network.load_state_dict(tensors, strict=True, assign=True)
+    return network.eval(), metadata
+
+
+def _check_tensors(path: Path, network: Network, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Say in one line how the tensors of a file differ from those its specification asks for."""
+    expected = network.state_dict()
+    for what, names in (
+        ("lacks", expected.keys() - tensors.keys()),
+        ("has an unexpected", tensors.keys() - expected.keys()),
+    ):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise UserError(f"{path}: does not fit its own specification: it {what} {min(names)}{more}")
+    for name, want in expected.items():
+        have = tensors[name]
+        if have.shape != want.shape or have.dtype != want.dtype:
+            raise UserError(
+                f"{path}: does not fit its own specification: {name} is {_described(have)}, expected {_described(want)}"
+            )
+        if have.is_floating_point() and not bool(have.isfinite().all()):
+            raise UserError(f"{path}: {name} holds NaN or infinity; the training that wrote it diverged")
+
+
+def _described(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
