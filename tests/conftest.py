@@ -1,0 +1,38 @@
+"""What every test gets: one thread, fixed seeds, and real data where there is some."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+# Before torch and numpy load their thread pools: workers of pytest-xdist share few cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+torch.set_num_threads(1)
+settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("local"), derandomize=True, database=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - torchvision and scikit-learn may read the global generator
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of published tables and real images (NAS_SHARED_DATA, or ../shared/data); skips where it is missing."""
+    folder = Path(os.environ.get("NAS_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"needs the shared data: no folder at NAS_SHARED_DATA or {os.path.relpath(folder, ROOT)}")
+    return folder
