@@ -31,7 +31,7 @@ def _seeds() -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of published tables and real images (NAS_SHARED_DATA, or ../shared/data); skips where it is missing."""
+    """The folder of published tables and real images (NAS_SHARED_DATA, or ../shared/data); skips where missing."""
     folder = Path(os.environ.get("NAS_SHARED_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"needs the shared data: no folder at NAS_SHARED_DATA or {os.path.relpath(folder, ROOT)}")
