@@ -1,0 +1,274 @@
+"""Blocks: what can stand at one place of a network, one small frozen dataclass per kind.
+
+A block knows neither its input channels nor a resolution: both come with the input shape (C, H, W), so one block (and
+one set of weights) serves every resolution, and (block, input shape) is the key of a lookup table. From that pair a
+block gives its output shape, its multiply-accumulates (MACs, "FLOPs" in the papers), its learnable parameters and, from
+the channels alone, its layer. MACs count convolution and linear layers, batch 1, as the papers do.
+
+Primitives (this file) count by themselves; composites (`composites.py`) only list the primitives they are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from torch import nn
+
+from supernet.layers import SqueezeExcitation, ZeroLayer
+
+Shape = tuple[int, int, int]
+"""(channels, height, width) of a feature map, without the batch."""
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "relu6": lambda: nn.ReLU6(inplace=True),
+    "hswish": lambda: nn.Hardswish(inplace=True),
+}
+
+
+def make_divisible(value: float, divisor: int = 8) -> int:
+    """Round to the nearest multiple of `divisor`, never below 90 % of `value` (MobileNet's channel rounding)."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+@dataclass(frozen=True)
+class Block:
+    """One candidate operation as data: hashable, comparable, and JSON both ways."""
+
+    kinds: ClassVar[dict[str, type[Block]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        Block.kinds[cls.__name__] = cls
+
+    @property
+    def label(self) -> str:
+        """A short name for tables and pictures."""
+        return type(self).__name__.lower()
+
+    def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
+        """Every counted part with the shape that enters it."""
+        yield self, shape
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Shape of the output for an input of `shape`."""
+        return shape
+
+    def macs(self, shape: Shape) -> int:
+        """Multiply-accumulates of convolution and linear layers for one image of `shape`."""
+        return sum(part.macs(at) for part, at in self.primitives(shape) if part is not self)
+
+    def params(self, shape: Shape) -> int:
+        """Learnable parameters: weights, biases and affine batch-norm parameters."""
+        return sum(part.params(at) for part, at in self.primitives(shape) if part is not self)
+
+    def build(self, in_channels: int) -> nn.Module:
+        """The layer, with fresh weights, for inputs (B, in_channels, H, W)."""
+        raise TypeError(f"{type(self).__name__} does not say how it is built")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: the kind and its fields."""
+        return {"block": type(self).__name__} | {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Block:
+        """The block `to_dict` described. Raises ValueError for an unknown kind or unknown fields."""
+        settings = dict(data)
+        kind = settings.pop("block", None)
+        if kind not in Block.kinds:
+            raise ValueError(f"unknown block {kind!r}; known: {', '.join(sorted(Block.kinds))}")
+        try:
+            return Block.kinds[kind](**settings)
+        except TypeError as error:
+            raise ValueError(f"block {kind}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Identity(Block):
+    """Nothing: the input passes. Networks leave it out, so a skipped layer costs nothing."""
+
+    @property
+    def label(self) -> str:
+        return "skip"
+
+    def build(self, in_channels: int) -> nn.Module:
+        return nn.Identity()
+
+
+@dataclass(frozen=True)
+class Conv(Block):
+    """Convolution, optionally batch normalisation and an activation; "same" padding.
+
+    `out_channels=None` is a depthwise convolution. `pre_activation` puts the activation first (ReLU-Conv-BN, as in
+    cell spaces). Convolutions carry no bias: where there is no batch norm none of the published networks has one.
+    """
+
+    out_channels: int | None = None
+    kernel: int = 1
+    stride: int = 1
+    groups: int = 1
+    dilation: int = 1
+    act: str = "relu6"
+    bn: bool = True
+    affine: bool = True
+    pre_activation: bool = False
+
+    def __post_init__(self) -> None:
+        if self.act and self.act not in ACTIVATIONS:
+            raise ValueError(f"unknown activation {self.act!r}; known: {', '.join(ACTIVATIONS)} or '' for none")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel {self.kernel}: only odd kernels keep the resolution with same padding")
+
+    @property
+    def label(self) -> str:
+        kind = "dwconv" if self.out_channels is None else "conv"
+        return f"{kind}{self.kernel}x{self.kernel}" + (f"/{self.stride}" if self.stride > 1 else "")
+
+    def _channels_and_groups(self, in_channels: int) -> tuple[int, int]:
+        return (in_channels, in_channels) if self.out_channels is None else (self.out_channels, self.groups)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        channels, _ = self._channels_and_groups(shape[0])
+        return channels, -(-shape[1] // self.stride), -(-shape[2] // self.stride)
+
+    def _weights(self, in_channels: int) -> int:
+        channels, groups = self._channels_and_groups(in_channels)
+        return self.kernel**2 * (in_channels // groups) * channels
+
+    def macs(self, shape: Shape) -> int:
+        _, height, width = self.output_shape(shape)
+        return self._weights(shape[0]) * height * width
+
+    def params(self, shape: Shape) -> int:
+        channels, _ = self._channels_and_groups(shape[0])
+        return self._weights(shape[0]) + (2 * channels if self.bn and self.affine else 0)
+
+    def build(self, in_channels: int) -> nn.Module:
+        channels, groups = self._channels_and_groups(in_channels)
+        padding = (self.kernel - 1) * self.dilation // 2
+        body: list[nn.Module] = [
+            nn.Conv2d(in_channels, channels, self.kernel, self.stride, padding, self.dilation, groups, bias=False)
+        ]
+        if self.bn:
+            body.append(nn.BatchNorm2d(channels, affine=self.affine))
+        if not self.act:
+            return nn.Sequential(*body)
+        # An activation in front reads a tensor that other edges of a cell read too: it must not work in place.
+        if self.pre_activation:
+            return nn.Sequential(_out_of_place(ACTIVATIONS[self.act]()), *body)
+        return nn.Sequential(*body, ACTIVATIONS[self.act]())
+
+
+def _out_of_place(activation: nn.Module) -> nn.Module:
+    activation.inplace = False  # type: ignore[assignment]
+    return activation
+
+
+@dataclass(frozen=True)
+class SqueezeExcite(Block):
+    """Squeeze-and-excitation (Hu et al. 2018): global mean, two 1x1 convolutions with bias, hard sigmoid."""
+
+    reduction: int = 4
+
+    def _mid(self, in_channels: int) -> int:
+        return make_divisible(in_channels // self.reduction)
+
+    def macs(self, shape: Shape) -> int:
+        return 2 * shape[0] * self._mid(shape[0])
+
+    def params(self, shape: Shape) -> int:
+        mid = self._mid(shape[0])
+        return 2 * shape[0] * mid + mid + shape[0]
+
+    def build(self, in_channels: int) -> nn.Module:
+        return SqueezeExcitation(in_channels, self._mid(in_channels))
+
+
+@dataclass(frozen=True)
+class BatchNormAct(Block):
+    """Batch normalisation and an activation, as before the classifier of a cell space."""
+
+    act: str = "relu"
+
+    def macs(self, shape: Shape) -> int:
+        return 0
+
+    def params(self, shape: Shape) -> int:
+        return 2 * shape[0]
+
+    def build(self, in_channels: int) -> nn.Module:
+        return nn.Sequential(nn.BatchNorm2d(in_channels), ACTIVATIONS[self.act]())
+
+
+@dataclass(frozen=True)
+class Pool(Block):
+    """Average or maximum pooling with a 3x3 window and same padding (padding is not averaged), or a 2x2 mean."""
+
+    kind: str = "avg"
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("avg", "max", "mean2x2"):
+            raise ValueError(f"unknown pooling {self.kind!r}; known: avg, max, mean2x2")
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind}pool"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        stride = 2 if self.kind == "mean2x2" else self.stride
+        return shape[0], -(-shape[1] // stride), -(-shape[2] // stride)
+
+    def build(self, in_channels: int) -> nn.Module:
+        if self.kind == "mean2x2":
+            return nn.AvgPool2d(2, 2, ceil_mode=True)
+        if self.kind == "max":
+            return nn.MaxPool2d(3, self.stride, 1)
+        return nn.AvgPool2d(3, self.stride, 1, count_include_pad=False)
+
+
+@dataclass(frozen=True)
+class Zero(Block):
+    """NAS-Bench's `none`: a feature map of zeros."""
+
+    stride: int = 1
+
+    @property
+    def label(self) -> str:
+        return "none"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape[0], -(-shape[1] // self.stride), -(-shape[2] // self.stride)
+
+    def build(self, in_channels: int) -> nn.Module:
+        return ZeroLayer(self.stride)
+
+
+@dataclass(frozen=True)
+class Head(Block):
+    """Global average pooling, optional dropout and the linear classifier."""
+
+    classes: int = 1000
+    bias: bool = True
+    dropout: float = 0.0
+
+    @property
+    def label(self) -> str:
+        return "pool+linear"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return self.classes, 1, 1
+
+    def macs(self, shape: Shape) -> int:
+        return shape[0] * self.classes
+
+    def params(self, shape: Shape) -> int:
+        return (shape[0] + self.bias) * self.classes
+
+    def build(self, in_channels: int) -> nn.Module:
+        layers: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        if self.dropout:
+            layers.append(nn.Dropout(self.dropout))
+        return nn.Sequential(*layers, nn.Linear(in_channels, self.classes, bias=self.bias))

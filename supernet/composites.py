@@ -1,0 +1,158 @@
+"""Composite blocks: what the papers tabulate, as a list of primitives.
+
+Hidden width and shortcut follow from the input channels at build time, because in some spaces the input width of a
+layer is itself a choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from supernet.blocks import Block, Conv, Shape, SqueezeExcite, make_divisible
+from supernet.layers import ChannelShuffle, Residual, ShuffleUnit
+
+
+@dataclass(frozen=True)
+class Shuffle(Block):
+    """Channel shuffle between grouped convolutions: no weights, no MACs."""
+
+    groups: int = 2
+
+    def build(self, in_channels: int) -> nn.Module:
+        return ChannelShuffle(self.groups)
+
+
+def _through(parts: Iterable[Block], shape: Shape) -> Iterator[tuple[Block, Shape]]:
+    """The primitives of blocks that run one after another."""
+    for part in parts:
+        yield from part.primitives(shape)
+        shape = part.output_shape(shape)
+
+
+def _sequence(parts: Iterable[Block], in_channels: int) -> list[nn.Module]:
+    layers, shape = [], (in_channels, 1, 1)
+    for part in parts:
+        layers.append(part.build(shape[0]))
+        shape = part.output_shape(shape)
+    return layers
+
+
+@dataclass(frozen=True)
+class InvertedResidual(Block):
+    """MobileNetV2's block: 1x1 expansion, depthwise convolution, optional squeeze-excite, linear 1x1 projection.
+
+    An expansion of 1 drops the 1x1 expansion, as MobileNetV2 does, unless `always_expand` (FBNet keeps it). With
+    `groups` both pointwise convolutions are grouped and a channel shuffle follows the first, as in FBNet. The shortcut
+    is there where stride is 1 and the width is unchanged, unless `residual` is False.
+    """
+
+    out_channels: int
+    kernel: int = 3
+    expand: int = 6
+    stride: int = 1
+    act: str = "relu6"
+    se: bool = False
+    groups: int = 1
+    always_expand: bool = False
+    residual: bool = True
+
+    @property
+    def label(self) -> str:
+        groups = f"g{self.groups}" if self.groups > 1 else ""
+        return f"k{self.kernel}e{self.expand}{groups}" + ("se" if self.se else "")
+
+    def parts(self, in_channels: int) -> tuple[Block, ...]:
+        """The primitives in the order they run."""
+        parts: list[Block] = []
+        if self.expand != 1 or self.always_expand:
+            hidden = in_channels if self.expand == 1 else make_divisible(in_channels * self.expand)
+            parts.append(Conv(hidden, act=self.act, groups=self.groups))
+            if self.groups > 1:
+                parts.append(Shuffle(self.groups))
+        parts.append(Conv(None, self.kernel, self.stride, act=self.act))
+        if self.se:
+            parts.append(SqueezeExcite())
+        parts.append(Conv(self.out_channels, act="", groups=self.groups))
+        return tuple(parts)
+
+    def has_shortcut(self, in_channels: int) -> bool:
+        """Whether the input is added to the output."""
+        return self.residual and self.stride == 1 and in_channels == self.out_channels
+
+    def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
+        return _through(self.parts(shape[0]), shape)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return self.out_channels, -(-shape[1] // self.stride), -(-shape[2] // self.stride)
+
+    def build(self, in_channels: int) -> nn.Module:
+        layers = _sequence(self.parts(in_channels), in_channels)
+        return Residual(*layers) if self.has_shortcut(in_channels) else nn.Sequential(*layers)
+
+
+@dataclass(frozen=True)
+class ShuffleBlock(Block):
+    """The official SPOS blocks (Guo et al. 2020): ShuffleNetV2 with kernel 3, 5 or 7, and `xception`.
+
+    mid = out/2. At stride 1 the channels are split first, half pass and the other half run through the main branch to
+    out - in/2 channels. With stride 2, or where the width changes at stride 1 (which the official space never does, but
+    small images need), a projection branch keeps `in` channels and the main branch gives out - in.
+    """
+
+    out_channels: int
+    kernel: int = 3
+    stride: int = 1
+    xception: bool = False
+
+    def __post_init__(self) -> None:
+        if self.xception and self.kernel != 3:
+            raise ValueError("the xception block has 3x3 kernels")
+
+    @property
+    def label(self) -> str:
+        return "xception" if self.xception else f"shuffle_k{self.kernel}"
+
+    def projects(self, in_channels: int) -> bool:
+        """Whether there is a projection branch instead of a channel split."""
+        return self.stride == 2 or in_channels != self.out_channels
+
+    def main(self, in_channels: int) -> tuple[Block, ...]:
+        """The main branch in the order it runs."""
+        passing = in_channels if self.projects(in_channels) else in_channels // 2
+        rest, mid = self.out_channels - passing, self.out_channels // 2
+        if rest <= 0:
+            raise ValueError(f"{self.label} to {self.out_channels} channels cannot follow {in_channels} channels")
+
+        def pointwise(channels: int) -> Block:
+            return Conv(channels, act="relu")
+
+        def depthwise(stride: int) -> Block:
+            return Conv(None, self.kernel, stride, act="")
+
+        if not self.xception:
+            return pointwise(mid), depthwise(self.stride), pointwise(rest)
+        return depthwise(self.stride), pointwise(mid), depthwise(1), pointwise(mid), depthwise(1), pointwise(rest)
+
+    def projection(self, in_channels: int) -> tuple[Block, ...]:
+        """The projection branch; empty where half of the channels pass unchanged."""
+        if not self.projects(in_channels):
+            return ()
+        return Conv(None, self.kernel, self.stride, act=""), Conv(in_channels, act="relu")
+
+    def _main_input(self, in_channels: int) -> int:
+        return in_channels if self.projects(in_channels) else in_channels // 2
+
+    def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
+        yield from _through(self.main(shape[0]), (self._main_input(shape[0]), *shape[1:]))
+        yield from _through(self.projection(shape[0]), shape)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return self.out_channels, -(-shape[1] // self.stride), -(-shape[2] // self.stride)
+
+    def build(self, in_channels: int) -> nn.Module:
+        main = nn.Sequential(*_sequence(self.main(in_channels), self._main_input(in_channels)))
+        projection = self.projection(in_channels)
+        return ShuffleUnit(main, nn.Sequential(*_sequence(projection, in_channels)) if projection else None)

@@ -1,0 +1,95 @@
+"""Variable elimination: exact sums, minima, maxima and counts over every architecture of a space.
+
+A quantity that is a sum (or a product) of factors, each a table over a few decisions, is combined factor by factor;
+a decision is reduced away as soon as no later factor reads it. The work is that of the widest frontier, not of the
+size of the space: a 7^21 chain takes 21 steps over 7 numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Scope = tuple[int, ...]
+Factor = tuple[Scope, np.ndarray]
+"""A table over the decisions in `scope`: one axis per decision, in that order."""
+
+
+class Visit(NamedTuple):
+    """One factor of a sweep, the decisions that are open while it is combined, and those that close after it."""
+
+    scope: Scope
+    table: np.ndarray | None
+    front: Scope
+    closing: Scope
+
+
+def align(scope: Scope, table: np.ndarray, front: Sequence[int]) -> np.ndarray:
+    """`table` with its axes in the order of `front`, and axes of length one for decisions it does not read."""
+    order = sorted(range(len(scope)), key=lambda axis: front.index(scope[axis]))
+    sizes = [table.shape[scope.index(decision)] if decision in scope else 1 for decision in front]
+    return np.transpose(table, order).reshape(sizes)
+
+
+def sweep(sizes: Sequence[int], factors: Sequence[Factor]) -> Iterator[Visit]:
+    """The factors in order, each with its frontier; decisions that no factor reads come last, with table None."""
+    read = {decision for scope, _ in factors for decision in scope}
+    visits: list[tuple[Scope, np.ndarray | None]] = list(factors)
+    visits += [((decision,), None) for decision in range(len(sizes)) if decision not in read]
+    last = {decision: index for index, (scope, _) in enumerate(visits) for decision in scope}
+    front: list[int] = []
+    for index, (scope, table) in enumerate(visits):
+        front += [decision for decision in scope if decision not in front]
+        closing = tuple(decision for decision in front if last[decision] == index)
+        yield Visit(scope, table, tuple(front), closing)
+        front = [decision for decision in front if decision not in closing]
+
+
+def _eliminate(
+    sizes: Sequence[int],
+    factors: Sequence[Factor],
+    combine: Callable[[Any, Any], Any],
+    neutral: Any,
+    close: Callable[[np.ndarray, int, Scope, int], Any],
+) -> Any:
+    message = np.asarray(neutral, dtype=object if isinstance(neutral, int) else float)
+    for scope, table, front, closing in sweep(sizes, factors):
+        if table is None:
+            table = np.full(sizes[scope[0]], neutral, dtype=message.dtype)
+        message = message.reshape(message.shape + (1,) * (len(front) - message.ndim))
+        message = combine(message, align(scope, table, front))
+        remaining = list(front)
+        for decision in closing:
+            axis = remaining.index(decision)
+            remaining.remove(decision)
+            message = np.asarray(close(message, axis, tuple(remaining), decision))
+    return message[()]
+
+
+def optimum(sizes: Sequence[int], factors: Sequence[Factor], largest: bool) -> tuple[float, tuple[int, ...]]:
+    """The exact extreme of a sum of factors and an assignment that reaches it.
+
+    Args:
+        sizes: number of options of each decision.
+        factors: the terms of the sum.
+        largest: maximise instead of minimise.
+    """
+    trail: list[tuple[int, Scope, np.ndarray]] = []
+
+    def close(message: np.ndarray, axis: int, remaining: Scope, decision: int) -> np.ndarray:
+        trail.append((decision, remaining, (np.argmax if largest else np.argmin)(message, axis)))
+        return (np.max if largest else np.min)(message, axis)
+
+    value = _eliminate(sizes, factors, np.add, 0.0, close)
+    choice = [0] * len(sizes)
+    for decision, remaining, best in reversed(trail):
+        choice[decision] = int(best[tuple(choice[other] for other in remaining)])
+    return float(value), tuple(choice)
+
+
+def count(sizes: Sequence[int], factors: Sequence[Factor]) -> int:
+    """Sum over all assignments of the product of 0/1 factors: an exact Python integer of any size."""
+    exact = [(scope, table.astype(object)) for scope, table in factors]
+    return int(_eliminate(sizes, exact, np.multiply, 1, lambda message, axis, *_: message.sum(axis)))

@@ -1,0 +1,182 @@
+"""How the options of one site share their weights. A site of a supernet is one of these modules.
+
+Each offers `path(option)`, what runs when the option is chosen alone; `mix(options)`, what runs when several are
+weighted; `tensors(option, in_channels)`, what extraction copies; and `weights(option)`, what a step may touch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from supernet.blocks import Block, Identity
+
+Run = Callable[[torch.Tensor], torch.Tensor]
+Mixed = Callable[[torch.Tensor, Sequence[torch.Tensor]], torch.Tensor]
+
+
+class OwnWeights(nn.Module):
+    """Every option has weights of its own.
+
+    Args:
+        options: the blocks that can stand at the site.
+        in_channels: the numbers of input channels the site can meet; here exactly one.
+    """
+
+    def __init__(self, options: Sequence[Block], in_channels: Sequence[int]) -> None:
+        super().__init__()
+        if len(in_channels) != 1:
+            raise ValueError(
+                f"input widths {tuple(in_channels)}: options with weights of their own need one; slice them"
+            )
+        self.options = tuple(options)
+        self.layers = nn.ModuleList(block.build(in_channels[0]) for block in options)
+
+    def path(self, option: int) -> Run:
+        """What runs option alone: x (B, C, H, W) -> (B, C', H', W')."""
+        return self.layers[option]
+
+    def mix(self, chosen: Sequence[int]) -> Mixed:
+        """What runs several options: (x, one weight each) -> the weighted sum of their outputs."""
+        return _weighted_sum([self.path(option) for option in chosen])
+
+    def tensors(self, option: int, in_channels: int) -> dict[str, torch.Tensor]:
+        """Parameters and buffers of the option's own layer, by their names there."""
+        return dict(self.layers[option].state_dict())
+
+    def weights(self, option: int) -> list[nn.Parameter]:
+        """The parameters a step through the option may change."""
+        return list(self.layers[option].parameters())
+
+
+def _weighted_sum(runs: Sequence[Run]) -> Mixed:
+    def run(x: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
+        outputs = [weight * call(x) for call, weight in zip(runs, weights, strict=True)]
+        if len({output.shape for output in outputs}) > 1:
+            raise ValueError("options of different widths cannot be mixed: a width is chosen")
+        return sum(outputs[1:], outputs[0])
+
+    return run
+
+
+class Sliced(nn.Module):
+    """Options of one structure are slices of the largest: its first channels and the centre of its kernels.
+
+    Options are grouped by the names of their tensors; within a group the largest one holds the weights. With a 5x5,
+    expansion-6 inverted residual as the largest this is Single-Path NAS's super-kernel; with several output widths it
+    is an elastic width. Options of another structure (a 1x1 skip beside inverted residuals) have weights of their own.
+
+    A step moves the whole tensor: momentum and weight decay reach the slices that were not sampled too, because they
+    share a tensor with the ones that were.
+    """
+
+    def __init__(self, options: Sequence[Block], in_channels: Sequence[int]) -> None:
+        super().__init__()
+        self.options = tuple(options)
+        widest = max(in_channels)
+        self.layers = nn.ModuleList()
+        self.group: list[int | None] = []
+        structures: dict[tuple[str, ...], list[int]] = {}
+        with torch.device("meta"):
+            sketches = [block.build(widest) for block in options]
+        for option, sketch in enumerate(sketches):
+            names = tuple(sketch.state_dict())
+            if names:
+                structures.setdefault(names, []).append(option)
+        owner: dict[int, int] = {}
+        for members in structures.values():
+            largest = max(members, key=lambda option: sum(p.numel() for p in sketches[option].parameters()))
+            room = {name: tensor.shape for name, tensor in sketches[largest].state_dict().items()}
+            for option in members:
+                owner[option] = len(self.layers)
+                for name, tensor in sketches[option].state_dict().items():
+                    if any(need > have for need, have in zip(tensor.shape, room[name], strict=True)):
+                        raise ValueError(
+                            f"{options[option]} is not a slice of {options[largest]}: add one that holds both"
+                        )
+            self.layers.append(options[largest].build(widest))
+        self.group = [owner.get(option) for option in range(len(options))]
+        self._skeletons: dict[tuple[int, int], tuple[nn.Module, list[_Link]]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_skeletons": {}}  # they point into this bank: a copy makes its own
+
+    def _skeleton(self, option: int, in_channels: int) -> tuple[nn.Module, list[_Link]]:
+        """The option's layer without storage, and where each of its tensors comes from.
+
+        Setting the tensors of such a skeleton directly is far cheaper per step than `torch.func.functional_call`.
+        """
+        key = option, in_channels
+        if key not in self._skeletons:
+            with torch.device("meta"):
+                layer = self.options[option].build(in_channels)
+            links = []
+            group = self.group[option]
+            if group is not None:
+                for name, module in layer.named_modules():
+                    source = self.layers[group].get_submodule(name)
+                    if isinstance(module, nn.BatchNorm2d) and isinstance(source, nn.BatchNorm2d):
+                        module.momentum, module.eps = source.momentum, source.eps
+                    for kind in ("_parameters", "_buffers"):
+                        for tensor_name, tensor in getattr(module, kind).items():
+                            if tensor is not None:
+                                path = f"{name}.{tensor_name}" if name else tensor_name
+                                held = getattr(source, kind)
+                                links.append((path, module.__dict__, tensor_name, held, tuple(tensor.shape)))
+            self._skeletons[key] = layer, links
+        return self._skeletons[key]
+
+    def path(self, option: int) -> Run:
+        """What runs the option alone; its input width is read from x."""
+        if isinstance(self.options[option], Identity):
+            return _pass
+
+        def run(x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W) -> (B, C', H', W')
+            layer, links = self._skeleton(option, x.shape[1])
+            if layer.training != self.training:
+                layer.train(self.training)
+            for _, attributes, name, held, shape in links:
+                attributes[name] = crop(held[name], shape)  # an instance attribute is found before a parameter
+            return layer(x)
+
+        return run
+
+    def mix(self, chosen: Sequence[int]) -> Mixed:
+        """What runs several options: (x, one weight each) -> the weighted sum of their outputs."""
+        return _weighted_sum([self.path(option) for option in chosen])
+
+    def tensors(self, option: int, in_channels: int) -> dict[str, torch.Tensor]:
+        """The option's slices, by their names in its own layer."""
+        _, links = self._skeleton(option, in_channels)
+        return {path: crop(held[name], shape) for path, _, name, held, shape in links}
+
+    def weights(self, option: int) -> list[nn.Parameter]:
+        """The shared parameters a step through the option may change."""
+        group = self.group[option]
+        return [] if group is None else list(self.layers[group].parameters())
+
+
+_Link = tuple[str, dict[str, Any], str, dict[str, Any], tuple[int, ...]]
+"""(name in the layer, attributes of the skeleton's module, tensor name, where it is held, shape of the slice)."""
+
+
+def _pass(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+def crop(tensor: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """A view: the first channels of the first two dimensions, the centre of a kernel's last two."""
+    if tensor.shape == shape:
+        return tensor
+    for dimension, size in enumerate(shape):
+        spare = tensor.shape[dimension] - size
+        if spare:
+            tensor = tensor.narrow(dimension, spare // 2 if dimension >= 2 else 0, size)
+    return tensor
+
+
+SHARING: dict[str, type[OwnWeights] | type[Sliced]] = {"own": OwnWeights, "sliced": Sliced}
+"""Ways of sharing, by the name a `Site` gives."""

@@ -1,0 +1,129 @@
+"""The shipped search spaces by name, and how a space is built from a name, a YAML file or the user's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from config_file.errors import UserError, choose
+from config_file.plugins import is_reference, load_object
+from supernet.space import SearchSpace
+from supernet.spaces.chain import ChainTable
+from supernet.spaces.fbnet import FBNET_L, FBNET_S
+from supernet.spaces.mobilenetv2 import build_mobilenetv2
+from supernet.spaces.nasbench_macro import NASBENCH_MACRO
+from supernet.spaces.proxylessnas import PROXYLESSNAS
+from supernet.spaces.single_path import SINGLE_PATH
+from supernet.spaces.spos import SPOS
+
+SPACES: dict[str, ChainTable | Callable[..., SearchSpace]] = {
+    "proxylessnas": PROXYLESSNAS,
+    "fbnet_s": FBNET_S,
+    "fbnet_l": FBNET_L,
+    "fbnet": FBNET_L,
+    "spos": SPOS,
+    "mobilenetv2": build_mobilenetv2,
+    "single_path": SINGLE_PATH,
+    "nasbench_macro": NASBENCH_MACRO,
+}
+"""A table, or a callable (resolution, num_classes, in_channels, recipe, widths, depths, strides) -> SearchSpace."""
+
+DEFAULT_RESOLUTION = {"nasbench_macro": 32}
+
+
+def build_space(
+    search_space: str | Mapping[str, Any],
+    resolution: int | None = None,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    widths: Sequence[int] | None = None,
+    depths: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+    skip: str | None = None,
+) -> SearchSpace:
+    """Build a search space.
+
+    Args:
+        search_space: a shipped name (`SPACES`), the path of a YAML file, the content of one as a mapping, or
+            "package.module:callable", called as callable(resolution=, num_classes=, in_channels=) -> SearchSpace.
+        resolution: height and width of the image; default 224 (32 for nasbench_macro).
+        num_classes: width of the classifier.
+        in_channels: channels of the image.
+        widths: channels of the stem, the fixed first block if there is one, each stage, and the head.
+        depths: layers per stage.
+        strides: stem, then each stage; without it small images (<= 64 px) keep their resolution in stem and first
+            strided stage.
+        skip: "conv" or "identity": what a skip is where the shape changes; default as the space declares.
+
+    Raises:
+        UserError: an unknown name (naming the nearest), a setting that does not fit, or a file that is not a space.
+    """
+    if resolution is None:
+        resolution = DEFAULT_RESOLUTION.get(search_space, 224) if isinstance(search_space, str) else 224
+    if min(resolution, num_classes, in_channels) < 1:
+        raise UserError("resolution, classes and input channels must be at least 1")
+    if any(value < 1 for values in (widths, depths, strides) if values is not None for value in values):
+        raise UserError("widths, depths and strides must be at least 1")
+    recipe: dict[str, Any] = {
+        "search_space": search_space,
+        "resolution": resolution,
+        "num_classes": num_classes,
+        "in_channels": in_channels,
+        "widths": None if widths is None else list(widths),
+        "depths": None if depths is None else list(depths),
+        "strides": None if strides is None else list(strides),
+        "skip": skip,
+    }
+    try:
+        if isinstance(search_space, str) and is_reference(search_space):
+            return _own_space(search_space, recipe)
+        found = _find(search_space)
+        if isinstance(found, ChainTable):
+            recipe["search_space"] = (
+                search_space if isinstance(search_space, str) and search_space in SPACES else found.to_dict()
+            )
+            table = found.with_settings(widths, depths, strides, skip)
+            return table.build(resolution, num_classes, in_channels, recipe)
+        if skip is not None:
+            raise UserError(f"--skip does not apply to {search_space}")
+        return found(resolution, num_classes, in_channels, recipe, widths=widths, depths=depths, strides=strides)
+    except ValueError as error:
+        raise UserError(f"search space {_title(search_space)}: {error}") from None
+
+
+def _find(search_space: str | Mapping[str, Any]) -> ChainTable | Callable[..., SearchSpace]:
+    if isinstance(search_space, Mapping):
+        return ChainTable.from_dict(search_space)
+    if search_space.endswith((".yml", ".yaml")):
+        path = Path(search_space)
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"search space {search_space}: no such file") from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UserError(f"search space {search_space}: {' '.join(str(error).split())}") from None
+        if not isinstance(content, Mapping):
+            raise UserError(f"search space {search_space}: expected a table of keys such as name, stem, stages")
+        try:
+            return ChainTable.from_dict(content)
+        except UserError as error:
+            raise UserError(f"{search_space}: {error}") from None
+    return choose("search space", search_space, SPACES)
+
+
+def _own_space(reference: str, recipe: dict[str, Any]) -> SearchSpace:
+    for setting in ("widths", "depths", "strides", "skip"):
+        if recipe[setting] is not None:
+            raise UserError(f"--{setting} does not apply to a search space of your own code ({reference})")
+    keywords = {key: recipe[key] for key in ("resolution", "num_classes", "in_channels")}
+    space = load_object(reference)(**keywords)
+    if not isinstance(space, SearchSpace):
+        raise UserError(f"{reference} returned a {type(space).__name__}, not a supernet.SearchSpace")
+    return SearchSpace(space.name, space.decisions, space.sites, space.input_shape, recipe, space.num_networks)
+
+
+def _title(search_space: str | Mapping[str, Any]) -> str:
+    return search_space if isinstance(search_space, str) else str(search_space.get("name", "of your own"))

@@ -1,0 +1,284 @@
+"""Chain spaces as a table: stem, stages of layers that choose among the same candidates, head.
+
+ProxylessNAS, FBNet, SPOS, Single-Path NAS and NAS-Bench-Macro are such tables, and so is a space of one's own in YAML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from math import prod
+from typing import Any
+
+from config_file.errors import UserError, nearest
+from supernet.blocks import ACTIVATIONS, Block, Conv, Head, Identity
+from supernet.composites import InvertedResidual, ShuffleBlock
+from supernet.space import Decision, SearchSpace, Site
+from supernet.spec import INPUT
+
+SMALL_IMAGE = 64
+"""At this resolution and below, stem and first strided stage keep the resolution, as is usual for CIFAR."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Layers of one width; the first has the stride, and every layer chooses among the candidates."""
+
+    channels: int
+    depth: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class ChainTable:
+    """A chain space as its paper tabulates it.
+
+    Args:
+        name: what people call it.
+        stages: the searchable stages.
+        candidates: names of the candidates of every layer: kKeE (inverted residual of kernel K and expansion E, also
+            written eEkK; gG for grouped pointwise convolutions with a shuffle, se for squeeze-excite), shuffle_kK,
+            xception, skip or identity.
+        stem: channels of the 3x3 stem.
+        stem_stride: its stride.
+        first: channels of a fixed k3e1 block after the stem, or None.
+        head: channels of the last 1x1 convolution.
+        act: activation.
+        skip: what a skip is where the shape changes: "conv" (1x1 convolution + BN, strided) or "identity" (there is none).
+        always_expand: expansion-1 blocks keep their 1x1 expansion.
+        sharing: "own" weights for every candidate, or "sliced" from the largest.
+        head_bias: the classifier has a bias.
+        head_dropout: dropout before the classifier.
+        small_images: on small images the stem and the first strided stage keep the resolution.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    candidates: tuple[str, ...]
+    stem: int
+    head: int
+    stem_stride: int = 2
+    first: int | None = None
+    act: str = "relu6"
+    skip: str = "conv"
+    always_expand: bool = False
+    sharing: str = "own"
+    head_bias: bool = True
+    head_dropout: float = 0.0
+    small_images: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise UserError(f"{self.name}: a space needs at least one stage")
+        if not self.candidates or len(set(self.candidates)) < len(self.candidates):
+            raise UserError(f"{self.name}: candidates must be different names, at least one")
+        for what, value, known in (
+            ("skip", self.skip, ("conv", "identity")),
+            ("act", self.act, tuple(ACTIVATIONS)),
+            ("sharing", self.sharing, ("own", "sliced")),
+        ):
+            if value not in known:
+                raise UserError(
+                    f"{self.name}: unknown {what} {value!r}{nearest(value, known)} (choices: {', '.join(known)})"
+                )
+        numbers = [self.stem, self.head, self.stem_stride, *([self.first] if self.first is not None else [])]
+        numbers += [number for stage in self.stages for number in (stage.channels, stage.depth, stage.stride)]
+        if any(not isinstance(number, int) or isinstance(number, bool) or number < 1 for number in numbers):
+            raise UserError(f"{self.name}: channels, depths and strides must be whole numbers of at least 1")
+        for name in self.candidates:
+            parse_candidate(name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that `ChainTable.from_dict` reads back; the form of a YAML file."""
+        return asdict(self) | {"stages": [asdict(s) for s in self.stages], "candidates": list(self.candidates)}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> ChainTable:
+        """A table from a YAML file's content. Raises UserError naming the key that is wrong."""
+        known = {f.name: f for f in fields(ChainTable)}
+        for key in data:
+            if key not in known:
+                raise UserError(
+                    f"unknown key {key!r} in a search space{nearest(str(key), known)} (keys: {', '.join(known)})"
+                )
+        missing = [key for key in ("name", "stages", "candidates", "stem", "head") if key not in data]
+        if missing:
+            raise UserError(f"a search space needs {', '.join(missing)}")
+        stages = data["stages"]
+        if not isinstance(stages, Sequence) or not all(
+            isinstance(stage, Mapping) and set(stage) == {"channels", "depth", "stride"} for stage in stages
+        ):
+            raise UserError("stages must be a list of {channels: C, depth: N, stride: S}")
+        if isinstance(data["candidates"], str) or not isinstance(data["candidates"], Sequence):
+            raise UserError("candidates must be a list of names")
+        settings = dict(data) | {
+            "name": str(data["name"]),
+            "stages": tuple(Stage(**stage) for stage in stages),
+            "candidates": tuple(map(str, data["candidates"])),
+        }
+        return ChainTable(**settings)
+
+    def with_settings(
+        self,
+        widths: Sequence[int] | None = None,
+        depths: Sequence[int] | None = None,
+        strides: Sequence[int] | None = None,
+        skip: str | None = None,
+    ) -> ChainTable:
+        """The table with other widths (stem, first if there is one, stages, head), depths or strides (stem, stages)."""
+        count, table = len(self.stages), self
+        fixed = ["stem"] + (["first"] if self.first is not None else [])
+        if widths is not None:
+            _expect(widths, len(fixed) + count + 1, f"widths of {self.name}: {', '.join(fixed)}, {count} stages, head")
+            channels = widths[len(fixed) : -1]
+            table = replace(
+                table,
+                stem=widths[0],
+                first=widths[1] if self.first is not None else None,
+                head=widths[-1],
+                stages=tuple(replace(s, channels=c) for s, c in zip(table.stages, channels, strict=True)),
+            )
+        if depths is not None:
+            _expect(depths, count, f"depths of {self.name}: one per stage")
+            stages = tuple(replace(s, depth=d) for s, d in zip(table.stages, depths, strict=True))
+            table = replace(table, stages=stages)
+        if strides is not None:
+            _expect(strides, count + 1, f"strides of {self.name}: stem, then one per stage")
+            stages = tuple(replace(s, stride=d) for s, d in zip(table.stages, strides[1:], strict=True))
+            table = replace(table, stem_stride=strides[0], stages=stages, small_images=False)
+        return table if skip is None else replace(table, skip=skip)
+
+    def at_resolution(self, resolution: int) -> ChainTable:
+        """The table with the strides that suit images of this size."""
+        if resolution > SMALL_IMAGE or not self.small_images:
+            return self
+        stages = list(self.stages)
+        for index, stage in enumerate(stages):
+            if stage.stride > 1:
+                stages[index] = replace(stage, stride=1)
+                break
+        return replace(self, stem_stride=1, stages=tuple(stages))
+
+    def build(self, resolution: int, num_classes: int, in_channels: int, recipe: Mapping[str, Any]) -> SearchSpace:
+        """The search space for images (in_channels, resolution, resolution)."""
+        table = self.at_resolution(resolution)
+        sites = [Site("stem", (Conv(table.stem, 3, table.stem_stride, act=table.act),), (INPUT,))]
+        channels = table.stem
+        if table.first is not None:
+            sites.append(
+                Site("first", (InvertedResidual(table.first, 3, 1, act=table.act, residual=False),), ("stem",))
+            )
+            channels = table.first
+        decisions: list[Decision] = []
+        networks = []
+        for number, stage in enumerate(table.stages, 1):
+            for layer in range(stage.depth):
+                name = f"stage{number}/{layer}"
+                stride = stage.stride if layer == 0 else 1
+                options = table.options(channels, stage.channels, stride)
+                blocks = tuple(options.values())
+                sites.append(
+                    Site(
+                        name,
+                        blocks,
+                        (sites[-1].name,),
+                        given=(len(decisions),),
+                        table=tuple(range(len(blocks))),
+                        sharing=table.sharing,
+                    )
+                )
+                decisions.append(Decision(name, tuple(options)))
+                networks.append((name, blocks))
+                channels = stage.channels
+        sites.append(Site("mix", (Conv(table.head, act=table.act),), (sites[-1].name,)))
+        head = Head(num_classes, bias=table.head_bias, dropout=table.head_dropout)
+        sites.append(Site("head", (head,), ("mix",)))
+        return SearchSpace(
+            table.name,
+            tuple(decisions),
+            tuple(sites),
+            (in_channels, resolution, resolution),
+            recipe,
+            num_networks=_count_networks([blocks for _, blocks in networks]),
+        )
+
+    def options(self, in_channels: int, out_channels: int, stride: int) -> dict[str, Block]:
+        """The candidates of one layer by name."""
+        changes = in_channels != out_channels or stride > 1
+        options: dict[str, Block] = {}
+        for name in self.candidates:
+            if name in SKIPS and changes and self.skip == "identity":
+                continue
+            options[name] = parse_candidate(name)(self, in_channels, out_channels, stride)
+        if not options:
+            raise UserError(
+                f"{self.name}: skip is the only candidate, and with skip: identity it cannot change the shape"
+            )
+        return options
+
+
+Factory = Callable[[ChainTable, int, int, int], Block]
+"""(table, input channels, output channels, stride) -> block."""
+
+SKIPS = ("skip", "identity")
+_INVERTED_RESIDUAL = re.compile(r"(?:k(?P<k>\d+)e(?P<e>\d+)|e(?P<e2>\d+)k(?P<k2>\d+))(?:g(?P<g>\d+))?(?P<se>se)?")
+_SHUFFLE = re.compile(r"shuffle_k(?P<k>\d+)")
+
+
+def parse_candidate(name: str) -> Factory:
+    """What a candidate's name stands for. Raises UserError for a name with no meaning."""
+    if name in SKIPS:
+        return _skip
+    if name == "xception":
+        return lambda table, cin, cout, stride: ShuffleBlock(cout, 3, stride, xception=True)
+    if match := _SHUFFLE.fullmatch(name):
+        kernel = _odd(int(match["k"]), name)
+        return lambda table, cin, cout, stride: ShuffleBlock(cout, kernel, stride)
+    if match := _INVERTED_RESIDUAL.fullmatch(name):
+        kernel, expand = _odd(int(match["k"] or match["k2"]), name), int(match["e"] or match["e2"])
+        groups, se = int(match["g"] or 1), match["se"] is not None
+        if not expand or not groups:
+            raise UserError(f"candidate {name!r}: expansion and groups must be at least 1")
+        return lambda table, cin, cout, stride: InvertedResidual(
+            cout, kernel, expand, stride, table.act, se, groups, table.always_expand
+        )
+    raise UserError(
+        f"unknown candidate {name!r} (such as k3e6, k5e3se, k3e1g2, e3k5, shuffle_k3, xception, skip, identity)"
+    )
+
+
+def _skip(table: ChainTable, in_channels: int, out_channels: int, stride: int) -> Block:
+    if in_channels == out_channels and stride == 1:
+        return Identity()
+    return Conv(out_channels, 1, stride, act="")
+
+
+def _odd(kernel: int, name: str) -> int:
+    if kernel % 2 == 0:
+        raise UserError(f"candidate {name!r}: the kernel must be odd")
+    return kernel
+
+
+def _expect(values: Sequence[int], length: int, meaning: str) -> None:
+    if len(values) != length:
+        raise UserError(f"{meaning}; that is {length} numbers, not {len(values)}")
+
+
+def _count_networks(layers: Sequence[tuple[Block, ...]]) -> int | None:
+    """Distinct networks of a chain: within a run of layers with equal options, where skips stand does not matter.
+
+    With b blocks besides the identity, a run of n layers has 1 + b + ... + b^n networks (ProxylessNAS: 1554^5 * 6).
+    """
+    total, index = [], 0
+    while index < len(layers):
+        options = layers[index]
+        run = 1
+        if any(isinstance(block, Identity) for block in options):
+            while index + run < len(layers) and layers[index + run] == options:
+                run += 1
+            total.append(sum((len(options) - 1) ** used for used in range(run + 1)))
+        else:
+            total.append(len(options))
+        index += run
+    return prod(total)

@@ -1,0 +1,109 @@
+"""MobileNetV2 with a choice of width and depth per stage, as Vega's MFKD searches it: 2,097,152 architectures.
+
+Each of seven stages repeats its block 1 to 4 times and has one of two widths. Weights are shared across depth (a layer
+beyond the depth is left out) and width (the narrow layer is the first channels of the wide one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from config_file.errors import UserError
+from supernet.blocks import Block, Conv, Head, Identity
+from supernet.composites import InvertedResidual
+from supernet.space import Decision, SearchSpace, Site, tabulate
+from supernet.spaces.chain import SMALL_IMAGE
+from supernet.spec import INPUT
+
+
+@dataclass(frozen=True)
+class ElasticStage:
+    """Inverted residuals of one expansion; the width is one of `channels`, the depth 1 to `repetitions`."""
+
+    channels: tuple[int, ...]
+    expand: int
+    stride: int
+    repetitions: int = 4
+
+
+STEM, HEAD = 32, 1280
+STAGES = (
+    # channels, expansion, stride
+    ElasticStage((16, 24), 1, 1),
+    ElasticStage((24, 32), 6, 2),
+    ElasticStage((32, 64), 6, 2),
+    ElasticStage((64, 96), 6, 2),
+    ElasticStage((96, 160), 6, 1),
+    ElasticStage((160, 320), 6, 2),
+    ElasticStage((320, 640), 6, 1),
+)
+
+
+def build_mobilenetv2(
+    resolution: int,
+    num_classes: int,
+    in_channels: int,
+    recipe: Mapping[str, Any],
+    widths: Sequence[int] | None = None,
+    depths: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> SearchSpace:
+    """The space for images (in_channels, resolution, resolution).
+
+    Args:
+        widths: stem, two widths per stage (narrow, wide), head.
+        depths: greatest number of repetitions per stage.
+        strides: stem, then one per stage. The stem's default is 1 on small images, as in MFKD, and 2 otherwise.
+    """
+    stem, head, stages = STEM, HEAD, list(STAGES)
+    stem_stride = 1 if resolution <= SMALL_IMAGE else 2
+    count = len(stages)
+    if widths is not None:
+        if len(widths) != 2 * count + 2:
+            raise UserError(f"widths of mobilenetv2: stem, {count} pairs, head; that is {2 * count + 2} numbers")
+        stem, head = widths[0], widths[-1]
+        pairs = [(widths[1 + 2 * index], widths[2 + 2 * index]) for index in range(count)]
+        if any(narrow >= wide for narrow, wide in pairs):
+            raise UserError("widths of mobilenetv2: each pair is a narrow and a wider width")
+        stages = [replace(stage, channels=pair) for stage, pair in zip(stages, pairs, strict=True)]
+    if depths is not None:
+        if len(depths) != count or min(depths) < 1:
+            raise UserError(f"depths of mobilenetv2: {count} numbers of at least 1, the most repetitions per stage")
+        stages = [replace(stage, repetitions=depth) for stage, depth in zip(stages, depths, strict=True)]
+    if strides is not None:
+        if len(strides) != count + 1:
+            raise UserError(f"strides of mobilenetv2: stem, then one per stage; that is {count + 1} numbers")
+        stem_stride = strides[0]
+        stages = [replace(stage, stride=stride) for stage, stride in zip(stages, strides[1:], strict=True)]
+
+    decisions: list[Decision] = []
+    sites = [Site("stem", (Conv(stem, 3, stem_stride),), (INPUT,))]
+    for number, stage in enumerate(stages, 1):
+        given = len(decisions), len(decisions) + 1
+        depth_names = tuple(str(depth + 1) for depth in range(stage.repetitions))
+        decisions += [
+            Decision(f"stage{number}/channels", tuple(map(str, stage.channels))),
+            Decision(f"stage{number}/repetitions", depth_names),
+        ]
+        for layer in range(stage.repetitions):
+            sites.append(_layer_site(f"stage{number}/{layer}", stage, layer, sites[-1].name, given))
+    sites += [
+        Site("mix", (Conv(head),), (sites[-1].name,), sharing="sliced"),
+        Site("head", (Head(num_classes, dropout=0.2),), ("mix",)),
+    ]
+    return SearchSpace(
+        "mobilenetv2", tuple(decisions), tuple(sites), (in_channels, resolution, resolution), recipe, num_networks=None
+    )
+
+
+def _layer_site(name: str, stage: ElasticStage, layer: int, before: str, given: tuple[int, int]) -> Site:
+    stride = stage.stride if layer == 0 else 1
+    options: tuple[Block, ...] = tuple(InvertedResidual(c, 3, stage.expand, stride) for c in stage.channels)
+    beyond_depth = len(options)
+    if layer:
+        options += (Identity(),)
+    sizes = len(stage.channels), stage.repetitions
+    table = tabulate(sizes, lambda width, depth: width if depth >= layer else beyond_depth)
+    return Site(name, options, (before,), given=given, table=table, sharing="sliced")

@@ -1,0 +1,124 @@
+"""NetSpec: one network as data. Frozen, hashable, JSON both ways; decode, build, cost and export all read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from supernet.blocks import Block, Shape
+
+INPUT = "input"
+"""The site name that stands for the network's input."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One block of a network: `site` addresses its weights; several `inputs` are merged by sum or concatenation."""
+
+    site: str
+    block: Block
+    inputs: tuple[str, ...]
+    merge: str = "sum"
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """A network: its nodes in the order they run; the last one is the output."""
+
+    nodes: tuple[Node, ...]
+
+    def shapes(self, shape: Shape) -> dict[str, tuple[Shape, Shape]]:
+        """Per site the (input, output) shapes for an image of `shape` (C, H, W)."""
+        outputs = {INPUT: shape}
+        result = {}
+        for node in self.nodes:
+            entering = merged_shape([outputs[name] for name in node.inputs], node.merge)
+            outputs[node.site] = node.block.output_shape(entering)
+            result[node.site] = entering, outputs[node.site]
+        return result
+
+    def macs(self, shape: Shape) -> int:
+        """Multiply-accumulates of convolution and linear layers for one image of `shape`."""
+        shapes = self.shapes(shape)
+        return sum(node.block.macs(shapes[node.site][0]) for node in self.nodes)
+
+    def params(self, shape: Shape) -> int:
+        """Learnable parameters (they do not depend on height and width)."""
+        shapes = self.shapes(shape)
+        return sum(node.block.params(shapes[node.site][0]) for node in self.nodes)
+
+    def layers(self, shape: Shape) -> list[dict[str, Any]]:
+        """One row per node: site, op, kind, input and output shape, MACs, params."""
+        shapes = self.shapes(shape)
+        return [
+            {
+                "site": node.site,
+                "op": node.block.label,
+                "block": type(node.block).__name__,
+                "input_shape": list(shapes[node.site][0]),
+                "output_shape": list(shapes[node.site][1]),
+                "macs": node.block.macs(shapes[node.site][0]),
+                "params": node.block.params(shapes[node.site][0]),
+            }
+            for node in self.nodes
+        ]
+
+    def key(self) -> Hashable:
+        """Equal exactly for the same network, whatever its sites are called; nodes nothing reads are left out."""
+        live = {self.nodes[-1].site}
+        for node in reversed(self.nodes):
+            if node.site in live:
+                live.update(node.inputs)
+        kept = [node for node in self.nodes if node.site in live]
+        number = {INPUT: 0} | {node.site: index for index, node in enumerate(kept, 1)}
+        rows = []
+        for node in kept:
+            inputs = [number[name] for name in node.inputs]
+            rows.append((node.block, tuple(inputs if node.merge == "concat" else sorted(inputs)), node.merge))
+        return tuple(rows)
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Plain data, one dictionary per node."""
+        return [
+            {"site": n.site, "block": n.block.to_dict(), "inputs": list(n.inputs), "merge": n.merge} for n in self.nodes
+        ]
+
+    def to_json(self) -> str:
+        """The specification as one line of JSON."""
+        return json.dumps(self.to_dict())
+
+    @staticmethod
+    def from_dict(rows: Any) -> NetSpec:
+        """The network that `to_dict` described. Raises ValueError where the data is not a network."""
+        if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+            raise ValueError("a network is a non-empty list of nodes")
+        nodes, known = [], {INPUT}
+        for row in rows:
+            if set(row) != {"site", "block", "inputs", "merge"}:
+                raise ValueError(f"a node has site, block, inputs and merge, not {', '.join(map(str, row))}")
+            node = Node(str(row["site"]), Block.from_dict(row["block"]), tuple(row["inputs"]), row["merge"])
+            if node.merge not in ("sum", "concat"):
+                raise ValueError(f"{node.site}: unknown merge {node.merge!r}; known: sum, concat")
+            if not node.inputs or not known.issuperset(node.inputs) or node.site in known:
+                raise ValueError(f"{node.site}: its inputs must be earlier sites, and its name its own")
+            known.add(node.site)
+            nodes.append(node)
+        return NetSpec(tuple(nodes))
+
+    @staticmethod
+    def from_json(text: str) -> NetSpec:
+        """The network that `to_json` wrote. Raises ValueError where the text is not one."""
+        return NetSpec.from_dict(json.loads(text))
+
+
+def merged_shape(shapes: Sequence[Shape], merge: str) -> Shape:
+    """Shape of several feature maps summed or concatenated along channels. Raises ValueError if they do not fit."""
+    if merge == "concat":
+        if len({shape[1:] for shape in shapes}) > 1:
+            raise ValueError(f"cannot concatenate feature maps of different sizes: {list(shapes)}")
+        return sum(shape[0] for shape in shapes), shapes[0][1], shapes[0][2]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"cannot add feature maps of different shapes: {list(shapes)}")
+    return shapes[0]
