@@ -1,0 +1,105 @@
+"""Errors that speak to the person at the keyboard, in one line.
+
+Whatever a user can get wrong (a misspelt name, a missing folder, a full disk) ends as ``error: ...`` on stderr with exit
+status 2. A traceback is kept for what it is good for: a defect of ours.
+"""
+
+import difflib
+import errno
+import os
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NoReturn, TypeVar
+
+T = TypeVar("T")
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+_SYSTEM_ERRORS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOENT: "no such file or folder",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EISDIR: "a folder stands where a file is needed",
+    errno.EEXIST: "it already exists",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+
+
+class UserError(Exception):
+    """Something the user asked for cannot be done; the message is one line that says what and what would work."""
+
+
+def nearest(name: str, choices: Collection[str]) -> str:
+    """The closest of ``choices`` as a hint to append to a message, such as ``"; did you mean 'fbnet'?"``, or ``""``."""
+    plain = {_plain(choice): choice for choice in choices}
+    close = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.5)
+    if not close and len(name) >= 3:  # a shortened name: "evo" for "evolution"
+        close = [choice for choice in plain if choice.startswith(_plain(name))][:1]
+    return f"; did you mean {plain[close[0]]!r}?" if close else ""
+
+
+def choose(what: str, name: str, mapping: Mapping[str, T]) -> T:
+    """``mapping[name]``, for a registry shown to users.
+
+    Args:
+        what: what the name stands for, singular, as in ``"search space"``.
+
+    Raises:
+        UserError: the name is not registered; the message gives the nearest one and all of them.
+    """
+    if name in mapping:
+        return mapping[name]
+    same = name.replace("-", "_")
+    if same in mapping:
+        return mapping[same]
+    raise UserError(f"unknown {what} {name!r}{nearest(name, mapping)} (choices: {', '.join(mapping)})")
+
+
+def system_error(error: OSError) -> str | None:
+    """One line for an operating-system error that a user can mend, ``None`` for any other."""
+    if error.errno not in _SYSTEM_ERRORS:
+        return None
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{_SYSTEM_ERRORS[error.errno]}"
+
+
+def run_main(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a script's ``main(argv)`` and leave the process with its exit status.
+
+    UserError, and those OSErrors a user can mend, are printed as ``error: ...`` with status 2; Ctrl-C ends with status 130
+    and one line (the exception's own text if it has one); a reader that closed the pipe ends quietly with 141. Everything
+    else is a defect and keeps its traceback.
+    """
+    try:
+        status = main(argv)
+        sys.stdout.flush()
+    except UserError as error:
+        _end(f"error: {error}", EXIT_USER_ERROR)
+    except KeyboardInterrupt as interrupt:
+        text = str(interrupt) or "what is finished is kept; the same command with --resume continues from there"
+        _end(f"interrupted: {text}", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; give it somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_BROKEN_PIPE)
+    except OSError as error:
+        line = system_error(error)
+        if line is None:
+            raise
+        _end(f"error: {line}", EXIT_USER_ERROR)
+    sys.exit(status or 0)
+
+
+def _end(line: str, status: int) -> NoReturn:
+    print(" ".join(line.split()), file=sys.stderr)
+    sys.exit(status)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")

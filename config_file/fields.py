@@ -1,0 +1,258 @@
+"""What an option is: a dataclass field that knows its help, its group, its unit and its valid values.
+
+Command line, YAML and Python all give their values to ``convert``, so that all three accept the same things and
+complain in the same words.
+"""
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from config_file.errors import UserError, nearest
+
+_METADATA_KEY = "option"
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """Everything about one option beside its name and default; see ``option`` for the meaning of each field."""
+
+    name: str
+    meaning: str
+    group: str
+    unit: str
+    choices: tuple[str, ...]
+    known: tuple[str, ...]
+    aliases: dict[str, str]
+    flags: tuple[str, ...]
+    at_least: float | None
+    above: float | None
+    at_most: float | None
+    below: float | None
+    inherit: bool
+    saved: bool
+    as_json: bool
+    kind: type = str
+    optional: bool = False
+    default: Any = None
+
+    @property
+    def flag(self) -> str:
+        """How the option is written on the command line, such as ``--batch-size``."""
+        return "--" + self.name.replace("_", "-")
+
+
+def option(
+    default: Any,
+    meaning: str,
+    *,
+    group: str,
+    unit: str = "",
+    choices: tuple[str, ...] = (),
+    known: tuple[str, ...] = (),
+    aliases: dict[str, str] | None = None,
+    flags: tuple[str, ...] = (),
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    inherit: bool = False,
+    saved: bool = True,
+    as_json: bool = False,
+) -> Any:
+    """A dataclass field that is also a flag, a YAML key and a line of ``--help``.
+
+    Its type is the field's annotation: ``bool``, ``int``, ``float``, ``str`` or ``tuple[int, ...]``, each also ``| None``.
+
+    Args:
+        meaning: what it does, without default and unit, which are added.
+        group: heading in ``--help`` and (lower case) in the saved YAML.
+        unit: unit of the number.
+        choices: all valid values; anything else is an error here.
+        known: shipped names of an open set; the room that holds the registry checks the value.
+        aliases: other spellings of values, ``{other: ours}``.
+        flags: other names of the option itself.
+        at_least, above, at_most, below: bounds of a number, or of every entry of a tuple.
+        inherit: a later stage takes the value from the stage it builds upon unless told otherwise.
+        saved: whether it belongs in ``config.yaml`` (what a run is), not only to one invocation.
+        as_json: text that may also be written as a YAML list or mapping; it is kept as JSON text.
+    """
+    spec = Option(
+        "", meaning, group, unit, choices, known, dict(aliases or {}), flags, at_least, above, at_most, below, inherit, saved, as_json
+    )  # fmt: skip
+    return field(default=default, metadata={_METADATA_KEY: spec})
+
+
+@cache
+def options_of(options_class: type) -> dict[str, Option]:
+    """The options of a dataclass by field name, in order of declaration."""
+    hints = typing.get_type_hints(options_class)
+    found = {}
+    for entry in dataclasses.fields(options_class):
+        kind, optional = _kind(hints[entry.name])
+        spec: Option = entry.metadata[_METADATA_KEY]
+        found[entry.name] = dataclasses.replace(
+            spec, name=entry.name, kind=kind, optional=optional, default=entry.default
+        )
+    return found
+
+
+def check_options(options: Any) -> None:
+    """Convert and check every option of a dataclass, in place; the ``__post_init__`` of all options.
+
+    After the single values, each class's ``rules()`` method checks what concerns several options together.
+
+    Raises:
+        UserError: naming the flag, what is wrong with its value and what would be right.
+    """
+    for name, spec in options_of(type(options)).items():
+        value = convert(spec, getattr(options, name), spec.flag)
+        object.__setattr__(options, name, value)  # frozen for everybody else
+    for cls in type(options).__mro__:
+        if "rules" in cls.__dict__:
+            cls.__dict__["rules"](options)
+
+
+def convert(spec: Option, value: Any, where: str) -> Any:
+    """``value`` (text, or a value from YAML or Python) as the option's own type, aliases resolved, bounds checked.
+
+    Args:
+        where: how to call the option in a message: its flag, or the file and key.
+
+    Raises:
+        UserError: wrong type, not among the choices, or out of bounds.
+    """
+    if value is None:
+        if spec.optional:
+            return None
+        raise UserError(f"{where} needs a value, it cannot be null")
+    if spec.kind is not str and spec.optional and isinstance(value, str) and value.strip().lower() in ("none", "null"):
+        return None
+    if spec.kind is tuple:
+        numbers = _integers(where, value)
+        for number in numbers:
+            _check_bounds(spec, number, where)
+        return numbers
+    if spec.kind is bool:
+        return _boolean(where, value)
+    if spec.kind is str:
+        return _text(spec, where, value)
+    number = _integer(where, value) if spec.kind is int else _number(where, value)
+    _check_bounds(spec, number, where)
+    return number
+
+
+def _kind(hint: Any) -> tuple[type, bool]:
+    members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    optional = types.NoneType in members
+    (member,) = (m for m in members if m is not types.NoneType)
+    kind = typing.get_origin(member) or member
+    if kind not in (bool, int, float, str, tuple):
+        raise TypeError(f"no option can have the type {hint}")
+    return kind, optional
+
+
+def _number(where: str, value: Any) -> float:
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{where} takes a number, not {_shown(value)}") from None
+    return number
+
+
+def _integer(where: str, value: Any) -> int:
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        if isinstance(value, str):
+            try:
+                return int(value)
+            except ValueError:
+                value = float(value)  # "1e3"
+        number = int(value)
+        if number != value:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{where} takes an integer, not {_shown(value)}") from None
+    return number
+
+
+def _integers(where: str, value: Any) -> tuple[int, ...]:
+    parts = value
+    if isinstance(value, str):
+        parts = value.strip().removeprefix("[").removesuffix("]").replace(",", " ").split()
+    elif isinstance(value, int) and not isinstance(value, bool):
+        parts = [value]
+    try:
+        numbers = tuple(_integer(where, part) for part in parts)
+    except (TypeError, UserError):
+        numbers = ()
+    if not numbers:
+        raise UserError(f"{where} takes integers such as 32,16,24, not {_shown(value)}")
+    return numbers
+
+
+def _boolean(where: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in _TRUE | _FALSE:
+        return text in _TRUE
+    raise UserError(f"{where} takes true or false, not {_shown(value)}")
+
+
+def _text(spec: Option, where: str, value: Any) -> str:
+    if isinstance(value, (list, tuple, dict)) and spec.as_json:
+        return json.dumps(_numbers_in(value))
+    if isinstance(value, bool) or (not isinstance(value, (str, int, float)) and not hasattr(value, "__fspath__")):
+        raise UserError(f"{where} takes text, not {_shown(value)}")
+    text = str(value)
+    if text in spec.aliases:
+        return spec.aliases[text]
+    names = spec.choices or spec.known
+    same = text.replace("-", "_")
+    if text not in names and same in names:
+        return same
+    if spec.choices and text not in spec.choices:
+        raise UserError(f"{where}: no value {text!r}{nearest(text, spec.choices)} (choices: {', '.join(spec.choices)})")
+    return text
+
+
+def _numbers_in(value: Any) -> Any:
+    """A YAML list as JSON: YAML gives all scalars as text, indices are numbers."""
+    if isinstance(value, dict):
+        return {key: _numbers_in(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_numbers_in(item) for item in value]
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _check_bounds(spec: Option, number: float, where: str) -> None:
+    low = spec.above if spec.above is not None else spec.at_least
+    high = spec.below if spec.below is not None else spec.at_most
+    too_low = low is not None and (number <= low if spec.above is not None else number < low)
+    too_high = high is not None and (number >= high if spec.below is not None else number > high)
+    if not (too_low or too_high):
+        return
+    bounds = []
+    if low is not None:
+        bounds.append(f"above {low:g}" if spec.above is not None else f"at least {low:g}")
+    if high is not None:
+        bounds.append(f"below {high:g}" if spec.below is not None else f"at most {high:g}")
+    raise UserError(f"{where} must be {' and '.join(bounds)}, not {number}")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

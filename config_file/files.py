@@ -1,0 +1,137 @@
+"""Files that are either the old one or the new one, never half of one; and JSON lines that survive a crash."""
+
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from config_file.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder; when the block ends well it is fsynced and renamed to ``path``.
+
+    On any exception, Ctrl-C included, the temporary file is removed and ``path`` is left as it was. The temporary name
+    keeps the suffix of ``path`` for writers that look at it.
+
+    Raises:
+        OSError: the folder is missing, unwritable or full.
+    """
+    path = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        os.chmod(temporary, _mode(path))  # mkstemp is private (0600); a result is as readable as its neighbours
+        yield temporary
+        _fsync(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _fsync(path.parent)
+
+
+def atomic_write_bytes(path: str | Path, data: bytes | bytearray | memoryview) -> None:
+    """Write ``data`` to ``path`` so that a reader finds the old content or all of the new one."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def atomic_write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 ``text`` to ``path`` so that a reader finds the old content or all of the new one."""
+    atomic_write_bytes(path, text.encode("utf-8"))
+
+
+def append_jsonl(path: str | Path, row: Mapping[str, Any]) -> None:
+    """Append ``row`` as one line of JSON and hand it to the operating system before returning.
+
+    If an earlier writer died in the middle of a line, the torn rest is cut off first, so that it cannot swallow this row.
+    If the disk fills up, the file is left as it was.
+
+    Raises:
+        ValueError: the row holds NaN or infinity, which JSON has no words for.
+    """
+    line = json.dumps(row, allow_nan=False).encode("utf-8") + b"\n"
+    with open(path, "a+b") as file:
+        end = _end_of_last_line(file)
+        file.seek(end)
+        rest = file.read()
+        if rest and _is_row(rest):  # complete, it only lacks its newline
+            line, end = b"\n" + line, end + len(rest)
+        file.truncate(end)
+        try:
+            file.write(line)
+            file.flush()
+        except OSError as error:
+            os.truncate(path, end)
+            error.filename = str(path)
+            raise
+
+
+def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
+    """All rows of a JSON-lines file; ``[]`` if there is none. A torn last line (no newline, not JSON) is left out.
+
+    Raises:
+        UserError: a line other than the last is damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if _is_row(line):
+            rows.append(json.loads(line))
+        elif number < len(lines):  # the last one has not even a newline: its writer was killed
+            raise UserError(f"{path}, line {number}: damaged, not a JSON object")
+    return rows
+
+
+def _is_row(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _end_of_last_line(file: Any) -> int:
+    """Offset just after the last newline of a binary file, 0 if it has none."""
+    end: int = file.seek(0, os.SEEK_END)
+    block = 4096
+    while end > 0:
+        start = max(0, end - block)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + int(found) + 1
+        end = start
+    return 0
+
+
+def _mode(path: Path) -> int:
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if path.is_dir():  # some network file systems cannot sync a folder; the rename itself has happened
+            return
+        error.filename = str(path)
+        raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,239 @@
+"""From command line and YAML file to options, and back to a YAML file.
+
+    options = parse(SearchOptions, argv, prog="search.py", description="...", examples=["python search.py --title first"])
+
+The command line wins over ``--config FILE.yml``, the file over what an earlier stage of the same run was given (search space
+and data), that over the defaults. With ``--resume`` the run's own saved options take the place of the defaults.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from config_file.errors import UserError, nearest
+from config_file.fields import Option, convert, options_of
+from config_file.stages import STAGES, stage_path
+from config_file.yaml_text import read_mapping, write_mapping
+
+T = TypeVar("T")
+
+_RETIRED = {
+    "ngpu": "one process uses one device: see --device",
+    "classes": "the classes come from the data set",
+    "logger_path": "logs lie in the run's folder: see --root-path",
+    "writer_path": "TensorBoard files lie in the run's folder: see --root-path",
+    "checkpoint_path_root": "checkpoints lie in the run's folder: see --root-path",
+    "best_model_path": "models lie in the run's folder: see --root-path",
+    "hyperparameter_tracker": "every run saves its options in its config.yaml",
+    "bn_track_running_stats": "a search re-calibrates BN for every candidate: see --calibration-images",
+}
+
+
+def parse(
+    options_class: type[T], argv: Sequence[str] | None, prog: str, description: str, examples: Sequence[str] = ()
+) -> T:
+    """The options a command line asks for.
+
+    Args:
+        argv: the arguments after the program's name; ``None``: those of this process.
+        examples: command lines for the end of ``--help``.
+
+    Raises:
+        UserError: an unknown flag or key (the message names the nearest), a value of the wrong type or out of bounds, an
+            unreadable file.
+        SystemExit: after ``--help``, status 0.
+    """
+    given = _command_line(options_class, argv, prog, description, examples)
+    file = read_config(options_class, given["config"]) if given.get("config") else {}
+    values = {**file, **given}
+    return options_class(**{**_earlier(options_class, values), **values})
+
+
+def load(options_class: type[T], path: str | Path) -> T:
+    """The options that ``save`` wrote.
+
+    Raises:
+        UserError: the file cannot be read, or holds an unknown key or a bad value.
+    """
+    return options_class(**read_config(options_class, path))
+
+
+def save(options: Any, path: str | Path) -> None:
+    """Write all options of a run, by group, as YAML that ``--config`` and ``load`` read back to equal options.
+
+    What concerns one invocation only (``--config --resume --overwrite --plan``) is left out.
+    """
+    groups: dict[str, dict[str, Any]] = {}
+    for name, spec in options_of(type(options)).items():
+        if spec.saved:
+            groups.setdefault(_group_key(spec), {})[name] = _as_text(getattr(options, name))
+    write_mapping(path, groups)
+
+
+def read_config(options_class: type, path: str | Path) -> dict[str, Any]:
+    """The values that a YAML file sets, converted and checked one by one, by option name.
+
+    Options may stand at the top or inside their groups (``data: {dataset: cifar10}``), with hyphens or underscores.
+
+    Raises:
+        UserError: unreadable, not YAML, an unknown or doubled key, a bad value; the message names file and key.
+    """
+    specs = options_of(options_class)
+    names = {other: name for name, spec in specs.items() for other in (name, *spec.flags)}
+    groups = {_group_key(spec) for spec in specs.values()}
+    values: dict[str, Any] = {}
+    for key, value in _flat(read_mapping(path), groups):
+        name = names.get(_plain(key))
+        if name is None:
+            hint = _retired(key) or nearest(key, [*names, *groups]) or f" among the options of {options_class.__name__}"
+            raise UserError(f"{path}: unknown key {key!r}{hint}")
+        if not specs[name].saved:
+            raise UserError(f"{path}: {key!r} belongs on the command line, not in a file")
+        if name in values:
+            raise UserError(f"{path}: {key!r} is set twice")
+        values[name] = convert(specs[name], value, f"{path}: {key}")
+    return values
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise UserError(f"{message} (see --help)")
+
+
+def _command_line(
+    options_class: type, argv: Sequence[str] | None, prog: str, description: str, examples: Sequence[str]
+) -> dict[str, Any]:
+    specs = options_of(options_class)
+    parser = _Parser(
+        prog=prog,
+        usage=f"{prog} --title NAME [--config FILE.yml] [options]",
+        description=description,
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else None,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
+            prog, max_help_position=30, width=_help_width()
+        ),
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    sections: dict[str, Any] = {}
+    for name, spec in specs.items():
+        if spec.group not in sections:
+            sections[spec.group] = parser.add_argument_group(spec.group)
+        _add(sections[spec.group], name, spec)
+    arguments, rest = parser.parse_known_args(_with_hyphens(argv))
+    if rest:
+        flags = [flag for spec in specs.values() for flag in (spec.flag, *(_flag(other) for other in spec.flags))]
+        raise UserError(_unknown(rest[0], flags))
+    return {name: _from_text(specs[name], value) for name, value in vars(arguments).items()}
+
+
+def _add(section: Any, name: str, spec: Option) -> None:
+    shown = "none" if spec.default is None else str(spec.default).lower() if spec.kind is bool else f"{spec.default}"
+    about = ", ".join(part for part in (spec.unit, f"default: {shown}") if part)
+    text = f"{spec.meaning} ({about})".replace("%", "%%")
+    flags = [spec.flag, *(_flag(other) for other in spec.flags)]
+    if spec.kind is bool:
+        section.add_argument(*flags, dest=name, nargs="?", const="true", metavar="BOOL", help=text)
+        section.add_argument(
+            f"--no-{spec.flag[2:]}", dest=name, action="store_const", const="false", help=argparse.SUPPRESS
+        )
+        return
+    metavar = {int: "N", float: "X", tuple: "N,N,...", str: "|".join(spec.choices) or "TEXT"}[spec.kind]
+    section.add_argument(*flags, dest=name, nargs="+" if spec.kind is tuple else None, metavar=metavar, help=text)
+
+
+def _from_text(spec: Option, value: str | list[str]) -> Any:
+    text = ",".join(value) if isinstance(value, list) else value
+    if spec.optional and text.lower() in ("none", "null"):
+        return convert(spec, None, spec.flag)
+    return convert(spec, text, spec.flag)
+
+
+def _with_hyphens(argv: Sequence[str] | None) -> list[str]:
+    """``--batch_size=3`` as ``--batch-size=3``; values are left alone."""
+    changed = []
+    for word in sys.argv[1:] if argv is None else argv:
+        flag, equals, value = word.partition("=")
+        changed.append(flag.replace("_", "-") + equals + value if word.startswith("--") else word)
+    return changed
+
+
+def _unknown(word: str, flags: list[str]) -> str:
+    if not word.startswith("-"):
+        return f"unexpected {word!r}: every value follows its --flag (see --help)"
+    flag = word.partition("=")[0]
+    hint = _retired(flag.lstrip("-")) or nearest("--" + flag.lstrip("-"), flags)
+    return f"unknown option {flag}{hint} (see --help)"
+
+
+def _retired(name: str) -> str:
+    reason = _RETIRED.get(_plain(name))
+    return f": {reason}" if reason else ""
+
+
+def _earlier(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What lies below the file: the run's own saved options on --resume, else what the stages before it were given."""
+    stage = getattr(options_class, "stage", None)
+    if stage is None:
+        return {}
+    specs = options_of(options_class)
+    run = argparse.Namespace(stage=stage, **{name: values.get(name, spec.default) for name, spec in specs.items()})
+    if run.resume:
+        own = _saved_options(run, stage)
+        return read_config(options_class, own) if own else {}
+    for previous in STAGES[stage].previous:
+        path = _saved_options(run, previous)
+        if path is not None:
+            pairs = _flat(read_mapping(path))
+            return {key: convert(specs[key], value, f"{path}: {key}") for key, value in pairs if _inherits(specs, key)}
+    return {}
+
+
+def _saved_options(run: argparse.Namespace, stage: str) -> Path | None:
+    try:
+        path = stage_path(run, stage) / "config.yaml"
+    except UserError:  # neither title nor path: the options themselves will say so
+        return None
+    return path if path.is_file() else None
+
+
+def _inherits(specs: Mapping[str, Option], key: str) -> bool:
+    return key in specs and specs[key].inherit
+
+
+def _flat(content: Mapping[str, Any], groups: Collection[str] | None = None) -> Iterator[tuple[str, Any]]:
+    """Options at the top and inside groups. A mapping is a group where its key names one (any key, if none are given)."""
+    for key, value in content.items():
+        if isinstance(value, dict) and (groups is None or _plain(key) in groups):
+            yield from value.items()
+        elif value is None and groups is not None and _plain(key) in groups:
+            continue  # a group whose lines are all commented out
+        else:
+            yield key, value
+
+
+def _group_key(spec: Option) -> str:
+    return spec.group.lower()
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _plain(key: str) -> str:
+    return key.replace("-", "_")
+
+
+def _as_text(value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, tuple):
+        return [str(item) for item in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _help_width() -> int:
+    return min(120, max(60, shutil.get_terminal_size().columns - 2))

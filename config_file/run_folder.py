@@ -1,0 +1,213 @@
+"""The folder of one stage of a run: its options, environment, log, metrics and checkpoints.
+
+    folder = RunFolder.open(options)        # runs/<title>/<stage>, or --output
+    folder.log("12 epochs of 1,150 images")
+    folder.metric(step, loss=1.2, accuracy=0.4)
+    (folder.path / "best.json")             # what a stage leaves behind, written with config_file.files
+
+A folder is never silently overwritten: where the stage has been run before, ``--resume`` or ``--overwrite`` is needed.
+"""
+
+import contextlib
+import json
+import math
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from config_file.environment import describe_environment
+from config_file.errors import UserError, system_error
+from config_file.files import append_jsonl, atomic_write_text, read_jsonl
+from config_file.loader import load, save
+from config_file.stages import command, find_stage, stage_path
+
+__all__ = ["ARTEFACTS", "RunFolder", "find_stage", "stage_path"]
+
+FORMAT = "oneshot-nas run 1"
+
+# Everything the stages write into their folders; --overwrite removes these and nothing else. The last one removed is the mark
+# that makes the folder ours, so that an interrupted removal can be repeated.
+ARTEFACTS = (
+    "log.txt", "metrics.jsonl", "tensorboard/events.out.tfevents.*", "checkpoints/*.pt",
+    "supernet.safetensors", "supernet.json",
+    "archive.jsonl", "state.json", "results.csv", "best.json", "accuracy_vs_cost.png", "report.html",
+    "model.safetensors", "result.json", "samples.npz",
+    "model.onnx", "model.onnx.data", "card.json", "card.md",
+    "config.yaml", "env.json",
+)  # fmt: skip
+
+
+class RunFolder:
+    """One stage's folder, open for writing.
+
+    Attributes:
+        path: the folder.
+        config: the options of the run.
+        checkpoints: folder of the checkpoints; it exists.
+        resumed: whether the stage goes on from an earlier, interrupted run.
+        changed: on resume, options that differ from the saved ones: ``{name: (saved, now)}``.
+    """
+
+    def __init__(self, path: Path, options: Any, *, resumed: bool, changed: dict[str, tuple[Any, Any]]) -> None:
+        self.path = path
+        self.config = options
+        self.checkpoints = path / "checkpoints"
+        self.resumed = resumed
+        self.changed = changed
+        self._tensorboard: Any = None
+        self._purge_step: int | None = None
+
+    @classmethod
+    def open(cls, options: Any) -> "RunFolder":
+        """``create`` at the place and in the manner that the options say."""
+        return cls.create(stage_path(options), options, overwrite=options.overwrite, resume=options.resume)
+
+    @classmethod
+    def create(cls, path: str | Path, options: Any, overwrite: bool = False, resume: bool = False) -> "RunFolder":
+        """Make the folder and write ``env.json`` and ``config.yaml``.
+
+        Args:
+            overwrite: remove what an earlier run of this stage wrote here (``ARTEFACTS``), keep everything else.
+            resume: keep what is there and add to it.
+
+        Raises:
+            UserError: the stage has been run here and neither is set; there is nothing to resume; the folder holds other
+                things than a run of this stage; it cannot be written.
+        """
+        path = Path(path)
+        try:
+            return cls._create(path, options, overwrite, resume)
+        except OSError as error:
+            reason = system_error(error) or str(error)
+            raise UserError(f"cannot use {path} as the run's folder: {reason}") from None
+
+    @classmethod
+    def _create(cls, path: Path, options: Any, overwrite: bool, resume: bool) -> "RunFolder":
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a file; the run needs a folder there: choose another --title or --output")
+        mark = _read_mark(path)
+        if mark is None and path.is_dir() and any(path.iterdir()):
+            raise UserError(f"{path} holds files that are not of a run: choose another --title or --output")
+        if mark is not None and mark.get("stage") != options.stage:
+            raise UserError(f"{path} holds the {mark.get('stage')} stage, not {options.stage}: choose another --output")
+        if mark is not None and not (overwrite or resume):
+            raise UserError(
+                f"{path} has been run before: --resume continues it, --overwrite starts it anew, another --title keeps both"
+            )
+        if mark is None and resume:
+            raise UserError(
+                f"nothing to resume at {path}; without --resume it starts: {command(options.stage, options)}"
+            )
+        environment = describe_environment()
+        changed: dict[str, tuple[Any, Any]] = {}
+        if mark is not None and resume:
+            changed = _changes(path, options)
+            mark = {**mark, "resumed": [*mark.get("resumed", []), environment]}
+        else:
+            if mark is not None:
+                _remove_artefacts(path)
+            mark = {"format": FORMAT, "stage": options.stage, **environment, "resumed": []}
+        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        atomic_write_text(path / "env.json", json.dumps(mark, indent=1) + "\n")
+        save(options, path / "config.yaml")
+        folder = cls(path, options, resumed=resume, changed=changed)
+        for name, (saved, now) in changed.items():
+            folder.log(f"resumed with --{name.replace('_', '-')} {now} instead of {saved}")
+        return folder
+
+    def log(self, text: str = "") -> None:
+        """Print ``text`` and append it to ``log.txt``."""
+        tqdm = sys.modules.get("tqdm")
+        if tqdm is not None:
+            tqdm.tqdm.write(text, file=sys.stdout)  # steps around a progress bar
+        else:
+            print(text)
+        sys.stdout.flush()
+        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    def metric(self, step: int, **numbers: Any) -> None:
+        """Append ``{"step": step, **numbers}`` to ``metrics.jsonl`` and show the numbers in TensorBoard.
+
+        Args:
+            numbers: Python, numpy or 0-d tensor numbers. NaN and infinity become null in the file.
+        """
+        values = {name: _number(value) for name, value in numbers.items()}
+        append_jsonl(self.path / "metrics.jsonl", {"step": step, **values})
+        writer = self.tensorboard
+        if writer is not None:
+            for name, value in values.items():
+                if value is not None:
+                    writer.add_scalar(name, value, step)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows written by ``metric`` so far."""
+        return read_jsonl(self.path / "metrics.jsonl")
+
+    def truncate_metrics(self, step: int) -> None:
+        """Forget the metrics of steps after ``step``: a resumed run will write them again."""
+        path = self.path / "metrics.jsonl"
+        if path.exists():
+            rows = [row for row in self.metrics() if row["step"] <= step]
+            atomic_write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+        self._purge_step = step + 1
+
+    @property
+    def tensorboard(self) -> Any:
+        """The ``SummaryWriter``, made when first asked for; ``None`` under ``--no-tensorboard``."""
+        if self._tensorboard is None and self.config.tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=self._purge_step)
+        return self._tensorboard
+
+    def close(self) -> None:
+        """Flush and close what is open. The folder may be used again afterwards."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+            self._tensorboard = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _read_mark(path: Path) -> dict[str, Any] | None:
+    """``env.json`` of a folder that a run of ours made, else ``None``."""
+    try:
+        mark = json.loads((path / "env.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return mark if isinstance(mark, dict) and mark.get("format") == FORMAT else None
+
+
+def _remove_artefacts(path: Path) -> None:
+    for pattern in ARTEFACTS:
+        for file in path.glob(pattern):
+            file.unlink()
+    for name in ("tensorboard", "checkpoints"):
+        with contextlib.suppress(OSError):  # absent, or holds something that is not ours
+            (path / name).rmdir()
+
+
+def _changes(path: Path, options: Any) -> dict[str, tuple[Any, Any]]:
+    from config_file.options import options_of
+
+    saved = load(type(options), path / "config.yaml")
+    return {
+        name: (getattr(saved, name), getattr(options, name))
+        for name, spec in options_of(type(options)).items()
+        if spec.saved and getattr(saved, name) != getattr(options, name)
+    }
+
+
+def _number(value: Any) -> float | int | None:
+    number = value.item() if hasattr(value, "item") else value
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise TypeError(f"a metric is a number, not {type(value).__name__}")
+    return number if math.isfinite(number) else None
