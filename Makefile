@@ -40,10 +40,10 @@ quickstart: install  ## the whole job on embedded digits: train, search, retrain
 		&& echo "quickstart: the job took $$(( $$($(NOW)) - started )) s (installing not counted)"
 
 quickstart-job:
-	$(RUN) train_supernet.py --config config_file/train/quickstart.yml
-	$(RUN) search.py --config config_file/search/quickstart.yml
-	$(RUN) retrain.py --config config_file/retrain/quickstart.yml
-	$(RUN) export.py --config config_file/export/quickstart.yml
+	$(RUN) train_supernet.py --config config_file/train/quickstart.yml --overwrite
+	$(RUN) search.py --config config_file/search/quickstart.yml --overwrite
+	$(RUN) retrain.py --config config_file/retrain/quickstart.yml --overwrite
+	$(RUN) export.py --config config_file/export/quickstart.yml --overwrite
 
 test: install-dev  ## run the tests
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
