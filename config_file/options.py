@@ -86,8 +86,8 @@ class SpaceOptions:
     strides: tuple[int, ...] | None = option(
         None, "stride of the stem and of each stage; none: by resolution", group=_SPACE, at_least=1, inherit=True
     )
-    skip: str = option(
-        "conv", "what skip is where the shape changes: a 1x1 convolution + BN, or nothing stands there",
+    skip: str | None = option(
+        None, "what skip is where the shape changes: a 1x1 convolution + BN, or not offered; none: as the space declares",
         group=_SPACE, choices=("conv", "identity"), inherit=True,
     )  # fmt: skip
 
