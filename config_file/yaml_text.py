@@ -44,7 +44,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
         UserError: the file cannot be read, is not YAML or not a mapping, or sets a key twice.
     """
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        content = _Loader(Path(path).read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise UserError(system_error(error) or str(error)) from None
     except UnicodeDecodeError:
