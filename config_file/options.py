@@ -146,6 +146,9 @@ class TrainingOptions:
     )
     loss: str = option("cross_entropy", "cross_entropy or module:callable", group=_TRAINING, known=("cross_entropy",))
     label_smoothing: float = option(0.1, "of the cross entropy", group=_TRAINING, at_least=0, below=1)
+    decay_vectors: bool = option(
+        True, "weight decay also on biases and on BN's scales and shifts (SPOS's own training: false)", group=_TRAINING
+    )
     clip_grad_norm: float = option(5.0, "largest norm of a step's gradient; 0: no limit", group=_TRAINING, at_least=0)
     bn_momentum: float = option(
         0.1, "weight of the newest batch in BN's running statistics", group=_TRAINING, above=0, at_most=1
@@ -287,6 +290,11 @@ class RetrainOptions(TrainingOptions, SpaceOptions, DataOptions, RunOptions):
     init: str = option(
         "scratch", "start from random weights or from the supernet's", group=_RETRAIN, choices=("scratch", "supernet")
     )
+    train_on: str = option(
+        "trainval", "the final network learns from training and validation images (nothing is chosen by them any more), or "
+        "from the training images only, with validation accuracy reported",
+        group=_RETRAIN, choices=("trainval", "train"), aliases={"train+val": "trainval"},
+    )  # fmt: skip
     lr: float = option(0.05, "learning rate after warm-up", group=_TRAINING, above=0)
     weight_decay: float = option(4e-4, "L2 penalty", group=_TRAINING, at_least=0)
     ema_decay: float = option(
