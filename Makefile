@@ -22,7 +22,7 @@ install-dev: $(VENV)/.dev  ## the same, and what tests and checks need
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: '$(PYTHON)' is no Python >= 3.11; try make PYTHON=python3.12" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 2; }
 
 # The stamps make installing incremental: pip runs again only when a requirement may have changed.
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
