@@ -1,7 +1,7 @@
 """Errors that speak to the person at the keyboard, in one line.
 
-Whatever a user can get wrong (a misspelt name, a missing folder, a full disk) ends as ``error: ...`` on stderr with exit
-status 2. A traceback is kept for what it is good for: a defect of ours.
+Whatever a user can get wrong (a misspelt name, a missing folder, a full disk) ends as ``error: ...`` on stderr with
+exit status 2. A traceback is kept for what it is good for: a defect of ours.
 """
 
 import difflib
@@ -72,9 +72,9 @@ def system_error(error: OSError) -> str | None:
 def run_main(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> NoReturn:
     """Run a script's ``main(argv)`` and leave the process with its exit status.
 
-    UserError, and those OSErrors a user can mend, are printed as ``error: ...`` with status 2; Ctrl-C ends with status 130
-    and one line (the exception's own text if it has one); a reader that closed the pipe ends quietly with 141. Everything
-    else is a defect and keeps its traceback.
+    UserError, and those OSErrors a user can mend, are printed as ``error: ...`` with status 2; Ctrl-C ends with status
+    130 and one line (the exception's own text if it has one); a reader that closed the pipe ends quietly with 141.
+    Everything else is a defect and keeps its traceback.
     """
     try:
         status = main(argv)

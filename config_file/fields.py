@@ -10,7 +10,6 @@ import math
 import types
 import typing
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from config_file.errors import UserError, nearest
@@ -39,6 +38,7 @@ class Option:
     inherit: bool
     saved: bool
     as_json: bool
+    metavar: str
     kind: type = str
     optional: bool = False
     default: Any = None
@@ -66,10 +66,11 @@ def option(
     inherit: bool = False,
     saved: bool = True,
     as_json: bool = False,
+    metavar: str = "",
 ) -> Any:
     """A dataclass field that is also a flag, a YAML key and a line of ``--help``.
 
-    Its type is the field's annotation: ``bool``, ``int``, ``float``, ``str`` or ``tuple[int, ...]``, each also ``| None``.
+    Its type is the field's annotation: ``bool``, ``int``, ``float``, ``str`` or ``tuple[int, ...]``, also ``| None``.
 
     Args:
         meaning: what it does, without default and unit, which are added.
@@ -82,15 +83,30 @@ def option(
         at_least, above, at_most, below: bounds of a number, or of every entry of a tuple.
         inherit: a later stage takes the value from the stage it builds upon unless told otherwise.
         saved: whether it belongs in ``config.yaml`` (what a run is), not only to one invocation.
+        metavar: how ``--help`` shows the value of a text option.
         as_json: text that may also be written as a YAML list or mapping; it is kept as JSON text.
     """
     spec = Option(
-        "", meaning, group, unit, choices, known, dict(aliases or {}), flags, at_least, above, at_most, below, inherit, saved, as_json
-    )  # fmt: skip
+        name="",
+        meaning=meaning,
+        group=group,
+        unit=unit,
+        choices=choices,
+        known=known,
+        aliases=dict(aliases or {}),
+        flags=flags,
+        at_least=at_least,
+        above=above,
+        at_most=at_most,
+        below=below,
+        inherit=inherit,
+        saved=saved,
+        as_json=as_json,
+        metavar=metavar,
+    )
     return field(default=default, metadata={_METADATA_KEY: spec})
 
 
-@cache
 def options_of(options_class: type) -> dict[str, Option]:
     """The options of a dataclass by field name, in order of declaration."""
     hints = typing.get_type_hints(options_class)
@@ -136,15 +152,15 @@ def convert(spec: Option, value: Any, where: str) -> Any:
     if spec.kind is not str and spec.optional and isinstance(value, str) and value.strip().lower() in ("none", "null"):
         return None
     if spec.kind is tuple:
-        numbers = _integers(where, value)
-        for number in numbers:
-            _check_bounds(spec, number, where)
-        return numbers
+        entries = _integers(where, value)
+        for entry in entries:
+            _check_bounds(spec, entry, where)
+        return entries
     if spec.kind is bool:
         return _boolean(where, value)
     if spec.kind is str:
         return _text(spec, where, value)
-    number = _integer(where, value) if spec.kind is int else _number(where, value)
+    number: float = _integer(where, value) if spec.kind is int else _number(where, value)
     _check_bounds(spec, number, where)
     return number
 

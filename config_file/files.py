@@ -27,10 +27,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        os.chmod(temporary, _mode(path))  # mkstemp is private (0600); a result is as readable as its neighbours
+        temporary.chmod(_mode(path))  # mkstemp is private (0600); a result is as readable as its neighbours
         yield temporary
         _fsync(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -51,14 +51,14 @@ def atomic_write_text(path: str | Path, text: str) -> None:
 def append_jsonl(path: str | Path, row: Mapping[str, Any]) -> None:
     """Append ``row`` as one line of JSON and hand it to the operating system before returning.
 
-    If an earlier writer died in the middle of a line, the torn rest is cut off first, so that it cannot swallow this row.
+    If an earlier writer died in the middle of a line, the torn rest is cut off first: it would swallow this row.
     If the disk fills up, the file is left as it was.
 
     Raises:
         ValueError: the row holds NaN or infinity, which JSON has no words for.
     """
     line = json.dumps(row, allow_nan=False).encode("utf-8") + b"\n"
-    with open(path, "a+b") as file:
+    with Path(path).open("a+b") as file:
         end = _end_of_last_line(file)
         file.seek(end)
         rest = file.read()

@@ -1,9 +1,9 @@
 """From command line and YAML file to options, and back to a YAML file.
 
-    options = parse(SearchOptions, argv, prog="search.py", description="...", examples=["python search.py --title first"])
+    options = parse(SearchOptions, argv, prog="search.py", description="Search a trained supernet.")
 
-The command line wins over ``--config FILE.yml``, the file over what an earlier stage of the same run was given (search space
-and data), that over the defaults. With ``--resume`` the run's own saved options take the place of the defaults.
+The command line wins over ``--config FILE.yml``, the file over what an earlier stage of the same run was given (search
+space and data), that over the defaults. With ``--resume`` the run's own saved options take the place of the defaults.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from config_file.errors import UserError, nearest
 from config_file.fields import Option, convert, options_of
+from config_file.options import STAGE_OPTIONS
 from config_file.stages import STAGES, stage_path
 from config_file.yaml_text import read_mapping, write_mapping
 
@@ -42,8 +43,8 @@ def parse(
         examples: command lines for the end of ``--help``.
 
     Raises:
-        UserError: an unknown flag or key (the message names the nearest), a value of the wrong type or out of bounds, an
-            unreadable file.
+        UserError: an unknown flag or key (the message names the nearest), a value of the wrong type or out of bounds,
+            an unreadable file.
         SystemExit: after ``--help``, status 0.
     """
     given = _command_line(options_class, argv, prog, description, examples)
@@ -88,8 +89,7 @@ def read_config(options_class: type, path: str | Path) -> dict[str, Any]:
     for key, value in _flat(read_mapping(path), groups):
         name = names.get(_plain(key))
         if name is None:
-            hint = _retired(key) or nearest(key, [*names, *groups]) or f" among the options of {options_class.__name__}"
-            raise UserError(f"{path}: unknown key {key!r}{hint}")
+            raise UserError(f"{path}: unknown key {key!r}{_hint(key, [*names, *groups])}")
         if not specs[name].saved:
             raise UserError(f"{path}: {key!r} belongs on the command line, not in a file")
         if name in values:
@@ -112,9 +112,7 @@ def _command_line(
         usage=f"{prog} --title NAME [--config FILE.yml] [options]",
         description=description,
         epilog="examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else None,
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
-            prog, max_help_position=30, width=_help_width()
-        ),
+        formatter_class=_formatter,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
@@ -131,18 +129,26 @@ def _command_line(
 
 
 def _add(section: Any, name: str, spec: Option) -> None:
-    shown = "none" if spec.default is None else str(spec.default).lower() if spec.kind is bool else f"{spec.default}"
-    about = ", ".join(part for part in (spec.unit, f"default: {shown}") if part)
+    about = ", ".join(part for part in (spec.unit, f"default: {_shown(spec)}") if part)
     text = f"{spec.meaning} ({about})".replace("%", "%%")
     flags = [spec.flag, *(_flag(other) for other in spec.flags)]
     if spec.kind is bool:
         section.add_argument(*flags, dest=name, nargs="?", const="true", metavar="BOOL", help=text)
-        section.add_argument(
-            f"--no-{spec.flag[2:]}", dest=name, action="store_const", const="false", help=argparse.SUPPRESS
-        )
-        return
-    metavar = {int: "N", float: "X", tuple: "N,N,...", str: "|".join(spec.choices) or "TEXT"}[spec.kind]
-    section.add_argument(*flags, dest=name, nargs="+" if spec.kind is tuple else None, metavar=metavar, help=text)
+        negative = f"--no-{spec.flag[2:]}"
+        section.add_argument(negative, dest=name, action="store_const", const="false", help=argparse.SUPPRESS)
+    elif spec.kind is tuple:
+        section.add_argument(*flags, dest=name, nargs="+", metavar=("N,N,...", "N"), help=text)
+    else:
+        metavar = {int: "N", float: "X", str: spec.metavar or "|".join(spec.choices) or "TEXT"}[spec.kind]
+        section.add_argument(*flags, dest=name, metavar=metavar, help=text)
+
+
+def _shown(spec: Option) -> str:
+    if spec.kind is bool:
+        return f"true; --no-{spec.flag[2:]}" if spec.default else "false"
+    if spec.default is None:
+        return "none"
+    return f"{spec.default:g}" if spec.kind is float else str(spec.default)
 
 
 def _from_text(spec: Option, value: str | list[str]) -> Any:
@@ -165,13 +171,17 @@ def _unknown(word: str, flags: list[str]) -> str:
     if not word.startswith("-"):
         return f"unexpected {word!r}: every value follows its --flag (see --help)"
     flag = word.partition("=")[0]
-    hint = _retired(flag.lstrip("-")) or nearest("--" + flag.lstrip("-"), flags)
-    return f"unknown option {flag}{hint} (see --help)"
+    return f"unknown option {flag}{_hint('--' + flag.lstrip('-'), flags)} (see --help)"
 
 
-def _retired(name: str) -> str:
-    reason = _RETIRED.get(_plain(name))
-    return f": {reason}" if reason else ""
+def _hint(name: str, choices: Collection[str]) -> str:
+    plain = _plain(name.lstrip("-"))
+    if plain in _RETIRED:
+        return f": {_RETIRED[plain]}"
+    scripts = [
+        STAGES[stage].script for stage, options_class in STAGE_OPTIONS.items() if plain in options_of(options_class)
+    ]
+    return f": it is an option of {' and '.join(scripts)}" if scripts else nearest(name, choices)
 
 
 def _earlier(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,9 +197,23 @@ def _earlier(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
     for previous in STAGES[stage].previous:
         path = _saved_options(run, previous)
         if path is not None:
-            pairs = _flat(read_mapping(path))
-            return {key: convert(specs[key], value, f"{path}: {key}") for key, value in pairs if _inherits(specs, key)}
+            return _inherited(specs, path, values)
     return {}
+
+
+def _inherited(specs: Mapping[str, Option], path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What an earlier stage's ``config.yaml`` hands on. A group is inherited as a whole: with another search space (or
+    data set) than the earlier stage's, its widths (or its folder) mean nothing.
+    """
+    saved = {
+        key: convert(specs[key], value, f"{path}: {key}")
+        for key, value in _flat(read_mapping(path))
+        if key in specs and specs[key].inherit
+    }
+    replaced = {
+        specs[key].group for key in ("search_space", "dataset") if values.get(key, saved.get(key)) != saved.get(key)
+    }
+    return {key: value for key, value in saved.items() if specs[key].group not in replaced}
 
 
 def _saved_options(run: argparse.Namespace, stage: str) -> Path | None:
@@ -200,12 +224,8 @@ def _saved_options(run: argparse.Namespace, stage: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _inherits(specs: Mapping[str, Option], key: str) -> bool:
-    return key in specs and specs[key].inherit
-
-
 def _flat(content: Mapping[str, Any], groups: Collection[str] | None = None) -> Iterator[tuple[str, Any]]:
-    """Options at the top and inside groups. A mapping is a group where its key names one (any key, if none are given)."""
+    """Options at the top and inside groups. A mapping is a group if its key is among ``groups`` (``None``: any key)."""
     for key, value in content.items():
         if isinstance(value, dict) and (groups is None or _plain(key) in groups):
             yield from value.items()
@@ -235,5 +255,6 @@ def _as_text(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _help_width() -> int:
-    return min(120, max(60, shutil.get_terminal_size().columns - 2))
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    width = min(120, max(60, shutil.get_terminal_size().columns - 2))
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=width)

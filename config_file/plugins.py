@@ -1,9 +1,9 @@
 """The user's own code by name: ``package.module:callable``, found from the folder the command is started in."""
 
 import importlib
-import os
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError, nearest
@@ -17,7 +17,7 @@ def is_reference(text: str) -> bool:
 
 
 def load_object(reference: str) -> Any:
-    """The object that ``package.module:callable`` names. Its module is imported, with the current folder on ``sys.path``.
+    """The object that ``package.module:callable`` names; modules are also looked for in the current folder.
 
     Raises:
         UserError: not of that form, no such module, no such name in it, not callable, or the module has a syntax error.
@@ -26,8 +26,9 @@ def load_object(reference: str) -> Any:
     if not is_reference(reference):
         raise UserError(f"{reference!r} is not of the form package.module:callable")
     module_name, _, path = reference.partition(":")
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
     importlib.invalidate_caches()
     try:
         found: Any = importlib.import_module(module_name)

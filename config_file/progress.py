@@ -34,15 +34,18 @@ def progress(
         unit: of the work, singular.
         total: amount of work where ``work`` has no length.
         initial: how much was done before, by a run that this one resumes.
-        file: where to write instead of stderr. Where it is no terminal, a plain line is written at most every 30 seconds.
+        file: where to write instead of stderr. If it is no terminal, a plain line appears at most every 30 seconds.
     """
     file = sys.stderr if file is None else file
-    amount, iterable = (work, None) if isinstance(work, int) else (total, work)
-    options: dict[str, Any] = {"desc": description, "unit": f" {unit}", "total": amount, "initial": initial}
+    settings: dict[str, Any] = {"desc": description, "unit": f" {unit}", "initial": initial}
+    if isinstance(work, int):
+        settings["total"] = work
+    else:
+        settings |= {"iterable": work, "total": total}
     if file.isatty():
-        return tqdm(iterable, file=file, dynamic_ncols=True, **options)
+        return tqdm(file=file, dynamic_ncols=True, **settings)
     pause = _SECONDS_BETWEEN_LINES
-    return tqdm(iterable, file=_Lines(file), mininterval=pause, maxinterval=pause, delay=pause, ncols=0, **options)
+    return tqdm(file=_Lines(file), mininterval=pause, maxinterval=pause, delay=pause, ncols=0, **settings)
 
 
 class _Lines(io.TextIOBase):

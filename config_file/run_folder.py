@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from config_file.environment import describe_environment
 from config_file.errors import UserError, system_error
+from config_file.fields import options_of
 from config_file.files import append_jsonl, atomic_write_text, read_jsonl
 from config_file.loader import load, save
 from config_file.stages import command, find_stage, stage_path
@@ -26,7 +27,7 @@ __all__ = ["ARTEFACTS", "RunFolder", "find_stage", "stage_path"]
 
 FORMAT = "oneshot-nas run 1"
 
-# Everything the stages write into their folders; --overwrite removes these and nothing else. The last one removed is the mark
+# Everything the stages write into their folders; --overwrite removes these and nothing else. The last one is the mark
 # that makes the folder ours, so that an interrupted removal can be repeated.
 ARTEFACTS = (
     "log.txt", "metrics.jsonl", "tensorboard/events.out.tfevents.*", "checkpoints/*.pt",
@@ -72,15 +73,14 @@ class RunFolder:
             resume: keep what is there and add to it.
 
         Raises:
-            UserError: the stage has been run here and neither is set; there is nothing to resume; the folder holds other
-                things than a run of this stage; it cannot be written.
+            UserError: the stage has been run here and neither is set; there is nothing to resume; the folder holds
+                other things than a run of this stage; it cannot be written.
         """
         path = Path(path)
         try:
             return cls._create(path, options, overwrite, resume)
         except OSError as error:
-            reason = system_error(error) or str(error)
-            raise UserError(f"cannot use {path} as the run's folder: {reason}") from None
+            raise UserError(f"cannot write the run's folder {path}: {system_error(error) or error}") from None
 
     @classmethod
     def _create(cls, path: Path, options: Any, overwrite: bool, resume: bool) -> "RunFolder":
@@ -93,7 +93,8 @@ class RunFolder:
             raise UserError(f"{path} holds the {mark.get('stage')} stage, not {options.stage}: choose another --output")
         if mark is not None and not (overwrite or resume):
             raise UserError(
-                f"{path} has been run before: --resume continues it, --overwrite starts it anew, another --title keeps both"
+                f"{path} has been run before: --resume continues it, --overwrite starts it anew, "
+                "another --title keeps both"
             )
         if mark is None and resume:
             raise UserError(
@@ -157,7 +158,7 @@ class RunFolder:
     def tensorboard(self) -> Any:
         """The ``SummaryWriter``, made when first asked for; ``None`` under ``--no-tensorboard``."""
         if self._tensorboard is None and self.config.tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
+            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - seconds, and not every run needs it
 
             self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=self._purge_step)
         return self._tensorboard
@@ -196,8 +197,6 @@ def _remove_artefacts(path: Path) -> None:
 
 
 def _changes(path: Path, options: Any) -> dict[str, tuple[Any, Any]]:
-    from config_file.options import options_of
-
     saved = load(type(options), path / "config.yaml")
     return {
         name: (getattr(saved, name), getattr(options, name))

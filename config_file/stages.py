@@ -28,8 +28,8 @@ STAGES: dict[str, Stage] = {
 def stage_path(options: Any, stage: str | None = None) -> Path:
     """The folder of a stage: of the options' own one (``--output`` if given), or of another stage of the same title.
 
-    For another stage an option of its name is an explicit path (``--supernet FOLDER``); it may be the stage's folder, the
-    run's folder that holds it, or the result file inside it.
+    For another stage an option of its name is an explicit path (``--supernet FOLDER``); it may be the stage's folder,
+    the run's folder that holds it, or the result file inside it.
 
     Raises:
         UserError: there is neither a title nor an explicit path.
@@ -53,7 +53,7 @@ def find_stage(options: Any, stage: str) -> Path:
     """The folder of a finished stage that ``options`` builds upon.
 
     Raises:
-        UserError: there is no such folder, or the stage in it has not finished; the message says which command makes it.
+        UserError: there is no such folder, or its stage has not finished; the message says which command makes it.
     """
     path = stage_path(options, stage)
     if (path / STAGES[stage].result).is_file():

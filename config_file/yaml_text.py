@@ -1,7 +1,7 @@
 """YAML whose scalars stay text.
 
-YAML 1.1 reads ``off`` as false, ``12:30`` as 750 and ``4e-5`` as text. Here only null means something by itself; what a scalar
-is, the option it is meant for decides, exactly as on the command line.
+YAML 1.1 reads ``off`` as false, ``12:30`` as 750 and ``4e-5`` as text. Here only null means something by itself; what a
+scalar is, the option it is meant for decides, exactly as on the command line.
 """
 
 import re
@@ -33,7 +33,7 @@ class _Loader(yaml.SafeLoader):
 class _Dumper(yaml.SafeDumper):
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+    def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
@@ -61,5 +61,5 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
 
 
 def write_mapping(path: str | Path, content: dict[str, dict[str, Any]]) -> None:
-    """Write groups of options as YAML that ``read_mapping`` gives back; all leaves are text, ``None`` or lists of text."""
+    """Write groups of options as YAML that ``read_mapping`` gives back; leaves are text, ``None`` or lists of text."""
     atomic_write_text(path, yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
