@@ -1,0 +1,1 @@
+"""Which network to pick: strategies, evaluators, cost limits, the archive and its report."""

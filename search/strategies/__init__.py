@@ -1,0 +1,101 @@
+"""Search strategies: small objects that propose architectures and are told what became of them.
+
+A strategy holds no model and does no input or output; the same object searches a supernet, real training or a table.
+A new one is one file with a class as below and one entry in STRATEGIES, or `package.module:callable` from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from config_file.errors import UserError, choose
+from config_file.options import SearchOptions
+from config_file.plugins import is_reference, load_object
+from search.constraints import Constraint
+from search.result import Result
+from search.strategies.evolution import Evolution
+from search.strategies.random_search import RandomSearch
+from supernet import Architecture
+
+
+class Strategy(Protocol):
+    """What the search loop needs."""
+
+    @property
+    def budget(self) -> int | None:
+        """The greatest number of proposals, None if not known beforehand."""
+
+    def ask(self, n: int) -> list[Architecture]:
+        """At most n canonical architectures within the limits; [] when the search is over. Ask again after `tell`."""
+
+    def tell(self, results: Sequence[Result]) -> None:
+        """The results of everything asked since; `failed` ones included."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The whole state, random numbers included, as JSON."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue exactly where `state_dict` was taken."""
+
+
+StrategyFactory = Callable[[Constraint, SearchOptions], Strategy]
+"""(the space and its limits, the options of the search stage) -> a strategy."""
+
+
+def make_random(constraint: Constraint, options: SearchOptions) -> Strategy:
+    """`random`."""
+    return RandomSearch(constraint, iterations=options.random_iteration, dedup=options.dedup, seed=options.random_seed)
+
+
+def make_evolution(constraint: Constraint, options: SearchOptions) -> Strategy:
+    """`evolution`."""
+    return Evolution(
+        constraint,
+        population=options.population,
+        parent_num=options.parent_num,
+        generation_num=options.generation_num,
+        mutation_prob=options.mutation_prob,
+        dedup=options.dedup,
+        seed=options.random_seed,
+        **choose("evolution form", options.evolution_form, FORMS)(options),
+    )
+
+
+def osnaslib_form(options: SearchOptions) -> dict[str, Any]:
+    """What makes `Evolution` OSNASLib's: parents stay, children of two of them fill the population."""
+    if options.parent_num >= options.population:
+        raise UserError(
+            f"--parent-num {options.parent_num} leaves no room for children in --population {options.population}"
+        )
+    return {"crossover": options.crossover or "single_point"}
+
+
+def spos_form(options: SearchOptions) -> dict[str, Any]:
+    """What makes `Evolution` SPOS's: mutants, uniform crossovers, and random architectures for the rest."""
+    half = options.population // 2
+    return {
+        "generation_size": options.population,
+        "children": {
+            "mutation": half if options.mutation_num is None else options.mutation_num,
+            "crossover": half if options.crossover_num is None else options.crossover_num,
+        },
+        "crossover": options.crossover or "uniform",
+    }
+
+
+FORMS: dict[str, Callable[[SearchOptions], dict[str, Any]]] = {"osnaslib": osnaslib_form, "spos": spos_form}
+
+STRATEGIES: dict[str, StrategyFactory] = {
+    "random": make_random,
+    "evolution": make_evolution,
+}
+
+
+def make_strategy(name: str, constraint: Constraint, options: SearchOptions) -> Strategy:
+    """A registered strategy, or the user's own `package.module:callable`, which is called like the registered ones.
+
+    Raises UserError for an unknown name or options that do not fit.
+    """
+    factory = load_object(name) if is_reference(name) else choose("search strategy", name, STRATEGIES)
+    return factory(constraint, options)

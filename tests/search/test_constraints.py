@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from config_file.errors import UserError
+from lookup_tables import CostTable
+from search import constraints
+from search.constraints import Constraint
+from supernet import SearchSpace, build_space
+from tests.search.toy import toy_space, toy_tables
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return toy_space()
+
+
+@pytest.fixture(scope="module")
+def table(space: SearchSpace) -> CostTable:
+    return toy_tables(space)["flops"]
+
+
+def test_an_infeasible_target_states_both_exact_ends(space: SearchSpace, table: CostTable) -> None:
+    low, high = int(table.minimum()[0]), int(table.maximum()[0])
+    with pytest.raises(UserError) as error:
+        Constraint(space, table, upper=low - 1).check()
+    assert f"{low:,}" in str(error.value)
+    assert f"{high:,}" in str(error.value)
+    assert "--target-hc" in str(error.value)
+    Constraint(space, table, upper=low).check()
+    with pytest.raises(UserError, match=f"--min-hc.*{high:,}"):
+        Constraint(space, table, lower=high + 1).check()
+    with pytest.raises(UserError, match="above"):
+        Constraint(space, table, upper=low + 1, lower=low + 2).check()
+
+
+def test_a_target_that_is_no_number_is_refused(space: SearchSpace, table: CostTable) -> None:
+    with pytest.raises(UserError, match="must be numbers"):
+        Constraint(space, table, upper=float("nan")).check()
+
+
+def test_a_band_between_two_neighbouring_costs_is_empty(space: SearchSpace, table: CostTable) -> None:
+    costs = np.unique(table.cost(np.array(list(space.enumerate()))))
+    gap = Constraint(space, table, lower=costs[3] + 1, upper=costs[4] - 1)
+    assert gap.acceptance == 0
+    assert gap.sample(random.Random(0)) is None
+
+
+def test_every_encoding_in_the_band_is_as_likely(space: SearchSpace, table: CostTable) -> None:
+    low, high = table.minimum()[0], table.maximum()[0]
+    band = Constraint(space, table, lower=low + 0.1 * (high - low), upper=low + 0.4 * (high - low))
+    inside = [architecture for architecture in space.enumerate() if band.allows(architecture)]
+    assert band.acceptance == len(inside) / space.size
+    rng, draws = random.Random(1), 4000
+    counts = Counter(band.sample(rng) for _ in range(draws))
+    expected = Counter(space.canonical(architecture) for architecture in inside)
+    assert set(counts) <= set(expected)
+    share = [draws * expected[architecture] / len(inside) for architecture in expected]
+    assert chisquare([counts[architecture] for architecture in expected], share).pvalue > 1e-3
+
+
+def test_what_is_excluded_does_not_come_again(space: SearchSpace, table: CostTable) -> None:
+    band = Constraint(space, table, upper=0.5 * (table.minimum()[0] + table.maximum()[0]))
+    rng, seen = random.Random(0), set()
+    while (architecture := band.sample(rng, seen)) is not None:
+        assert architecture not in seen
+        seen.add(architecture)
+    assert seen == {space.canonical(a) for a in space.enumerate() if band.allows(a)}
+
+
+@pytest.mark.parametrize("percentile", [50, 1, 0.01])
+def test_large_space_at_any_tightness(percentile: float) -> None:
+    """21 layers x 7: from half of the space down to bands that random draws practically never meet."""
+    space = build_space("proxylessnas", resolution=32, num_classes=10)
+    table = toy_tables(space)["flops"]
+    rng = np.random.default_rng(0)
+    costs = table.cost(rng.integers(0, space.sizes, (100_000, len(space.sizes))))
+    upper = float(np.percentile(costs, percentile))
+    for lower in (-np.inf, upper - 0.05e6):
+        band = Constraint(space, table, upper=upper, lower=lower)
+        draw = random.Random(0)
+        drawn = [band.sample(draw) for _ in range(5)]
+        assert all(a is not None and band.allows(a) for a in drawn)
+        assert len(set(drawn)) == 5
+
+
+def test_the_cheapest_architecture_alone_is_found_in_a_large_space() -> None:
+    space = build_space("proxylessnas", resolution=32, num_classes=10)
+    table = toy_tables(space)["flops"]
+    cheapest, architecture = table.minimum()
+    only = Constraint(space, table, upper=cheapest)
+    found = only.sample(random.Random(0))
+    assert found is not None
+    assert table.cost(np.array([found]))[0] == cheapest
+    assert only.sample(random.Random(0), {space.canonical(architecture), found}) is None
+
+
+def test_repair_reaches_bands_in_the_tails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constraints, "RARE", 2.0)  # always repair
+    monkeypatch.setattr(constraints, "ENUMERABLE", 0)
+    space = build_space("proxylessnas", resolution=32, num_classes=10)
+    table = toy_tables(space)["flops"]
+    low, high = table.minimum()[0], table.maximum()[0]
+    for share in (0.05, 0.5, 0.97):
+        at = low + share * (high - low)
+        band = Constraint(space, table, lower=at - 0.02 * (high - low), upper=at)
+        rng = random.Random(0)
+        drawn = [band.sample(rng) for _ in range(4)]
+        assert all(a is not None and band.allows(a) for a in drawn)
+        assert len(set(drawn)) == 4
+
+
+def test_without_a_table_everything_is_allowed(space: SearchSpace) -> None:
+    free = Constraint(space)
+    free.check()
+    assert free.acceptance == 1
+    assert free.allows(space.sample(random.Random(0)))
