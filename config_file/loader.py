@@ -178,10 +178,10 @@ def _hint(name: str, choices: Collection[str]) -> str:
     plain = _plain(name.lstrip("-"))
     if plain in _RETIRED:
         return f": {_RETIRED[plain]}"
-    scripts = [
-        STAGES[stage].script for stage, options_class in STAGE_OPTIONS.items() if plain in options_of(options_class)
-    ]
-    return f": it is an option of {' and '.join(scripts)}" if scripts else nearest(name, choices)
+    stages = [stage for stage, others in STAGE_OPTIONS.items() if plain in options_of(others)]
+    if stages and name not in choices:
+        return f": it is an option of {' and '.join(STAGES[stage].script for stage in stages)}"
+    return nearest(name, choices)
 
 
 def _earlier(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class SpaceOptions:
     )
     skip: str | None = option(
         None,
-        "what skip is where the shape changes: a 1x1 convolution + BN, or nothing at all; none: as the space declares",
+        "what skip is where the shape changes: a 1x1 convolution + BN, or not offered; none: as the space declares",
         group="Space",
         choices=("conv", "identity"),
         inherit=True,
@@ -169,6 +169,9 @@ class TrainingOptions:
         "cross_entropy", "cross_entropy or module:callable", group="Training", metavar="NAME", known=("cross_entropy",)
     )
     label_smoothing: float = option(0.1, "of the cross entropy", group="Training", at_least=0, below=1)
+    decay_vectors: bool = option(
+        True, "weight decay also on biases and on BN's scales and shifts (SPOS itself: false)", group="Training"
+    )
     clip_grad_norm: float = option(5.0, "largest norm of a step's gradient; 0: no limit", group="Training", at_least=0)
     bn_momentum: float = option(
         0.1, "weight of the newest batch in BN's running statistics", group="Training", above=0, at_most=1

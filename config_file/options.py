@@ -104,6 +104,13 @@ class RetrainOptions(TrainingOptions, SpaceOptions, DataOptions, RunOptions):
     init: str = option(
         "scratch", "start from random weights or the supernet's", group="Network", choices=("scratch", "supernet")
     )
+    train_on: str = option(
+        "trainval",
+        "learn from training and validation images (nothing is chosen by them any more), or keep the latter for validation",
+        group="Network",
+        choices=("trainval", "train"),
+        aliases={"train+val": "trainval"},
+    )
     lr: float = option(0.05, "learning rate after warm-up", group="Training", above=0)
     weight_decay: float = option(4e-4, "L2 penalty", group="Training", at_least=0)
     ema_decay: float = option(
