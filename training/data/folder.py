@@ -1,0 +1,156 @@
+"""A user's own images: a folder per class. Also the layout of ImageNet, and of anything unpacked that way."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from config_file.errors import UserError
+from training.data.image_files import IMAGE_SUFFIXES, typical_shorter_side
+from training.data.settings import DataSettings
+from training.data.source import ImageFiles, Source
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def load_image_folder(settings: DataSettings) -> Source:
+    """DIR/train with DIR/test or DIR/val, or DIR with one folder per class (``--dataset imagefolder``).
+
+    Where all three of train, val and test stand, val validates and test tests. Where one of val and test stands beside
+    train, it is the test split; where none does, the test split is drawn from the training images.
+    """
+    return folder_source("imagefolder", _existing_folder(settings))
+
+
+def load_imagenet(settings: DataSettings) -> Source:
+    """ImageNet: DIR/train and DIR/val, a folder per class in each; val is the test split, as its test has no labels."""
+    root = _existing_folder(settings)
+    for part in ("train", "val"):
+        if not (root / part).is_dir():
+            raise UserError(f"imagenet: no {part}/ in {root}; it needs train/ and val/ with a folder per class each")
+    return _read_parts(
+        "imagenet", root, {"train": "train", "test": "val"}, resolution=224, mean=IMAGENET_MEAN, std=IMAGENET_STD
+    )
+
+
+def folder_source(
+    name: str,
+    root: Path,
+    *,
+    resolution: int | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+) -> Source:
+    """A data set in the layouts that `load_image_folder` reads; class names are the folders' names, sorted.
+
+    Args:
+        resolution: None takes it from the images: their typical shorter side to the nearest multiple of 32 (spaces of
+            this field halve it five times), between 32 and 224.
+
+    Raises:
+        UserError: no class folders, one class only, an empty class, or classes that differ between the splits.
+    """
+    folders = {entry.name for entry in os.scandir(root) if entry.is_dir()} & {"train", "val", "test"}
+    if not folders:
+        parts = {"train": ""}
+    elif "train" not in folders:
+        raise UserError(f"{root} has {'/ and '.join(sorted(folders))}/ but no train/ beside it")
+    elif len(folders) == 3:
+        parts = {part: part for part in ("train", "val", "test")}
+    else:
+        parts = {"train": "train"}
+        if folders != {"train"}:
+            parts["test"] = "test" if "test" in folders else "val"
+    return _read_parts(name, root, parts, resolution=resolution, mean=mean, std=std)
+
+
+def _read_parts(
+    name: str,
+    root: Path,
+    parts: Mapping[str, str],
+    *,
+    resolution: int | None,
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+) -> Source:
+    """`parts`: split -> folder below `root`; all files become one list, with the rows of each split."""
+    classes = _class_folders(root / parts["train"])
+    if len(classes) == 1:
+        raise UserError(
+            f"{root / parts['train']} holds one class only ({classes[0]!r}): there is nothing to tell apart"
+        )
+    names: list[str] = []
+    labels: list[int] = []
+    rows = {}
+    for part, folder in parts.items():
+        _compare_classes(root / folder, classes)
+        start = len(names)
+        for label, class_name in enumerate(classes):
+            images = _images(root, Path(folder, class_name))
+            names += images
+            labels += [label] * len(images)
+        rows[part] = np.arange(start, len(names))
+    files = ImageFiles(root, tuple(names))
+    if resolution is None:
+        resolution = min(max(32 * round(typical_shorter_side(files, rows["train"]) / 32), 32), 224)
+    return Source(
+        name=name,
+        classes=classes,
+        images=files,
+        labels=np.asarray(labels, dtype=np.int64),
+        train=rows["train"],
+        test=rows.get("test"),
+        val=rows.get("val"),
+        resolution=resolution,
+        mean=mean,
+        std=std,
+    )
+
+
+def _existing_folder(settings: DataSettings) -> Path:
+    root = Path(settings.data_path).expanduser()
+    if not root.exists():
+        raise UserError(f"no folder {root} (--data-path)")
+    if not root.is_dir():
+        raise UserError(f"{root} is a file; --data-path takes the folder of the images")
+    return root
+
+
+def _class_folders(folder: Path) -> tuple[str, ...]:
+    entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    classes = sorted(entry.name for entry in entries if entry.is_dir())
+    if classes:
+        return tuple(classes)
+    if any(_is_image(entry.name) for entry in entries):
+        raise UserError(f"{folder} holds images but no class folders: put those of each class into a folder of its own")
+    raise UserError(f"{folder} holds no class folders and no images")
+
+
+def _compare_classes(folder: Path, expected: Sequence[str]) -> None:
+    found = set(_class_folders(folder))
+    if extra := sorted(found - set(expected)):
+        raise UserError(f"{folder} has classes that train/ has not: {_few(extra)}")
+    if missing := sorted(set(expected) - found):
+        raise UserError(f"{folder} lacks classes that train/ has: {_few(missing)}")
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _images(root: Path, folder: Path) -> list[str]:
+    """Paths relative to `root` of all images in and below a class folder, sorted."""
+    found = []
+    for parent, folders, names in os.walk(root / folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        relative = os.path.relpath(parent, root)
+        found += [f"{relative}{os.sep}{name}" for name in names if _is_image(name)]
+    if not found:
+        raise UserError(f"class folder {root / folder} holds no images ({' '.join(sorted(IMAGE_SUFFIXES))})")
+    return sorted(found)
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")

@@ -1,0 +1,98 @@
+"""Image files to pixels: one file with its errors explained, or a whole list with a pool of threads."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from tqdm import tqdm
+
+from config_file.errors import UserError
+from training.data.source import ImageFiles
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+# Pillow would go by content, and for some formats start other programs.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+_CHUNK = 64
+
+
+def read_image(path: str | Path, shorter_side: int | None = None) -> Image.Image:
+    """An image as RGB, upright (EXIF orientation applied), without its transparency.
+
+    Args:
+        path: the file.
+        shorter_side: a JPEG may be decoded at a half, a quarter or an eighth of its size as long as its shorter side
+            stays at least twice this.
+
+    Raises:
+        UserError: the file is no image, truncated, or of a kind that is not read (16 bits per channel).
+    """
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            if shorter_side is not None:
+                image.draft(None, (2 * shorter_side, 2 * shorter_side))
+            if image.mode.startswith(("I", "F")):
+                raise UserError(f"cannot read image {path}: more than 8 bits per channel (mode {image.mode})")
+            turned = ImageOps.exif_transpose(image) if "exif" in image.info else image
+            if turned.mode == "P" and "transparency" in turned.info:
+                turned = turned.convert("RGBA")
+            turned.load()
+            return turned if turned.mode == "RGB" else turned.convert("RGB")
+    except UnidentifiedImageError:
+        empty = Path(path).stat().st_size == 0
+        raise UserError(f"cannot read image {path}: {'the file is empty' if empty else 'not an image file'}") from None
+    # Pillow reports damage by whatever its decoders run into.
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise UserError(f"cannot read image {path}: {error}") from None
+
+
+def square(image: Image.Image, side: int) -> Image.Image:
+    """The centred square of an image, resized to (side, side): "shorter side to `side`, then centre crop" at once."""
+    width, height = image.size
+    if width == height == side:
+        return image
+    short = min(width, height)
+    left, top = (width - short) / 2, (height - short) / 2
+    return image.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + short, top + short))
+
+
+def decode(files: ImageFiles, into: NDArray[np.uint8], title: str) -> None:
+    """Read every file as a centred square of the side that `into` has: uint8 (N, side, side, 3).
+
+    Raises:
+        UserError: a file cannot be read; the first one in the list is named.
+    """
+    side = into.shape[1]
+
+    def decode_chunk(rows: range) -> int:
+        for row in rows:
+            into[row] = np.asarray(square(read_image(files.root / files.names[row], side), side))
+        return len(rows)
+
+    chunks = [range(start, min(start + _CHUNK, len(files))) for start in range(0, len(files), _CHUNK)]
+    # Threads: Pillow decodes and resizes without holding the interpreter.
+    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+    try:
+        with tqdm(total=len(files), desc=title, unit="img", delay=1.0, disable=None, leave=False) as bar:
+            for done in pool.map(decode_chunk, chunks):
+                bar.update(done)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def typical_shorter_side(files: ImageFiles, rows: Sequence[int] | NDArray[np.int64], sample: int = 64) -> int:
+    """Median shorter side in pixels of up to `sample` of the files, evenly spaced, from their headers."""
+    chosen = np.asarray(rows)[np.linspace(0, len(rows) - 1, min(sample, len(rows))).astype(int)]
+    sides = []
+    for row in chosen.tolist():
+        path = files.root / files.names[row]
+        try:
+            with Image.open(path, formats=_FORMATS) as image:
+                sides.append(min(image.size))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            read_image(path)  # says what is wrong with it
+            raise
+    return int(np.median(sides))

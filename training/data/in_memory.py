@@ -1,0 +1,136 @@
+"""Images decoded once into one uint8 tensor; a batch is cut, mirrored and normalised as a tensor.
+
+An image is stored with a margin around the window that evaluation sees: (S, S) pixels with S = window + 2 * margin.
+Training cuts the window at a random place of each image, evaluation in the middle. What the margin holds is decided
+when the images are decoded: black for images no larger than the input (the usual crop with zero padding), more of the
+image for larger ones.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import as_strided
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.data.seeds import generator_of
+from training.data.split import Batch, Normalisation, Split
+
+
+class ImageStore:
+    """All images of a data set; its splits are sets of rows of the one store.
+
+    Args:
+        images: uint8 (N, S, S, 3), contiguous.
+        labels: int64 (N,).
+        window: side of the cut window; S - window is even.
+        resolution: side of the images handed out; where it is not `window`, batches are resized.
+        horizontal_flip: whether training mirrors half of the images.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, window: int, resolution: int, horizontal_flip: bool = True
+    ) -> None:
+        self.images = images
+        self.labels = labels
+        self.window = window
+        self.margin = (images.shape[1] - window) // 2
+        self.resolution = resolution
+        self.horizontal_flip = horizontal_flip
+        self._on_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        pixels = images.numpy()
+        image, row, pixel, _ = pixels.strides
+        places = images.shape[1] - window + 1
+        # Every window of every image as a view, a row of pixels as one run of bytes. numpy copies such runs several
+        # times faster than torch's indexing, which goes element by element.
+        self._windows = as_strided(
+            pixels,
+            shape=(len(pixels), places, places, window, window * 3),
+            strides=(image, row, pixel, row, 1),
+            writeable=False,
+        )
+
+    def cut(self, rows: Tensor, draw: torch.Generator | None, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Windows of these images and their labels, on `device`: uint8 (B, R, R, 3) and int64 (B,).
+
+        `draw` gives places and mirroring; None is the middle window as it is. It is a CPU generator, so that every
+        device cuts alike.
+        """
+        B, places = len(rows), 2 * self.margin + 1
+        if draw is None:
+            top = left = torch.full((B,), self.margin)
+            mirror = torch.zeros(B, dtype=torch.bool)
+        else:
+            top, left = torch.randint(0, places, (2, B), generator=draw).unbind()
+            mirror = (torch.rand(B, generator=draw) < 0.5) & self.horizontal_flip
+        if device.type == "cpu":
+            return self._resized(self._cut_with_numpy(rows, top, left, mirror)), self.labels[rows]
+        # One small copy to the device per batch instead of four.
+        rows, top, left, mirror = torch.stack((rows, top, left, mirror.long())).to(device, non_blocking=True).unbind()
+        images, labels = self._copy_on(device)
+        return self._resized(cut_windows(images[rows], self.window, top, left, mirror.bool())), labels[rows]
+
+    def _cut_with_numpy(self, rows: Tensor, top: Tensor, left: Tensor, mirror: Tensor) -> Tensor:
+        windows = self._windows[rows.numpy(), top.numpy(), left.numpy()]  # (B, W, W * 3)
+        mirrored = np.flatnonzero(mirror.numpy())
+        if len(mirrored):
+            taken = torch.from_numpy(windows[mirrored]).view(-1, self.window, self.window, 3)
+            # In (B, 3, W, W) channels_last, torch has a fast path for mirroring.
+            taken = taken.permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1)
+            windows[mirrored] = taken.reshape(len(mirrored), self.window, -1).numpy()
+        return torch.from_numpy(windows).view(-1, self.window, self.window, 3)
+
+    def _copy_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        if device not in self._on_device:
+            self._on_device[device] = (self.images.to(device), self.labels.to(device))
+        return self._on_device[device]
+
+    def _resized(self, windows: Tensor) -> Tensor:
+        if self.resolution == self.window:
+            return windows
+        return resize(windows, self.resolution)
+
+
+def cut_windows(images: Tensor, window: int, top: Tensor, left: Tensor, mirror: Tensor) -> Tensor:
+    """One window of each image, mirrored where told: (B, S, S, 3) -> (B, window, window, 3), on any device."""
+    images = images.contiguous()
+    B, S, _, C = images.shape
+    places = S - window + 1
+    windows = images.as_strided((B, places, places, window, window, C), (S * S * C, S * C, C, S * C, C, 1))
+    cut = windows[torch.arange(B, device=images.device), top, left]
+    return torch.where(mirror.view(-1, 1, 1, 1), cut.flip(2), cut)
+
+
+def resize(images: Tensor, resolution: int) -> Tensor:
+    """Bilinear, antialiased: uint8 (B, H, W, 3) -> uint8 (B, resolution, resolution, 3), on the same device."""
+    x = images.permute(0, 3, 1, 2).float()
+    x = F.interpolate(x, size=(resolution, resolution), mode="bilinear", antialias=True)
+    return x.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+class InMemorySplit(Split):
+    """The rows `indices` (int64, (n,)) of an `ImageStore`."""
+
+    def __init__(self, store: ImageStore, indices: Tensor, normalisation: Normalisation) -> None:
+        super().__init__(store.labels[indices], normalisation)
+        self.store = store
+        self.indices = indices
+
+    def raw(self, indices: Sequence[int] | Tensor) -> Tensor:
+        rows = self.indices[torch.as_tensor(indices, dtype=torch.int64)]
+        return self.store.cut(rows, None, torch.device("cpu"))[0]
+
+    def _load(
+        self,
+        batches: list[Tensor],
+        *,
+        start: int,
+        draw: tuple[int, int] | None,
+        device: torch.device,
+        channels_last: bool,
+    ) -> Iterator[Batch]:
+        for number, positions in enumerate(batches, start):
+            generator = None if draw is None else generator_of("augment", *draw, number)
+            images, labels = self.store.cut(self.indices[positions], generator, device)
+            yield self.normalisation(images, channels_last), labels

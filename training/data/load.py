@@ -1,0 +1,171 @@
+"""From ``--dataset`` to a `Data`: load, split, bring to the resolution, keep in memory or stream."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from config_file.errors import UserError, choose
+from config_file.plugins import is_reference, load_object
+from training.data.cache import cache_images
+from training.data.cifar import load_cifar10, load_cifar100
+from training.data.digits import load_digits
+from training.data.folder import load_image_folder, load_imagenet
+from training.data.holdout import Indices, fingerprint, hold_out
+from training.data.in_memory import InMemorySplit
+from training.data.seeds import seed_of
+from training.data.settings import DataSettings
+from training.data.source import ImageArrays, ImageFiles, Source
+from training.data.split import Data, Normalisation, Split
+from training.data.streaming import FilePool, StreamedSplit
+
+DATASETS: dict[str, Callable[[DataSettings], Source | Data]] = {
+    "digits": load_digits,
+    "cifar10": load_cifar10,
+    "cifar100": load_cifar100,
+    "imagenet": load_imagenet,
+    "imagefolder": load_image_folder,
+}
+
+MEMORY_LIMIT = 2 * 2**30
+TEST_SHARE = 0.2
+# Not the run's seed: an image that tests in one run must never train in another.
+TEST_SEED = 0
+
+
+def load_data(options: DataSettings, resolution: int | None = None, *, memory_limit: int = MEMORY_LIMIT) -> Data:
+    """The data set that the options name, split and at the network's resolution.
+
+    The validation split is held out of the training images, per class, by `split_seed` and `train_portion`. A data set
+    without a test split gets one the same way: a fifth of every class, the same whatever the seed. Every split has a
+    fixed random order, so that its first n images are a sample of all classes.
+
+    Images no larger than the resolution R are brought to R x R (shorter side, then centre) and cropped with zero
+    padding in training; larger ones are kept at R * 256 / 224, so that training's crop has room and evaluation sees the
+    centre. Files that do not fit in `memory_limit` are read by worker processes, with random resized crops.
+
+    Args:
+        options: `dataset` is a name in `DATASETS` or ``package.module:callable``. The callable gets `options` and
+            returns arrays (an `ImageArrays`, or a dict with its keys), or a `Data` to be used as it is.
+        resolution: height and width; None is the data set's own.
+        memory_limit: bytes of decoded images to keep in memory.
+
+    Raises:
+        UserError: unknown data set, missing or damaged files, or classes too small to be split.
+    """
+    if not 0.0 < options.train_portion < 1.0:
+        raise UserError(f"--train-portion {options.train_portion} must lie between 0 and 1: the rest validates")
+    if is_reference(options.dataset):
+        source = _of_user(options.dataset, load_object(options.dataset)(options))
+    else:
+        source = choose("dataset", options.dataset, DATASETS)(options)
+    if isinstance(source, Data):
+        if resolution not in (None, source.resolution):
+            raise UserError(
+                f"dataset {options.dataset!r} comes at {source.resolution} px, not at the {resolution} px asked for"
+            )
+        return source
+    return _build(source, options, resolution or source.resolution, memory_limit)
+
+
+def _of_user(name: str, returned: Any) -> Source | Data:
+    if isinstance(returned, Mapping):
+        returned = ImageArrays.from_mapping(name, returned)
+    if isinstance(returned, ImageArrays):
+        returned = returned.source(name)
+    if not isinstance(returned, Source | Data):
+        raise UserError(
+            f"dataset {name!r} returns a {type(returned).__name__}; it must return a Data, an ImageArrays, or a dict "
+            "with train_images, train_labels and classes"
+        )
+    return returned
+
+
+def _build(source: Source, options: DataSettings, resolution: int, memory_limit: int) -> Data:
+    rows, record = _split(source, options)
+    cached = cache_images(source, resolution, memory_limit)
+    make_split: Callable[[Tensor, Normalisation], Split]
+    if cached is not None:
+        store, record["augmentation"] = cached
+
+        def make_split(rows: Tensor, normalisation: Normalisation) -> Split:
+            return InMemorySplit(store, rows, normalisation)
+
+    else:
+        assert isinstance(source.images, ImageFiles)
+        pool = FilePool(source.images, torch.from_numpy(source.labels), resolution, source.horizontal_flip)
+        record["augmentation"] = pool.augmentation
+
+        def make_split(rows: Tensor, normalisation: Normalisation) -> Split:
+            return StreamedSplit(pool, rows, normalisation, options.num_workers)
+
+    tensors = {name: torch.from_numpy(indices) for name, indices in rows.items()}
+    if source.mean is not None and source.std is not None:
+        normalisation = Normalisation(source.mean, source.std)
+        record["normalisation"] = "constants of the data set"
+    else:
+        plain = make_split(tensors["train"], Normalisation((0.0,) * 3, (1.0,) * 3))
+        normalisation, count = channel_statistics(plain, at_most=10_000 if cached is not None else 1_000)
+        record["normalisation"] = f"computed from {count} training images"
+    splits = {name: make_split(indices, normalisation) for name, indices in tensors.items()}
+    return Data(
+        name=source.name,
+        classes=source.classes,
+        mean=normalisation.mean,
+        std=normalisation.std,
+        resolution=resolution,
+        train=splits["train"],
+        val=splits["val"],
+        test=splits["test"],
+        trainval=splits["trainval"],
+        split_record=record,
+    )
+
+
+def _split(source: Source, options: DataSettings) -> tuple[dict[str, Indices], dict[str, Any]]:
+    """Rows of train, val and test, and what is worth keeping about how they came about."""
+    train, val, test = source.train, source.val, source.test
+    record: dict[str, Any] = {"test": "given by the data set", "validation": "given by the data set"}
+    if test is None:
+        train, test = hold_out(train, source.labels, TEST_SHARE, TEST_SEED, "test", source.classes)
+        record["test"] = f"{TEST_SHARE:.0%} of every class, seed {TEST_SEED}"
+    if val is None:
+        share = 1.0 - options.train_portion
+        train, val = hold_out(train, source.labels, share, options.split_seed, "validation", source.classes)
+        record["validation"] = "held out of train, per class"
+        record["train_portion"] = options.train_portion
+        record["seed"] = options.split_seed
+    rows = {"train": train, "val": val, "test": test}
+    record["sizes"] = {name: len(indices) for name, indices in rows.items()}
+    record["sha256"] = {name: fingerprint(indices) for name, indices in rows.items()}
+    if isinstance(source.images, ImageFiles):
+        record["sha256"]["files"] = hashlib.sha256("\n".join(source.images.names).encode()).hexdigest()
+    rows["trainval"] = np.concatenate((train, val))
+    return {name: _mixed(indices) for name, indices in rows.items()}, record
+
+
+def _mixed(indices: Indices) -> Indices:
+    """In a fixed random order: files come class by class, and the first n images of a split must be a sample of it."""
+    return np.random.default_rng(seed_of("order of a split")).permutation(np.sort(indices))
+
+
+def channel_statistics(split: Split, at_most: int) -> tuple[Normalisation, int]:
+    """Mean and standard deviation per channel over the pixels of up to `at_most` images; and of how many they are."""
+    count = min(at_most, len(split))
+    total, squares, pixels = torch.zeros(3).double(), torch.zeros(3).double(), 0
+    for part in torch.arange(count).split(128):
+        values = split.raw(part).view(-1, 3).double() / 255
+        total += values.sum(0)
+        squares += values.square().sum(0)
+        pixels += len(values)
+    mean = total / pixels
+    # Images of one colour have no spread: half a grey level keeps the division finite.
+    std = (squares / pixels - mean.square()).clamp(min=0).sqrt().clamp(min=0.5 / 255)
+    return Normalisation(_rounded(mean), _rounded(std)), count
+
+
+def _rounded(values: Tensor) -> tuple[float, ...]:
+    return tuple(round(value, 6) for value in values.tolist())

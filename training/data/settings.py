@@ -1,0 +1,31 @@
+"""What the loaders read of a stage's options."""
+
+from typing import Protocol
+
+
+class DataSettings(Protocol):
+    """The options of `config_file` that concern data; any object with these attributes serves."""
+
+    @property
+    def dataset(self) -> str:
+        """A name in `DATASETS`, or ``package.module:callable``."""
+
+    @property
+    def data_path(self) -> str:
+        """Folder of the data set."""
+
+    @property
+    def download(self) -> bool:
+        """Whether to fetch it where torchvision can."""
+
+    @property
+    def train_portion(self) -> float:
+        """Share of the training images that weights are fitted on; the rest validates."""
+
+    @property
+    def split_seed(self) -> int:
+        """Seed of that split."""
+
+    @property
+    def num_workers(self) -> int:
+        """Processes that read images too large for memory."""

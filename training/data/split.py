@@ -1,0 +1,166 @@
+"""What training and evaluation read: batches as a pure function of (seed, epoch, position), and raw images."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from config_file.errors import UserError
+from training.data.seeds import generator_of
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """x = (pixel / 255 - mean) / std per channel, pixels 0..255."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, images: Tensor, channels_last: bool = True) -> Tensor:
+        """uint8 (B, H, W, 3) -> float32 (B, 3, H, W), on the same device, in channels_last memory or contiguous."""
+        B, H, W, C = images.shape
+        # Rows of W * C values: a factor that repeats every 3 elements would not be vectorised.
+        scale, shift = _rows(self.mean, self.std, W, images.device)
+        x = images.reshape(B, H, W * C).float().mul_(scale).add_(shift)
+        x = x.view(B, H, W, C).permute(0, 3, 1, 2)
+        return x if channels_last else x.contiguous()
+
+
+@lru_cache(maxsize=16)
+def _rows(mean: tuple[float, ...], std: tuple[float, ...], width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    scale = [1.0 / (255.0 * s) for s in std]
+    shift = [-m / s for m, s in zip(mean, std, strict=True)]
+    return torch.tensor(scale * width, device=device), torch.tensor(shift * width, device=device)
+
+
+class Split(ABC):
+    """A part of a data set: N images at the network's resolution R and their labels.
+
+    Attributes:
+        labels: int64 (N,), classes from 0, in the order of `raw`.
+        normalisation: what turns `raw` images into a network's input.
+    """
+
+    def __init__(self, labels: Tensor, normalisation: Normalisation) -> None:
+        self.labels = labels
+        self.normalisation = normalisation
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def num_batches(self, batch_size: int, drop_last: bool = False, limit: int | None = None) -> int:
+        """How many batches one epoch of `batches` with the same arguments has (from ``start=0``)."""
+        images = len(self) if limit is None else min(limit, len(self))
+        return images // batch_size if drop_last else -(-images // batch_size)
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        epoch: int = 0,
+        shuffle: bool = False,
+        augment: bool = False,
+        start: int = 0,
+        drop_last: bool = False,
+        limit: int | None = None,
+        device: torch.device | str | None = None,
+        channels_last: bool = True,
+    ) -> Iterator[Batch]:
+        """The batches of one epoch, normalised; bit-identical for the same (seed, epoch, position).
+
+        Args:
+            batch_size: images per batch; the last one is smaller unless `drop_last`.
+            seed: of order and augmentation; no global random state is read or moved.
+            epoch: another epoch, another order and other augmentation.
+            shuffle: a permutation of the whole split instead of its order.
+            augment: training's random crop and, where the data set allows it, horizontal flip.
+            start: leave out this many batches: what follows is what a full pass gives from there.
+            drop_last: leave out the last batch if it is not full.
+            limit: only the first `limit` images of the (shuffled) order.
+            device: where batches are wanted; CPU by default.
+            channels_last: memory format of the images.
+
+        Returns:
+            an iterator of (x, y): x float32 (B, 3, R, R), y int64 (B,).
+
+        Raises:
+            UserError: `batch_size` leaves no full batch with `drop_last`; an image file cannot be read.
+        """
+        if batch_size < 1:
+            raise UserError(f"a batch of {batch_size} images: at least 1 is needed")
+        count = self.num_batches(batch_size, drop_last, limit)
+        if count == 0:
+            raise UserError(f"{len(self)} images do not fill one batch of {batch_size}: choose a smaller --batch-size")
+        if shuffle:
+            order = torch.randperm(len(self), generator=generator_of("order", seed, epoch))
+        else:
+            order = torch.arange(len(self))
+        batches = list(order[:limit].split(batch_size))[start:count]
+        return self._load(
+            batches,
+            start=start,
+            draw=(seed, epoch) if augment else None,
+            device=torch.empty(0, device=device or "cpu").device,  # "cuda" and "cuda:0" become one
+            channels_last=channels_last,
+        )
+
+    @abstractmethod
+    def raw(self, indices: Sequence[int] | Tensor) -> Tensor:
+        """The images evaluation sees, before normalisation: uint8 (N, R, R, 3), RGB, on the CPU."""
+
+    @abstractmethod
+    def _load(
+        self,
+        batches: list[Tensor],
+        *,
+        start: int,
+        draw: tuple[int, int] | None,
+        device: torch.device,
+        channels_last: bool,
+    ) -> Iterator[Batch]:
+        """Batches of these positions in the split, the first being number `start`; `draw` is (seed, epoch) or None."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, split, and all that a network trained on it must know about its input.
+
+    Attributes:
+        name: as given to ``--dataset``.
+        classes: their names, in the order of the labels.
+        mean: per channel, of pixels in 0..1.
+        std: per channel, of pixels in 0..1.
+        resolution: height and width of a batch's images.
+        train: what weights are fitted on.
+        val: held out of the training images; what a search validates on.
+        test: reported once, at the end; nothing is ever chosen by it.
+        trainval: `train` and `val` together, for a last training.
+        split_record: sizes, seed and SHA-256 of the three index sets, to be kept with a run.
+        in_channels: 3.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resolution: int
+    train: Split
+    val: Split
+    test: Split
+    trainval: Split
+    split_record: dict[str, Any] = field(default_factory=dict)
+    in_channels: int = 3
+
+    def summary(self) -> str:
+        """One line for a person."""
+        return (
+            f"{self.name}: {len(self.train):,} train, {len(self.val):,} validation (held out of train), "
+            f"{len(self.test):,} test images, {len(self.classes)} classes, {self.resolution} px"
+        )
