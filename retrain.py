@@ -1,0 +1,13 @@
+"""python retrain.py --title first
+
+Train the network that the search found into runs/<title>/retrain/, and report its accuracy on the test images, once.
+`--architecture FILE|LIST|random` takes another network, `--init supernet` starts from the supernet's weights. `--help`
+lists the options, `--plan` says what would run and how long it takes, `--resume` goes on after an interruption.
+Afterwards: python export.py --title first
+"""
+
+from config_file.errors import run_main
+from training.cli import main_retrain
+
+if __name__ == "__main__":
+    run_main(main_retrain)

@@ -1,0 +1,183 @@
+"""The training loop: one step, and the epochs around it with progress, metrics, checkpoints and Ctrl-C."""
+
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from config_file.errors import UserError
+from config_file.progress import progress
+from config_file.run_folder import RunFolder
+from training.device import autocast, seed_step
+from training.optimizers import step, zero_grad
+from training.recipe import Recipe, TrainingState
+
+ROWS_EVERY = 50  # steps between two rows of metrics, where an epoch is longer than that
+
+
+def train_step(recipe: Recipe, state: TrainingState, x: Tensor, y: Tensor) -> None:
+    """One optimizer step on one batch x (B, C, H, W), y (B,); afterwards every gradient is None again.
+
+    The gradients of the plan's forward passes are summed, not averaged, as FairNAS does. Only its parameters are
+    clipped (their norm as a whole) and stepped. Nothing here waits for the device.
+    """
+    plan = recipe.plan(state.step)
+    seed_step(recipe.device, recipe.seed, state.step)
+    for forward in plan.forwards:
+        with autocast(recipe.device, recipe.amp):
+            logits = forward(x).float()  # (B, classes)
+        loss = recipe.loss(logits, y)
+        (loss if state.scaler is None else state.scaler.scale(loss)).backward()
+        state.totals.add(loss.detach(), logits.detach(), y)
+    if state.scaler is not None:
+        state.scaler.unscale_(state.optimizer)
+    if recipe.clip_grad_norm:
+        torch.nn.utils.clip_grad_norm_(plan.parameters, recipe.clip_grad_norm, foreach=True)
+    step(state.optimizer, plan.parameters, recipe.rate(state.step), state.scaler)
+    zero_grad(plan.parameters)
+    if state.average is not None:
+        state.average.update(state.step)
+    state.step += 1
+
+
+def fit(
+    recipe: Recipe,
+    state: TrainingState,
+    run: RunFolder,
+    *,
+    save: Callable[[], None],
+    validate: Callable[[], dict[str, float]] | None,
+    how_to_resume: str,
+    description: str = "training",
+) -> None:
+    """Train from `state.step` to the end of the recipe.
+
+    Args:
+        recipe: what to do.
+        state: where to begin; holds the result afterwards.
+        run: takes the log and the metrics.
+        save: writes a checkpoint of `state`.
+        validate: gives numbers for the metrics, "val_accuracy" among them; None for no validation.
+        how_to_resume: command line that goes on after an interruption.
+        description: in front of the progress bar.
+
+    Raises:
+        UserError: the loss or a weight is not finite; the checkpoint before is left as it was.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, once the running step has ended and a checkpoint is written.
+    """
+    checkpoints = max(1, round(run.config.checkpoint_every * recipe.steps_per_epoch))
+    validations = max(1, round(run.config.validate_every * recipe.steps_per_epoch))
+    bar: tqdm[int] = progress(recipe.steps, description, "step", initial=state.step)
+    with _stop_signal() as stop, bar:
+        while state.step < recipe.steps:
+            epoch, position = divmod(state.step, recipe.steps_per_epoch)
+            started = clock = time.perf_counter()
+            for x, y in recipe.batches(epoch, position):
+                train_step(recipe, state, x, y)
+                bar.update()
+                position += 1
+                last = position == recipe.steps_per_epoch
+                if position % ROWS_EVERY == 0 or last:
+                    bar.set_postfix(loss=f"{_write_row(recipe, state, run):.3f}", refresh=False)
+                validated = validate is not None and (state.step % validations == 0 or state.step == recipe.steps)
+                if validate is not None and validated:
+                    state.validation = validate()
+                    run.metric(state.step, **state.validation)
+                    if state.validation["val_accuracy"] > state.best.get("val_accuracy", -1.0):
+                        state.best = {"val_accuracy": state.validation["val_accuracy"], "step": state.step}
+                if last:
+                    _end_epoch(recipe, state, run, validated, time.perf_counter() - started)
+                if stop.is_set() or state.step % checkpoints == 0 or state.step == recipe.steps:
+                    state.seconds += time.perf_counter() - clock
+                    clock = time.perf_counter()
+                    _check_finite(recipe, state, run)
+                    save()
+                if stop.is_set():
+                    raise KeyboardInterrupt(
+                        f"stopped after step {state.step:,} of {recipe.steps:,} and saved; go on with: {how_to_resume}"
+                    )
+            state.seconds += time.perf_counter() - clock
+
+
+def _write_row(recipe: Recipe, state: TrainingState, run: RunFolder) -> float:
+    """The means since the row before; returns the loss."""
+    loss, correct, images = state.totals.read()
+    if not math.isfinite(loss):
+        _diverged(recipe, state, run, "loss")
+    before = state.reported
+    count = images - before[2]
+    means = {"loss": (loss - before[0]) / count, "accuracy": (correct - before[1]) / count}
+    run.metric(state.step, epoch=state.step / recipe.steps_per_epoch, lr=recipe.rate(state.step - 1), **means)
+    state.reported = loss, correct, images
+    return means["loss"]
+
+
+def _end_epoch(recipe: Recipe, state: TrainingState, run: RunFolder, validated: bool, seconds: float) -> None:
+    loss, correct, images = state.reported
+    text = f"epoch {state.step // recipe.steps_per_epoch}/{recipe.epochs}: loss {loss / images:.3f}, "
+    text += f"training accuracy {correct / images:.1%}"
+    validation = state.validation
+    if validated:
+        text += f", validation accuracy {validation['val_accuracy']:.1%}"
+        if "val_accuracy_min" in validation:
+            text += f" ({validation['val_accuracy_min']:.1%} to {validation['val_accuracy_max']:.1%})"
+    run.log(f"{text}, {seconds:.1f} s")
+    state.totals.sums.zero_()
+    state.totals.images = 0
+    state.reported = (0.0, 0.0, 0)
+
+
+def _check_finite(recipe: Recipe, state: TrainingState, run: RunFolder) -> None:
+    """Before a checkpoint replaces the one before: loss and weights must be numbers."""
+    if not math.isfinite(state.totals.read()[0]):
+        _diverged(recipe, state, run, "loss")
+    weights = [p.detach() for p in state.model.state_dict().values() if p.is_floating_point()]
+    if not all(math.isfinite(norm) for norm in torch.stack(torch._foreach_norm(weights, math.inf)).tolist()):
+        _diverged(recipe, state, run, "weights")
+
+
+def _diverged(recipe: Recipe, state: TrainingState, run: RunFolder, what: str) -> None:
+    epoch, position = divmod(state.step - 1, recipe.steps_per_epoch)
+    kept = [path.name for path in sorted(run.checkpoints.glob("*.pt"))]
+    half = ", or --amp off" if recipe.amp is not None else ""
+    raise UserError(
+        f"the {what} became NaN or infinite in epoch {epoch + 1}, by step {position + 1} of {recipe.steps_per_epoch}: "
+        f"try a lower --lr (it was {recipe.rate(state.step - 1):.3g}), --warmup-epochs 1 or a lower --clip-grad-norm"
+        + half
+        + (f"; the last good checkpoint is kept in {run.checkpoints}" if kept else "; there was no checkpoint yet")
+    )
+
+
+@contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets instead of breaking into a step; a second Ctrl-C interrupts at once."""
+    asked = threading.Event()
+    process = os.getpid()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if os.getpid() != process:  # a forked data worker: it ends with its parent
+            return
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        print("\nfinishing this step and saving; once more to stop at once", file=sys.stderr)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,99 @@
+"""`--plan`: what would run, measured on a few real steps, without leaving anything behind."""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from training.data import Data
+from training.loop import train_step
+from training.recipe import Recipe, TrainingState
+
+WARM_UP, TIMED, BUDGET = 2, 7, 20.0
+_MIB = 2**20
+
+
+def print_plan(
+    title: str,
+    data: Data,
+    model: str,
+    recipe: Recipe,
+    state: TrainingState,
+    writes: Path,
+    show: Callable[[str], None] = print,
+) -> None:
+    """Time a few steps of this very training and print what the whole of it takes.
+
+    Args:
+        title: what is planned.
+        data: it reads.
+        model: a line about what is trained.
+        recipe: what would run.
+        state: trained for a few steps by this, and of no use afterwards.
+        writes: folder that the run would write.
+        show: prints a line.
+    """
+    passes = len(recipe.plan(0).forwards)
+    seconds, timed = seconds_per_step(recipe, state)
+    weights = sum(t.numel() * t.element_size() for t in state.model.state_dict().values()) / _MIB
+    show(f"plan of {title}; nothing is started and nothing written")
+    show(f"  data      {data.summary()}")
+    show(f"  model     {model}")
+    show(
+        f"  schedule  {recipe.epochs:,} epochs x {recipe.steps_per_epoch:,} steps = {recipe.steps:,} optimizer steps, "
+        f"{passes} {'pass' if passes == 1 else 'passes'} over {recipe.batch_size} images each: "
+        f"{recipe.steps * passes * recipe.batch_size:,} images forward and backward"
+    )
+    show(f"  device    {recipe.device}, {_precision(recipe)}, {torch.get_num_threads()} CPU threads")
+    show(
+        f"  time      about {duration(seconds * recipe.steps)} without validation: {seconds:.3f} s per step "
+        f"(median of {timed} timed steps)"
+    )
+    show(f"  memory    {_peak_memory(recipe.device)} at its highest so far")
+    show(
+        f"  writes    {writes}: weights of {weights:.1f} MiB, and a checkpoint of two to four times that while training"
+    )
+
+
+def seconds_per_step(recipe: Recipe, state: TrainingState) -> tuple[float, int]:
+    """(median seconds of a training step with its data, number of steps timed)."""
+    times: list[float] = []
+    started = time.perf_counter()
+    while len(times) < WARM_UP + TIMED and (len(times) <= WARM_UP or time.perf_counter() - started < BUDGET):
+        for x, y in recipe.batches(epoch=state.step // recipe.steps_per_epoch):
+            begin = time.perf_counter()
+            train_step(recipe, state, x, y)
+            if recipe.device.type == "cuda":
+                torch.cuda.synchronize(recipe.device)
+            times.append(time.perf_counter() - begin)
+            if len(times) == WARM_UP + TIMED:
+                break
+    timed = times[WARM_UP:]
+    return statistics.median(timed), len(timed)
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: "42 s", "7 min", "3.5 h", "2.1 days"."""
+    for unit, size, most in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172800)):
+        if seconds < most:
+            return f"{seconds / size:.1f} {unit}" if unit == "h" or seconds < 10 else f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86400:.1f} days"
+
+
+def _precision(recipe: Recipe) -> str:
+    name = "float32" if recipe.amp is None else f"{str(recipe.amp).removeprefix('torch.')} autocast"
+    return f"{name}, {'channels_last' if recipe.channels_last else 'NCHW'}"
+
+
+def _peak_memory(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated(device) / _MIB:,.0f} MiB on the GPU"
+    if sys.platform == "win32":
+        return "an amount that this system does not tell"
+    import resource  # noqa: PLC0415  # not on every system
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return f"{peak / (_MIB if sys.platform == 'darwin' else 1024):,.0f} MiB"

@@ -1,0 +1,109 @@
+"""A trained supernet on disk: its weights, and what they are weights of.
+
+`supernet.safetensors` holds the tensors, `supernet.json` everything a later stage must know about them: how to rebuild
+the space, the fingerprints, the data set with its split, the normalisation, how the training went, and the SHA-256 of
+the weights, so that the two files cannot be taken from different runs.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from config_file.errors import UserError
+from config_file.files import atomic_write_bytes, atomic_write_text
+from supernet import SearchSpace, Supernet, build_space
+
+FORMAT = "oneshot-nas supernet 1"
+WEIGHTS, DESCRIPTION = "supernet.safetensors", "supernet.json"
+
+
+@dataclass(frozen=True)
+class TrainedSupernet:
+    """A supernet read back.
+
+    Attributes:
+        space: rebuilt, with the fingerprints of the one it was trained on.
+        supernet: on the CPU, in training mode.
+        info: the content of `supernet.json`.
+    """
+
+    space: SearchSpace
+    supernet: Supernet
+    info: dict[str, Any]
+
+
+def save_supernet(folder: Path, supernet: Supernet, info: Mapping[str, Any]) -> None:
+    """Write both files, the description last: a stage that finds it finds its weights too.
+
+    Args:
+        folder: of the run.
+        supernet: trained.
+        info: JSON: data set, split, classes, mean, std, how it was trained and to what end.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in supernet.state_dict().items()}
+    weights = save_tensors(tensors, {"format": FORMAT})
+    space = supernet.space
+    about = {
+        "format": FORMAT,
+        "search_space": space.name,
+        "space_options": space.describe(),
+        "decisions_fingerprint": space.decisions_fingerprint,
+        "macro_fingerprint": space.macro_fingerprint,
+        "sha256": hashlib.sha256(weights).hexdigest(),
+        **info,
+    }
+    text = json.dumps(about, indent=1, allow_nan=False) + "\n"
+    atomic_write_bytes(folder / WEIGHTS, weights)
+    atomic_write_text(folder / DESCRIPTION, text)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """The content of a run's `supernet.json`.
+
+    Raises:
+        UserError: it is missing, damaged or not ours.
+    """
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise UserError(f"no trained supernet in {folder}: {DESCRIPTION} is missing")
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{path} is damaged: not JSON") from None
+    if not isinstance(info, dict) or info.get("format") != FORMAT:
+        raise UserError(f"{path} does not describe a supernet of this toolkit ({FORMAT})")
+    return info
+
+
+def load_supernet(folder: Path) -> TrainedSupernet:
+    """The supernet that `save_supernet` wrote.
+
+    Raises:
+        UserError: a file is missing, truncated, not ours or from another run, or the space is declared differently now.
+    """
+    info = read_description(folder)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise UserError(f"no trained supernet in {folder}: {WEIGHTS} is missing")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != info["sha256"]:
+        raise UserError(f"{path} is not the file that {DESCRIPTION} describes: truncated, or of another run")
+    space = build_space(**info["space_options"])
+    if space.macro_fingerprint != info["macro_fingerprint"]:
+        raise UserError(f"{folder}: the search space {space.name} is declared differently than when this was trained")
+    supernet = Supernet(space)
+    try:
+        supernet.load_state_dict(load_tensors(content))
+    except (SafetensorError, RuntimeError):
+        raise UserError(f"{path} does not hold the weights of {space.name}") from None
+    if not all(torch.isfinite(p).all() for p in supernet.parameters()):
+        raise UserError(f"{path} holds weights that are not finite: the training diverged")
+    return TrainedSupernet(space, supernet, info)

@@ -1,0 +1,222 @@
+"""Training a supernet: every step trains one path (uniform), or one path per candidate (strict fairness).
+
+Strict fairness as FairNAS defines it (Chu et al. 2021): on one batch, n single-path backward passes in which every
+candidate of every layer is used exactly once; the gradients are summed, not averaged; one optimizer step follows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from config_file.options import TrainSupernetOptions
+from config_file.plugins import is_reference, load_object
+from config_file.run_folder import RunFolder, stage_path
+from config_file.stages import command
+from supernet import SearchSpace, Supernet, build_space, make_sampler
+from supernet.samplers import Sampler
+from training.checkpoint import LAST, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
+from training.data import Data, load_data
+from training.device import choose_device, prepare_device
+from training.evaluate import PathValidation
+from training.initialise import initialise
+from training.loop import fit
+from training.planning import duration, print_plan
+from training.recipe import Recipe, StepPlan, TrainingState, make_recipe, make_state, trajectory
+from training.supernet_file import WEIGHTS, save_supernet
+
+VALIDATED_PATHS = 4
+VALIDATED_IMAGES = 1000
+
+
+def space_of(options: Any, data: Data) -> SearchSpace:
+    """The search space that the options name, for this data set's resolution and classes.
+
+    Raises:
+        UserError: unknown space, or settings that it does not have.
+    """
+    return build_space(
+        options.search_space,
+        resolution=data.resolution,
+        num_classes=len(data.classes),
+        in_channels=data.in_channels,
+        widths=options.widths,
+        depths=options.depths,
+        strides=options.strides,
+        skip=options.skip,
+    )
+
+
+def path_sampler(name: str, space: SearchSpace, seed: int) -> Sampler:
+    """A sampler by name, or "package.module:callable", called as callable(space, seed).
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if is_reference(name):
+        sampler: Sampler = load_object(name)(space, seed)
+        return sampler
+    return make_sampler(name, space, seed)
+
+
+def path_plan(supernet: Supernet, sampler: Sampler) -> Callable[[int], StepPlan]:
+    """For each step one forward pass for each path that the sampler gives, and the parameters of these paths."""
+
+    def plan(step: int) -> StepPlan:
+        paths = sampler.paths(step)
+        forwards = [partial(_along, supernet, path) for path in paths]
+        if len(paths) == 1:
+            return StepPlan(forwards, supernet.parameters_of(paths[0]))
+        return StepPlan(forwards, list(dict.fromkeys(p for path in paths for p in supernet.parameters_of(path))))
+
+    return plan
+
+
+def _along(supernet: Supernet, path: tuple[int, ...], x: torch.Tensor) -> torch.Tensor:
+    logits: torch.Tensor = supernet(x, path)
+    return logits
+
+
+@dataclass(frozen=True)
+class SupernetTraining:
+    """All parts of one supernet's training, ready to start."""
+
+    options: TrainSupernetOptions
+    data: Data
+    supernet: Supernet
+    sampler: Sampler
+    recipe: Recipe
+    state: TrainingState
+
+
+def prepare_supernet(options: TrainSupernetOptions) -> SupernetTraining:
+    """Load the data, build the space and the supernet with its starting weights, and what trains it. Writes nothing.
+
+    Raises:
+        UserError: an option names something that there is not, or data cannot be read.
+    """
+    device = choose_device(options.device)
+    prepare_device(device, options.threads)
+    data = load_data(options, options.resolution)
+    space = space_of(options, data)
+    sampler = path_sampler(options.sample_strategy, space, options.random_seed)
+    supernet = Supernet(space)
+    initialise(supernet, options.random_seed)
+    if options.pretrained is not None:
+        from supernet.pretrained import load_pretrained  # noqa: PLC0415  # imports torchvision
+
+        load_pretrained(supernet, options.pretrained)
+    state = make_state(options, supernet, device)
+    recipe = make_recipe(options, data.train, device, path_plan(supernet, sampler))
+    return SupernetTraining(options, data, supernet, sampler, recipe, state)
+
+
+def plan_supernet(options: TrainSupernetOptions) -> None:
+    """Print what `train_supernet` would do with these options, from a few timed steps."""
+    job = prepare_supernet(options)
+    print_plan("train_supernet", job.data, _model_line(job), job.recipe, job.state, stage_path(options))
+
+
+def train_supernet(options: TrainSupernetOptions) -> Path:
+    """Train a supernet into its run folder, which is returned.
+
+    Leaves supernet.safetensors, supernet.json and checkpoints/last.pt. With `options.resume` an interrupted training
+    goes on, on a CPU bit for bit as if it had not been interrupted.
+
+    Raises:
+        UserError: bad options or data, a folder that is taken, a checkpoint that does not fit, divergence.
+        KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
+    """
+    folder = stage_path(options)
+    if options.resume and (folder / WEIGHTS).is_file():
+        print(f"{folder} has finished already; next: {command('search', options)}")
+        return folder
+    job = prepare_supernet(options)
+    space, state, recipe = job.supernet.space, job.state, job.recipe
+    fingerprint, settings = space.macro_fingerprint, trajectory(options)
+    checkpoint = folder / "checkpoints" / LAST
+    if options.resume and checkpoint.is_file():
+        # Before the folder is opened: a checkpoint that is refused leaves everything as it was.
+        saved = load_checkpoint(checkpoint, "supernet", fingerprint, settings)
+        state.load_state_dict(saved)
+        restore_rng_states(saved["rng"])
+
+    def save() -> None:
+        content = state.state_dict() | {"rng": rng_states()}
+        save_checkpoint(checkpoint, "supernet", fingerprint, settings, content)
+
+    with RunFolder.open(options) as run:
+        _say_start(run, job)
+        fit(
+            recipe,
+            state,
+            run,
+            save=save,
+            validate=partial(_path_validation(job), job.supernet),
+            how_to_resume=f"{command('supernet', options)} --resume",
+            description=f"supernet {space.name}",
+        )
+        save_supernet(folder, job.supernet, _about(job))
+        run.log(
+            f"trained {recipe.steps:,} steps of {job.sampler.paths_per_step} path(s) on {recipe.batch_size} images in "
+            f"{duration(state.seconds)}; {VALIDATED_PATHS} random paths with inherited weights classify "
+            f"{state.validation['val_accuracy']:.1%} of the validation images"
+        )
+        run.log(f"wrote {folder / WEIGHTS}")
+        run.log(f"next: {command('search', options)}")
+    return folder
+
+
+def _say_start(run: RunFolder, job: SupernetTraining) -> None:
+    run.log(job.data.summary())
+    run.log(_model_line(job))
+    if run.resumed:
+        run.truncate_metrics(job.state.step)
+        run.log(f"resumed after step {job.state.step:,} of {job.recipe.steps:,}")
+    if job.options.amp in ("bf16", "fp16") and job.recipe.amp is None:
+        run.log(f"--amp {job.options.amp} is ignored: on this CPU float32 in channels_last layout is faster")
+
+
+def _model_line(job: SupernetTraining) -> str:
+    space = job.supernet.space
+    weights = sum(p.numel() for p in job.supernet.parameters())
+    count = f"{space.size:,}" if space.size < 10**9 else f"{space.size:.2e}"
+    return (
+        f"{space.name}: {len(space.decisions)} decisions, {count} architectures, a supernet of {weights / 1e6:.1f} M "
+        f"parameters, sampled by {job.options.sample_strategy} ({job.sampler.paths_per_step} path(s) per step)"
+    )
+
+
+def _path_validation(job: SupernetTraining) -> PathValidation:
+    sampler = path_sampler("uniform", job.supernet.space, job.options.random_seed)
+    return PathValidation(
+        # Steps no training reaches, so that these are not just the paths it began with.
+        paths=[sampler.paths(-1 - index)[0] for index in range(VALIDATED_PATHS)],
+        data=job.data,
+        batch_size=job.recipe.batch_size,
+        limit=VALIDATED_IMAGES,
+        device=job.recipe.device,
+        seed=job.options.split_seed,
+        channels_last=job.recipe.channels_last,
+    )
+
+
+def _about(job: SupernetTraining) -> dict[str, Any]:
+    data, state, recipe = job.data, job.state, job.recipe
+    return {
+        "classes": list(data.classes),
+        "in_channels": data.in_channels,
+        "resolution": data.resolution,
+        "mean": list(data.mean),
+        "std": list(data.std),
+        "dataset": data.name,
+        "split": data.split_record,
+        "train": {flag.removeprefix("--").replace("-", "_"): value for flag, value in trajectory(job.options).items()}
+        | {"steps": recipe.steps, "paths_per_step": job.sampler.paths_per_step, "seconds": round(state.seconds, 1)}
+        | {"device": str(recipe.device), "amp": "off" if recipe.amp is None else str(recipe.amp)},
+        "validation": {**state.validation, "paths": VALIDATED_PATHS},
+        "best_validation": state.best,
+    }
