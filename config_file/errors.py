@@ -20,6 +20,7 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 _SYSTEM_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would become larger than is allowed here",
     errno.EACCES: "no permission",
     errno.EPERM: "no permission",
     errno.EROFS: "the file system is read-only",

@@ -58,7 +58,7 @@ def append_jsonl(path: str | Path, row: Mapping[str, Any]) -> None:
         ValueError: the row holds NaN or infinity, which JSON has no words for.
     """
     line = json.dumps(row, allow_nan=False).encode("utf-8") + b"\n"
-    with Path(path).open("a+b") as file:
+    with Path(path).open("a+b", buffering=0) as file:
         end = _end_of_last_line(file)
         file.seek(end)
         rest = file.read()
@@ -66,11 +66,13 @@ def append_jsonl(path: str | Path, row: Mapping[str, Any]) -> None:
             line, end = b"\n" + line, end + len(rest)
         file.truncate(end)
         try:
-            file.write(line)
-            file.flush()
-        except OSError as error:
-            os.truncate(path, end)
-            error.filename = str(path)
+            left = memoryview(line)
+            while left:  # a disk that fills up takes a part and refuses the rest
+                left = left[file.write(left) :]
+        except BaseException as error:
+            file.truncate(end)
+            if isinstance(error, OSError):
+                error.filename = str(path)
             raise
 
 

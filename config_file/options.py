@@ -106,7 +106,7 @@ class RetrainOptions(TrainingOptions, SpaceOptions, DataOptions, RunOptions):
     )
     train_on: str = option(
         "trainval",
-        "learn from training and validation images (nothing is chosen by them any more), or keep the latter for validation",
+        "learn from training and validation images (nothing is chosen by them any more), or from training images only",
         group="Network",
         choices=("trainval", "train"),
         aliases={"train+val": "trainval"},

@@ -1,0 +1,141 @@
+"""Whole files or none, and JSON lines that survive a crash."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config_file.errors import UserError
+from config_file.files import append_jsonl, atomic_path, atomic_write_bytes, atomic_write_text, read_jsonl
+
+NUMBERS = st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False), max_size=4)
+
+
+def test_atomic_write_replaces(tmp_path: Path) -> None:
+    file = tmp_path / "best.json"
+    atomic_write_text(file, "one")
+    atomic_write_text(file, "zwölf ∑")
+    assert file.read_text(encoding="utf-8") == "zwölf ∑"
+    atomic_write_bytes(file, b"\0\1")
+    assert file.read_bytes() == b"\0\1"
+    assert os.listdir(tmp_path) == ["best.json"]
+
+
+def test_temporary_file_keeps_the_suffix_and_the_folder(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "plot.png") as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.suffix == ".png"
+        temporary.write_bytes(b"x")
+    assert os.listdir(tmp_path) == ["plot.png"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
+    file = tmp_path / "last.pt"
+    file.write_text("old")
+    with pytest.raises(error), atomic_path(file) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert file.read_text() == "old"
+    assert os.listdir(tmp_path) == ["last.pt"]
+
+
+def test_a_full_disk_at_fsync_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "last.pt"
+    file.write_text("old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space") as caught:
+        atomic_write_text(file, "new")
+    assert Path(caught.value.filename).parent == tmp_path
+    assert file.read_text() == "old"
+    assert os.listdir(tmp_path) == ["last.pt"]
+
+
+def test_mode_is_that_of_an_ordinary_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    atomic_write_text(tmp_path / "ours", "")
+    assert stat.S_IMODE((tmp_path / "ours").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+    (tmp_path / "ours").chmod(0o640)
+    atomic_write_text(tmp_path / "ours", "again")
+    assert stat.S_IMODE((tmp_path / "ours").stat().st_mode) == 0o640
+
+
+def test_missing_folder_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        atomic_write_text(tmp_path / "nowhere" / "a", "")
+
+
+@given(rows=st.lists(NUMBERS, max_size=5), cut=st.integers(0, 40), more=NUMBERS)
+def test_rows_survive_a_torn_line(tmp_path_factory: Any, rows: list[dict[str, float]], cut: int, more: Any) -> None:
+    file = tmp_path_factory.mktemp("rows") / "archive.jsonl"
+    file.touch()
+    for row in rows:
+        append_jsonl(file, row)
+    assert read_jsonl(file) == rows
+    whole = file.read_bytes()
+    kept = whole[: max(0, len(whole) - cut)]
+    file.write_bytes(kept)
+    left = read_jsonl(file)
+    assert left == rows[: len(left)]
+    assert len(left) >= kept.count(b"\n")
+    append_jsonl(file, more)
+    assert read_jsonl(file) == [*left, more]
+
+
+def test_missing_file_has_no_rows(tmp_path: Path) -> None:
+    assert read_jsonl(tmp_path / "none.jsonl") == []
+
+
+def test_damage_in_the_middle_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "archive.jsonl"
+    file.write_text('{"a": 1}\n{"a": \n{"a": 3}\n')
+    with pytest.raises(UserError, match="line 2: damaged"):
+        read_jsonl(file)
+
+
+def test_rows_are_strict_json(tmp_path: Path) -> None:
+    file = tmp_path / "archive.jsonl"
+    with pytest.raises(ValueError, match="JSON"):
+        append_jsonl(file, {"loss": float("nan")})
+    assert not file.exists()
+
+
+def test_a_disk_that_fills_up_leaves_whole_rows(tmp_path: Path) -> None:
+    # A limit on the size of files is the one full disk a test can have: a part of the line fits, the rest is refused.
+    code = (
+        "import resource, sys\n"
+        "from config_file.files import append_jsonl\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))\n"
+        "append_jsonl(sys.argv[1], {'a': 1})\n"
+        "try:\n"
+        "    append_jsonl(sys.argv[1], {'a': 'x' * 100})\n"
+        "except OSError as error:\n"
+        "    print(error.filename)\n"
+    )
+    file = tmp_path / "archive.jsonl"
+    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(file)
+    assert file.read_text() == '{"a": 1}\n'
+
+
+def test_a_long_torn_line_is_cut_off(tmp_path: Path) -> None:
+    file = tmp_path / "archive.jsonl"
+    append_jsonl(file, {"a": 1})
+    with file.open("a") as out:
+        out.write(json.dumps({"b": "x" * 20_000})[:-1])
+    append_jsonl(file, {"a": 2})
+    assert file.read_text() == '{"a": 1}\n{"a": 2}\n'

@@ -1,0 +1,65 @@
+"""The user's own code by name."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from config_file.errors import UserError
+from config_file.plugins import is_reference, load_object
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module of the user's in the current folder."""
+    (tmp_path / "my_nas_plugin.py").write_text(
+        "answer = 42\ndef my_loss(logits, labels): return 0\nclass Box:\n    @staticmethod\n    def make(): return 7\n"
+    )
+    (tmp_path / "my_broken_plugin.py").write_text("def f(:\n")
+    (tmp_path / "my_needy_plugin.py").write_text("import no_such_package_at_all\n")
+    (tmp_path / "my_failing_plugin.py").write_text("1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in list(sys.modules):
+        if name.startswith("my_"):
+            monkeypatch.delitem(sys.modules, name)
+    return tmp_path
+
+
+def test_found_in_the_current_folder(mine: Path) -> None:
+    assert load_object("my_nas_plugin:my_loss")(None, None) == 0
+    assert load_object("my_nas_plugin:Box.make")() == 7
+    assert load_object("pathlib:Path") is Path
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("my_nas_plugin", "not of the form package.module:callable"),
+        ("a b:c", "not of the form"),
+        ("my_nas_plugin:my_los", "has no 'my_los'; did you mean 'my_loss'"),
+        ("my_nas_plugin:answer", "is a int, not something to call"),
+        ("my_absent_plugin:f", "no module 'my_absent_plugin'"),
+        ("os.absent:f", "no module 'os.absent'"),
+        ("my_needy_plugin:f", "needs 'no_such_package_at_all', which is not installed"),
+        ("my_broken_plugin:f", "invalid syntax.*line 1"),
+    ],
+)
+def test_mistakes_are_one_line(mine: Path, reference: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        load_object(reference)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_users_own_exception_passes_through(mine: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        load_object("my_failing_plugin:f")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("a.b:c", True), ("a:b.c", True), ("a", False), ("C:/x.yml", False), ("a:b c", False)]
+)
+def test_is_reference(text: str, expected: bool) -> None:
+    assert is_reference(text) is expected
