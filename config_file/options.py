@@ -6,6 +6,7 @@ options = SearchOptions(title="first", target_hc=60)      # or config_file.loade
 from dataclasses import dataclass
 from typing import ClassVar
 
+from config_file.errors import UserError
 from config_file.fields import Option, check_options, option, options_of
 from config_file.option_groups import (
     ConstraintOptions,
@@ -127,13 +128,30 @@ class ExportOptions(RunOptions):
     retrain: str | None = option(
         None, "folder of the retrained network; none: by --title", group="Run", metavar="FOLDER"
     )
+    weights: str | None = option(
+        None, "a network's file instead of that folder", group="Run", metavar="FILE.safetensors"
+    )
+    samples: str | None = option(
+        None,
+        "real images to compare on (images, labels); none: samples.npz beside the weights",
+        group="Run",
+        metavar="FILE.npz",
+    )
     exporter: str = option("dynamo", "PyTorch's exporter", group="Export", choices=("dynamo", "legacy"))
     opset: int = option(18, "ONNX operator set: 18 (dynamo), 13 or 17 (legacy)", group="Export", at_least=7)
     dynamic_batch: bool = option(False, "leave the batch size open; otherwise it is 1", group="Export")
+    fold_normalisation: bool = option(
+        False, "put mean and std into the graph, which then takes pixels in 0..1", group="Export"
+    )
     tolerance: float = option(
         1e-4, "largest |difference| of onnxruntime's logits, relative to max(1, |logit|)", group="Export", above=0
     )
     parity_images: int = option(32, "real images compared with onnxruntime", group="Export", at_least=1)
+
+    def rules(self) -> None:
+        """What concerns several options together."""
+        if self.weights is not None and self.retrain is not None:
+            raise UserError("--weights and --retrain both name the network: give one of them")
 
 
 STAGE_OPTIONS: dict[str, type[RunOptions]] = {

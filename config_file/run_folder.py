@@ -34,7 +34,7 @@ ARTEFACTS = (
     "supernet.safetensors", "supernet.json",
     "archive.jsonl", "state.json", "results.csv", "best.json", "accuracy_vs_cost.png", "report.html",
     "model.safetensors", "result.json", "samples.npz",
-    "model.onnx", "model.onnx.data", "card.json", "card.md",
+    "model.onnx", "model.onnx.data", "card.json", "card.md", "sample.png",
     "config.yaml", "env.json",
 )  # fmt: skip
 
