@@ -11,8 +11,18 @@ from config_file.errors import UserError
 # numpy's own constructors, taken from an array: their modules have other names in numpy 1 and 2.
 _RECONSTRUCT = np.empty(1).__reduce_ex__(2)[0]
 _FROM_BUFFER = np.empty(1).__reduce_ex__(5)[0]
+
+
+def _bytes_of_text(text: str, encoding: str) -> bytes:
+    """How protocol 2 of Python 3 spells bytes."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the codec {encoding!r}")
+    return text.encode("latin1")
+
+
 # All that pickles of plain arrays and containers name, whatever Python and numpy wrote them.
 _ALLOWED = {
+    ("_codecs", "encode"): _bytes_of_text,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,

@@ -68,8 +68,8 @@ class ImageArrays:
         test_images: as `train_images`, same H and W; None: a fifth of the training images, always the same ones.
         test_labels: of the test images.
         resolution: side at which to use them by default; None: the larger of H and W.
-        mean: per channel, of pixels in 0..1; None: computed from the training split.
-        std: likewise.
+        mean: of pixels in 0..1, for red, green and blue; None: computed from the training split.
+        std: likewise; given with `mean` or not at all.
         horizontal_flip: whether training may mirror images (not for digits, letters, signs).
         crop_margin: largest shift of training's random crop, as a share of the resolution.
     """
@@ -115,6 +115,9 @@ class ImageArrays:
             labels.append(_labels(name, "test_labels", self.test_labels, len(images[1]), len(classes)))
             if images[0].shape[1:] != images[1].shape[1:]:
                 raise UserError(f"dataset {name!r}: train_images and test_images differ in height or width")
+        for statistic in (self.mean, self.std):
+            if (statistic is None) != (self.mean is None) or (statistic is not None and len(statistic) != 3):
+                raise UserError(f"dataset {name!r}: mean and std are three numbers each, or both left out")
         sides = images[0].shape[1:3]
         total = sum(map(len, images))
         return Source(
