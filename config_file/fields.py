@@ -191,17 +191,14 @@ def _integer(where: str, value: Any) -> int:
     try:
         if isinstance(value, bool):
             raise ValueError
-        if isinstance(value, str):
-            try:
-                return int(value)
-            except ValueError:
-                value = float(value)  # "1e3"
-        number = int(value)
-        if number != value:
+        if isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
+            return int(value)
+        number = float(value)  # also "1e3"
+        if not number.is_integer():
             raise ValueError
+        return value if isinstance(value, int) else int(number)
     except (TypeError, ValueError, OverflowError):
         raise UserError(f"{where} takes an integer, not {_shown(value)}") from None
-    return number
 
 
 def _integers(where: str, value: Any) -> tuple[int, ...]:

@@ -34,7 +34,7 @@ ARTEFACTS = (
     "supernet.safetensors", "supernet.json",
     "archive.jsonl", "state.json", "results.csv", "best.json", "accuracy_vs_cost.png", "report.html",
     "model.safetensors", "result.json", "samples.npz",
-    "model.onnx", "model.onnx.data", "card.json", "card.md", "sample.png",
+    "model.onnx", "model.onnx.data", "card.json", "card.md", "classify.py", "sample.png",
     "config.yaml", "env.json",
 )  # fmt: skip
 
@@ -97,9 +97,7 @@ class RunFolder:
                 "another --title keeps both"
             )
         if mark is None and resume:
-            raise UserError(
-                f"nothing to resume at {path}; without --resume it starts: {command(options.stage, options)}"
-            )
+            raise UserError(f"nothing to resume at {path}; start with: {command(options.stage, options)}")
         environment = describe_environment()
         changed: dict[str, tuple[Any, Any]] = {}
         if mark is not None and resume:

@@ -75,7 +75,9 @@ def test_defects_keep_their_traceback(error: Exception) -> None:
 
 
 def test_closed_pipe_is_quiet() -> None:
-    code = "from config_file.errors import run_main\nrun_main(lambda argv: [print('x' * 100) for _ in range(10**5)] and 0)"
+    code = (
+        "from config_file.errors import run_main\nrun_main(lambda argv: [print('x' * 100) for _ in range(10**5)] and 0)"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None

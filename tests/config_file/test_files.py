@@ -21,6 +21,10 @@ from config_file.files import append_jsonl, atomic_path, atomic_write_bytes, ato
 NUMBERS = st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False), max_size=4)
 
 
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def test_atomic_write_replaces(tmp_path: Path) -> None:
     file = tmp_path / "best.json"
     atomic_write_text(file, "one")
@@ -28,7 +32,7 @@ def test_atomic_write_replaces(tmp_path: Path) -> None:
     assert file.read_text(encoding="utf-8") == "zwölf ∑"
     atomic_write_bytes(file, b"\0\1")
     assert file.read_bytes() == b"\0\1"
-    assert os.listdir(tmp_path) == ["best.json"]
+    assert names(tmp_path) == ["best.json"]
 
 
 def test_temporary_file_keeps_the_suffix_and_the_folder(tmp_path: Path) -> None:
@@ -36,18 +40,23 @@ def test_temporary_file_keeps_the_suffix_and_the_folder(tmp_path: Path) -> None:
         assert temporary.parent == tmp_path
         assert temporary.suffix == ".png"
         temporary.write_bytes(b"x")
-    assert os.listdir(tmp_path) == ["plot.png"]
+    assert names(tmp_path) == ["plot.png"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
     file = tmp_path / "last.pt"
     file.write_text("old")
-    with pytest.raises(error), atomic_path(file) as temporary:
-        temporary.write_text("half")
-        raise error
+
+    def write() -> None:
+        with atomic_path(file) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
     assert file.read_text() == "old"
-    assert os.listdir(tmp_path) == ["last.pt"]
+    assert names(tmp_path) == ["last.pt"]
 
 
 def test_a_full_disk_at_fsync_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +71,7 @@ def test_a_full_disk_at_fsync_leaves_the_old_file(tmp_path: Path, monkeypatch: p
         atomic_write_text(file, "new")
     assert Path(caught.value.filename).parent == tmp_path
     assert file.read_text() == "old"
-    assert os.listdir(tmp_path) == ["last.pt"]
+    assert names(tmp_path) == ["last.pt"]
 
 
 def test_mode_is_that_of_an_ordinary_file(tmp_path: Path) -> None:

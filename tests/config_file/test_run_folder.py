@@ -1,0 +1,245 @@
+"""A stage's folder: never silently overwritten, resumed where it stopped, one clear line where it cannot be used."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from config_file import run_folder
+from config_file.errors import UserError
+from config_file.loader import load
+from config_file.options import ExportOptions, RetrainOptions, SearchOptions, TrainSupernetOptions
+from config_file.progress import progress
+from config_file.run_folder import RunFolder, find_stage
+from config_file.stages import STAGES, command, stage_path
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def options(**values: Any) -> SearchOptions:
+    return SearchOptions(**{"title": "a", "tensorboard": False, **values})
+
+
+def test_what_a_new_folder_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    with RunFolder.open(options()) as folder:
+        folder.log("one")
+        folder.log("two")
+    assert folder.path == Path("runs/a/search")
+    assert folder.checkpoints.is_dir()
+    assert not folder.resumed
+    assert load(SearchOptions, folder.path / "config.yaml") == folder.config
+    assert (folder.path / "log.txt").read_text() == "one\ntwo\n"
+    assert capsys.readouterr().out == "one\ntwo\n"
+    environment = json.loads((folder.path / "env.json").read_text())
+    assert environment["stage"] == "search"
+    assert environment["python"].startswith("3.")
+    assert environment["packages"]["torch"]
+    assert environment["cores"] >= 1
+    assert re.search(r"\"/[a-z]", (folder.path / "env.json").read_text()) is None, "a path of this machine"
+
+
+def test_an_earlier_run_is_never_overwritten_silently() -> None:
+    RunFolder.open(options())
+    with pytest.raises(UserError, match=r"^runs/a/search has been run before: --resume .*--overwrite .*--title"):
+        RunFolder.open(options())
+
+
+def test_overwrite_removes_only_what_we_wrote() -> None:
+    folder = RunFolder.open(options())
+    folder.log("old")
+    folder.metric(1, loss=1.0)
+    for name in ("best.json", "results.csv", "checkpoints/last.pt", "notes.txt", "checkpoints/mine.txt"):
+        (folder.path / name).write_text("x")
+    other = Path("runs/a/supernet")
+    other.mkdir()
+    (other / "best.json").write_text("x")
+    again = RunFolder.open(options(overwrite=True, population=30))
+    left = {str(path.relative_to(again.path)) for path in again.path.rglob("*") if path.is_file()}
+    assert left == {"notes.txt", "checkpoints/mine.txt", "env.json", "config.yaml"}
+    assert load(SearchOptions, again.path / "config.yaml").population == 30
+    assert (other / "best.json").exists()
+
+
+def test_overwrite_where_nothing_was_run_starts() -> None:
+    assert RunFolder.open(options(overwrite=True)).path.is_dir()
+
+
+@pytest.mark.parametrize("flag", ["overwrite", "resume", None])
+def test_a_folder_that_is_not_ours_is_left_alone(flag: str | None) -> None:
+    path = Path("runs/a/search")
+    path.mkdir(parents=True)
+    (path / "best.json").write_text("mine")
+    with pytest.raises(UserError, match="holds files that are not of a run"):
+        RunFolder.open(options(**({flag: True} if flag else {})))
+    assert [file.name for file in path.iterdir()] == ["best.json"]
+
+
+def test_another_stages_folder_is_left_alone() -> None:
+    RunFolder.open(options(output="here"))
+    with pytest.raises(UserError, match="here holds the search stage, not supernet"):
+        RunFolder.open(TrainSupernetOptions(output="here", overwrite=True))
+
+
+def test_an_empty_folder_serves() -> None:
+    Path("runs/a/search").mkdir(parents=True)
+    RunFolder.open(options())
+
+
+def test_resume_adds(capsys: pytest.CaptureFixture[str]) -> None:
+    with RunFolder.open(options()) as first:
+        first.log("one")
+        for step in range(5):
+            first.metric(step, loss=step / 2)
+    (first.checkpoints / "last.pt").write_text("x")
+    with (first.path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "lo')
+
+    with RunFolder.open(options(resume=True, population=30)) as second:
+        assert second.resumed
+        assert second.changed == {"population": (60, 30)}
+        assert [row["step"] for row in second.metrics()] == [0, 1, 2, 3, 4]
+        second.truncate_metrics(2)
+        second.metric(3, loss=9.0)
+    assert [(row["step"], row["loss"]) for row in second.metrics()] == [(0, 0.0), (1, 0.5), (2, 1.0), (3, 9.0)]
+    assert "one\nresumed with --population 30 instead of 60\n" in (second.path / "log.txt").read_text()
+    assert (second.checkpoints / "last.pt").exists()
+    assert load(SearchOptions, second.path / "config.yaml").population == 30
+    assert len(json.loads((second.path / "env.json").read_text())["resumed"]) == 1
+
+
+def test_nothing_to_resume() -> None:
+    with pytest.raises(
+        UserError, match=r"nothing to resume at runs/a/search; start with: python search\.py --title a$"
+    ):
+        RunFolder.open(options(resume=True))
+
+
+def test_metrics_are_strict_json() -> None:
+    folder = RunFolder.open(options())
+    folder.metric(3, loss=np.float32(0.5), images=np.int64(7), accuracy=float("nan"))
+    assert folder.metrics() == [{"step": 3, "loss": 0.5, "images": 7, "accuracy": None}]
+    assert json.loads((folder.path / "metrics.jsonl").read_text()) == folder.metrics()[0]
+    with pytest.raises(TypeError):
+        folder.metric(4, loss="high")
+
+
+def test_tensorboard_holds_the_same_numbers() -> None:
+    with RunFolder.open(options(tensorboard=True)) as folder:
+        folder.metric(1, **{"train/loss": 0.5, "bad": float("inf")})
+        folder.metric(2, **{"train/loss": 0.25})
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder.path / "tensorboard"))
+    events.Reload()
+    assert events.Tags()["scalars"] == ["train/loss"]
+    assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 0.5), (2, 0.25)]
+    RunFolder.open(options(overwrite=True))
+    assert not (folder.path / "tensorboard").exists()
+
+
+def test_a_file_where_the_folder_should_be() -> None:
+    Path("runs").mkdir()
+    Path("runs/a").write_text("")
+    with pytest.raises(
+        UserError, match=r"^cannot write the run's folder runs/a/search: .*a file stands where a folder"
+    ):
+        RunFolder.open(options())
+    Path("there").write_text("")
+    with pytest.raises(UserError, match="there is a file; the run needs a folder there"):
+        RunFolder.open(options(output="there"))
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.EACCES, "no permission"), (errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only")]
+)
+def test_an_unwritable_folder_is_one_line(number: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Simulated: tests may run as root, whom no permission stops.
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, "x")
+
+    monkeypatch.setattr(run_folder, "atomic_write_text", refuse)
+    with pytest.raises(UserError, match=f"^cannot write the run's folder runs/a/search: .*{words}"):
+        RunFolder.open(options())
+
+
+def _finish(stage: str, folder: str | None = None) -> Path:
+    path = Path(folder or f"runs/a/{stage}")
+    path.mkdir(parents=True, exist_ok=True)
+    (path / STAGES[stage].result).write_text("x")
+    return path
+
+
+def test_find_stage() -> None:
+    path = _finish("supernet")
+    assert find_stage(options(), "supernet") == path
+    for explicit in ("runs/a/supernet", "runs/a", "runs/a/supernet/supernet.safetensors"):
+        assert find_stage(options(title="b", supernet=explicit), "supernet") == path
+    assert find_stage(RetrainOptions(title="a"), "supernet") == path
+    _finish("retrain", "elsewhere")
+    assert find_stage(ExportOptions(title="a", retrain="elsewhere"), "retrain") == Path("elsewhere")
+
+
+def test_a_missing_stage_says_which_command_makes_it() -> None:
+    make = "python train_supernet.py --title a"
+    with pytest.raises(UserError, match=f"^no supernet stage at runs/a/supernet; make it with: {make}$"):
+        find_stage(options(), "supernet")
+    (Path("runs/a/supernet")).mkdir(parents=True)
+    Path("runs/a/supernet/config.yaml").write_text("")
+    with pytest.raises(UserError, match=f"has not finished; continue it with: {make} --resume$"):
+        find_stage(options(), "supernet")
+    with pytest.raises(UserError, match="--title NAME or --supernet FOLDER is needed"):
+        find_stage(options(title=None, output="x"), "supernet")
+    Path("file").write_text("")
+    with pytest.raises(UserError, match="no retrain stage at"):
+        find_stage(ExportOptions(title="a", retrain="file"), "retrain")
+
+
+def test_commands_name_the_run() -> None:
+    assert command("retrain", options()) == "python retrain.py --title a"
+    assert command("retrain", options(title="my run", root_path="/data/runs")) == (
+        "python retrain.py --title 'my run' --root-path /data/runs"
+    )
+
+
+def test_output_is_the_stages_own_folder_only() -> None:
+    chosen = options(output="out", supernet="net")
+    assert stage_path(chosen) == Path("out")
+    assert stage_path(chosen, "supernet") == Path("net")
+    assert stage_path(dataclasses.replace(chosen, supernet=None), "supernet") == Path("runs/a/supernet")
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal() -> None:
+    file = _Terminal()
+    assert list(progress(range(3), "working", "image", file=file)) == [0, 1, 2]
+    assert "working" in file.getvalue()
+    assert "3/3" in file.getvalue()
+    with progress(10, "counting", file=_Terminal(), initial=4) as bar:
+        bar.update(6)
+        assert bar.n == bar.total == 10
+
+
+def test_progress_in_a_log_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    assert list(progress(iter("abc"), "working", "image", total=3, file=file)) == list("abc")
+    assert file.getvalue() == "", "what takes no time says nothing"
+    monkeypatch.setattr("config_file.progress._SECONDS_BETWEEN_LINES", 0)
+    list(progress(range(3), "working", "image", file=file))
+    assert re.fullmatch(r"(working: .*\n)+", file.getvalue())
+    assert "\r" not in file.getvalue()
+    assert re.search(r"3/3 \[00:00<00:00", file.getvalue())
