@@ -3,7 +3,8 @@
 from supernet.blocks import Block, Shape
 from supernet.network import Network
 from supernet.samplers import make_sampler
-from supernet.space import Architecture, Decision, SearchSpace, Site
+from supernet.sites import Decision, Site
+from supernet.space import Architecture, SearchSpace
 from supernet.spaces import build_space
 from supernet.spec import NetSpec, Node
 from supernet.supernet import Supernet, extract

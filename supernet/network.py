@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -70,17 +70,20 @@ class Network(nn.Module):
     Args:
         spec: the network as data.
         in_channels: channels of the image.
+        layers: per site the layer to use; None builds them with fresh weights.
 
     Forward: x (B, in_channels, H, W) -> logits (B, classes) at any resolution.
     """
 
-    def __init__(self, spec: NetSpec, in_channels: int = 3) -> None:
+    def __init__(self, spec: NetSpec, in_channels: int = 3, layers: Mapping[str, nn.Module] | None = None) -> None:
         super().__init__()
         self.spec = spec
         self.in_channels = in_channels
-        # Channels do not depend on the resolution; any size that survives the strides will do.
-        shapes = spec.shapes((in_channels, 256, 256))
-        self.layers = nn.ModuleDict({n.site: n.block.build(shapes[n.site][0][0]) for n in spec.nodes})
+        if layers is None:
+            # Channels do not depend on the resolution: any size will do.
+            shapes = spec.shapes((in_channels, 1, 1))
+            layers = {node.site: node.block.build(shapes[node.site][0][0]) for node in spec.nodes}
+        self.layers = nn.ModuleDict({node.site: layers[node.site] for node in spec.nodes})
         self._plan: Plan | None = None
 
     def __getstate__(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class UniformSampler:
 
 
 class FairSampler:
-    """Strict fairness (FairNAS; Chu et al. 2021): per step n paths that use every candidate of every layer exactly once.
+    """Strict fairness (FairNAS; Chu et al. 2021): per step n paths that use every candidate of every layer once.
 
     n is the largest number of options of any decision. Each decision deals its options from shuffled decks without
     ever stopping: a decision with n options uses one deck per step; one with m < n options has used every option

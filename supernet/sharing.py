@@ -1,21 +1,41 @@
-"""How the options of one site share their weights. A site of a supernet is one of these modules.
-
-Each offers `path(option)`, what runs when the option is chosen alone; `mix(options)`, what runs when several are
-weighted; `tensors(option, in_channels)`, what extraction copies; and `weights(option)`, what a step may touch.
-"""
+"""How the options of one site share their weights. A site of a supernet is one of these modules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from copy import deepcopy
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import nn
 
 from supernet.blocks import Block, Identity
+from supernet.gating import Mixed, Run, mix_outputs
 
-Run = Callable[[torch.Tensor], torch.Tensor]
-Mixed = Callable[[torch.Tensor, Sequence[torch.Tensor]], torch.Tensor]
+
+class SharedWeights(Protocol):
+    """What a supernet asks of the weights at one site."""
+
+    def path(self, option: int) -> Run:
+        """What runs when the option is chosen alone: x (B, C, H, W) -> (B, C', H', W')."""
+        ...
+
+    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixed:
+        """What runs several options: (x, one weight each) -> their mixture, see `supernet.gating`."""
+        ...
+
+    def tensors(self, option: int, in_channels: int) -> dict[str, torch.Tensor]:
+        """Views of what the option uses, by their names in its own layer: writing to them writes the shared weights."""
+        ...
+
+    def layer(self, option: int, in_channels: int) -> nn.Module:
+        """The option's layer with copies of its weights, batch-norm statistics and settings."""
+        ...
+
+    def weights(self, option: int) -> list[nn.Parameter]:
+        """The parameters a step through the option may change."""
+        ...
 
 
 class OwnWeights(nn.Module):
@@ -39,27 +59,47 @@ class OwnWeights(nn.Module):
         """What runs option alone: x (B, C, H, W) -> (B, C', H', W')."""
         return self.layers[option]
 
-    def mix(self, chosen: Sequence[int]) -> Mixed:
-        """What runs several options: (x, one weight each) -> the weighted sum of their outputs."""
-        return _weighted_sum([self.path(option) for option in chosen])
+    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixed:
+        """What runs several options: (x, one weight each) -> their mixture, see `supernet.gating`."""
+        norms = [partial(self.batch_norms, option) for option in chosen] if recompute else None
+        return mix_outputs([self.path(option) for option in chosen], norms)
 
     def tensors(self, option: int, in_channels: int) -> dict[str, torch.Tensor]:
         """Parameters and buffers of the option's own layer, by their names there."""
         return dict(self.layers[option].state_dict())
 
+    def layer(self, option: int, in_channels: int) -> nn.Module:
+        """A copy of the option's own layer."""
+        return deepcopy(self.layers[option])
+
     def weights(self, option: int) -> list[nn.Parameter]:
         """The parameters a step through the option may change."""
         return list(self.layers[option].parameters())
 
+    def batch_norms(self, option: int) -> list[nn.BatchNorm2d]:
+        """The batch norms that run with the option."""
+        return [module for module in self.layers[option].modules() if isinstance(module, nn.BatchNorm2d)]
 
-def _weighted_sum(runs: Sequence[Run]) -> Mixed:
-    def run(x: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Tensor:
-        outputs = [weight * call(x) for call, weight in zip(runs, weights, strict=True)]
-        if len({output.shape for output in outputs}) > 1:
-            raise ValueError("options of different widths cannot be mixed: a width is chosen")
-        return sum(outputs[1:], outputs[0])
 
-    return run
+class _Link(NamedTuple):
+    """Where one tensor of a skeleton comes from."""
+
+    name: str
+    """In the option's layer, such as "0.1.weight"."""
+    attributes: dict[str, Any]
+    """Of the skeleton's module that reads the tensor."""
+    attribute: str
+    held: dict[str, Any]
+    """The shared module's parameters or buffers, which hold the largest option's tensor."""
+    shape: tuple[int, ...]
+
+
+class _Skeleton(NamedTuple):
+    """An option's layer without storage, its tensors' sources and its batch norms beside the shared ones."""
+
+    layer: nn.Module
+    links: list[_Link]
+    norms: list[tuple[nn.BatchNorm2d, nn.BatchNorm2d]]
 
 
 class Sliced(nn.Module):
@@ -99,13 +139,13 @@ class Sliced(nn.Module):
                         )
             self.layers.append(options[largest].build(widest))
         self.group = [owner.get(option) for option in range(len(options))]
-        self._skeletons: dict[tuple[int, int], tuple[nn.Module, list[_Link]]] = {}
+        self._skeletons: dict[tuple[int, int], _Skeleton] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_skeletons": {}}  # they point into this bank: a copy makes its own
 
-    def _skeleton(self, option: int, in_channels: int) -> tuple[nn.Module, list[_Link]]:
-        """The option's layer without storage, and where each of its tensors comes from.
+    def _skeleton(self, option: int, in_channels: int) -> _Skeleton:
+        """What runs the option once its tensors are set.
 
         Setting the tensors of such a skeleton directly is far cheaper per step than `torch.func.functional_call`.
         """
@@ -113,20 +153,20 @@ class Sliced(nn.Module):
         if key not in self._skeletons:
             with torch.device("meta"):
                 layer = self.options[option].build(in_channels)
-            links = []
+            links, norms = [], []
             group = self.group[option]
             if group is not None:
                 for name, module in layer.named_modules():
                     source = self.layers[group].get_submodule(name)
                     if isinstance(module, nn.BatchNorm2d) and isinstance(source, nn.BatchNorm2d):
-                        module.momentum, module.eps = source.momentum, source.eps
+                        norms.append((module, source))
                     for kind in ("_parameters", "_buffers"):
                         for tensor_name, tensor in getattr(module, kind).items():
                             if tensor is not None:
                                 path = f"{name}.{tensor_name}" if name else tensor_name
                                 held = getattr(source, kind)
-                                links.append((path, module.__dict__, tensor_name, held, tuple(tensor.shape)))
-            self._skeletons[key] = layer, links
+                                links.append(_Link(path, module.__dict__, tensor_name, held, tuple(tensor.shape)))
+            self._skeletons[key] = _Skeleton(layer, links, norms)
         return self._skeletons[key]
 
     def path(self, option: int) -> Run:
@@ -135,32 +175,52 @@ class Sliced(nn.Module):
             return _pass
 
         def run(x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W) -> (B, C', H', W')
-            layer, links = self._skeleton(option, x.shape[1])
+            layer, links, norms = self._skeleton(option, x.shape[1])
             if layer.training != self.training:
                 layer.train(self.training)
+            _copy_settings(norms)
             for _, attributes, name, held, shape in links:
                 attributes[name] = crop(held[name], shape)  # an instance attribute is found before a parameter
             return layer(x)
 
         return run
 
-    def mix(self, chosen: Sequence[int]) -> Mixed:
-        """What runs several options: (x, one weight each) -> the weighted sum of their outputs."""
-        return _weighted_sum([self.path(option) for option in chosen])
+    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixed:
+        """What runs several options: (x, one weight each) -> their mixture, see `supernet.gating`."""
+        norms = [partial(self.batch_norms, option) for option in chosen] if recompute else None
+        return mix_outputs([self.path(option) for option in chosen], norms)
 
     def tensors(self, option: int, in_channels: int) -> dict[str, torch.Tensor]:
         """The option's slices, by their names in its own layer."""
-        _, links = self._skeleton(option, in_channels)
-        return {path: crop(held[name], shape) for path, _, name, held, shape in links}
+        links = self._skeleton(option, in_channels).links
+        return {link.name: crop(link.held[link.attribute].detach(), link.shape) for link in links}
+
+    def layer(self, option: int, in_channels: int) -> nn.Module:
+        """The option's layer with copies of its slices."""
+        with torch.device("meta"):
+            layer = self.options[option].build(in_channels)
+        copies = {name: tensor.clone() for name, tensor in self.tensors(option, in_channels).items()}
+        layer.load_state_dict(copies, assign=True)
+        norms = self._skeleton(option, in_channels).norms
+        targets = [module for module in layer.modules() if isinstance(module, nn.BatchNorm2d)]
+        _copy_settings([(target, source) for target, (_, source) in zip(targets, norms, strict=True)])
+        return layer
 
     def weights(self, option: int) -> list[nn.Parameter]:
         """The shared parameters a step through the option may change."""
         group = self.group[option]
         return [] if group is None else list(self.layers[group].parameters())
 
+    def batch_norms(self, option: int) -> list[nn.BatchNorm2d]:
+        """The shared batch norms, whose settings are the option's while it runs."""
+        group = self.group[option]
+        modules = () if group is None else self.layers[group].modules()
+        return [module for module in modules if isinstance(module, nn.BatchNorm2d)]
 
-_Link = tuple[str, dict[str, Any], str, dict[str, Any], tuple[int, ...]]
-"""(name in the layer, attributes of the skeleton's module, tensor name, where it is held, shape of the slice)."""
+
+def _copy_settings(norms: Sequence[tuple[nn.BatchNorm2d, nn.BatchNorm2d]]) -> None:
+    for target, source in norms:
+        target.__dict__.update(eps=source.eps, momentum=source.momentum, training=source.training)
 
 
 def _pass(x: torch.Tensor) -> torch.Tensor:

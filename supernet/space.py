@@ -1,4 +1,4 @@
-"""SearchSpace: decisions (what a strategy chooses) and sites (where weights live), both plain data.
+"""SearchSpace: everything that follows from decisions and sites.
 
 An architecture is a tuple with one option index per decision. `select` is its only interpreter: it says which option
 stands at each gate, and `trace` lays out what is there. Decode, the supernet, extraction, cost and report read those.
@@ -14,70 +14,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from config_file.errors import UserError, nearest
-from supernet.blocks import Block, Identity, Shape
-from supernet.elimination import Factor, Scope, count, optimum
+from supernet.blocks import Identity, Shape
+from supernet.counting import count_chain_networks
+from supernet.elimination import Factor, Scope, align, count, optimum
+from supernet.sites import Choice, Decision, Placed, Site, check
 from supernet.spec import INPUT, NetSpec, Node, merged_shape
 
 Architecture = tuple[int, ...]
 """One option index per decision of a space."""
-
-Choice = int | tuple[int, ...]
-"""What stands at a gate: one option, or the options that are mixed there."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Something a strategy chooses: a name and the names of its options."""
-
-    name: str
-    options: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Site:
-    """A place in the network whose weights are its own.
-
-    Args:
-        name: address of the weights, unique in the network.
-        options: the distinct blocks that can stand here.
-        inputs: earlier sites (or "input") that are read; those that are absent drop out.
-        merge: "sum" or "concat" of several inputs.
-        given: the decisions it depends on.
-        table: option index for every combination of `given` (row-major), or None: nothing stands here.
-        gate: sites with the same gate are always given the same option; "" is the site's own name.
-        sharing: how the options share weights, a name in `supernet.sharing.SHARING`.
-    """
-
-    name: str
-    options: tuple[Block, ...]
-    inputs: tuple[str, ...]
-    merge: str = "sum"
-    given: tuple[int, ...] = ()
-    table: tuple[int | None, ...] = (0,)
-    gate: str = ""
-    sharing: str = "own"
-
-    @property
-    def gate_name(self) -> str:
-        return self.gate or self.name
-
-
-class Placed(NamedTuple):
-    """A site that is there: what was chosen for it and which sites it reads."""
-
-    site: Site
-    choice: Choice
-    inputs: tuple[str, ...]
-
-
-def tabulate(sizes: Sequence[int], rule: Any) -> tuple[int | None, ...]:
-    """`Site.table` from a function of the option indices of its decisions."""
-    return tuple(rule(*indices) for indices in product(*map(range, sizes)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +39,9 @@ class SearchSpace:
         sites: where blocks stand, in the order they run; the last one is the output.
         input_shape: (C, H, W) of the image it was laid out for.
         recipe: the settings `supernet.build_space` rebuilds it from.
-        num_networks: number of distinct networks, where a closed form is known.
+
+    Raises:
+        ValueError: they do not fit together; the message names the decision or site.
     """
 
     name: str
@@ -98,27 +49,14 @@ class SearchSpace:
     sites: tuple[Site, ...]
     input_shape: Shape
     recipe: Mapping[str, Any] = field(default_factory=dict)
-    num_networks: int | None = None
 
     def __post_init__(self) -> None:
-        for what, names in (("decision", [d.name for d in self.decisions]), ("site", [s.name for s in self.sites])):
-            for name in names:
-                if names.count(name) > 1:
-                    raise ValueError(f"{self.name}: two {what}s are called {name!r}")
-        known = {INPUT}
-        for site in self.sites:
-            if not site.inputs or not known.issuperset(site.inputs):
-                raise ValueError(f"{site.name}: its inputs must be sites before it")
-            if "." in site.name:
-                raise ValueError(f"{site.name}: a site name must not contain a dot")
-            known.add(site.name)
-            sizes = [self.sizes[decision] for decision in site.given]
-            if len(site.table) != prod(sizes):
-                raise ValueError(f"{site.name}: its table needs {prod(sizes)} entries, one per combination of choices")
-            if any(option is not None and not 0 <= option < len(site.options) for option in site.table):
-                raise ValueError(f"{site.name}: its table names an option that is not there")
+        try:
+            check(self.decisions, self.sites)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
 
-    # ---- size -------------------------------------------------------------------------------------------------------
+    # ---- size
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -135,7 +73,14 @@ class SearchSpace:
         """Number of architectures that differ in a decision that matters, exactly (by elimination)."""
         return count(self.sizes, [self._canonical_factor(decision) for decision in range(len(self.sizes))])
 
-    # ---- the only interpreter of an architecture ----------------------------------------------------------------------
+    @cached_property
+    def num_networks(self) -> int | None:
+        """Number of distinct networks, exactly, if the space is a chain; None for cells, where it is not known."""
+        before = [INPUT, *(site.name for site in self.sites)]
+        is_chain = all(site.inputs == (name,) for site, name in zip(self.sites, before, strict=False))
+        return count_chain_networks(self.sizes, self.sites) if is_chain else None
+
+    # ---- the only interpreter of an architecture
 
     @cached_property
     def _tables(self) -> tuple[np.ndarray, ...]:
@@ -146,11 +91,18 @@ class SearchSpace:
             tables.append(table.reshape([self.sizes[decision] for decision in site.given]))
         return tuple(tables)
 
+    @cached_property
+    def _gates(self) -> dict[str, tuple[Scope, np.ndarray]]:
+        """Per gate the decisions it depends on and its table; all sites of a gate have the same."""
+        return {site.gate_name: (site.given, table) for site, table in zip(self.sites, self._tables, strict=True)}
+
     def select(self, architecture: Architecture) -> dict[str, int | None]:
-        """Which option stands at each gate; None where nothing stands."""
+        """Which option stands at each gate; None where nothing stands. Raises ValueError for another space's."""
+        if not self.is_valid(architecture):
+            raise ValueError(f"{architecture} is not an architecture of {self.name}")
         return {
-            site.gate_name: table[tuple(architecture[decision] for decision in site.given)]
-            for site, table in zip(self.sites, self._tables, strict=True)
+            gate: table[tuple(architecture[decision] for decision in given)]
+            for gate, (given, table) in self._gates.items()
         }
 
     def trace(self, chosen: Mapping[str, Choice | None]) -> list[Placed]:
@@ -160,7 +112,8 @@ class SearchSpace:
             chosen: per gate an option, a tuple of options to mix, or None for nothing. A gate without an entry is
                 fixed if its site depends on no decision, and absent otherwise.
 
-        Absent inputs drop out of merges, a site without inputs is absent, and an identity that reads one site is elided.
+        Absent inputs drop out of merges, a site without inputs is absent, an identity that reads one site is elided.
+        Raises ValueError if nothing reaches the output.
         """
         present: dict[str, tuple[str, ...]] = {INPUT: (INPUT,)}
         placed = []
@@ -174,6 +127,8 @@ class SearchSpace:
             else:
                 placed.append(Placed(site, choice, inputs))
                 present[site.name] = (site.name,)
+        if not present[self.sites[-1].name]:
+            raise ValueError(f"{self.name}: in this architecture nothing reaches the output")
         return placed
 
     def decode(self, architecture: Architecture) -> NetSpec:
@@ -192,17 +147,13 @@ class SearchSpace:
                 neither does an absent one.
         """
         factors: list[Factor] = []
-        seen = set()
-        for site, table in zip(self.sites, self._tables, strict=True):
-            if site.gate_name in seen or site.gate_name not in scores:
-                continue
-            seen.add(site.gate_name)
-            row = scores[site.gate_name]
-            values = np.array([0.0 if option is None else float(row[option]) for option in table.flat])
-            factors.append((site.given, values.reshape(table.shape)))
+        for gate, (given, table) in self._gates.items():
+            if gate in scores:
+                values = [0.0 if option is None else float(scores[gate][option]) for option in table.flat]
+                factors.append((given, np.array(values).reshape(table.shape)))
         return optimum(self.sizes, factors, largest=True)[1]
 
-    # ---- encodings ----------------------------------------------------------------------------------------------------
+    # ---- encodings
 
     def sample(self, rng: random.Random) -> Architecture:
         """An architecture uniformly at random over encodings."""
@@ -268,44 +219,60 @@ class SearchSpace:
         return tuple(parsed)
 
     @cached_property
-    def _readers(self) -> tuple[tuple[tuple[Site, np.ndarray], ...], ...]:
-        return tuple(
-            tuple((s, t) for s, t in zip(self.sites, self._tables, strict=True) if decision in s.given)
-            for decision in range(len(self.sizes))
-        )
+    def _influence(self) -> tuple[tuple[Factor, ...], ...]:
+        """Per decision, for each gate it acts on: the other decisions read there, and where among them it matters."""
+        influence: list[list[Factor]] = [[] for _ in self.sizes]
+        for given, table in self._gates.values():
+            codes = np.array([-1 if option is None else option for option in table.flat]).reshape(table.shape)
+            for axis, decision in enumerate(given):
+                matters = codes.max(axis) != codes.min(axis)
+                influence[decision].append((given[:axis] + given[axis + 1 :], np.asarray(matters)))
+        # One gate where it always matters settles it, and spares a table over the decisions of all the others.
+        always: Factor = ((), np.array(True))
+        return tuple((always,) if any(matters.all() for _, matters in gates) else tuple(gates) for gates in influence)
 
-    def _matters(self, choice: Mapping[int, int] | Architecture, decision: int) -> bool:
-        """Does any site look at this decision, given the others?"""
-        for site, table in self._readers[decision]:
-            index = tuple(slice(None) if other == decision else choice[other] for other in site.given)
-            if len(set(table[index])) > 1:
-                return True
-        return False
+    def _matters(self, architecture: Sequence[int], decision: int) -> bool:
+        """Does it change what stands anywhere, given the other decisions?"""
+        return any(matters[tuple(architecture[d] for d in scope)] for scope, matters in self._influence[decision])
 
     def canonical(self, architecture: Architecture) -> Architecture:
-        """The same supernet result, with every decision that does not matter set to 0."""
-        return tuple(o if self._matters(architecture, d) else 0 for d, o in enumerate(architecture))
+        """The same supernet result, with every decision that does not matter set to 0.
+
+        Decisions are set one after another, until none is left: two that do not matter one by one may matter together.
+        """
+        current, changed = list(architecture), True
+        while changed:
+            changed = False
+            for decision, option in enumerate(current):
+                if option and not self._matters(current, decision):
+                    current[decision] = 0
+                    changed = True
+        return tuple(current)
 
     def network_key(self, architecture: Architecture) -> Hashable:
-        """Equal exactly for architectures that are the same network (two skips in either order, for instance)."""
+        """Equal for architectures that are the same network (two skips in either order, for instance)."""
         return self.decode(architecture).key()
 
     def encode(self, architectures: Sequence[Architecture]) -> np.ndarray:
         """(N, D) float array of option indices for predictors; a decision that does not matter is -1."""
-        return np.array(
-            [[o if self._matters(a, d) else -1 for d, o in enumerate(a)] for a in architectures], dtype=np.float64
-        ).reshape(len(architectures), len(self.sizes))
+        rows = [
+            [option if option or self._matters(row, decision) else -1 for decision, option in enumerate(row)]
+            for row in map(self.canonical, architectures)
+        ]
+        return np.array(rows, dtype=np.float64).reshape(len(architectures), len(self.sizes))
 
     def _canonical_factor(self, decision: int) -> Factor:
         """1 where the decision is 0 or matters."""
-        scope = tuple(sorted({other for site, _ in self._readers[decision] for other in site.given} | {decision}))
-        table = np.empty([self.sizes[other] for other in scope], dtype=object)
-        for index in np.ndindex(*table.shape):
-            choice = dict(zip(scope, index, strict=True))
-            table[index] = int(choice[decision] == 0 or self._matters(choice, decision))
+        scope = tuple(
+            dict.fromkeys([decision, *(other for others, _ in self._influence[decision] for other in others)])
+        )
+        table = np.zeros([self.sizes[other] for other in scope], dtype=bool)
+        table[0] = True
+        for others, matters in self._influence[decision]:
+            table |= align(others, matters, scope)
         return scope, table
 
-    # ---- shapes and costs as factors over decisions -------------------------------------------------------------------
+    # ---- shapes and costs as factors over decisions
 
     def factors(self, shape: Shape | None = None) -> list[Factor]:
         """Per site a table over the decisions that change it: (block, input shape), or None where nothing stands.
@@ -340,7 +307,7 @@ class SearchSpace:
             met[site.name].update(entry[1][0] for entry in table.flat if entry is not None)
         return {name: tuple(sorted(channels)) for name, channels in met.items()}
 
-    # ---- fingerprints -------------------------------------------------------------------------------------------------
+    # ---- fingerprints
 
     @cached_property
     def decisions_fingerprint(self) -> str:

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from supernet.blocks import Block, Shape
+from supernet.isomorphism import isomorphism_key
 
 INPUT = "input"
 """The site name that stands for the network's input."""
+
+MERGES = ("sum", "concat")
+"""How several inputs become one: added, or concatenated along channels."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,8 @@ class NetSpec:
         ]
 
     def key(self) -> Hashable:
-        """Equal exactly for the same network, whatever its sites are called; nodes nothing reads are left out."""
-        live = {self.nodes[-1].site}
-        for node in reversed(self.nodes):
-            if node.site in live:
-                live.update(node.inputs)
-        kept = [node for node in self.nodes if node.site in live]
-        number = {INPUT: 0} | {node.site: index for index, node in enumerate(kept, 1)}
-        rows = []
-        for node in kept:
-            inputs = [number[name] for name in node.inputs]
-            rows.append((node.block, tuple(inputs if node.merge == "concat" else sorted(inputs)), node.merge))
-        return tuple(rows)
+        """Equal for the same network, whatever its sites are called and in whatever order they are listed."""
+        return isomorphism_key(self.nodes, INPUT)
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain data, one dictionary per node."""
@@ -99,8 +93,8 @@ class NetSpec:
             if set(row) != {"site", "block", "inputs", "merge"}:
                 raise ValueError(f"a node has site, block, inputs and merge, not {', '.join(map(str, row))}")
             node = Node(str(row["site"]), Block.from_dict(row["block"]), tuple(row["inputs"]), row["merge"])
-            if node.merge not in ("sum", "concat"):
-                raise ValueError(f"{node.site}: unknown merge {node.merge!r}; known: sum, concat")
+            if node.merge not in MERGES:
+                raise ValueError(f"{node.site}: unknown merge {node.merge!r} (choices: {', '.join(MERGES)})")
             if not node.inputs or not known.issuperset(node.inputs) or node.site in known:
                 raise ValueError(f"{node.site}: its inputs must be earlier sites, and its name its own")
             known.add(node.site)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
+from supernet.gating import Weight
 from supernet.network import Call, Network, Plan, Step, make_plan, walk
-from supernet.sharing import SHARING
-from supernet.space import Architecture, Choice, SearchSpace
+from supernet.sharing import SHARING, SharedWeights
+from supernet.sites import Choice
+from supernet.space import Architecture, SearchSpace
 
-Gates = Mapping[str, tuple[Sequence[int], Sequence[torch.Tensor]]]
-"""Per gate the chosen options (on the host) and one weight for each (on the device)."""
+Gates = Mapping[str, tuple[Sequence[int], Sequence[Weight]]]
+"""Per gate the chosen options (on the host) and one weight for each (on the device, see `supernet.gating`)."""
 
 PLANS_KEPT = 128
 
@@ -24,6 +26,8 @@ class Supernet(nn.Module):
 
     Args:
         space: the search space.
+        recompute: where gates mix options, keep no option's inner activations but run it again in the backward pass:
+            about the memory of one path, for about a third more time.
 
     Forward takes x (B, C, H, W) at any resolution and either
 
@@ -32,14 +36,16 @@ class Supernet(nn.Module):
     - gates: per gate the options to run and a weight for each. Only those options are run. A one-hot gate equals the
       path.
 
-    Output: logits (B, classes). Raises ValueError for an architecture that is not of the space.
+    Output: logits (B, classes). Raises ValueError for an architecture or gates that are not of the space.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, recompute: bool = False) -> None:
         super().__init__()
         self.space = space
+        self.recompute = recompute
         channels = space.input_channels()
         self.bank = nn.ModuleDict({s.name: SHARING[s.sharing](s.options, channels[s.name]) for s in space.sites})
+        self._gates = {s.gate_name: len(s.options) for s in space.sites}
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -57,13 +63,8 @@ class Supernet(nn.Module):
             self._plans.move_to_end(key)
             return self._plans[key]
         chosen: Mapping[str, Choice | None]
-        if isinstance(key, tuple):
-            if not self.space.is_valid(key):
-                raise ValueError(f"{key} is not an architecture of {self.space.name}")
-            chosen = self.space.select(key)
-        else:
-            chosen = dict(key)
         mixed = not isinstance(key, tuple)
+        chosen = self._mixture(key) if isinstance(key, frozenset) else self.space.select(key)
         plan = make_plan(
             [
                 Step(site.name, self._call(site.name, site.gate_name, choice, mixed), inputs, site.merge)
@@ -75,18 +76,30 @@ class Supernet(nn.Module):
             self._plans.popitem(last=False)
         return plan
 
+    def _mixture(self, gates: frozenset[tuple[str, tuple[int, ...]]]) -> dict[str, Choice]:
+        for gate, options in gates:
+            size = self._gates.get(gate, 0)
+            if not options or not all(0 <= option < size for option in options):
+                raise ValueError(f"{self.space.name}: options {options} cannot be mixed at gate {gate!r}")
+        return dict(gates)
+
+    def weights_at(self, site: str) -> SharedWeights:
+        """The shared weights of one site."""
+        return cast(SharedWeights, self.bank[site])
+
     def _call(self, site: str, gate: str, choice: Choice, mixed: bool) -> Call:
         if isinstance(choice, int):
-            path = self.bank[site].path(choice)
+            path = self.weights_at(site).path(choice)
             return (lambda x, _: path(x)) if mixed else path
-        run = self.bank[site].mix(choice)
+        run = self.weights_at(site).mix(choice, self.recompute)
         return lambda x, weights: run(x, weights[gate])
 
     def parameters_of(self, architecture: Architecture) -> list[nn.Parameter]:
         """The parameters a step through this path may change, in the order of the walk."""
         parameters: list[nn.Parameter] = []
         for site, choice, _ in self.space.trace(self.space.select(architecture)):
-            parameters += self.bank[site.name].weights(choice)
+            assert isinstance(choice, int)
+            parameters += self.weights_at(site.name).weights(choice)
         return parameters
 
 
@@ -97,11 +110,10 @@ def extract(supernet: Supernet, architecture: Architecture) -> Network:
     Its output equals the supernet's for that architecture: relative 1e-5 in float32, 1e-10 in float64.
     """
     space = supernet.space
-    with torch.device("meta"):  # nothing is initialised only to be overwritten
-        network = Network(space.decode(architecture), space.input_shape[0])
-    shapes = network.spec.shapes(space.input_shape)
+    spec = space.decode(architecture)
+    shapes = spec.shapes(space.input_shape)
+    layers: dict[str, nn.Module] = {}
     for site, choice, _ in space.trace(space.select(architecture)):
-        tensors = supernet.bank[site.name].tensors(choice, shapes[site.name][0][0])
-        copies = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-        network.layers[site.name].load_state_dict(copies, assign=True)
-    return network.train(supernet.training)
+        assert isinstance(choice, int)
+        layers[site.name] = supernet.weights_at(site.name).layer(choice, shapes[site.name][0][0])
+    return Network(spec, space.input_shape[0], layers).train(supernet.training)

@@ -122,7 +122,7 @@ def _own_space(reference: str, recipe: dict[str, Any]) -> SearchSpace:
     space = load_object(reference)(**keywords)
     if not isinstance(space, SearchSpace):
         raise UserError(f"{reference} returned a {type(space).__name__}, not a supernet.SearchSpace")
-    return SearchSpace(space.name, space.decisions, space.sites, space.input_shape, recipe, space.num_networks)
+    return SearchSpace(space.name, space.decisions, space.sites, space.input_shape, recipe)
 
 
 def _title(search_space: str | Mapping[str, Any]) -> str:

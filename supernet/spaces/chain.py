@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from math import prod
 from typing import Any
 
 from config_file.errors import UserError, nearest
 from supernet.blocks import ACTIVATIONS, Block, Conv, Head, Identity
 from supernet.composites import InvertedResidual, ShuffleBlock
-from supernet.space import Decision, SearchSpace, Site
+from supernet.sites import Decision, Site
+from supernet.space import SearchSpace
 from supernet.spec import INPUT
 
 SMALL_IMAGE = 64
@@ -45,7 +45,8 @@ class ChainTable:
         first: channels of a fixed k3e1 block after the stem, or None.
         head: channels of the last 1x1 convolution.
         act: activation.
-        skip: what a skip is where the shape changes: "conv" (1x1 convolution + BN, strided) or "identity" (there is none).
+        skip: what a skip is where the shape changes: "conv" (1x1 convolution + BN, strided), or "identity": there is
+            none.
         always_expand: expansion-1 blocks keep their 1x1 expansion.
         sharing: "own" weights for every candidate, or "sliced" from the largest.
         head_bias: the classifier has a bias.
@@ -171,7 +172,6 @@ class ChainTable:
             )
             channels = table.first
         decisions: list[Decision] = []
-        networks = []
         for number, stage in enumerate(table.stages, 1):
             for layer in range(stage.depth):
                 name = f"stage{number}/{layer}"
@@ -189,7 +189,6 @@ class ChainTable:
                     )
                 )
                 decisions.append(Decision(name, tuple(options)))
-                networks.append((name, blocks))
                 channels = stage.channels
         sites.append(Site("mix", (Conv(table.head, act=table.act),), (sites[-1].name,)))
         head = Head(num_classes, bias=table.head_bias, dropout=table.head_dropout)
@@ -200,7 +199,6 @@ class ChainTable:
             tuple(sites),
             (in_channels, resolution, resolution),
             recipe,
-            num_networks=_count_networks([blocks for _, blocks in networks]),
         )
 
     def options(self, in_channels: int, out_channels: int, stride: int) -> dict[str, Block]:
@@ -248,7 +246,7 @@ def parse_candidate(name: str) -> Factory:
     )
 
 
-def _skip(table: ChainTable, in_channels: int, out_channels: int, stride: int) -> Block:
+def _skip(_table: ChainTable, in_channels: int, out_channels: int, stride: int) -> Block:
     if in_channels == out_channels and stride == 1:
         return Identity()
     return Conv(out_channels, 1, stride, act="")
@@ -263,22 +261,3 @@ def _odd(kernel: int, name: str) -> int:
 def _expect(values: Sequence[int], length: int, meaning: str) -> None:
     if len(values) != length:
         raise UserError(f"{meaning}; that is {length} numbers, not {len(values)}")
-
-
-def _count_networks(layers: Sequence[tuple[Block, ...]]) -> int | None:
-    """Distinct networks of a chain: within a run of layers with equal options, where skips stand does not matter.
-
-    With b blocks besides the identity, a run of n layers has 1 + b + ... + b^n networks (ProxylessNAS: 1554^5 * 6).
-    """
-    total, index = [], 0
-    while index < len(layers):
-        options = layers[index]
-        run = 1
-        if any(isinstance(block, Identity) for block in options):
-            while index + run < len(layers) and layers[index + run] == options:
-                run += 1
-            total.append(sum((len(options) - 1) ** used for used in range(run + 1)))
-        else:
-            total.append(len(options))
-        index += run
-    return prod(total)

@@ -1,7 +1,7 @@
 """FBNet (Wu et al. 2019): 22 layers, 9 candidates each, 9^22 architectures.
 
-Expansion-1 blocks keep their 1x1 expansion; group-2 candidates group both pointwise convolutions, with a channel shuffle
-between. FBNet-B and -C have the large head (1984); `fbnet_s` has 1504.
+Expansion-1 blocks keep their 1x1 expansion; group-2 candidates group both pointwise convolutions, with a channel
+shuffle between. FBNet-B and -C have the large head (1984); `fbnet_s` has 1504.
 """
 
 from dataclasses import replace

@@ -13,7 +13,8 @@ from typing import Any
 from config_file.errors import UserError
 from supernet.blocks import Block, Conv, Head, Identity
 from supernet.composites import InvertedResidual
-from supernet.space import Decision, SearchSpace, Site, tabulate
+from supernet.sites import Decision, Site, tabulate
+from supernet.space import SearchSpace
 from supernet.spaces.chain import SMALL_IMAGE
 from supernet.spec import INPUT
 
@@ -93,9 +94,7 @@ def build_mobilenetv2(
         Site("mix", (Conv(head),), (sites[-1].name,), sharing="sliced"),
         Site("head", (Head(num_classes, dropout=0.2),), ("mix",)),
     ]
-    return SearchSpace(
-        "mobilenetv2", tuple(decisions), tuple(sites), (in_channels, resolution, resolution), recipe, num_networks=None
-    )
+    return SearchSpace("mobilenetv2", tuple(decisions), tuple(sites), (in_channels, resolution, resolution), recipe)
 
 
 def _layer_site(name: str, stage: ElasticStage, layer: int, before: str, given: tuple[int, int]) -> Site:

@@ -1,0 +1,119 @@
+"""When two networks are the same: whatever their sites are called, in whatever order they are listed.
+
+Blocks that nothing reads are left out, and so are zeros that are added to something. A convolution that reads only
+zeros stays: behind its batch norm is a shift that is learned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from supernet.blocks import Block, Identity, Pool, Zero
+
+if TYPE_CHECKING:
+    from supernet.spec import Node
+
+KEEPS_ZEROS = (Identity, Pool, Zero)
+
+
+class _Vertex(NamedTuple):
+    """A block and the vertices it reads, by position; -1 is the image, -2 a feature map of zeros."""
+
+    block: Block
+    merge: str
+    inputs: tuple[int, ...]
+
+
+IMAGE, ZEROS = -1, -2
+
+
+def isomorphism_key(nodes: Sequence[Node], image: str) -> Hashable:
+    """Equal keys: the same network. The other way round it holds for chains and for every graph that colour refinement
+    tells apart (Weisfeiler and Leman 1968), which regular graphs of equal blocks may not be.
+
+    Args:
+        nodes: in the order they run, the last one is the output.
+        image: the name of the network's input.
+    """
+    graph = _live(_without_zeros(nodes, image))
+    if all(vertex.inputs == (position - 1,) for position, vertex in enumerate(graph)):
+        return tuple(vertex.block for vertex in graph)
+    order = sorted(range(len(graph)), key=_distinct_colours(graph).__getitem__)
+    position = {vertex: index for index, vertex in enumerate(order)} | {IMAGE: IMAGE, ZEROS: ZEROS}
+    return tuple(
+        (block, merge, _unordered([position[read] for read in inputs], merge))
+        for block, merge, inputs in (graph[vertex] for vertex in order)
+    )
+
+
+def _without_zeros(nodes: Sequence[Node], image: str) -> list[_Vertex]:
+    """The graph with zeros taken out of sums; what they leave alone in front of an identity is read directly."""
+    value = {image: IMAGE}
+    graph: list[_Vertex] = []
+    for node in nodes:
+        inputs = [value[name] for name in node.inputs]
+        if node.merge == "sum":
+            inputs = [read for read in inputs if read != ZEROS] or [ZEROS]
+        is_zero = isinstance(node.block, Zero) or (isinstance(node.block, KEEPS_ZEROS) and set(inputs) == {ZEROS})
+        if is_zero:
+            value[node.site] = ZEROS
+        elif isinstance(node.block, Identity) and len(inputs) == 1:
+            value[node.site] = inputs[0]
+        else:
+            value[node.site] = len(graph)
+            graph.append(_Vertex(node.block, node.merge if len(inputs) > 1 else "sum", tuple(inputs)))
+    output = value[nodes[-1].site]
+    return graph[: output + 1]
+
+
+def _live(graph: Sequence[_Vertex]) -> list[_Vertex]:
+    """What the last vertex reads, directly or not."""
+    live = {len(graph) - 1}
+    for position in range(len(graph) - 1, -1, -1):
+        if position in live:
+            live.update(graph[position].inputs)
+    kept = [position for position in range(len(graph)) if position in live]
+    renamed = {position: index for index, position in enumerate(kept)} | {IMAGE: IMAGE, ZEROS: ZEROS}
+    live_graph = (graph[position] for position in kept)
+    return [vertex._replace(inputs=tuple(renamed[read] for read in vertex.inputs)) for vertex in live_graph]
+
+
+def _unordered(values: Sequence, merge: str) -> tuple:
+    return tuple(values) if merge == "concat" else tuple(sorted(values))
+
+
+def _digest(*parts: object) -> bytes:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).digest()
+
+
+def _refine(graph: Sequence[_Vertex], colours: Sequence[bytes]) -> list[bytes]:
+    """Colours that also tell what a vertex reads and what reads it, everywhere up and down the graph."""
+    distinct = 0
+    current = list(colours)
+    while len(set(current)) > distinct:
+        distinct = len(set(current))
+        known: dict[int, bytes] = {IMAGE: b"image", ZEROS: b"zeros"}
+        readers: list[list[tuple[bytes, int]]] = [[] for _ in graph]
+        for position, vertex in enumerate(graph):
+            read = _unordered([known[index] for index in vertex.inputs], vertex.merge)
+            known[position] = _digest(current[position], read)
+        for position in range(len(graph) - 1, -1, -1):
+            current[position] = _digest(known[position], sorted(readers[position]))
+            for place, read_from in enumerate(graph[position].inputs):
+                if read_from >= 0:
+                    rank = place if graph[position].merge == "concat" else 0
+                    readers[read_from].append((current[position], rank))
+    return current
+
+
+def _distinct_colours(graph: Sequence[_Vertex]) -> list[bytes]:
+    """A colour of its own for every vertex, the same for the same network."""
+    colours = _refine(graph, [_digest(vertex.block, vertex.merge) for vertex in graph])
+    while len(set(colours)) < len(colours):
+        # Vertices that nothing tells apart mirror each other, so it does not matter which one is named first.
+        tied = min(colour for colour in colours if colours.count(colour) > 1)
+        colours[colours.index(tied)] = _digest("first", tied)
+        colours = _refine(graph, colours)
+    return colours
