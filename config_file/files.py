@@ -5,11 +5,13 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
+
+_MARK = ".partial-"  # in the name of every temporary file, so that those a killed process left can be told
 
 
 @contextmanager
@@ -20,21 +22,36 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     keeps the suffix of ``path`` for writers that look at it.
 
     Raises:
-        OSError: the folder is missing, unwritable or full.
+        OSError: the folder is missing, unwritable or full; its ``filename`` is ``path``.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}{_MARK}", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         temporary.chmod(_mode(path))  # mkstemp is private (0600); a result is as readable as its neighbours
         yield temporary
-        _fsync(temporary)
+        _sync_file(temporary)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and (error.filename is None or _MARK in str(error.filename)):
+            error.filename = str(path)
         raise
-    _fsync(path.parent)
+    _sync_folder(path.parent)
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove the temporary files that killed processes left in ``folder`` and below."""
+    for path in Path(folder).rglob(f".*{_MARK}*"):
+        path.unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether ``path`` is a temporary file of a killed process."""
+    return path.name.startswith(".") and _MARK in path.name
 
 
 def atomic_write_bytes(path: str | Path, data: bytes | bytearray | memoryview) -> None:
@@ -126,14 +143,19 @@ def _mode(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def _fsync(path: Path) -> None:
+def _sync_file(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    except OSError as error:
-        if path.is_dir():  # some network file systems cannot sync a folder; the rename itself has happened
-            return
-        error.filename = str(path)
-        raise
     finally:
         os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    # The rename has happened; this only makes it outlive a power cut, and not every file system can.
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

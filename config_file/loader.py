@@ -109,7 +109,7 @@ def _command_line(
     specs = options_of(options_class)
     parser = _Parser(
         prog=prog,
-        usage=f"{prog} --title NAME [--config FILE.yml] [options]",
+        usage=f"{prog} --title NAME [--config FILE.yml] [options]" if "title" in specs else f"{prog} [options]",
         description=description,
         epilog="examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else None,
         formatter_class=_formatter,

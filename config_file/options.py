@@ -50,7 +50,7 @@ class TrainSupernetOptions(TrainingOptions, SpaceOptions, DataOptions, RunOption
 
     sample_strategy: str = option(
         "uniform",
-        "uniform, or fair (FairNAS: every candidate once per step)",
+        "uniform, fair (FairNAS: every candidate once per step) or module:callable",
         group="Training",
         metavar="NAME",
         known=("uniform", "fair"),

@@ -19,7 +19,7 @@ from typing import Any, Self
 from config_file.environment import describe_environment
 from config_file.errors import UserError, system_error
 from config_file.fields import options_of
-from config_file.files import append_jsonl, atomic_write_text, read_jsonl
+from config_file.files import append_jsonl, atomic_write_text, is_leftover, read_jsonl, remove_leftovers
 from config_file.loader import load, save
 from config_file.stages import command, find_stage, stage_path
 
@@ -87,7 +87,7 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise UserError(f"{path} is a file; the run needs a folder there: choose another --title or --output")
         mark = _read_mark(path)
-        if mark is None and path.is_dir() and any(path.iterdir()):
+        if mark is None and any(file.is_file() and not is_leftover(file) for file in path.rglob("*")):
             raise UserError(f"{path} holds files that are not of a run: choose another --title or --output")
         if mark is not None and mark.get("stage") != options.stage:
             raise UserError(f"{path} holds the {mark.get('stage')} stage, not {options.stage}: choose another --output")
@@ -98,6 +98,7 @@ class RunFolder:
             )
         if mark is None and resume:
             raise UserError(f"nothing to resume at {path}; start with: {command(options.stage, options)}")
+        remove_leftovers(path)
         environment = describe_environment()
         changed: dict[str, tuple[Any, Any]] = {}
         if mark is not None and resume:

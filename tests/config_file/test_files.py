@@ -16,7 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config_file.errors import UserError
-from config_file.files import append_jsonl, atomic_path, atomic_write_bytes, atomic_write_text, read_jsonl
+from config_file.files import (
+    append_jsonl,
+    atomic_path,
+    atomic_write_bytes,
+    atomic_write_text,
+    read_jsonl,
+    remove_leftovers,
+)
 
 NUMBERS = st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False), max_size=4)
 
@@ -69,7 +76,7 @@ def test_a_full_disk_at_fsync_leaves_the_old_file(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space") as caught:
         atomic_write_text(file, "new")
-    assert Path(caught.value.filename).parent == tmp_path
+    assert caught.value.filename == str(file)
     assert file.read_text() == "old"
     assert names(tmp_path) == ["last.pt"]
 
@@ -84,8 +91,23 @@ def test_mode_is_that_of_an_ordinary_file(tmp_path: Path) -> None:
 
 
 def test_missing_folder_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as caught:
         atomic_write_text(tmp_path / "nowhere" / "a", "")
+    assert caught.value.filename == str(tmp_path / "nowhere" / "a")
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\nfrom config_file.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as temporary: os._exit(9)\n"
+    )
+    (tmp_path / "checkpoints").mkdir()
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "checkpoints" / "last.pt")], check=False)
+    assert len(names(tmp_path / "checkpoints")) == 1
+    (tmp_path / ".hidden").write_text("the user's")
+    remove_leftovers(tmp_path)
+    assert names(tmp_path / "checkpoints") == []
+    assert (tmp_path / ".hidden").exists()
 
 
 @given(rows=st.lists(NUMBERS, max_size=5), cut=st.integers(0, 40), more=NUMBERS)

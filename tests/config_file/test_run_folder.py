@@ -91,9 +91,11 @@ def test_another_stages_folder_is_left_alone() -> None:
         RunFolder.open(TrainSupernetOptions(output="here", overwrite=True))
 
 
-def test_an_empty_folder_serves() -> None:
-    Path("runs/a/search").mkdir(parents=True)
-    RunFolder.open(options())
+def test_a_folder_without_files_serves() -> None:
+    Path("runs/a/search/checkpoints").mkdir(parents=True)
+    Path("runs/a/search/.env.partial-abc.json").write_text("{")
+    folder = RunFolder.open(options())
+    assert sorted(path.name for path in folder.path.iterdir()) == ["checkpoints", "config.yaml", "env.json"]
 
 
 def test_resume_adds(capsys: pytest.CaptureFixture[str]) -> None:
