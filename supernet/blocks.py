@@ -34,14 +34,31 @@ def make_divisible(value: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
+VALID: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "int": ("a whole number of at least 1", lambda value: type(value) is int and value >= 1),
+    "int | None": ("a whole number of at least 1", lambda value: value is None or (type(value) is int and value >= 1)),
+    "float": ("a number of at least 0, below 1", lambda value: type(value) in (int, float) and 0 <= value < 1),
+    "bool": ("true or false", lambda value: type(value) is bool),
+    "str": ("text", lambda value: type(value) is str),
+}
+"""What a field of a block may hold, by its annotation. Blocks are read from files, so it is checked."""
+
+
 @dataclass(frozen=True)
 class Block:
-    """One candidate operation as data: hashable, comparable, and JSON both ways."""
+    """One candidate operation as data: hashable, comparable, and JSON both ways. Raises ValueError for bad fields."""
 
     kinds: ClassVar[dict[str, type[Block]]] = {}
 
     def __init_subclass__(cls) -> None:
         Block.kinds[cls.__name__] = cls
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            meaning, is_valid = VALID.get(str(field.type), ("", lambda _: True))
+            if not is_valid(value):
+                raise ValueError(f"{type(self).__name__}: {field.name} must be {meaning}, not {value!r}")
 
     @property
     def label(self) -> str:
@@ -75,9 +92,11 @@ class Block:
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Block:
         """The block `to_dict` described. Raises ValueError for an unknown kind or unknown fields."""
+        if not isinstance(data, dict):
+            raise ValueError(f"a block is a table of its kind and its fields, not {data!r}")
         settings = dict(data)
         kind = settings.pop("block", None)
-        if kind not in Block.kinds:
+        if not isinstance(kind, str) or kind not in Block.kinds:
             raise ValueError(f"unknown block {kind!r}; known: {', '.join(sorted(Block.kinds))}")
         try:
             return Block.kinds[kind](**settings)
@@ -116,6 +135,7 @@ class Conv(Block):
     pre_activation: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.act and self.act not in ACTIVATIONS:
             raise ValueError(f"unknown activation {self.act!r}; known: {', '.join(ACTIVATIONS)} or '' for none")
         if self.kernel % 2 == 0:
@@ -127,7 +147,11 @@ class Conv(Block):
         return f"{kind}{self.kernel}x{self.kernel}" + (f"/{self.stride}" if self.stride > 1 else "")
 
     def _channels_and_groups(self, in_channels: int) -> tuple[int, int]:
-        return (in_channels, in_channels) if self.out_channels is None else (self.out_channels, self.groups)
+        if self.out_channels is None:
+            return in_channels, in_channels
+        if in_channels % self.groups or self.out_channels % self.groups:
+            raise ValueError(f"{in_channels} to {self.out_channels} channels do not fall into {self.groups} groups")
+        return self.out_channels, self.groups
 
     def output_shape(self, shape: Shape) -> Shape:
         channels, _ = self._channels_and_groups(shape[0])
@@ -210,6 +234,7 @@ class Pool(Block):
     stride: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.kind not in ("avg", "max", "mean2x2"):
             raise ValueError(f"unknown pooling {self.kind!r}; known: avg, max, mean2x2")
 

@@ -108,6 +108,7 @@ class ShuffleBlock(Block):
     xception: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.xception and self.kernel != 3:
             raise ValueError("the xception block has 3x3 kernels")
 
@@ -123,6 +124,8 @@ class ShuffleBlock(Block):
         """The main branch in the order it runs."""
         passing = in_channels if self.projects(in_channels) else in_channels // 2
         rest, mid = self.out_channels - passing, self.out_channels // 2
+        if not self.projects(in_channels) and in_channels % 2:
+            raise ValueError(f"{self.label} halves its channels, but {in_channels} is an odd number")
         if rest <= 0:
             raise ValueError(f"{self.label} to {self.out_channels} channels cannot follow {in_channels} channels")
 

@@ -92,6 +92,8 @@ class NetSpec:
         for row in rows:
             if set(row) != {"site", "block", "inputs", "merge"}:
                 raise ValueError(f"a node has site, block, inputs and merge, not {', '.join(map(str, row))}")
+            if not isinstance(row["inputs"], list) or not all(isinstance(name, str) for name in row["inputs"]):
+                raise ValueError(f"{row['site']}: its inputs must be a list of sites")
             node = Node(str(row["site"]), Block.from_dict(row["block"]), tuple(row["inputs"]), row["merge"])
             if node.merge not in MERGES:
                 raise ValueError(f"{node.site}: unknown merge {node.merge!r} (choices: {', '.join(MERGES)})")

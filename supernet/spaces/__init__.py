@@ -61,6 +61,8 @@ def build_space(
     Raises:
         UserError: an unknown name (naming the nearest), a setting that does not fit, or a file that is not a space.
     """
+    if isinstance(search_space, str) and search_space.replace("-", "_") in SPACES:
+        search_space = search_space.replace("-", "_")
     if resolution is None:
         resolution = DEFAULT_RESOLUTION.get(search_space, 224) if isinstance(search_space, str) else 224
     if min(resolution, num_classes, in_channels) < 1:
@@ -78,20 +80,30 @@ def build_space(
         "skip": skip,
     }
     try:
-        if isinstance(search_space, str) and is_reference(search_space):
-            return _own_space(search_space, recipe)
-        found = _find(search_space)
-        if isinstance(found, ChainTable):
-            recipe["search_space"] = (
-                search_space if isinstance(search_space, str) and search_space in SPACES else found.to_dict()
-            )
-            table = found.with_settings(widths, depths, strides, skip)
-            return table.build(resolution, num_classes, in_channels, recipe)
-        if skip is not None:
-            raise UserError(f"--skip does not apply to {search_space}")
-        return found(resolution, num_classes, in_channels, recipe, widths=widths, depths=depths, strides=strides)
+        space = _build(search_space, recipe)
+        for _, table in space.factors():
+            for block, shape in dict.fromkeys(entry for entry in table.flat if entry is not None):
+                block.params(shape)  # raises ValueError where channels do not fit
     except ValueError as error:
         raise UserError(f"search space {_title(search_space)}: {error}") from None
+    return space
+
+
+def _build(search_space: str | Mapping[str, Any], recipe: dict[str, Any]) -> SearchSpace:
+    if isinstance(search_space, str) and is_reference(search_space):
+        return _own_space(search_space, recipe)
+    found = _find(search_space)
+    image = recipe["resolution"], recipe["num_classes"], recipe["in_channels"]
+    changes = {key: recipe[key] for key in ("widths", "depths", "strides")}
+    if isinstance(found, ChainTable):
+        if (
+            not isinstance(search_space, str) or search_space not in SPACES
+        ):  # a file may be gone when the recipe is read again
+            recipe["search_space"] = found.to_dict()
+        return found.with_settings(**changes, skip=recipe["skip"]).build(*image, recipe)
+    if recipe["skip"] is not None:
+        raise UserError(f"--skip does not apply to {search_space}")
+    return found(*image, recipe, **changes)
 
 
 def _find(search_space: str | Mapping[str, Any]) -> ChainTable | Callable[..., SearchSpace]:

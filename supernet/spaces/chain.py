@@ -81,12 +81,15 @@ class ChainTable:
         ):
             if value not in known:
                 raise UserError(
-                    f"{self.name}: unknown {what} {value!r}{nearest(value, known)} (choices: {', '.join(known)})"
+                    f"{self.name}: unknown {what} {value!r}{nearest(str(value), known)} (choices: {', '.join(known)})"
                 )
         numbers = [self.stem, self.head, self.stem_stride, *([self.first] if self.first is not None else [])]
         numbers += [number for stage in self.stages for number in (stage.channels, stage.depth, stage.stride)]
         if any(not isinstance(number, int) or isinstance(number, bool) or number < 1 for number in numbers):
             raise UserError(f"{self.name}: channels, depths and strides must be whole numbers of at least 1")
+        for what, flag in (("always_expand", self.always_expand), ("head_bias", self.head_bias)):
+            if not isinstance(flag, bool):
+                raise UserError(f"{self.name}: {what} must be true or false, not {flag!r}")
         for name in self.candidates:
             parse_candidate(name)
 
@@ -208,7 +211,11 @@ class ChainTable:
         for name in self.candidates:
             if name in SKIPS and changes and self.skip == "identity":
                 continue
-            options[name] = parse_candidate(name)(self, in_channels, out_channels, stride)
+            block = parse_candidate(name)(self, in_channels, out_channels, stride)
+            for other, same in options.items():
+                if block == same:
+                    raise UserError(f"{self.name}: candidates {other!r} and {name!r} are the same block")
+            options[name] = block
         if not options:
             raise UserError(
                 f"{self.name}: skip is the only candidate, and with skip: identity it cannot change the shape"
