@@ -1,0 +1,170 @@
+"""python -m lookup_tables build --metric flops --search-space proxylessnas
+python -m lookup_tables show tables/proxylessnas-flops-224.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from config_file.errors import UserError, choose
+from config_file.loader import parse
+from config_file.options import SpaceOptions, option
+from lookup_tables.build import build_table
+from lookup_tables.cost_table import CostTable
+from lookup_tables.differences import TRACERS, explain_difference, explanation
+from lookup_tables.table_file import is_table, read_table
+from lookup_tables.table_text import extremes, flat, grid, heading, scale
+from supernet import SearchSpace, build_space
+from supernet.spaces import SPACES
+
+PROG = "python -m lookup_tables"
+
+_TABLE = "Table"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions(SpaceOptions):
+    """A lookup table to build."""
+
+    resolution: int | None = option(
+        None, "height and width of the image; none: the space's own", group="Space", unit="pixels", at_least=1,
+        flags=("input_size",),
+    )  # fmt: skip
+    metric: str = option(
+        "flops", "what a network costs: flops (multiply-accumulates, batch 1) or params", group=_TABLE,
+        choices=("flops", "params"),
+    )  # fmt: skip
+    counter: str = option(
+        "analytic",
+        "who counts: our own arithmetic, or a tool that traces the built blocks, with its difference explained",
+        group=_TABLE, choices=("analytic", "fvcore", "thop"),
+    )  # fmt: skip
+    num_classes: int = option(1000, "width of the classifier", group=_TABLE, at_least=1)
+    in_channels: int = option(3, "channels of the image", group=_TABLE, at_least=1)
+    output: str | None = option(
+        None, "file to write; none: tables/SPACE-METRIC-RESOLUTION.json in the current folder", group=_TABLE
+    )
+
+
+def build(argv: Sequence[str]) -> None:
+    """Build a table, write it, and say what it holds."""
+    options = parse(
+        TableOptions,
+        argv,
+        prog=f"{PROG} build",
+        description="Count every distinct block of a search space once and write a lookup table.",
+        examples=[
+            f"{PROG} build --search-space proxylessnas",
+            f"{PROG} build --metric params --search-space mobilenetv2 --resolution 32 --num-classes 10",
+            f"{PROG} build --search-space spos --counter fvcore --output spos.json",
+        ],
+    )
+    space = build_space(
+        options.search_space,
+        resolution=options.resolution,
+        num_classes=options.num_classes,
+        in_channels=options.in_channels,
+        widths=options.widths,
+        depths=options.depths,
+        strides=options.strides,
+        skip=options.skip,
+    )
+    resolution = space.input_shape[1]
+    path = Path(options.output or f"tables/{_file_name(space, options)}-{options.metric}-{resolution}.json")
+    if path.exists() and not is_table(path):
+        raise UserError(f"--output {path} exists and is not a lookup table; it is left alone")
+    try:
+        table = build_table(space, options.metric, counter=options.counter, progress=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.save(path)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("no table has been written") from None
+    header, _ = read_table(path)
+    print("\n".join(heading(header)))
+    print(f"blocks   {len(table.entries)} distinct, for {_placed(space)} options in {len(space.sites)} layers")
+    print("\n".join(extremes(table)))
+    if options.counter in TRACERS:
+        print(f"\nsummed over the {len(table.entries)} distinct blocks, each once:")
+        totals = explain_difference(space, resolution, [options.counter])
+        print("\n".join(explanation(totals, options.counter)))
+    print(f"\nwritten to {path}; next: {PROG} show {path}")
+
+
+def show(argv: Sequence[str]) -> None:
+    """Print a table, layers down and options across."""
+    parser = _Parser(
+        prog=f"{PROG} show",
+        description="Print a lookup table: layers down, options across.",
+        epilog=f"example:\n  {PROG} show tables/proxylessnas-flops-224.json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE", help="a lookup table")
+    path = parser.parse_args(argv).file
+    header, entries = read_table(path)
+    print("\n".join(heading(header)))
+    space = _recorded_space(header)
+    if space is None:
+        print(f"{len(entries)} blocks, in {scale(str(header.get('unit')))} (the search space is not a shipped one):")
+        print("\n".join(flat(entries, str(header.get("unit")))))
+        return
+    table = CostTable.load(path, space, header.get("resolution"))
+    print(f"\nin {scale(table.unit)}:")
+    print("\n".join(grid(table)))
+    print()
+    print("\n".join(extremes(table)))
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"build": build, "show": show}
+"""By name: what the words after `python -m lookup_tables` can start with."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command.
+
+    Raises:
+        UserError: an unknown command, or whatever the user can mend.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(f"usage: {PROG} {{{','.join(COMMANDS)}}} ...\n\nWhat the networks of a search space cost.\n")
+        for name, command in COMMANDS.items():
+            print(f"  {name:8}{(command.__doc__ or '').splitlines()[0]}")
+        print(f"\n{PROG} COMMAND --help says more.")
+        return
+    choose("command", words[0], COMMANDS)(words[1:])
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")
+
+
+def _recorded_space(header: dict[str, Any]) -> SearchSpace | None:
+    """The space a table was built for, or None: a file never decides which code is run."""
+    recipe = header.get("space_options")
+    if not isinstance(recipe, dict):
+        return None
+    name = recipe.get("search_space")
+    if not isinstance(name, dict) and name not in SPACES:
+        return None
+    try:
+        space = build_space(**recipe)
+    except (UserError, TypeError):
+        return None
+    return space if space.macro_fingerprint == header.get("macro_fingerprint") else None
+
+
+def _file_name(space: SearchSpace, options: TableOptions) -> str:
+    name = re.sub(r"[^\w.-]+", "-", space.name)
+    return name if options.counter == "analytic" else f"{name}-{options.counter}"
+
+
+def _placed(space: SearchSpace) -> int:
+    return sum(keys.size for _, keys in space.factors())

@@ -1,0 +1,255 @@
+"""CostTable: what every block of a space costs, and from that every architecture of the space.
+
+Cost is a sum over the blocks that stand in the network, so it is a sum of factors, each over the decisions that change
+one (block, input shape). Sums, extremes and expectations are exact and computed on the factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from config_file.errors import UserError, choose
+from lookup_tables.packed_lookup import PackedLookup
+from lookup_tables.table_file import Entry, entry_key, read_table, write_table
+from supernet import Architecture, Block, SearchSpace, Shape
+from supernet.elimination import Factor, align, optimum
+
+UNITS = {"flops": "MACs", "params": "parameters"}
+"""The unit of each metric. FLOPs are multiply-accumulates, as in the papers."""
+
+Key = tuple[Block, Shape]
+"""A block and the (C, H, W) that enters it."""
+
+
+@dataclass(frozen=True, eq=False)
+class CostTable:
+    """The cost of every architecture of one space at one resolution.
+
+    Args:
+        space: the search space it answers for.
+        metric: a name in `UNITS`.
+        resolution: height and width of the image, in pixels.
+        entries: one for every (block, input shape) that the space can meet; others are ignored.
+        counted: what the values count, in words.
+        counter: who counted: a name in `lookup_tables.counters.COUNTERS`, or an engine's.
+        counter_version: its version.
+        device, engine, threads: what it was measured on; None where it was counted.
+
+    Raises:
+        UserError: an unknown metric, or no entry for a block of the space.
+    """
+
+    space: SearchSpace
+    metric: str
+    resolution: int
+    entries: Mapping[Key, Entry]
+    counted: str = ""
+    counter: str = "analytic"
+    counter_version: str = ""
+    device: str | None = None
+    engine: str | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        choose("metric", self.metric, UNITS)
+        for block, shape in distinct_blocks(self.space, self.resolution):
+            if (block, shape) not in self.entries:
+                raise UserError(f"the lookup table has no entry for {_named(block, shape)} of {self.space.name}")
+
+    @property
+    def unit(self) -> str:
+        """The unit of costs and entries."""
+        return UNITS[self.metric]
+
+    @cached_property
+    def factors(self) -> list[Factor]:
+        """The cost as a sum of float64 tables, one per set of decisions; scope () is what all architectures share."""
+        merged: dict[tuple[int, ...], NDArray[np.float64]] = {}
+        for scope, blocks in self.space.factors(input_shape(self.space, self.resolution)):
+            values = np.array([0.0 if key is None else self.entries[key].value for key in blocks.flat])
+            key = tuple(sorted(scope))
+            table = align(scope, values.reshape(blocks.shape), key)
+            merged[key] = merged[key] + table if key in merged else table
+        return list(merged.items())
+
+    # ---- queries
+
+    def cost(self, architectures: NDArray[np.integer] | Sequence[Architecture]) -> NDArray[np.float64]:
+        """(N, D) option indices -> (N,) costs in `unit`, exact for whole-numbered entries.
+
+        Arrays of any integer type and layout; 8-bit and column-major ones are the fastest.
+
+        Raises:
+            UserError: another shape, or an index that is no option of its decision.
+        """
+        return self._lookup(np.asarray(architectures))
+
+    def minimum(self) -> tuple[float, Architecture]:
+        """The exact minimum over the space, and an architecture that has it."""
+        return self._extremes[0]
+
+    def maximum(self) -> tuple[float, Architecture]:
+        """The exact maximum over the space, and an architecture that has it."""
+        return self._extremes[1]
+
+    def expected(self, probabilities: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The expected cost when decisions are drawn independently; differentiable.
+
+        Args:
+            probabilities: per decision a vector (options,) on any device. One-hot vectors give exactly the cost.
+
+        Returns:
+            A float64 scalar: float32 cannot hold counts of MACs.
+
+        Raises:
+            UserError: not one vector of the right length per decision.
+        """
+        sizes = self.space.sizes
+        if len(probabilities) != len(sizes):
+            raise UserError(f"{self.space.name} has {len(sizes)} decisions, not {len(probabilities)} probabilities")
+        for about, vector in zip(self.space.decisions, probabilities, strict=True):
+            if vector.shape != (len(about.options),):
+                shape = "x".join(map(str, vector.shape)) or "a single number"
+                raise UserError(f"probabilities of {about.name}: {len(about.options)} numbers, not {shape}")
+        exact = [vector.to(torch.float64) for vector in probabilities]
+        device = exact[0].device if exact else torch.device("cpu")
+        total = torch.zeros((), dtype=torch.float64, device=device)
+        for scope, table in self._tensors(device):
+            value = table
+            for decision in reversed(scope):
+                value = value @ exact[decision]
+            total = total + value
+        return total
+
+    @cached_property
+    def _lookup(self) -> PackedLookup:
+        return PackedLookup(self.space.decisions, self.factors)
+
+    @cached_property
+    def _extremes(self) -> tuple[tuple[float, Architecture], tuple[float, Architecture]]:
+        best = [optimum(self.space.sizes, self.factors, largest)[1] for largest in (False, True)]
+        # Costed like any other architecture, so that a measured minimum is attainable to the last bit.
+        low, high = self.cost(np.array(best, dtype=np.int64).reshape(2, -1))
+        return (float(low), best[0]), (float(high), best[1])
+
+    @cached_property
+    def _on_device(self) -> dict[torch.device, list[tuple[tuple[int, ...], torch.Tensor]]]:
+        return {}
+
+    def _tensors(self, device: torch.device) -> list[tuple[tuple[int, ...], torch.Tensor]]:
+        if device not in self._on_device:
+            self._on_device[device] = [
+                (scope, torch.as_tensor(table, dtype=torch.float64, device=device)) for scope, table in self.factors
+            ]
+        return self._on_device[device]
+
+    # ---- file
+
+    def save(self, path: str | Path) -> None:
+        """Write the table as JSON, atomically.
+
+        Raises:
+            OSError: the folder is missing, unwritable or full.
+        """
+        header: dict[str, Any] = {
+            "metric": self.metric,
+            "unit": self.unit,
+            "counted": self.counted,
+            "counter": self.counter,
+            "counter_version": self.counter_version,
+            "device": self.device,
+            "engine": self.engine,
+            "threads": self.threads,
+            "resolution": self.resolution,
+            "in_channels": self.space.input_shape[0],
+            "search_space": self.space.name,
+            "space_options": self.space.describe(),
+            "macro_fingerprint": self.space.macro_fingerprint,
+        }
+        rows = []
+        for block, shape in distinct_blocks(self.space, self.resolution):
+            entry = self.entries[block, shape]
+            rows.append({"block": block.to_dict(), "input_shape": list(shape)} | vars(entry))
+        write_table(path, header, rows)
+
+    @staticmethod
+    def load(
+        path: str | Path, space: SearchSpace, resolution: int | None = None, metric: str | None = None
+    ) -> CostTable:
+        """Read a table for a space.
+
+        Args:
+            resolution: what it will be used at; default the space's own.
+            metric: what it must hold, if that matters.
+
+        Raises:
+            UserError: not a table, damaged, or one for another space, resolution, metric or unit.
+        """
+        header, stored = read_table(path)
+        if resolution is None:
+            resolution = space.input_shape[1]
+        _check_header(path, header, space, resolution, metric)
+        entries = {}
+        for block, shape in distinct_blocks(space, resolution):
+            key = entry_key(block.to_dict(), shape)
+            if key not in stored:
+                raise UserError(f"lookup table {path} has no entry for {_named(block, shape)} of {space.name}")
+            entries[block, shape] = stored[key]
+        return CostTable(
+            space,
+            header["metric"],
+            resolution,
+            entries,
+            counted=header.get("counted", ""),
+            counter=header.get("counter", ""),
+            counter_version=header.get("counter_version", ""),
+            device=header.get("device"),
+            engine=header.get("engine"),
+            threads=header.get("threads"),
+        )
+
+
+def _check_header(
+    path: str | Path, header: Mapping[str, Any], space: SearchSpace, resolution: int, metric: str | None
+) -> None:
+    if header.get("macro_fingerprint") != space.macro_fingerprint:
+        raise UserError(
+            f"lookup table {path} is for {header.get('search_space')} ({header.get('macro_fingerprint')}), "
+            f"not for this {space.name} ({space.macro_fingerprint}): another space, or other widths, depths, strides, "
+            "skip, classes or input channels"
+        )
+    if header.get("resolution") != resolution:
+        raise UserError(f"lookup table {path} is for {header.get('resolution')} pixels, not for {resolution}")
+    found = str(header.get("metric"))
+    if metric is not None and found != metric:
+        raise UserError(f"lookup table {path} holds {found}, not {metric}")
+    unit = choose(f"metric in lookup table {path}:", found, UNITS)
+    if header.get("unit") != unit:
+        raise UserError(f"lookup table {path}: {found} must be in {unit}, not in {header.get('unit')}")
+
+
+def input_shape(space: SearchSpace, resolution: int) -> Shape:
+    """(C, H, W) of an image for a space at a resolution."""
+    return space.input_shape[0], resolution, resolution
+
+
+def distinct_blocks(space: SearchSpace, resolution: int) -> list[Key]:
+    """Every (block, input shape) that an architecture of the space can meet, once, in the order of the network."""
+    factors = space.factors(input_shape(space, resolution))
+    return list(dict.fromkeys(key for _, blocks in factors for key in _present(blocks.flat)))
+
+
+def _present(keys: Iterable[Key | None]) -> list[Key]:
+    return [key for key in keys if key is not None]
+
+
+def _named(block: Block, shape: Shape) -> str:
+    return f"{block.label} at {'x'.join(map(str, shape))}"

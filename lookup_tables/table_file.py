@@ -1,0 +1,109 @@
+"""The JSON file of a lookup table: readable, one entry per line, and refused unless it is whole.
+
+{"format": "oneshot-nas lookup table", "version": 1, "metric": "flops", "unit": "MACs", ..., "checksum": "...",
+ "entries": [{"block": {...}, "input_shape": [C, H, W], "value": 1, "median": 1, "spread": 0, "count": 1}, ...]}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config_file.errors import UserError
+from config_file.files import atomic_write_text
+
+FORMAT = "oneshot-nas lookup table"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one block costs at one input shape.
+
+    Args:
+        value: what a look-up uses, in the table's unit.
+        median: of the samples.
+        spread: their interquartile range.
+        count: how many there were; a count of operations is one sample without spread.
+    """
+
+    value: float
+    median: float
+    spread: float = 0
+    count: int = 1
+
+
+def write_table(path: str | Path, header: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a table atomically.
+
+    Args:
+        header: metadata by name.
+        rows: entries as in this file's example.
+    """
+    head = {"format": FORMAT, "version": VERSION, **header, "checksum": _checksum(rows)}
+    lines = [f"  {json.dumps(name)}: {json.dumps(value)}," for name, value in head.items()]
+    entries = ",\n".join(f"    {json.dumps(row)}" for row in rows)
+    atomic_write_text(path, "{\n" + "\n".join(lines) + f'\n  "entries": [\n{entries}\n  ]\n}}\n')
+
+
+def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, Entry]]:
+    """The header and the entries by `entry_key`.
+
+    Raises:
+        UserError: no such file, truncated or damaged, not a table of ours, of a newer version, or changed since.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"lookup table {path}: no such file") from None
+    except (ValueError, RecursionError):
+        raise UserError(f"lookup table {path}: truncated or damaged, it is not valid JSON") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path} is not a lookup table of this toolkit; python -m lookup_tables build makes one")
+    if content.get("version") != VERSION:
+        raise UserError(f"lookup table {path}: version {content.get('version')!r} is not known, only {VERSION}")
+    rows = content.pop("entries", None)
+    if not isinstance(rows, list) or _checksum(rows) != content.get("checksum"):
+        raise UserError(f"lookup table {path}: its entries do not match their checksum: edited or damaged")
+    entries = {}
+    for number, row in enumerate(rows, 1):
+        try:
+            key = json.dumps([row["block"], row["input_shape"]], sort_keys=True)
+            entries[key] = _entry(row)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise UserError(f"lookup table {path}, entry {number}: {reason}") from None
+    return content, entries
+
+
+def is_table(path: str | Path) -> bool:
+    """Whether a file is a lookup table of ours, whole or not."""
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            return FORMAT in file.read(200)
+    except UnicodeDecodeError:
+        return False
+
+
+def entry_key(block: Mapping[str, Any], input_shape: Sequence[int]) -> str:
+    """The key of an entry: the block as plain data and its input shape, as canonical JSON."""
+    return json.dumps([block, list(input_shape)], sort_keys=True)
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    entry = Entry(row["value"], row["median"], row["spread"], row["count"])
+    for name in ("value", "median", "spread", "count"):
+        number = getattr(entry, name)
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number) or number < 0:
+            raise ValueError(f"{name} must be a number of at least 0, not {number!r}")
+    return entry
+
+
+def _checksum(rows: Sequence[Any]) -> str:
+    canonical = json.dumps(rows, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

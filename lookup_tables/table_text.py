@@ -1,0 +1,103 @@
+"""A lookup table as text: layers down, options across, in millions where operations or parameters are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lookup_tables.cost_table import CostTable, Key, input_shape
+from lookup_tables.table_file import Entry
+from supernet import Architecture, SearchSpace
+
+FIXED = "fixed"
+
+_CELL = 9
+
+
+def grid(table: CostTable) -> list[str]:
+    """One line per layer with a column per option; layers whose cost depends on several decisions list their blocks."""
+    rows: list[tuple[str, str, dict[str, str] | list[str]]] = []
+    columns: dict[str, None] = {}
+    factors = table.space.factors(input_shape(table.space, table.resolution))
+    for site, (scope, keys) in zip(table.space.sites, factors, strict=True):
+        if len(scope) > 1 or (scope and scope != site.given):
+            rows.append((site.name, "", _listed(table, keys)))
+            continue
+        names = table.space.decisions[scope[0]].options if scope else (FIXED,)
+        columns |= dict.fromkeys(names)
+        shapes = {"x".join(map(str, key[1])) for key in keys.flat if key is not None}
+        cells = {name: _cell(table, key) for name, key in zip(names, keys.flat, strict=True)}
+        rows.append((site.name, shapes.pop() if len(shapes) == 1 else "", cells))
+    width = max(len(name) for name, _, _ in rows) + 2
+    lines = [f"{'layer':{width}}{'input':12}" + "".join(f"{name:>{max(_CELL, len(name) + 1)}}" for name in columns)]
+    for name, shape, content in rows:
+        if isinstance(content, list):
+            lines += [f"{'' if index else name:{width}}{text}" for index, text in enumerate(content)]
+        else:
+            texts = (f"{content.get(column, ''):>{max(_CELL, len(column) + 1)}}" for column in columns)
+            lines.append(f"{name:{width}}{shape:12}{''.join(texts)}".rstrip())
+    return lines
+
+
+def flat(entries: Mapping[str, Entry], unit: str) -> list[str]:
+    """One line per entry, for a table whose space is not at hand."""
+    return [f"{_number(entry.value, unit):>12}  {key}" for key, entry in entries.items()]
+
+
+def amount(value: float, unit: str) -> str:
+    """A cost as a person reads it: the exact count and millions, or the measured number with its unit."""
+    if unit in _IN_MILLIONS:
+        return f"{value:,.0f} {unit} ({value / 1e6:.2f} M)"
+    return f"{value:.4g} {unit}"
+
+
+def scale(unit: str) -> str:
+    """What the numbers of a grid are in."""
+    return f"millions of {unit}" if unit in _IN_MILLIONS else unit
+
+
+def extremes(table: CostTable) -> list[str]:
+    """The exact range of the space, each end with an architecture."""
+    lines = []
+    for what, (value, architecture) in (("minimum", table.minimum()), ("maximum", table.maximum())):
+        lines.append(f"{what}  {amount(value, table.unit)}: {_names(table.space, architecture)}")
+    return lines
+
+
+def heading(header: Mapping[str, Any]) -> list[str]:
+    """What a table is, from the header of its file."""
+    measured = [f"{name} {header[name]}" for name in ("device", "engine", "threads") if header.get(name) is not None]
+    about = [f"counter {header.get('counter')} {header.get('counter_version')}".rstrip(), *measured]
+    what = f"{header.get('metric')} of {header.get('search_space')} at {header.get('resolution')} pixels"
+    return [
+        f"{what}, {header.get('in_channels')} input channels ({', '.join(about)})",
+        f"counted: {header.get('counted')}",
+    ]
+
+
+_IN_MILLIONS = ("MACs", "parameters")
+
+
+def _names(space: SearchSpace, architecture: Architecture) -> str:
+    return " ".join(space.names(architecture))
+
+
+def _listed(table: CostTable, keys: np.ndarray) -> list[str]:
+    distinct = dict.fromkeys(key for key in keys.flat if key is not None)
+    return [
+        f"{'x'.join(map(str, shape)):12}{_cell(table, (block, shape)):>{_CELL}}  {block.label} to "
+        f"{'x'.join(map(str, block.output_shape(shape)))}"
+        for block, shape in distinct
+    ]
+
+
+def _cell(table: CostTable, key: Key | None) -> str:
+    return "-" if key is None else _number(table.entries[key].value, table.unit)
+
+
+def _number(value: float, unit: str) -> str:
+    if unit in _IN_MILLIONS:
+        return "0" if value == 0 else f"{value / 1e6:.3f}"
+    return f"{value:.4f}"
