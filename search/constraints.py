@@ -22,9 +22,10 @@ from supernet import Architecture, SearchSpace
 ENUMERABLE = 1 << 16  # encodings: below this the space is listed rather than sampled when sampling becomes hard
 PROBES = 1 << 16  # random architectures that measure how much of the space is within the limits
 RARE = 1e-4  # below this share, rejection gives way to repair
-DUPLICATE_TRIES = 200
+DUPLICATE_TRIES = 64
 IN_MILLIONS = ("flops", "params")  # the metrics whose flags count millions
 REPAIR_TRIES = 64
+WALK_STEPS = 20  # per decision, before a repaired architecture is handed out
 
 
 class Constraint:
@@ -80,8 +81,8 @@ class Constraint:
         """A canonical architecture within the limits and not in `exclude`; None if there is none, or none was found.
 
         Encodings are drawn uniformly where more than 1 in 10,000 is within the limits, or the space is small enough to
-        be listed. In a tighter band the draw is a repair (see `_repair`), which favours architectures near a straight
-        way from the cheapest one; what it returns is always within the limits.
+        be listed. Elsewhere a random walk within the limits is begun near the cheapest architecture: it tends to the
+        uniform distribution, but after a bounded number of steps may still favour where it began.
         """
         for _ in range(DUPLICATE_TRIES):
             drawn = self._draw(rng)
@@ -113,7 +114,8 @@ class Constraint:
                     return as_architecture(candidates[inside[0]])
         if self.space.size <= ENUMERABLE:
             return as_architecture(rng.choice(self._listed)) if len(self._listed) else None
-        return self._repair(rng)
+        start = self._repair(rng)
+        return None if start is None else self._walk(start, rng)
 
     def _repair(self, rng: Random) -> Architecture | None:
         """From the cheapest architecture towards a random one, decision by decision, never above the upper limit.
@@ -140,6 +142,27 @@ class Constraint:
                     break
                 here = changed[rng.choice(nearer)]
         return None
+
+    def _walk(self, architecture: Architecture, rng: Random) -> Architecture:
+        """Change one or two random decisions at a time where that stays within the limits.
+
+        Proposals are symmetric, so the uniform distribution over what can be reached is stationary (Metropolis).
+        """
+        generator = np.random.default_rng(rng.getrandbits(64))
+        here, sizes, at_once = np.asarray(architecture), np.asarray(self.space.sizes), 32
+        row = np.arange(at_once)
+        steps = WALK_STEPS * len(sizes)
+        while steps > 0:
+            # Proposals from one place are tried in order up to the first that is inside: the same chain, fewer calls.
+            proposals = np.tile(here, (at_once, 1))
+            for changed in (row, row[generator.random(at_once) < 0.5]):
+                decision = generator.integers(0, len(sizes), len(changed))
+                proposals[changed, decision] = generator.integers(0, sizes[decision])
+            inside = np.flatnonzero(self._inside(proposals))
+            if len(inside):
+                here = proposals[inside[0]]
+            steps -= int(inside[0]) + 1 if len(inside) else at_once
+        return as_architecture(here)
 
     def _gap(self, architectures: NDArray[np.integer]) -> NDArray[np.float64]:
         cost = self.cost(architectures)

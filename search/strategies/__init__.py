@@ -73,13 +73,14 @@ def osnaslib_form(options: SearchOptions) -> dict[str, Any]:
 
 def spos_form(options: SearchOptions) -> dict[str, Any]:
     """What makes `Evolution` SPOS's: mutants, uniform crossovers, and random architectures for the rest."""
-    half = options.population // 2
+    size, mutants, crossed = options.population, options.mutation_num, options.crossover_num
+    if mutants is None:
+        mutants = min(size // 2, size - (crossed or 0))
+    if crossed is None:
+        crossed = min(size // 2, size - mutants)
     return {
-        "generation_size": options.population,
-        "children": {
-            "mutation": half if options.mutation_num is None else options.mutation_num,
-            "crossover": half if options.crossover_num is None else options.crossover_num,
-        },
+        "generation_size": size,
+        "children": {"mutation": mutants, "crossover": crossed},
         "crossover": options.crossover or "uniform",
     }
 

@@ -115,6 +115,22 @@ def test_repair_reaches_bands_in_the_tails(monkeypatch: pytest.MonkeyPatch) -> N
         assert len(set(drawn)) == 4
 
 
+def test_the_walk_is_close_to_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constraints, "RARE", 2.0)
+    space = toy_space(layers=2)
+    table = toy_tables(space)["flops"]
+    low, high = table.minimum()[0], table.maximum()[0]
+    band = Constraint(space, table, lower=low + 0.1 * (high - low), upper=low + 0.6 * (high - low))
+    assert band.acceptance < 1
+    monkeypatch.setattr(constraints, "ENUMERABLE", 0)
+    inside = [architecture for architecture in space.enumerate() if band.allows(architecture)]
+    assert len(inside) >= 8
+    rng = random.Random(1)
+    counts = Counter(band._draw(rng) for _ in range(400))
+    assert set(counts) <= set(inside)
+    assert chisquare([counts[architecture] for architecture in inside]).pvalue > 1e-3
+
+
 def test_without_a_table_everything_is_allowed(space: SearchSpace) -> None:
     free = Constraint(space)
     free.check()

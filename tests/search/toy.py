@@ -7,11 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from lookup_tables import CostTable, build_table
 from search.result import Result
 from supernet import Architecture, Decision, SearchSpace, Site
 from supernet.blocks import Conv, Head, Identity
+from training.data import Data
+from training.data.in_memory import ImageStore, InMemorySplit
+from training.data.split import Normalisation
 
 RESOLUTION = 8
 
@@ -72,3 +76,31 @@ def results_of(proposals: Sequence[Architecture]) -> list[Result]:
 
 def best_accuracy(results: Sequence[Result]) -> float:
     return float(np.nanmax([result.accuracy for result in results]))
+
+
+def toy_data(train: int = 96, val: int = 50) -> Data:
+    """Images of four classes that differ in brightness and in where they are bright."""
+    generator = torch.Generator().manual_seed(3)
+    count = train + val
+    labels = torch.randint(0, 4, (count,), generator=generator)
+    noise = torch.randint(0, 80, (count, RESOLUTION, RESOLUTION, 3), generator=generator)
+    bright = torch.linspace(0, 120, RESOLUTION).view(1, 1, -1, 1) * (labels % 2).view(-1, 1, 1, 1)
+    images = (noise + bright + 40 * (labels // 2).view(-1, 1, 1, 1)).to(torch.uint8)
+    store = ImageStore(images, labels, window=RESOLUTION, resolution=RESOLUTION)
+    normalisation = Normalisation((0.35,) * 3, (0.25,) * 3)
+
+    def split(rows: range) -> InMemorySplit:
+        return InMemorySplit(store, torch.tensor(rows), normalisation)
+
+    return Data(
+        name="toy",
+        classes=("a", "b", "c", "d"),
+        mean=normalisation.mean,
+        std=normalisation.std,
+        resolution=RESOLUTION,
+        train=split(range(train)),
+        val=split(range(train, count)),
+        test=split(range(train, count)),
+        trainval=split(range(count)),
+        split_record={"val": {"sha256": "of the toy data"}},
+    )

@@ -1,0 +1,19 @@
+"""python search.py --title first --search-strategy evolution --info-metric flops --target-hc 60
+
+Second of four stages: reads the supernet that train_supernet.py left in runs/<title>/supernet, evaluates architectures
+within the target with inherited weights, and leaves the most accurate one in runs/<title>/search/best.json, with every
+evaluation (results.csv, archive.jsonl) and a picture (accuracy_vs_cost.png). Next: python retrain.py --title first
+
+    python search.py --help                        # all flags, with defaults and units
+    python search.py --title first --plan          # feasible range, number of evaluations, time and memory
+    python search.py --title first --resume        # continue an interrupted search to the identical end
+"""
+
+from __future__ import annotations
+
+# Beside the package search/ this file is only ever run, never imported: a package wins over a module of its name.
+from config_file.errors import run_main
+from search.cli import main
+
+if __name__ == "__main__":
+    run_main(main)

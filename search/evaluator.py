@@ -1,0 +1,178 @@
+"""The validation accuracy of architectures with the weights of a supernet.
+
+Each architecture is extracted into a network of its own, its batch norms are re-calibrated on training images, and the
+validation split (never the test split) is classified without augmentation. Nothing of one evaluation reaches the next,
+so a result is a function of (weights, architecture, data, seed) alone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from search.result import Result, wilson_interval
+from supernet import Architecture, Supernet, extract
+from training.bn_calibration import calibrate_batch_norm
+from training.data import Data, Split
+from training.device import autocast, place
+
+KEPT_BYTES = 1 << 30
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class Evaluator(Protocol):
+    """Anything that scores architectures: a supernet, real training, a table."""
+
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
+        """One result for each architecture as it is ready, in any order; its cost is left for the caller to fill in.
+
+        `fidelity` is how much to spend on each (here: validation images), None for the evaluator's own.
+        """
+
+
+class SupernetEvaluator:
+    """Scores subnets of a trained supernet, which is left as it is.
+
+    Args:
+        supernet: trained weights, already on `device`.
+        data: its training images calibrate, its validation images judge.
+        calibration_images: un-augmented training images that the batch norms are re-calibrated on; 0 keeps the
+            supernet's own statistics, which are mixed over all paths.
+        eval_images: validation images per architecture, 0 for all; the same ones for every architecture.
+        batch_size: images per forward pass. In calibration it matters: layers see activations normalised per batch.
+        seed: picks the images.
+        device: where to run.
+        channels_last: memory format of images and weights.
+        amp: number format of autocast, None for float32.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        data: Data,
+        *,
+        calibration_images: int = 1024,
+        eval_images: int = 0,
+        batch_size: int = 256,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        channels_last: bool = True,
+        amp: torch.dtype | None = None,
+    ) -> None:
+        self.supernet = supernet
+        self.calibration_images = min(calibration_images, len(data.train))
+        self.eval_images = min(eval_images or len(data.val), len(data.val))
+        self.batch_size = batch_size
+        self.seed = seed
+        self.device = torch.device(device)
+        self.channels_last = channels_last
+        self.amp = amp
+        self._calibration = self._batches(data.train, self.calibration_images) if self.calibration_images else None
+        self._val = data.val
+        self._validation = {self.eval_images: self._batches(data.val, self.eval_images)}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What results depend on beside weights, architecture and data."""
+        return {
+            "calibration_images": self.calibration_images,
+            "eval_images": self.eval_images,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "amp": str(self.amp or torch.float32),
+        }
+
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
+        images = self.eval_images if fidelity is None else min(fidelity, len(self._val))
+        if images not in self._validation:
+            self._validation[images] = self._batches(self._val, images)
+        for architecture in architectures:
+            yield self._evaluate(architecture, self._validation[images], images)
+
+    def network(self, architecture: Architecture) -> nn.Module:
+        """The architecture with inherited weights and its own batch-norm statistics, in eval mode."""
+        network = place(extract(self.supernet, architecture), self.device, self.channels_last)
+        if self._calibration is not None:
+            calibrate_batch_norm(network, (x for x, _ in self._calibration))
+        return network.eval()
+
+    def _evaluate(self, architecture: Architecture, batches: Iterable[Batch], images: int) -> Result:
+        start = time.perf_counter()
+        with torch.inference_mode(), autocast(self.device, self.amp):
+            network = fold_batch_norms(self.network(architecture))
+            correct, loss = count_correct(network, batches)
+        failed = not math.isfinite(loss)
+        return Result(
+            architecture=architecture,
+            accuracy=math.nan if failed else correct / images,
+            loss=loss / images,
+            n_images=images,
+            interval=(0.0, 1.0) if failed else wilson_interval(correct, images),
+            seconds=time.perf_counter() - start,
+        )
+
+    def _batches(self, split: Split, images: int) -> KeptBatches:
+        # Equal batches: a small remainder would be normalised by poor statistics, and one image has none.
+        size = math.ceil(images / math.ceil(images / self.batch_size))
+        return KeptBatches(
+            lambda: split.batches(
+                size,
+                seed=self.seed,
+                shuffle=True,
+                limit=images,
+                device=self.device,
+                channels_last=self.channels_last,
+            )
+        )
+
+
+class KeptBatches:
+    """The same batches in every pass: decoded once where they fit into KEPT_BYTES, each time anew otherwise."""
+
+    def __init__(self, load: Callable[[], Iterator[Batch]]) -> None:
+        self._load = load
+        self._kept: list[Batch] | None = []
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._kept:
+            yield from self._kept
+            return
+        kept, size = [], 0
+        for x, y in self._load():
+            size += x.nbytes
+            if self._kept is not None and size <= KEPT_BYTES:
+                kept.append((x, y))
+            else:
+                kept, self._kept = [], None
+            yield x, y
+        if self._kept is not None:
+            self._kept = kept
+
+
+def count_correct(network: nn.Module, batches: Iterable[Batch]) -> tuple[int, float]:
+    """(correct top-1 predictions, summed cross-entropy) over batches of x (B, C, H, W), y (B,)."""
+    correct, loss = [], []
+    for x, y in batches:
+        logits = network(x).float()  # (B, classes)
+        correct.append((logits.argmax(1) == y).sum())
+        loss.append(nn.functional.cross_entropy(logits, y, reduction="sum").double())
+    return int(torch.stack(correct).sum()), float(torch.stack(loss).sum())
+
+
+def fold_batch_norms(network: nn.Module) -> nn.Module:
+    """Fold each batch norm into the convolution right before it in a Sequential; in place, for inference."""
+    for module in network.modules():
+        if isinstance(module, nn.Sequential):
+            for (index, conv), (after, norm) in pairwise(list(module.named_children())):
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    module._modules[index] = fuse_conv_bn_eval(conv, norm)
+                    module._modules[after] = nn.Identity()
+    return network

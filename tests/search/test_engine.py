@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from config_file.errors import UserError
+from search.archive import Archive
+from search.constraints import Constraint
+from search.engine import best_of, run
+from search.result import Result, wilson_interval
+from search.strategies import Strategy
+from search.strategies.evolution import Evolution
+from search.strategies.random_search import RandomSearch
+from supernet import Architecture, SearchSpace
+from tests.search.toy import FailingEvaluator, TableEvaluator, toy_space, toy_tables
+
+FINGERPRINTS = {"space": "toy", "weights": "abc", "settings": [1, 2.5, None]}
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+class MortalEvaluator(TableEvaluator):
+    """Dies before its n-th evaluation."""
+
+    def __init__(self, lives: int) -> None:
+        super().__init__()
+        self.lives = lives
+
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
+        for architecture in architectures:
+            if self.lives == 0:
+                raise Killed
+            self.lives -= 1
+            yield from super().evaluate([architecture], fidelity)
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return toy_space(layers=6)
+
+
+def strategy(name: str, space: SearchSpace) -> Strategy:
+    table = toy_tables(space)["flops"]
+    band = Constraint(space, table, upper=0.7 * table.maximum()[0])
+    if name == "random":
+        return RandomSearch(band, iterations=70, seed=5)
+    if name == "evolution":
+        return Evolution(band, population=20, parent_num=5, generation_num=4, seed=5)
+    return Evolution(band, population=20, parent_num=5, generation_num=4, seed=5, dedup=False)
+
+
+STRATEGIES = ("random", "evolution", "evolution with duplicates")
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("kills", [(0,), (1,), (19,), (20,), (21,), (34, 1, 9), (48,)])
+def test_killed_and_resumed_it_ends_the_same(
+    name: str, kills: tuple[int, ...], space: SearchSpace, tmp_path: Path
+) -> None:
+    tables = toy_tables(space)
+    whole = Archive(tmp_path / "whole.jsonl", FINGERPRINTS)
+    expected = run(strategy(name, space), TableEvaluator(), whole, tables)
+    path = tmp_path / "killed.jsonl"
+    for lives in kills:
+        with pytest.raises(Killed):
+            run(strategy(name, space), MortalEvaluator(lives), Archive(path, FINGERPRINTS), tables)
+    evaluator = TableEvaluator()
+    assert run(strategy(name, space), evaluator, Archive(path, FINGERPRINTS), tables) == expected
+    assert path.read_bytes() == whole.path.read_bytes()
+    assert len(evaluator.evaluated) == len(whole) - sum(kills)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 40, 150, 400])
+def test_a_torn_last_line_is_evaluated_again(cut: int, space: SearchSpace, tmp_path: Path) -> None:
+    tables, path = toy_tables(space), tmp_path / "archive.jsonl"
+    expected = run(strategy("evolution", space), TableEvaluator(), Archive(path, FINGERPRINTS), tables)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    assert run(strategy("evolution", space), TableEvaluator(), Archive(path, FINGERPRINTS), tables) == expected
+    assert path.read_bytes() == whole
+
+
+def test_a_header_torn_by_a_kill_is_written_again(space: SearchSpace, tmp_path: Path) -> None:
+    path = tmp_path / "archive.jsonl"
+    Archive(path, FINGERPRINTS)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    assert len(Archive(path, FINGERPRINTS)) == 0
+    assert path.read_bytes() == whole
+
+
+def test_nothing_is_evaluated_twice(space: SearchSpace, tmp_path: Path) -> None:
+    evaluator = TableEvaluator()
+    archive = Archive(tmp_path / "archive.jsonl", FINGERPRINTS)
+    calls = []
+    told = run(
+        strategy("evolution with duplicates", space),
+        evaluator,
+        archive,
+        toy_tables(space),
+        lambda result, cached: calls.append((result.architecture, cached)),
+    )
+    assert len(told) > len(evaluator.evaluated) == len(set(evaluator.evaluated)) == len(archive)
+    assert len(calls) == len(told)
+    assert [architecture for architecture, cached in calls if not cached] == evaluator.evaluated
+
+
+def test_failed_evaluations_are_kept_and_never_chosen(space: SearchSpace, tmp_path: Path) -> None:
+    path = tmp_path / "archive.jsonl"
+    tables = toy_tables(space)
+    told = run(strategy("evolution", space), FailingEvaluator(), Archive(path, FINGERPRINTS), tables)
+    archive = Archive(path, FINGERPRINTS)
+    failed = [result for result in archive if result.failed]
+    assert 0 < len(failed) < len(archive)
+    best = best_of(told, Constraint(space))
+    assert best is not None
+    assert not best.failed
+    assert best_of(failed, Constraint(space)) is None
+    for line in path.read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)  # no NaN: not JSON
+
+
+def test_costs_are_kept_with_every_result(space: SearchSpace, tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "archive.jsonl", FINGERPRINTS)
+    run(strategy("random", space), TableEvaluator(), archive, toy_tables(space))
+    for result in Archive(archive.path, FINGERPRINTS):
+        spec = space.decode(result.architecture)
+        assert result.cost == {"flops": spec.macs(space.input_shape), "params": spec.params(space.input_shape)}
+
+
+@pytest.mark.parametrize(
+    "other", [{"weights": "xyz"}, {"settings": [1, 2.5, 0]}, {"more": 1}], ids=["weights", "settings", "more"]
+)
+def test_an_archive_of_something_else_is_refused(other: dict[str, object], tmp_path: Path) -> None:
+    path = tmp_path / "archive.jsonl"
+    Archive(path, FINGERPRINTS)
+    with pytest.raises(UserError, match=f"{next(iter(other))} was .*--overwrite"):
+        Archive(path, FINGERPRINTS | other)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"format": "something else"}\n',
+        b"[1, 2]\n",
+        b"\x00\xff\xfe\n",
+        b'{"format": "oneshot-nas archive 1", "fingerprints": 3}\n',
+    ],
+)
+def test_a_file_that_is_no_archive_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "archive.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"archive\.jsonl"):
+        Archive(path, FINGERPRINTS)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("row", [b"{}", b'{"architecture": 3}', b"garbage"])
+def test_a_damaged_row_is_named(row: bytes, space: SearchSpace, tmp_path: Path) -> None:
+    path = tmp_path / "archive.jsonl"
+    run(strategy("random", space), TableEvaluator(), Archive(path, FINGERPRINTS), toy_tables(space))
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([*lines[:3], row, *lines[4:]]))
+    with pytest.raises(UserError, match="line 4"):
+        Archive(path, FINGERPRINTS)
+
+
+def test_of_equally_accurate_architectures_the_cheaper_one_is_chosen(space: SearchSpace) -> None:
+    table = toy_tables(space)["flops"]
+    cheap, dear = table.minimum()[1], table.maximum()[1]
+    constraint = Constraint(space, table)
+    for order in ([cheap, dear], [dear, cheap]):
+        best = best_of([Result(architecture, 0.5) for architecture in order], constraint)
+        assert best is not None
+        assert best.architecture == cheap
+    limited = Constraint(space, table, upper=table.minimum()[0])
+    assert best_of([Result(dear, 0.9), Result(cheap, 0.1)], limited).architecture == cheap  # type: ignore[union-attr]
+
+
+def test_results_survive_json() -> None:
+    result = Result((0, 3, 1), 0.1 + 0.2, 1 / 3, 7, wilson_interval(3, 7), 1.25, {"flops": 12.0})
+    assert Result.from_row(json.loads(json.dumps(result.to_row()))) == result
+
+
+def test_wilson_interval_against_published_values() -> None:
+    # Newcombe 1998, table I, method 3
+    for (correct, total), expected in {
+        (81, 263): (0.2553, 0.3662),
+        (15, 148): (0.0624, 0.1605),
+        (0, 20): (0.0, 0.1611),
+        (1, 29): (0.0061, 0.1718),
+    }.items():
+        assert wilson_interval(correct, total) == pytest.approx(expected, abs=6e-5)
+    assert wilson_interval(20, 20)[1] == 1.0
+    assert wilson_interval(0, 0) == (0.0, 1.0)
