@@ -1,0 +1,96 @@
+"""The deployment card: everything that whoever runs the network must know, as card.json and, to read, card.md."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from config_file.errors import UserError
+from config_file.files import atomic_write_text
+from deployment.card_page import example, markdown
+from deployment.onnx_export import INPUT_NAME, OUTPUT_NAME
+from deployment.retrained import Retrained
+
+FORMAT = "oneshot-nas card 1"
+EXAMPLE_FILE = "classify.py"
+COUNTED = "multiply-accumulates of convolution and linear layers, one image"
+
+
+def describe_network(source: Retrained, *, dynamic_batch: bool, fold_normalisation: bool) -> dict[str, Any]:
+    """What is known before an export: input, output, classes, cost, accuracy, architecture, layers."""
+    metadata, (channels, height, width) = source.metadata, source.shape
+    batch: int | str = "batch" if dynamic_batch else 1
+    spec = source.network.spec
+    per_channel = list(zip(source.mean, source.std, strict=True))
+    normal_range = [round(min(-m / s for m, s in per_channel), 4), round(max((1 - m) / s for m, s in per_channel), 4)]
+    return {
+        "format": FORMAT,
+        "input": {
+            "name": INPUT_NAME,
+            "shape": [batch, channels, height, width],
+            "layout": "NCHW",
+            "dtype": "float32",
+            "colour_order": "RGB" if channels == 3 else f"{channels} channels",
+            "value_range": [0.0, 1.0] if fold_normalisation else normal_range,
+            "normalisation": "inside the graph" if fold_normalisation else "(pixel / 255 - mean) / std",
+            "mean": list(source.mean),
+            "std": list(source.std),
+            "resize": {"crop_pct": metadata.get("crop_pct", 1.0), "size": [height, width], "filter": "bilinear"},
+        },
+        "output": {"name": OUTPUT_NAME, "shape": [batch, len(source.classes)], "meaning": "logits, before softmax"},
+        "classes": list(source.classes),
+        "cost": {"macs": spec.macs(source.shape), "params": spec.params(source.shape), "counted": COUNTED},
+        "accuracy": {
+            "dataset": metadata.get("dataset"),
+            "test": metadata.get("test_accuracy"),
+            "validation": metadata.get("val_accuracy"),
+        },
+        "architecture": {
+            "search_space": metadata.get("search_space"),
+            "space_options": metadata.get("space_options"),
+            "indices": metadata.get("architecture"),
+            "names": metadata.get("names"),
+        },
+        "layers": spec.layers(source.shape),
+        "example": EXAMPLE_FILE,
+        "weights": {"file": source.weights.name, "bytes": source.weights.stat().st_size, "sha256": source.sha256},
+    }
+
+
+def model_properties(card: dict[str, Any]) -> dict[str, str]:
+    """The essentials of a card as strings, for the metadata of the ONNX file itself."""
+    essentials = {
+        "card": card["format"],
+        "input": card["input"],
+        "output": card["output"],
+        "classes": card["classes"],
+        "cost": card["cost"],
+        "accuracy": card["accuracy"],
+        "architecture": card["architecture"],
+        "weights_sha256": card["weights"]["sha256"],
+    }
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in essentials.items()}
+
+
+def write_card(folder: str | Path, card: dict[str, Any]) -> None:
+    """Write ``card.json``, ``card.md`` and the example script into ``folder``."""
+    folder = Path(folder)
+    atomic_write_text(folder / "card.json", json.dumps(card, indent=1, allow_nan=False) + "\n")
+    atomic_write_text(folder / "card.md", markdown(card))
+    atomic_write_text(folder / card["example"], example(card))
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The card that ``write_card`` wrote as JSON.
+
+    Raises:
+        UserError: no such file, or not a card of ours.
+    """
+    try:
+        card = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; export.py writes one beside model.onnx") from None
+    except ValueError:
+        raise UserError(f"{path}: damaged, not JSON") from None
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise UserError(f"{path}: not a deployment card of this toolkit (its format is not {FORMAT!r})")
+    return card

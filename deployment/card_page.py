@@ -1,0 +1,149 @@
+"""The deployment card as a page to read: tables, a Python example that runs the network, every layer."""
+
+import json
+from typing import Any
+
+
+def markdown(card: dict[str, Any]) -> str:
+    """The page of a card (see :mod:`deployment.card`)."""
+    onnx, weights, sample = card["onnx"], card["weights"], card["sample"]
+    facts = [*_interface(card), *_provenance(card)]
+    return "\n".join(
+        [
+            "# Deployment card",
+            "",
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {text} |" for name, text in facts),
+            f"| SHA-256 | `{onnx['file']}` {onnx['sha256']}, `{weights['file']}` {weights['sha256']} |",
+            "",
+            "## Run it",
+            "",
+            f"`python {card['example']} {sample['file']}` prints `{sample['predicted']}`. The script:",
+            "",
+            "```python",
+            example(card).rstrip(),
+            "```",
+            "",
+            "## Architecture",
+            "",
+            f"Search space `{card['architecture']['search_space']}`",
+            "",
+            f"- indices `{json.dumps(card['architecture']['indices'])}`",
+            f"- names `{json.dumps(card['architecture']['names'])}`",
+            "",
+            *_layer_table(card),
+            "",
+        ]
+    )
+
+
+def _interface(card: dict[str, Any]) -> list[tuple[str, str]]:
+    """What goes in and comes out."""
+    given, output = card["input"], card["output"]
+    low, high = given["value_range"]
+    form = f"{given['dtype']} {_sizes(given['shape'])}, {given['layout']}, {given['colour_order']}"
+    return [
+        ("input", f"`{given['name']}` {form}"),
+        ("values", f"{low:g} to {high:g}: {_normalisation(given)}"),
+        ("resize", _resize(given["resize"])),
+        ("output", f"`{output['name']}` {_sizes(output['shape'])}, {output['meaning']}"),
+        ("classes", f"{len(card['classes'])}: {_listed(card['classes'])}"),
+    ]
+
+
+def _provenance(card: dict[str, Any]) -> list[tuple[str, str]]:
+    """How good, how large, how made, how checked."""
+    cost, export, parity, latency = card["cost"], card["export"], card["parity"], card["latency"]
+    operations = ", ".join(f"{number} {name}" for name, number in export["operations"].items())
+    allowed = f"{parity['tolerance']:g} · max(1, \\|logit\\|)"
+    compared = f"{parity['engine']} against PyTorch on {parity['images']} real images, optimisations off and on"
+    where = f"{latency['threads']} thread, {latency['engine']}, {latency['processor'] or 'unknown CPU'}"
+    return [
+        ("accuracy", _accuracy(card["accuracy"])),
+        ("cost", f"{cost['macs']:,} MACs, {cost['params']:,} parameters ({cost['counted']})"),
+        ("file", f"`{card['onnx']['file']}`, {card['onnx']['bytes']:,} bytes"),
+        ("graph", f"opset {export['opset']}, {export['nodes']} nodes ({operations}); batch norm folded"),
+        ("exporter", f"PyTorch's {export['exporter']}; {_versions(export['versions'])}"),
+        ("parity", f"{compared}: largest difference {parity['max_difference']:.1e} (allowed {allowed}), same top-1"),
+        (
+            "latency",
+            f"{latency['median_ms']:.2f} ms per image, median, on the exporting machine, not on yours ({where})",
+        ),
+    ]
+
+
+def example(card: dict[str, Any]) -> str:
+    """A complete Python script that classifies an image file with onnxruntime, numpy and Pillow."""
+    given = card["input"]
+    height, width = given["resize"]["size"]
+    lines = [
+        "import json",
+        "import sys",
+        "from pathlib import Path",
+        "",
+        "import numpy as np",
+        "import onnxruntime as ort",
+        "from PIL import Image",
+        "",
+        f'model = Path(__file__).with_name("{card["onnx"]["file"]}")',
+        'session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])',
+        'classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])',
+        f'image = Image.open(sys.argv[1]).convert("{"RGB" if given["shape"][1] == 3 else "L"}")',
+        f"side = min(image.size) * {given['resize']['crop_pct']}",
+        "left, top = (image.width - side) / 2, (image.height - side) / 2",
+        "box = (left, top, left + side, top + side)",
+        f"image = image.resize(({width}, {height}), Image.Resampling.BILINEAR, box=box)",
+        f"x = np.asarray(image, dtype=np.float32).reshape({height}, {width}, {given['shape'][1]}) / 255",
+    ]
+    if given["normalisation"] != "inside the graph":
+        lines.append(f"x = (x - np.array({given['mean']})) / np.array({given['std']})")
+    lines += [
+        "x = x.transpose(2, 0, 1)[None].astype(np.float32)  # (1, C, H, W)",
+        f'logits = session.run(None, {{"{given["name"]}": x}})[0][0]',
+        "print(classes[int(logits.argmax())])",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _normalisation(given: dict[str, Any]) -> str:
+    if given["normalisation"] == "inside the graph":
+        return f"plain pixel / 255; mean {given['mean']} and std {given['std']} are inside the graph"
+    return f"{given['normalisation']} per channel with mean {given['mean']}, std {given['std']}"
+
+
+def _resize(resize: dict[str, Any]) -> str:
+    part = "the" if resize["crop_pct"] == 1 else f"{resize['crop_pct']:.3g} of the"
+    return f"the centred square of {part} shorter side, resized to {_sizes(resize['size'])}, {resize['filter']}"
+
+
+def _accuracy(accuracy: dict[str, Any]) -> str:
+    parts = [f"{accuracy[split]:.2%} on {split}" for split in ("test", "validation") if accuracy[split] is not None]
+    return f"{', '.join(parts) or 'not recorded'} ({accuracy['dataset'] or 'data set not recorded'})"
+
+
+def _layer_table(card: dict[str, Any]) -> list[str]:
+    cost = card["cost"]
+    return [
+        "| layer | op | output | MACs | parameters |",
+        "|---|---|---|---:|---:|",
+        *(
+            f"| {row['site']} | {row['op']} | {_sizes(row['output_shape'])} | {row['macs']:,} | {row['params']:,} |"
+            for row in card["layers"]
+        ),
+        f"| **total** | | | **{cost['macs']:,}** | **{cost['params']:,}** |",
+    ]
+
+
+def _sizes(shape: list[Any]) -> str:
+    return " × ".join(str(size) for size in shape)
+
+
+def _listed(names: list[str], most: int = 20) -> str:
+    shown = ", ".join(name.replace("|", "\\|") for name in names[:most])
+    return shown + (", ... (all in card.json)" if len(names) > most else "")
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in versions.items())

@@ -1,0 +1,106 @@
+"""The export stage: a retrained network becomes an ONNX file with proof of parity and a deployment card."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from config_file.loader import parse
+from config_file.options import ExportOptions
+from config_file.run_folder import RunFolder, find_stage, stage_path
+from deployment.handover import FILES, hand_over
+from deployment.onnx_export import check_opset
+from deployment.retrained import Retrained, load_retrained
+
+DESCRIPTION = "Write a retrained network as ONNX, prove that onnxruntime computes the same, and describe it in a card."
+EXAMPLES = (
+    "python export.py --title first",
+    "python export.py --title first --exporter legacy --opset 13",
+    "python export.py --weights model.safetensors --samples samples.npz --output exported",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``export.py`` with these arguments; see ``--help``.
+
+    Raises:
+        UserError: anything about the input or the options, or a failed check; nothing is left behind then.
+    """
+    options = parse(ExportOptions, argv, "export.py", DESCRIPTION, EXAMPLES)
+    check_opset(options.exporter, options.opset)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.weights is not None:
+        weights = Path(options.weights).expanduser()
+    else:
+        weights = find_stage(options, "retrain") / "model.safetensors"
+    source = load_retrained(weights, options.samples, options.parity_images)
+    if options.plan:
+        print(_plan(options, source))
+        return 0
+    start = time.perf_counter()
+    fresh = not stage_path(options).exists()
+    with RunFolder.open(options) as folder:
+        try:
+            _export(options, source, folder, start)
+        except BaseException as error:
+            if fresh:  # a failed export is no run: the same command must not find a folder in its way
+                shutil.rmtree(folder.path)
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt("nothing was exported; give the same command again") from None
+            raise
+    return 0
+
+
+def _export(options: ExportOptions, source: Retrained, folder: RunFolder, start: float) -> None:
+    folder.log(_about(source))
+    if len(source.images) < options.parity_images:
+        folder.log(f"only {len(source.images)} sample images for parity, {options.parity_images} were asked for")
+    card = hand_over(
+        source,
+        folder.path,
+        exporter=options.exporter,
+        opset=options.opset,
+        dynamic_batch=options.dynamic_batch,
+        fold_normalisation=options.fold_normalisation,
+        tolerance=options.tolerance,
+        say=folder.log,
+    )
+    sample = card["sample"]
+    folder.log(
+        f"onnxruntime on {sample['file']}: predicted {sample['predicted']}, label {sample['label']} "
+        f"({sample['right']} of {sample['images']} sample images right)"
+    )
+    folder.log(f"wrote {', '.join(FILES)} ({card['onnx']['bytes'] / 1e6:.2f} MB) to {folder.path}")
+    folder.log(f"the export took {time.perf_counter() - start:.1f} s")
+    folder.log(f"next: python {folder.path / card['example']} {folder.path / sample['file']}")
+    folder.checkpoints.rmdir()  # the folder is handed over, and there is nothing to resume
+
+
+def _about(source: Retrained) -> str:
+    spec, space = source.network.spec, source.metadata.get("search_space", "network")
+    return (
+        f"{space}: {len(spec.nodes)} blocks, {spec.macs(source.shape) / 1e6:.2f} M MACs, "
+        f"{spec.params(source.shape) / 1e6:.2f} M parameters, {len(source.classes)} classes; {source.weights}"
+    )
+
+
+def _plan(options: ExportOptions, source: Retrained) -> str:
+    """What would be written, and where."""
+    folder = stage_path(options)
+    blocks, megabytes = len(source.network.spec.nodes), 4e-6 * source.network.spec.params(source.shape)
+    seconds = 3 + 0.3 * blocks if options.exporter == "dynamo" else 2 + 0.1 * blocks
+    batch = "open batch" if options.dynamic_batch else "batch 1"
+    pixels = "pixels in 0..1, normalised inside the graph" if options.fold_normalisation else "normalised pixels"
+    lines = [
+        _about(source),
+        f"exporter: PyTorch's {options.exporter}, opset {options.opset}, {batch}",
+        f"input: {' x '.join(map(str, source.shape))}, {pixels}",
+        f"parity: onnxruntime against PyTorch on {len(source.images)} real images, tolerance {options.tolerance:g}",
+        f"would write to {folder}: {', '.join(FILES)}; about {megabytes:.1f} MB and {seconds:.0f} s",
+    ]
+    if folder.exists() and not options.overwrite:
+        lines.append(f"{folder} is there already: the export will need --overwrite")
+    return "\n".join(lines)

@@ -1,0 +1,118 @@
+"""From a trained network to a folder that can be handed over: model.onnx, its card, an example and a sample image."""
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from PIL import Image
+
+from config_file.files import atomic_path
+from deployment.card import EXAMPLE_FILE, describe_network, model_properties, write_card
+from deployment.latency import measure_latency
+from deployment.onnx_export import to_onnx
+from deployment.parity import check_parity, open_session, run_batches
+from deployment.retrained import Retrained, normalised, scaled
+
+ONNX_FILE = "model.onnx"
+SAMPLE_FILE = "sample.png"
+# What a hand-over consists of.
+FILES = (ONNX_FILE, "card.json", "card.md", EXAMPLE_FILE, SAMPLE_FILE)
+_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
+
+
+def hand_over(
+    source: Retrained,
+    folder: str | Path,
+    *,
+    exporter: str = "dynamo",
+    opset: int = 18,
+    dynamic_batch: bool = False,
+    fold_normalisation: bool = False,
+    tolerance: float = 1e-4,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Export a network and write :data:`FILES`; nothing is written unless the graph and its results pass every check.
+
+    Args:
+        folder: an existing folder.
+        fold_normalisation: the graph takes pixels in 0..1 and normalises by itself.
+        tolerance: allowed |difference| of onnxruntime's logits from PyTorch's, relative to max(1, |logit|).
+        say: gets one line per step.
+
+    Returns:
+        the card.
+
+    Raises:
+        UserError: the exporter cannot do what was asked, or a check failed.
+    """
+    folder = Path(folder)
+    card = describe_network(source, dynamic_batch=dynamic_batch, fold_normalisation=fold_normalisation)
+    say(f"exporting with PyTorch's {exporter} exporter at opset {opset}, some seconds ...")
+    start = time.perf_counter()
+    model = to_onnx(
+        source.network,
+        source.shape,
+        exporter=exporter,
+        opset=opset,
+        dynamic_batch=dynamic_batch,
+        normalise=(source.mean, source.std) if fold_normalisation else None,
+    )
+    operations = dict(Counter(node.op_type for node in model.graph.node).most_common())
+    say(
+        f"graph: {len(model.graph.node)} nodes in {time.perf_counter() - start:.1f} s "
+        f"({', '.join(f'{number} {name}' for name, number in operations.items())}); batch norm folded, all shapes known"
+    )
+    onnx.helper.set_model_props(model, model_properties(card))
+    images = scaled(source.images) if fold_normalisation else normalised(source.images, source.mean, source.std)
+    with atomic_path(folder / ONNX_FILE) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        parity = check_parity(
+            temporary, images, source.logits, tolerance=tolerance, batch_sizes=(1, 3) if dynamic_batch else (1,)
+        )
+        say(
+            f"parity: {parity.engine} against PyTorch on {parity.images} real images, optimisations off and on: "
+            f"largest difference {parity.max_difference:.1e} (allowed {tolerance:g} * max(1, |logit|)), same top-1"
+        )
+        latency = measure_latency(temporary, images[:1])
+        say(f"latency of this machine's CPU, {latency['threads']} thread: {latency['median_ms']:.2f} ms per image")
+        data = temporary.read_bytes()
+        card |= {
+            "onnx": {"file": ONNX_FILE, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
+            "export": {
+                "exporter": exporter,
+                "opset": opset,
+                "ir_version": model.ir_version,
+                "dynamic_batch": dynamic_batch,
+                "nodes": len(model.graph.node),
+                "operations": operations,
+                "versions": {name: version(name) for name in _PACKAGES},
+            },
+            "parity": parity.to_dict(),
+            "latency": latency,
+            "sample": _write_sample(source, run_batches(open_session(temporary), images).argmax(1), folder),
+        }
+        write_card(folder, card)
+    # The model appears last: where it is, everything else is complete.
+    return card
+
+
+def _write_sample(source: Retrained, predicted: npt.NDArray[np.int64], folder: Path) -> dict[str, Any]:
+    """Leave one of the images (one that onnxruntime classifies rightly, if any) as an image file."""
+    right = predicted == source.labels
+    chosen = int(right.argmax())
+    with atomic_path(folder / SAMPLE_FILE) as temporary:
+        Image.fromarray(np.squeeze(source.images[chosen])).save(temporary)
+    return {
+        "file": SAMPLE_FILE,
+        "label": source.classes[source.labels[chosen]],
+        "predicted": source.classes[predicted[chosen]],
+        "right": int(right.sum()),
+        "images": len(right),
+    }

@@ -1,0 +1,145 @@
+"""What export starts from: a network's file, and real images with the logits the trained network gave for them."""
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from config_file.errors import UserError
+from deployment.parity import Floats
+from deployment.weights import load_network
+from supernet.blocks import Shape
+from supernet.network import Network
+
+# Far above what two ways of computing the same differ by, far below what a wrong mean, file or class order does.
+_SAME_LOGITS = 1e-2
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A trained network with all that a user of it must know, and images to try it on.
+
+    Attributes:
+        weights: the network's file.
+        sha256: of that file.
+        network: in eval mode, on the CPU.
+        metadata: of the file, decoded.
+        classes: their names, in the order of the logits.
+        mean: per channel, of pixels in 0..1.
+        std: per channel, of pixels in 0..1.
+        shape: (C, H, W) of an image.
+        images: uint8 (N, H, W, C), real images at the network's resolution.
+        labels: int64 (N,).
+        logits: float32 (N, classes), the network's, computed here by PyTorch.
+    """
+
+    weights: Path
+    sha256: str
+    network: Network
+    metadata: dict[str, Any]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    shape: Shape
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    logits: Floats
+
+
+def load_retrained(weights: str | Path, samples: str | Path | None = None, limit: int | None = None) -> Retrained:
+    """Read a network and its sample images, and see that they belong together.
+
+    Args:
+        weights: ``model.safetensors`` of a retrain folder, or any file of :func:`deployment.weights.save_network`.
+        samples: ``.npz`` with ``images`` uint8 (N, H, W, C), ``labels`` (N,) and, if known, ``logits`` (N, classes);
+            by default ``samples.npz`` beside the weights.
+        limit: use the first so many images only.
+
+    Raises:
+        UserError: a file is missing, damaged or of another kind; the metadata lack what its user must know; the
+            images do not fit the network; the network does not give the logits that were recorded.
+    """
+    weights = Path(weights)
+    network, metadata = load_network(weights)
+    classes, mean, std, resolution = _described_input(weights, metadata)
+    shape = (network.in_channels, resolution, resolution)
+    path = weights.with_name("samples.npz") if samples is None else Path(samples)
+    images, labels, recorded = _read_samples(path, limit)
+    if images.shape[1:] != (resolution, resolution, network.in_channels):
+        raise UserError(
+            f"{path}: images of {images.shape[1:]}, but the network takes {resolution} x {resolution} pixels in "
+            f"{network.in_channels} channels"
+        )
+    with torch.inference_mode():
+        batches = torch.from_numpy(normalised(images, mean, std)).split(_BATCH)
+        logits = torch.cat([network(x) for x in batches]).numpy()
+    if logits.shape != (len(images), len(classes)):
+        raise UserError(f"{weights}: names {len(classes)} classes, its network gives outputs of shape {logits.shape}")
+    if not np.isfinite(logits).all():
+        raise UserError(f"{weights}: the network answers with NaN or infinity; its training diverged")
+    if labels.min() < 0 or labels.max() >= len(classes):
+        raise UserError(f"{path}: labels from {labels.min()} to {labels.max()}, the network has {len(classes)} classes")
+    if recorded is not None:
+        _check_recorded(path, weights, logits, recorded)
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    return Retrained(weights, sha256, network, metadata, classes, mean, std, shape, images, labels, logits)
+
+
+def normalised(images: npt.NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> Floats:
+    """What the network reads: uint8 (N, H, W, C) -> float32 (N, C, H, W), (pixel / 255 - mean) / std."""
+    x = (scaled(images) - np.array(mean).reshape(-1, 1, 1)) / np.array(std).reshape(-1, 1, 1)
+    return np.ascontiguousarray(x, dtype=np.float32)
+
+
+def scaled(images: npt.NDArray[np.uint8]) -> Floats:
+    """Pixels in 0..1: uint8 (N, H, W, C) -> float32 (N, C, H, W)."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
+
+
+def _described_input(path: Path, metadata: dict[str, Any]) -> tuple[tuple[str, ...], Any, Any, int]:
+    try:
+        classes = tuple(str(name) for name in metadata["classes"])
+        mean, std = (tuple(float(value) for value in metadata[name]) for name in ("mean", "std"))
+        resolution, channels = int(metadata["resolution"]), int(metadata["in_channels"])
+    except KeyError as error:
+        raise UserError(f"{path}: its metadata lack {error.args[0]!r}: a user could not feed the network") from None
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: its metadata are damaged ({error})") from None
+    if len(mean) != channels or len(std) != channels or min(std) <= 0 or resolution < 1 or not classes:
+        raise UserError(
+            f"{path}: its metadata do not fit together: {channels} channels, mean {list(mean)}, std {list(std)}, "
+            f"resolution {resolution}, {len(classes)} classes"
+        )
+    return classes, mean, std, resolution
+
+
+def _read_samples(path: Path, limit: int | None) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], Floats | None]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; parity is checked on real images: give others with --samples FILE.npz")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images, labels = file["images"][:limit], file["labels"][:limit]
+            logits = file["logits"][:limit] if "logits" in file else None
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: truncated, or not an .npz file with images and labels ({error})") from None
+    if images.dtype != np.uint8 or images.ndim != 4 or not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(f"{path}: expected images uint8 (N, H, W, C) and labels of integers, not {images.dtype}")
+    if len(images) == 0 or labels.shape != (len(images),):
+        raise UserError(f"{path}: {len(images)} images and labels of shape {labels.shape}; one label each is needed")
+    return images, labels.astype(np.int64), logits
+
+
+def _check_recorded(path: Path, weights: Path, logits: Floats, recorded: Floats) -> None:
+    if recorded.shape != logits.shape or recorded.dtype.kind != "f":
+        raise UserError(f"{path}: logits of shape {recorded.shape}, the network gives {logits.shape}")
+    apart = float((np.abs(logits - recorded) / np.maximum(1, np.abs(recorded))).max())
+    if not apart <= _SAME_LOGITS:
+        raise UserError(
+            f"{path} and {weights} do not belong together: the network's logits are {apart:.2g} from the recorded ones"
+        )
