@@ -1,6 +1,6 @@
 """How well networks classify: one network on a split, or a few paths of a supernet while it is being trained."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -47,11 +47,22 @@ def evaluate(
         seed: of that draw.
         channels_last: memory format of the images.
     """
-    total = torch.zeros(2, dtype=torch.float64, device=device)  # correct, summed loss: read once, at the end
-    images = 0
     batches = split.batches(
         batch_size, seed=seed, shuffle=limit is not None, limit=limit, device=device, channels_last=channels_last
     )
+    return classify(network, batches, device, amp)
+
+
+@torch.no_grad()
+def classify(
+    network: Callable[[Tensor], Tensor],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    device: torch.device,
+    amp: torch.dtype | None = None,
+) -> Score:
+    """Classify batches (x, y) that are on `device`, as `evaluate` does."""
+    total = torch.zeros(2, dtype=torch.float64, device=device)  # correct, summed loss: read once, at the end
+    images = 0
     for x, y in batches:
         with autocast(device, amp):
             logits = network(x).float()  # (B, classes)

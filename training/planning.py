@@ -52,7 +52,7 @@ def print_plan(
         f"  time      about {duration(seconds * recipe.steps)} without validation: {seconds:.3f} s per step "
         f"(median of {timed} timed steps)"
     )
-    show(f"  memory    {_peak_memory(recipe.device)} at its highest so far")
+    show(f"  memory    {peak_memory(recipe.device)} at its highest so far")
     show(
         f"  writes    {writes}: weights of {weights:.1f} MiB, and a checkpoint of two to four times that while training"
     )
@@ -88,7 +88,8 @@ def _precision(recipe: Recipe) -> str:
     return f"{name}, {'channels_last' if recipe.channels_last else 'NCHW'}"
 
 
-def _peak_memory(device: torch.device) -> str:
+def peak_memory(device: torch.device) -> str:
+    """The most memory that this process has held so far, for people."""
     if device.type == "cuda":
         return f"{torch.cuda.max_memory_allocated(device) / _MIB:,.0f} MiB on the GPU"
     if sys.platform == "win32":
