@@ -3,8 +3,8 @@
     python -m benchmarks.data_pipeline [--rounds 15]
 
 Both crop (padding 4), mirror and normalise every image by itself and give float32 batches of 64. They take turns: one
-thread against two worker processes that are kept alive between epochs. The last line is JSON; the exit status is 1 below
-the target.
+thread against two worker processes that live on between epochs. The last line is JSON; the exit status is 1 below the
+target.
 """
 
 import argparse

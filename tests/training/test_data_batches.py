@@ -28,7 +28,7 @@ def numbered_store(flip: bool = True, n: int = 40, window: int = 6, margin: int 
     pixels = torch.zeros(n, window + 2 * margin, window + 2 * margin, 3, dtype=torch.uint8)
     inner = torch.randint(1, 256, (n, window, window, 3), generator=generator_of("pixels")).to(torch.uint8)
     pixels[:, margin : margin + window, margin : margin + window] = inner
-    return ImageStore(pixels, torch.arange(n), window, window, flip)
+    return ImageStore(pixels, torch.arange(n), window, window, horizontal_flip=flip)
 
 
 def whole(store: ImageStore) -> InMemorySplit:

@@ -94,6 +94,7 @@ def test_large_arrays_over_the_limit_keep_their_own_margin(own, settings) -> Non
         (arrays(tarin_labels=1), "unknown key 'tarin_labels'; did you mean 'train_labels'"),
         (arrays() | {"train_images": np.zeros((20, 8, 8, 3))}, "must be uint8 of shape .* not float64"),
         (arrays() | {"train_images": np.zeros((20, 8), dtype=np.uint8)}, "must be uint8 of shape"),
+        (arrays() | {"train_images": [None]}, "train_images is no array"),
         (arrays() | {"train_labels": np.zeros(20)}, "train_labels must be 20 integers"),
         (arrays() | {"train_labels": [0] * 19}, "train_labels must be 20 integers"),
         (arrays() | {"train_labels": np.arange(20)}, "train_labels lie in 0..19, but 2 classes are named"),

@@ -81,7 +81,7 @@ def test_a_damaged_file_is_named_in_one_line(settings, digit_folder, workers: in
 def test_images_are_mirrored_only_where_the_data_set_allows(tmp_path: Path, flip: bool) -> None:
     ramp = np.broadcast_to(np.arange(0, 240, 5, dtype=np.uint8)[None, :, None], (48, 48, 3))  # brighter to the right
     Image.fromarray(ramp).save(tmp_path / "ramp.png")
-    pool = FilePool(ImageFiles(tmp_path, ("ramp.png",)), torch.zeros(1), 32, horizontal_flip=flip)
+    pool = FilePool(ImageFiles(tmp_path, ("ramp.png",)), torch.zeros(1), 32, margin=2, horizontal_flip=flip)
     rising = {bool(image[0, 0, 0] < image[0, -1, 0]) for image in (pool.read(0, seed).int() for seed in range(20))}
     assert rising == ({True, False} if flip else {True})
     assert ("horizontal flip" in pool.augmentation) == flip

@@ -4,17 +4,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.data.image_files import decode, typical_shorter_side
+from training.data.image_files import decode, evaluation_margin, typical_shorter_side
 from training.data.in_memory import ImageStore, resize
 from training.data.source import ImageFiles, Source
 
-# Evaluation sees the centre of 224 in 256 pixels, as ImageNet's recipes do; 16 on every side are training's room.
-MARGIN_OF_LARGER = 16 / 224
 _CHUNK = 1024
 
 
-def cache_images(source: Source, resolution: int, memory_limit: int) -> tuple[ImageStore, str] | None:
-    """All images as one tensor, and one line on how training crops them; None for files that exceed `memory_limit`.
+def cache_images(source: Source, resolution: int, memory_limit: int) -> ImageStore | None:
+    """All images as one tensor; None for files that exceed `memory_limit` bytes.
 
     Images that have the pixels for it are kept at resolution * 256 / 224 and cropped inside; smaller ones are brought
     to the resolution and cropped with black padding. Arrays that would exceed the limit keep the size they have, and
@@ -22,8 +20,10 @@ def cache_images(source: Source, resolution: int, memory_limit: int) -> tuple[Im
     """
     images = source.images
     own = typical_shorter_side(images, source.train) if isinstance(images, ImageFiles) else min(images.shape[1:3])
-    inside = own >= resolution + 2 * round(resolution * MARGIN_OF_LARGER)
-    margin = round(resolution * (MARGIN_OF_LARGER if inside else source.crop_margin))
+    margin = evaluation_margin(resolution, own)
+    inside = margin > 0
+    if not inside:
+        margin = round(resolution * source.crop_margin)
     window = resolution
     if len(images) * (window + 2 * margin) ** 2 * 3 > memory_limit:
         if isinstance(images, ImageFiles):
@@ -37,10 +37,14 @@ def cache_images(source: Source, resolution: int, memory_limit: int) -> tuple[Im
         decode(images, filled.numpy(), f"reading {source.name}")
     else:
         _copy_squares(images, filled)
-    store = ImageStore(stored, torch.from_numpy(source.labels), window, resolution, source.horizontal_flip)
-    place = "inside the image" if inside else "with zero padding"
-    mirror = ", horizontal flip" if source.horizontal_flip else ""
-    return store, f"random crop of {window} from {side} pixels {place}{mirror}"
+    return ImageStore(
+        stored,
+        torch.from_numpy(source.labels),
+        window,
+        resolution,
+        horizontal_flip=source.horizontal_flip,
+        padded=not inside,
+    )
 
 
 def _copy_squares(images: Tensor, into: Tensor) -> None:

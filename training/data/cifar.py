@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from config_file.errors import UserError
 from training.data.folder import folder_source
-from training.data.restricted_pickle import load_arrays
+from training.data.pickled_arrays import load_arrays
 from training.data.settings import DataSettings
 from training.data.source import ImageArrays, Source
 

@@ -59,6 +59,12 @@ def square(image: Image.Image, side: int) -> Image.Image:
     return image.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + short, top + short))
 
 
+def evaluation_margin(resolution: int, shorter_side: int) -> int:
+    """Pixels that a centre crop leaves out on every side: 16 of 256 at 224, as in ImageNet recipes; 0 if too small."""
+    margin = round(resolution / 14)
+    return margin if shorter_side >= resolution + 2 * margin else 0
+
+
 def decode(files: ImageFiles, into: NDArray[np.uint8], title: str) -> None:
     """Read every file as a centred square of the side that `into` has: uint8 (N, side, side, 3).
 

@@ -27,10 +27,21 @@ class ImageStore:
         window: side of the cut window; S - window is even.
         resolution: side of the images handed out; where it is not `window`, batches are resized.
         horizontal_flip: whether training mirrors half of the images.
+        padded: whether the margin is black (to be described; it changes nothing here).
+
+    Attributes:
+        augmentation: what training does with an image, in words.
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, window: int, resolution: int, horizontal_flip: bool = True
+        self,
+        images: Tensor,
+        labels: Tensor,
+        window: int,
+        resolution: int,
+        *,
+        horizontal_flip: bool = True,
+        padded: bool = True,
     ) -> None:
         self.images = images
         self.labels = labels
@@ -38,6 +49,10 @@ class ImageStore:
         self.margin = (images.shape[1] - window) // 2
         self.resolution = resolution
         self.horizontal_flip = horizontal_flip
+        self.augmentation = (
+            f"random crop of {window} from {images.shape[1]} pixels"
+            f"{' with zero padding' if padded else ' inside the image'}{', horizontal flip' if horizontal_flip else ''}"
+        )
         self._on_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
         pixels = images.numpy()
         image, row, pixel, _ = pixels.strides

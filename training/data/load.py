@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from training.data.cifar import load_cifar10, load_cifar100
 from training.data.digits import load_digits
 from training.data.folder import load_image_folder, load_imagenet
 from training.data.holdout import Indices, fingerprint, hold_out
+from training.data.image_files import evaluation_margin, typical_shorter_side
 from training.data.in_memory import InMemorySplit
 from training.data.seeds import seed_of
 from training.data.settings import DataSettings
@@ -86,29 +88,29 @@ def _of_user(name: str, returned: Any) -> Source | Data:
 
 def _build(source: Source, options: DataSettings, resolution: int, memory_limit: int) -> Data:
     rows, record = _split(source, options)
-    cached = cache_images(source, resolution, memory_limit)
+    store = cache_images(source, resolution, memory_limit)
     make_split: Callable[[Tensor, Normalisation], Split]
-    if cached is not None:
-        store, record["augmentation"] = cached
-
-        def make_split(rows: Tensor, normalisation: Normalisation) -> Split:
-            return InMemorySplit(store, rows, normalisation)
-
+    if store is not None:
+        make_split = partial(InMemorySplit, store)
+        record["augmentation"] = store.augmentation
     else:
-        assert isinstance(source.images, ImageFiles)
-        pool = FilePool(source.images, torch.from_numpy(source.labels), resolution, source.horizontal_flip)
+        assert isinstance(source.images, ImageFiles)  # arrays always are in memory
+        pool = FilePool(
+            source.images,
+            torch.from_numpy(source.labels),
+            resolution,
+            margin=evaluation_margin(resolution, typical_shorter_side(source.images, source.train)),
+            horizontal_flip=source.horizontal_flip,
+        )
+        make_split = partial(StreamedSplit, pool, workers=options.num_workers)
         record["augmentation"] = pool.augmentation
-
-        def make_split(rows: Tensor, normalisation: Normalisation) -> Split:
-            return StreamedSplit(pool, rows, normalisation, options.num_workers)
-
     tensors = {name: torch.from_numpy(indices) for name, indices in rows.items()}
     if source.mean is not None and source.std is not None:
         normalisation = Normalisation(source.mean, source.std)
         record["normalisation"] = "constants of the data set"
     else:
         plain = make_split(tensors["train"], Normalisation((0.0,) * 3, (1.0,) * 3))
-        normalisation, count = channel_statistics(plain, at_most=10_000 if cached is not None else 1_000)
+        normalisation, count = channel_statistics(plain, at_most=10_000 if store is not None else 1_000)
         record["normalisation"] = f"computed from {count} training images"
     splits = {name: make_split(indices, normalisation) for name, indices in tensors.items()}
     return Data(

@@ -136,7 +136,10 @@ class ImageArrays:
 
 
 def _pixels(name: str, key: str, values: Any) -> Tensor:
-    images = torch.as_tensor(values)
+    try:
+        images = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"dataset {name!r}: {key} is no array: {error}") from None
     if images.ndim == 3:
         images = images.unsqueeze(-1)
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):

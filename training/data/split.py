@@ -161,6 +161,6 @@ class Data:
     def summary(self) -> str:
         """One line for a person."""
         return (
-            f"{self.name}: {len(self.train):,} train, {len(self.val):,} validation (held out of train), "
+            f"{self.name}: {len(self.train):,} train, {len(self.val):,} validation, "
             f"{len(self.test):,} test images, {len(self.classes)} classes, {self.resolution} px"
         )

@@ -20,18 +20,23 @@ from training.data.split import Batch, Normalisation, Split
 class FilePool:
     """All files of a data set and how one of them becomes R x R pixels.
 
-    Evaluation: shorter side to R * 256 / 224, centre crop of R. Training: a random resized crop of 20 to 100 % of the
+    Evaluation: shorter side to R + 2 * margin, centre crop of R. Training: a random resized crop of 20 to 100 % of the
     area at aspect ratios 3/4 to 4/3 (Szegedy et al. 2015), and a mirror image in half of the cases.
+
+    Attributes:
+        augmentation: what training does with an image, in words.
     """
 
-    def __init__(self, files: ImageFiles, labels: Tensor, resolution: int, horizontal_flip: bool = True) -> None:
+    def __init__(
+        self, files: ImageFiles, labels: Tensor, resolution: int, *, margin: int, horizontal_flip: bool = True
+    ) -> None:
         # Bytes in one array: a list of a million strings would be copied into every worker, as reading moves its
         # reference counts.
         self._names = np.array([os.fsencode(name) for name in files.names])
         self._root = files.root
         self.labels = labels
         self.resolution = resolution
-        self.margin = round(resolution / 14)
+        self.margin = margin
         self.horizontal_flip = horizontal_flip
         self.augmentation = (
             f"random resized crop of 20 to 100 % of the area{', horizontal flip' if horizontal_flip else ''}"
@@ -79,8 +84,8 @@ def _training_transform(resolution: int, horizontal_flip: bool) -> Any:
     return v2.Compose(steps)
 
 
-class _Requests(Dataset[tuple[Tensor, int] | UserError]):
-    """What workers are asked for: (row, seed of its augmentation or None)."""
+class _Reader(Dataset[tuple[Tensor, int] | UserError]):
+    """What a worker does with a request: (row, seed of its augmentation or None)."""
 
     def __init__(self, pool: FilePool) -> None:
         self.pool = pool
@@ -92,6 +97,13 @@ class _Requests(Dataset[tuple[Tensor, int] | UserError]):
         except UserError as error:
             # Raised in a worker, it would arrive wrapped in the worker's traceback.
             return error
+
+
+def _requests(batches: list[Tensor], rows: Tensor, seeds: Tensor | None) -> Iterator[list[tuple[int, int | None]]]:
+    """One list per batch of positions; made as they are asked for, as an epoch may have a million."""
+    for positions in batches:
+        drawn = [None] * len(positions) if seeds is None else seeds[positions].tolist()
+        yield list(zip(rows[positions].tolist(), drawn, strict=True))
 
 
 def _collate(items: list[tuple[Tensor, int] | UserError]) -> Batch | UserError:
@@ -126,14 +138,11 @@ class StreamedSplit(Split):
         device: torch.device,
         channels_last: bool,
     ) -> Iterator[Batch]:
-        seeds: list[int] | list[None] = [None] * len(self)
-        if draw is not None:
-            seeds = torch.randint(2**62, (len(self),), generator=generator_of("augment", *draw)).tolist()
-        requests = [[(int(self.indices[i]), seeds[i]) for i in batch.tolist()] for batch in batches]
+        seeds = None if draw is None else torch.randint(2**62, (len(self),), generator=generator_of("augment", *draw))
         loader = DataLoader(
-            _Requests(self.pool),
-            batch_sampler=requests,
-            num_workers=min(self.workers, len(requests)),
+            _Reader(self.pool),
+            batch_sampler=_requests(batches, self.indices, seeds),
+            num_workers=min(self.workers, len(batches)),
             collate_fn=_collate,
             pin_memory=device.type == "cuda",
             generator=torch.Generator(),  # else it draws a seed from the global one
