@@ -37,11 +37,11 @@ class FilePool:
         self.labels = labels
         self.resolution = resolution
         self.margin = margin
-        self.horizontal_flip = horizontal_flip
         self.augmentation = (
             f"random resized crop of 20 to 100 % of the area{', horizontal flip' if horizontal_flip else ''}"
         )
-        self._transform: Any = None
+        # Made here, so that torchvision is imported once and not by every worker.
+        self._transform = _training_transform(resolution, horizontal_flip)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -64,8 +64,6 @@ class FilePool:
         return torch.from_numpy(np.array(image))
 
     def _augmented(self, image: Image.Image, seed: int) -> Image.Image:
-        if self._transform is None:
-            self._transform = _training_transform(self.resolution, self.horizontal_flip)
         # torchvision draws from the global generator: lend it a seeded state and put the old one back. The seed goes to
         # the CPU generator alone, as torch.manual_seed would also reseed a GPU's.
         with torch.random.fork_rng(devices=[]):
