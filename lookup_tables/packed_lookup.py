@@ -42,7 +42,7 @@ class PackedLookup:
         self._decisions = tuple(decisions)
         sizes = [len(decision.options) for decision in decisions]
         self._sizes = np.array(sizes, dtype=np.int64)
-        self._base = sum(float(table) for scope, table in factors if not scope)
+        self._base = sum((float(table) for scope, table in factors if not scope), start=0.0)
         self._tables: list[NDArray[np.float64]] = []
         groups = _balanced_groups(sizes, [factor for factor in factors if factor[0]])
         self._strides = np.zeros((len(sizes), len(groups)), dtype=np.float32)  # exact: positions stay below 2^24
