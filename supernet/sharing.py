@@ -43,17 +43,17 @@ class OwnWeights(nn.Module):
 
     Args:
         options: the blocks that can stand at the site.
-        in_channels: the numbers of input channels the site can meet; here exactly one.
+        in_channels: the numbers of input channels the site can meet; more than one only where nothing has weights.
     """
 
     def __init__(self, options: Sequence[Block], in_channels: Sequence[int]) -> None:
         super().__init__()
-        if len(in_channels) != 1:
+        self.options = tuple(options)
+        self.layers = nn.ModuleList(block.build(in_channels[0]) for block in options)
+        if len(in_channels) > 1 and self.state_dict():
             raise ValueError(
                 f"input widths {tuple(in_channels)}: options with weights of their own need one; slice them"
             )
-        self.options = tuple(options)
-        self.layers = nn.ModuleList(block.build(in_channels[0]) for block in options)
 
     def path(self, option: int) -> Run:
         """What runs option alone: x (B, C, H, W) -> (B, C', H', W')."""

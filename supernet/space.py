@@ -301,10 +301,13 @@ class SearchSpace:
         return result
 
     def input_channels(self) -> dict[str, tuple[int, ...]]:
-        """Per site the numbers of input channels it can meet, ascending."""
+        """Per site the numbers of input channels it can meet, ascending. Raises ValueError if it is never there."""
         met: dict[str, set[int]] = {site.name: set() for site in self.sites}
         for site, (_, table) in zip(self.sites, self.factors(), strict=True):
             met[site.name].update(entry[1][0] for entry in table.flat if entry is not None)
+        for name, channels in met.items():
+            if not channels:
+                raise ValueError(f"{name}: in no architecture does anything stand here")
         return {name: tuple(sorted(channels)) for name, channels in met.items()}
 
     # ---- fingerprints
