@@ -17,7 +17,7 @@ from config_file.loader import parse
 from config_file.options import SpaceOptions, option
 from lookup_tables.build import build_table
 from lookup_tables.cost_table import CostTable
-from lookup_tables.differences import TRACERS, explain_difference, explanation
+from lookup_tables.differences import TRACERS, explain_difference, explanation, params_difference
 from lookup_tables.table_file import is_table, read_table
 from lookup_tables.table_text import extremes, flat, grid, heading, scale
 from supernet import SearchSpace, build_space
@@ -90,9 +90,7 @@ def build(argv: Sequence[str]) -> None:
     print(f"blocks   {len(table.entries)} distinct, for {_placed(space)} options in {len(space.sites)} layers")
     print("\n".join(extremes(table)))
     if options.counter in TRACERS:
-        print(f"\nsummed over the {len(table.entries)} distinct blocks, each once:")
-        totals = explain_difference(space, resolution, [options.counter])
-        print("\n".join(explanation(totals, options.counter)))
+        print("\n" + "\n".join(_compared(space, options.metric, options.counter)))
     print(f"\nwritten to {path}; next: {PROG} show {path}")
 
 
@@ -159,6 +157,13 @@ def _recorded_space(header: dict[str, Any]) -> SearchSpace | None:
     except (UserError, TypeError):
         return None
     return space if space.macro_fingerprint == header.get("macro_fingerprint") else None
+
+
+def _compared(space: SearchSpace, metric: str, counter: str) -> list[str]:
+    if metric == "params":
+        return [f"{counter} beside our own arithmetic:", *params_difference(space, counters=[counter])]
+    totals = explain_difference(space, counters=[counter])
+    return [f"{counter} beside our own arithmetic, over the distinct blocks, each once:", *explanation(totals, counter)]
 
 
 def _file_name(space: SearchSpace, options: TableOptions) -> str:

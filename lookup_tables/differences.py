@@ -76,8 +76,21 @@ def explain_difference(
     ]
 
 
+def params_difference(
+    space: SearchSpace, resolution: int | None = None, counters: Sequence[str] = TRACERS
+) -> list[str]:
+    """Lines of text on whose count of parameters differs from ours, over the distinct blocks of a space."""
+    blocks = distinct_blocks(space, resolution or space.input_shape[1])
+    lines = []
+    for counter in counters:
+        differing = [block.label for block, at in blocks if count(counter, block, at).params != block.params(at)]
+        verdict = f"DISAGREE on {', '.join(sorted(set(differing)))}" if differing else "agree on every block"
+        lines.append(f"  {counter} and analytic {verdict}")
+    return lines
+
+
 def explanation(totals: Sequence[OperatorTotal], counter: str) -> list[str]:
-    """The comparison of one counter with ours, as lines of text."""
+    """The comparison of one counter's multiply-accumulates with ours, as lines of text."""
     lines = [f"  {'operator':24}{'elements written':>18}{'analytic':>18}{counter:>18}"]
     for total in totals:
         numbers = f"{total.written:18,}{total.macs['analytic']:18,}{total.macs[counter]:18,}"

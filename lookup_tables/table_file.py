@@ -20,6 +20,8 @@ from config_file.files import atomic_write_text
 FORMAT = "oneshot-nas lookup table"
 VERSION = 1
 
+_NOT_OURS = "is not a lookup table of this toolkit; python -m lookup_tables build makes one"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -62,9 +64,11 @@ def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, Entry]]:
     except FileNotFoundError:
         raise UserError(f"lookup table {path}: no such file") from None
     except (ValueError, RecursionError):
-        raise UserError(f"lookup table {path}: truncated or damaged, it is not valid JSON") from None
+        if is_table(path):
+            raise UserError(f"lookup table {path}: truncated or damaged, it is not valid JSON") from None
+        raise UserError(f"{path} {_NOT_OURS}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path} is not a lookup table of this toolkit; python -m lookup_tables build makes one")
+        raise UserError(f"{path} {_NOT_OURS}")
     if content.get("version") != VERSION:
         raise UserError(f"lookup table {path}: version {content.get('version')!r} is not known, only {VERSION}")
     rows = content.pop("entries", None)

@@ -1,4 +1,4 @@
-"""A lookup table as text: layers down, options across, in millions where operations or parameters are counted."""
+"""A lookup table as text: layers down, options across."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from supernet import Architecture, SearchSpace
 FIXED = "fixed"
 
 _CELL = 9
+_SCALES = {"MACs": (1e6, "millions of MACs"), "parameters": (1e3, "thousands of parameters")}
 
 
 def grid(table: CostTable) -> list[str]:
@@ -48,14 +49,14 @@ def flat(entries: Mapping[str, Entry], unit: str) -> list[str]:
 
 def amount(value: float, unit: str) -> str:
     """A cost as a person reads it: the exact count and millions, or the measured number with its unit."""
-    if unit in _IN_MILLIONS:
+    if unit in _SCALES:
         return f"{value:,.0f} {unit} ({value / 1e6:.2f} M)"
     return f"{value:.4g} {unit}"
 
 
 def scale(unit: str) -> str:
     """What the numbers of a grid are in."""
-    return f"millions of {unit}" if unit in _IN_MILLIONS else unit
+    return _SCALES[unit][1] if unit in _SCALES else unit
 
 
 def extremes(table: CostTable) -> list[str]:
@@ -77,9 +78,6 @@ def heading(header: Mapping[str, Any]) -> list[str]:
     ]
 
 
-_IN_MILLIONS = ("MACs", "parameters")
-
-
 def _names(space: SearchSpace, architecture: Architecture) -> str:
     return " ".join(space.names(architecture))
 
@@ -98,6 +96,6 @@ def _cell(table: CostTable, key: Key | None) -> str:
 
 
 def _number(value: float, unit: str) -> str:
-    if unit in _IN_MILLIONS:
-        return "0" if value == 0 else f"{value / 1e6:.3f}"
+    if unit in _SCALES:
+        return "0" if value == 0 else f"{value / _SCALES[unit][0]:.3f}"
     return f"{value:.4f}"
