@@ -34,7 +34,7 @@ def describe_network(source: Retrained, *, dynamic_batch: bool, fold_normalisati
             "normalisation": "inside the graph" if fold_normalisation else "(pixel / 255 - mean) / std",
             "mean": list(source.mean),
             "std": list(source.std),
-            "resize": {"crop_pct": metadata.get("crop_pct", 1.0), "size": [height, width], "filter": "bilinear"},
+            "resize": {"crop_pct": metadata.get("crop_pct"), "size": [height, width], "filter": "bilinear"},
         },
         "output": {"name": OUTPUT_NAME, "shape": [batch, len(source.classes)], "meaning": "logits, before softmax"},
         "classes": list(source.classes),

@@ -27,7 +27,7 @@ def markdown(card: dict[str, Any]) -> str:
             "",
             "## Architecture",
             "",
-            f"Search space `{card['architecture']['search_space']}`",
+            f"Search space `{card['architecture']['search_space'] or 'none'}`",
             "",
             f"- indices `{json.dumps(card['architecture']['indices'])}`",
             f"- names `{json.dumps(card['architecture']['names'])}`",
@@ -90,7 +90,7 @@ def example(card: dict[str, Any]) -> str:
         'session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])',
         'classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])',
         f'image = Image.open(sys.argv[1]).convert("{"RGB" if given["shape"][1] == 3 else "L"}")',
-        f"side = min(image.size) * {given['resize']['crop_pct']}",
+        f"side = min(image.size) * {given['resize']['crop_pct'] or 1.0}",
         "left, top = (image.width - side) / 2, (image.height - side) / 2",
         "box = (left, top, left + side, top + side)",
         f"image = image.resize(({width}, {height}), Image.Resampling.BILINEAR, box=box)",
@@ -114,8 +114,11 @@ def _normalisation(given: dict[str, Any]) -> str:
 
 
 def _resize(resize: dict[str, Any]) -> str:
-    part = "the" if resize["crop_pct"] == 1 else f"{resize['crop_pct']:.3g} of the"
-    return f"the centred square of {part} shorter side, resized to {_sizes(resize['size'])}, {resize['filter']}"
+    to = f"resized to {_sizes(resize['size'])}, {resize['filter']}"
+    if resize["crop_pct"] is None:
+        return f"the centred square, {to} (how much of it the network was evaluated on has not been recorded)"
+    part = "the" if resize["crop_pct"] == 1 else f"{resize['crop_pct']:.4g} of the"
+    return f"the centred square of {part} shorter side, {to}"
 
 
 def _accuracy(accuracy: dict[str, Any]) -> str:

@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_plan(options, source))
         return 0
     start = time.perf_counter()
-    fresh = not stage_path(options).exists()
+    place = stage_path(options)
+    fresh = not place.exists() or (place.is_dir() and not any(place.iterdir()))
     with RunFolder.open(options) as folder:
         try:
             _export(options, source, folder, start)
@@ -80,7 +81,7 @@ def _export(options: ExportOptions, source: Retrained, folder: RunFolder, start:
 
 
 def _about(source: Retrained) -> str:
-    spec, space = source.network.spec, source.metadata.get("search_space", "network")
+    spec, space = source.network.spec, source.metadata.get("search_space") or "a network"
     return (
         f"{space}: {len(spec.nodes)} blocks, {spec.macs(source.shape) / 1e6:.2f} M MACs, "
         f"{spec.params(source.shape) / 1e6:.2f} M parameters, {len(source.classes)} classes; {source.weights}"
