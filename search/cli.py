@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +26,10 @@ from search.evaluator import SupernetEvaluator
 from search.result import Result
 from search.strategies import Strategy, make_strategy
 from supernet import SearchSpace
+from supernet.spaces import SPACES
 from training.data import Data, load_data
 from training.device import choose_amp, choose_device, prepare_device
-from training.planning import duration
+from training.planning import duration, peak_memory
 from training.supernet_file import load_supernet
 
 EXAMPLES = (
@@ -89,15 +88,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(
         SearchOptions, argv, "search.py", "Pick the most accurate architecture of a trained supernet.", EXAMPLES
     )
+    path = stage_path(options) / "archive.jsonl"
+    if options.resume and not path.is_file():
+        raise UserError(f"nothing to resume: no {path}; without --resume it starts: {command('search', options)}")
     search = prepare(options)
     if options.plan:
-        print("\n".join(search.describe()))
-        print("\n".join(estimate(search)))
+        print("plan of search; nothing is started and nothing written")
+        print("\n".join([*search.describe(), *estimate(search)]))
         return 0
+    if options.resume:
+        Archive(path, search.fingerprints)  # before the folder is opened: what is refused is left as it was
     with RunFolder.open(options) as folder:
         for line in search.describe():
             folder.log(line)
-        archive = Archive(folder.path / "archive.jsonl", search.fingerprints)
+        archive = Archive(path, search.fingerprints)
         if len(archive):
             folder.log(f"resumed    {len(archive):,} evaluations are kept in {archive.path}")
             folder.truncate_metrics(len(archive))
@@ -167,7 +171,9 @@ def check_same_space(options: SearchOptions, space: SearchSpace, source: Path) -
     asked = {name: getattr(options, name) for name in ("search_space", "widths", "depths", "strides", "skip")}
     for name, value in asked.items():
         trained = recipe.get(name)
-        if value is None or isinstance(trained, dict):  # a space from a file, which may have moved since
+        if isinstance(trained, dict):  # the content of a file, which may have moved since
+            trained = trained["name"] if value in SPACES else value
+        if value is None:
             continue
         if (list(value) if isinstance(value, tuple) else value) != trained:
             raise UserError(f"--{name.replace('_', '-')} {value}: the supernet in {source} was trained with {trained}")
@@ -203,7 +209,12 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
                 found = math.nan if best is None else best.accuracy
                 folder.metric(len(archive), accuracy=result.accuracy, best_accuracy=found, **result.cost)
 
-        engine.run(search.strategy, search.evaluator, archive, search.tables, watch)
+        proposals = engine.run(search.strategy, search.evaluator, archive, search.tables, watch)
+    budget = search.strategy.budget
+    if budget is not None and len(proposals) < budget:
+        folder.log(
+            f"stopped    after {len(proposals):,} of {budget:,}: no further architecture was found within the limits"
+        )
 
 
 def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float) -> None:
@@ -267,13 +278,13 @@ def estimate(search: Search) -> list[str]:
     lines = []
     if seconds and budget:
         each = sum(seconds) / len(seconds)
+        images = budget * (search.evaluator.calibration_images + search.evaluator.eval_images)
+        lines.append(f"images     {images:,} forward, none backward")
         lines.append(
-            f"time       {duration(each * budget)} ({each:.2f} s for each of {budget:,} evaluations, timed on two)"
+            f"time       about {duration(each * budget)}: {each:.2f} s per evaluation, timed on {len(seconds)}"
         )
-    # Linux counts ru_maxrss in KiB, macOS in bytes.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    lines.append(f"memory     {peak / 2**20:,.0f} MiB at the most so far")
-    lines.append(f"output     {stage_path(search.options)}")
+    lines.append(f"memory     {peak_memory(search.evaluator.device)} at its highest so far")
+    lines.append(f"writes     {stage_path(search.options)}")
     return lines
 
 

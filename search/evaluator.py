@@ -22,6 +22,7 @@ from supernet import Architecture, Supernet, extract
 from training.bn_calibration import calibrate_batch_norm
 from training.data import Data, Split
 from training.device import autocast, place
+from training.evaluate import classify
 
 KEPT_BYTES = 1 << 30
 
@@ -95,7 +96,7 @@ class SupernetEvaluator:
         if images not in self._validation:
             self._validation[images] = self._batches(self._val, images)
         for architecture in architectures:
-            yield self._evaluate(architecture, self._validation[images], images)
+            yield self._evaluate(architecture, self._validation[images])
 
     def network(self, architecture: Architecture) -> nn.Module:
         """The architecture with inherited weights and its own batch-norm statistics, in eval mode."""
@@ -104,18 +105,18 @@ class SupernetEvaluator:
             calibrate_batch_norm(network, (x for x, _ in self._calibration))
         return network.eval()
 
-    def _evaluate(self, architecture: Architecture, batches: Iterable[Batch], images: int) -> Result:
+    def _evaluate(self, architecture: Architecture, batches: Iterable[Batch]) -> Result:
         start = time.perf_counter()
         with torch.inference_mode(), autocast(self.device, self.amp):
             network = fold_batch_norms(self.network(architecture))
-            correct, loss = count_correct(network, batches)
-        failed = not math.isfinite(loss)
+            score = classify(network, batches, self.device, self.amp)
+        failed = not math.isfinite(score.loss)
         return Result(
             architecture=architecture,
-            accuracy=math.nan if failed else correct / images,
-            loss=loss / images,
-            n_images=images,
-            interval=(0.0, 1.0) if failed else wilson_interval(correct, images),
+            accuracy=math.nan if failed else score.accuracy,
+            loss=score.loss,
+            n_images=score.images,
+            interval=(0.0, 1.0) if failed else wilson_interval(round(score.accuracy * score.images), score.images),
             seconds=time.perf_counter() - start,
         )
 
@@ -155,16 +156,6 @@ class KeptBatches:
             yield x, y
         if self._kept is not None:
             self._kept = kept
-
-
-def count_correct(network: nn.Module, batches: Iterable[Batch]) -> tuple[int, float]:
-    """(correct top-1 predictions, summed cross-entropy) over batches of x (B, C, H, W), y (B,)."""
-    correct, loss = [], []
-    for x, y in batches:
-        logits = network(x).float()  # (B, classes)
-        correct.append((logits.argmax(1) == y).sum())
-        loss.append(nn.functional.cross_entropy(logits, y, reduction="sum").double())
-    return int(torch.stack(correct).sum()), float(torch.stack(loss).sum())
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from config_file.errors import UserError
+from config_file.loader import save
+from config_file.options import TrainSupernetOptions
+from search import cli
+from search.cli import main
+from search.evaluator import SupernetEvaluator
+from supernet import Supernet, build_space
+from training.data import load_data
+from training.supernet_file import save_supernet
+from training.train_supernet import space_of
+
+ROOT = Path(__file__).resolve().parents[2]
+SPACE = {
+    "name": "tiny",
+    "stem": 8,
+    "stages": [{"channels": 8, "depth": 2, "stride": 2}, {"channels": 16, "depth": 2, "stride": 2}],
+    "candidates": ["k3e3", "k5e3", "k3e6", "skip"],
+    "head": 32,
+}
+TARGET = ["--title", "toy", "--target-hc", "0.7", "--threads", "1", "--no-tensorboard"]
+QUICK = [*TARGET, "--calibration-images", "64", "--eval-images", "60", "--population", "8", "--parent-num", "3"]
+EVOLUTION = [*QUICK, "--generation-num", "3"]
+EVALUATIONS = 8 + 3 * 5
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a supernet stage, as train_supernet.py leaves it (with weights that nobody trained)."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yml").write_text(json.dumps(SPACE))
+    options = TrainSupernetOptions(title="toy", search_space=str(folder / "tiny.yml"), resolution=16)
+    data = load_data(options, options.resolution)
+    space = space_of(options, data)
+    torch.manual_seed(0)
+    stage = folder / "runs" / "toy" / "supernet"
+    stage.mkdir(parents=True)
+    about = {"classes": list(data.classes), "resolution": data.resolution, "split": data.split_record}
+    save_supernet(stage, Supernet(space), about)
+    save(options, stage / "config.yaml")
+    return folder
+
+
+@pytest.fixture
+def here(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh copy of it as the current folder."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def other_weights(stage: Path, change: Callable[[Supernet], object]) -> None:
+    """Replace the supernet by one with other weights."""
+    about = json.loads((stage / "supernet.json").read_text())
+    supernet = Supernet(build_space(**about["space_options"]))
+    change(supernet)
+    save_supernet(stage, supernet, {name: about[name] for name in ("classes", "resolution", "split")})
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """results.csv without the column that no two runs share."""
+    with (folder / "results.csv").open(newline="") as file:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_the_stage_end_to_end(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(EVOLUTION) == 0
+    out = capsys.readouterr().out
+    folder = here / "runs/toy/search"
+    best = json.loads((folder / "best.json").read_text())
+    space = build_space(**best["space_options"])
+    architecture = space.parse(best["names"])
+    assert list(architecture) == best["architecture"]
+    assert best["search_space"] == space.name == "tiny"
+    assert best["decisions_fingerprint"] == space.decisions_fingerprint
+    assert best["resolution"] == 16
+    spec = space.decode(architecture)
+    assert best["cost"] == {"flops": spec.macs((3, 16, 16)), "params": spec.params((3, 16, 16))}
+    assert best["cost"]["flops"] <= 0.7e6
+    table = rows(folder)
+    assert len(table) == EVALUATIONS
+    assert [row["evaluation"] for row in table] == [str(number) for number in range(1, EVALUATIONS + 1)]
+    assert len({row["indices"] for row in table}) == EVALUATIONS
+    assert all(row["within_limits"] == "1" for row in table)
+    top = max(table, key=lambda row: float(row["accuracy"]))
+    assert float(top["accuracy"]) == pytest.approx(best["accuracy"], abs=1e-6)
+    assert table[-1]["best_so_far"] == top["accuracy"]
+    picture = (folder / "accuracy_vs_cost.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in metrics] == list(range(1, EVALUATIONS + 1))
+    for text in (" ".join(best["names"]), "range      flops from", "python retrain.py --title toy", "95 % interval"):
+        assert text in out
+        assert text in (folder / "log.txt").read_text()
+
+
+@pytest.mark.slow
+def test_killed_twice_and_resumed_it_ends_the_same(here: Path) -> None:
+    assert main([*EVOLUTION, "--output", "whole"]) == 0
+    folder = here / "runs/toy/search"
+    for enough in (4, 14):
+        resume = ["--resume"] if folder.exists() else []
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "search.py"), *EVOLUTION, *resume],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        archive = folder / "archive.jsonl"
+        while process.poll() is None and not (archive.exists() and archive.read_bytes().count(b"\n") > enough):
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL, errors.decode()
+        assert not (folder / "best.json").exists()
+    with archive.open("ab") as file:
+        file.write(b'{"architecture": [0, 1')  # a line torn by the kill
+    assert main([*EVOLUTION, "--resume"]) == 0
+    assert rows(folder) == rows(here / "whole")
+    best, expected = (json.loads((path / "best.json").read_text()) for path in (folder, here / "whole"))
+    assert best == expected
+
+
+def test_ctrl_c_says_how_to_go_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = SupernetEvaluator._evaluate
+    calls = []
+
+    def interrupted(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return evaluate(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SupernetEvaluator, "_evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"5 evaluations are kept.*search\.py --title toy --resume"):
+        main(EVOLUTION)
+    monkeypatch.setattr(SupernetEvaluator, "_evaluate", evaluate)
+    assert main(["--title", "toy", "--resume"]) == 0  # the options come from the interrupted run
+    assert len(rows(here / "runs/toy/search")) == EVALUATIONS
+
+
+def test_a_plan_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*EVOLUTION, "--plan"]) == 0
+    out = capsys.readouterr().out
+    assert not (here / "runs/toy/search").exists()
+    for text in ("range      flops from", f"at most {EVALUATIONS} evaluations", "time ", "memory ", "runs/toy/search"):
+        assert text in out
+
+
+def test_random_search_for_params_stops_when_the_space_is_exhausted(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*QUICK, "--search-strategy", "random_search", "--random-iteration", "400", "--info-metric", "params"]
+    assert main([*arguments, "--target_hc", "0.0028", "--min-hc", "0.0025"]) == 0
+    table = rows(here / "runs/toy/search")
+    assert 0 < len(table) < 40
+    assert all(2500 <= float(row["params"]) <= 2800 for row in table)
+    assert "no further architecture" in capsys.readouterr().out
+
+
+def test_a_strategy_of_ones_own(here: Path) -> None:
+    (here / "mine.py").write_text(
+        "from search.strategies.random_search import RandomSearch\n"
+        "def make(constraint, options):\n"
+        "    return RandomSearch(constraint, iterations=3, seed=options.random_seed)\n"
+    )
+    assert main([*QUICK, "--search-strategy", "mine:make"]) == 0
+    assert len(rows(here / "runs/toy/search")) == 3
+
+
+def test_a_lookup_table_from_a_file(here: Path) -> None:
+    options = cli.parse(cli.SearchOptions, QUICK, "search.py", "")
+    cli.prepare(options).tables["flops"].save(here / "table.json")
+    assert main([*QUICK, "--generation-num", "0", "--lookup-table", "table.json"]) == 0
+    with pytest.raises(UserError, match="holds flops, not params"):
+        main([*QUICK, "--lookup-table", "table.json", "--info-metric", "params", "--overwrite"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target-hc", "0.01"], r"--target-hc: no architecture has flops of 10,000 .*from [\d,]+ .* to [\d,]+ "),
+        (["--min-hc", "50", "--target-hc", "90"], r"--min-hc: no architecture .*from [\d,]+ .* to [\d,]+ "),
+        (["--search-strategy", "evolutoin"], "did you mean 'evolution'"),
+        (["--info-metric", "flop"], "did you mean 'flops'"),
+        (["--search-space", "fbnet"], r"--search-space|trained with"),
+        (["--train-portion", "0.5"], "split differently"),
+        (["--dataset", "nowhere"], "unknown dataset"),
+        (["--parent-num", "8"], "no room for children"),
+        (["--title", "other"], r"no supernet stage at .*python train_supernet\.py --title other"),
+        (["--lookup-table", "missing.json"], "no such file"),
+        (["--resume"], "nothing to resume"),
+        (["--generations", "3"], "did you mean '--generation-num'"),
+        (["--device", "tpu"], "device"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], message: str, here: Path) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        main([*QUICK, *arguments])
+    assert "\n" not in str(error.value)
+    assert not (here / "runs/toy/search").exists()
+
+
+def test_a_finished_search_is_not_overwritten(here: Path) -> None:
+    arguments = [*QUICK, "--generation-num", "0"]
+    assert main(arguments) == 0
+    with pytest.raises(UserError, match=r"--resume .*--overwrite"):
+        main(arguments)
+    assert main([*arguments, "--overwrite", "--random-seed", "7"]) == 0
+
+
+def test_resuming_on_other_weights_or_settings_is_refused(here: Path) -> None:
+    arguments = [*QUICK, "--generation-num", "0"]
+    assert main(arguments) == 0
+    with pytest.raises(UserError, match="calibration_images was 64, is 32"):
+        main([*arguments, "--resume", "--calibration-images", "32"])
+    assert main(["--title", "toy", "--resume"]) == 0  # the refused command changed nothing
+    other_weights(here / "runs/toy/supernet", lambda supernet: None)
+    with pytest.raises(UserError, match="weights was"):
+        main([*arguments, "--resume"])
+
+
+def test_a_supernet_that_diverged_is_refused(here: Path) -> None:
+    other_weights(here / "runs/toy/supernet", lambda supernet: next(supernet.parameters()).data.fill_(float("nan")))
+    with pytest.raises(UserError, match="not finite"):
+        main(EVOLUTION)
+
+
+def test_the_script_gives_one_line_and_status_2(here: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "search.py"), "--title", "toy", "--target-hc", "0.01"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: --target-hc")
+    assert done.stderr.count("\n") == 1
