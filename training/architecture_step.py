@@ -1,0 +1,104 @@
+"""One step of the architecture parameters: its gradient, of first or second order.
+
+First order takes the weights as they are. Second order (DARTS, Liu et al. 2019, eq. 7 and 8) differentiates through one
+step of the weights, w' = w - lr * (momentum + dL_train/dw + decay * w), with their Hessian-vector product as a central
+difference: two more passes forward and backward for the training loss at w +- eps * dL_val/dw'.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from supernet.gating import statistics_kept
+
+EPSILON = 0.01  # length of the two steps along dL_val/dw', as in DARTS
+
+Loss = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class WeightStep:
+    """The step of the weights that second order looks through.
+
+    Attributes:
+        parameters: the weights.
+        optimizer: theirs; sgd's momentum and weight decay are taken into account, of others the plain gradient step.
+        lr: of this step.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    optimizer: Optimizer
+    lr: float
+
+    def drift(self, parameter: nn.Parameter, gradient: Tensor) -> Tensor:
+        """What the step subtracts from a parameter, over lr."""
+        group = self.optimizer.param_groups[0]
+        drift = gradient + group.get("weight_decay", 0.0) * parameter
+        buffer = self.optimizer.state[parameter].get("momentum_buffer") if parameter in self.optimizer.state else None
+        return drift if buffer is None else drift + group.get("momentum", 0.0) * buffer
+
+
+def first_order(logits: nn.Parameter, validation: Loss) -> tuple[Tensor, Tensor]:
+    """(gradient of the validation loss with respect to the logits, the loss). Weights get no gradient."""
+    loss = validation()
+    (gradient,) = torch.autograd.grad(loss, logits)
+    return gradient, loss.detach()
+
+
+def second_order(
+    logits: nn.Parameter,
+    model: nn.Module,
+    step: WeightStep,
+    training: Loss,
+    validation: Loss,
+    epsilon: float = EPSILON,
+) -> tuple[Tensor, Tensor]:
+    """(gradient of the validation loss after one step of the weights, that loss).
+
+    Args:
+        logits: the architecture parameters.
+        model: its batch norms take in no statistics here; its weights are left as they were, bit for bit.
+        step: the step of the weights.
+        training: the training loss at the weights and logits as they are when it is called; the same draw of gates
+            each time.
+        validation: the validation loss, likewise.
+        epsilon: length of the steps of the central difference; its error falls with the square of it, until rounding.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    with statistics_kept(lambda: norms):
+        gradients = torch.autograd.grad(training(), step.parameters, allow_unused=True)
+        moved = [(p, g) for p, g in zip(step.parameters, gradients, strict=True) if g is not None]
+        weights = [p for p, _ in moved]
+        with torch.no_grad():
+            drifts = [-step.lr * step.drift(p, g) for p, g in moved]
+        with _shifted(weights, drifts):
+            loss = validation()
+            gradient, *directions = torch.autograd.grad(loss, [logits, *weights], allow_unused=True)
+        directions = [torch.zeros_like(p) if d is None else d for p, d in zip(weights, directions, strict=True)]
+        norm = torch.stack(torch._foreach_norm(directions)).norm()
+        scale = epsilon / norm.clamp_min(1e-12)
+        ends = []
+        for sign in (1.0, -1.0):
+            with _shifted(weights, [sign * scale * d for d in directions]):
+                (end,) = torch.autograd.grad(training(), logits)
+                ends.append(end)
+        return gradient - step.lr * (ends[0] - ends[1]) / (2 * scale), loss.detach()
+
+
+@contextmanager
+def _shifted(parameters: Sequence[nn.Parameter], shifts: Sequence[Tensor]) -> Iterator[None]:
+    """Inside, every parameter is moved by its shift; afterwards it is what it was, to the bit."""
+    kept = [p.detach().clone() for p in parameters]
+    with torch.no_grad():
+        for p, shift in zip(parameters, shifts, strict=True):
+            p.add_(shift)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for p, before in zip(parameters, kept, strict=True):
+                p.copy_(before)
