@@ -6,8 +6,8 @@ with either changed, going on would not be the same training, so loading says wh
 """
 
 import io
-import pickle
 import random
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def save_checkpoint(
         path: where to.
         kind: "supernet" or "retrain".
         fingerprint: what the weights belong to.
-        settings: what decides the course of the training; primitives.
+        settings: what decides the course of the training: primitives, by flag.
         state: tensors, primitives, and lists and dicts of them.
     """
     content = {"format": FORMAT, "version": VERSION, "kind": kind, "fingerprint": fingerprint}
@@ -52,9 +52,13 @@ def load_checkpoint(path: Path, kind: str, fingerprint: str, settings: Mapping[s
     """
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}")
+    file = io.BytesIO(path.read_bytes())
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError):
+        if zipfile.ZipFile(file).testzip() is not None:  # torch itself does not compare the checksums
+            raise zipfile.BadZipFile
+        file.seek(0)
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged file fails in whatever way its damage leads to
         raise UserError(f"{path} is not a readable checkpoint: truncated, damaged or not ours") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} is not a checkpoint of this toolkit")
@@ -67,8 +71,7 @@ def load_checkpoint(path: Path, kind: str, fingerprint: str, settings: Mapping[s
     for name, now in settings.items():
         then = content["settings"].get(name)
         if then != now:
-            flag = "--" + name.replace("_", "-")
-            raise UserError(f"{path} was trained with {flag} {then}, not {now}; resume alike or choose another --title")
+            raise UserError(f"{path} was trained with {name} {then}, not {now}; resume alike or choose another --title")
     return content["state"]
 
 

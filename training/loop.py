@@ -74,8 +74,8 @@ def fit(
         UserError: the loss or a weight is not finite; the checkpoint before is left as it was.
         KeyboardInterrupt: Ctrl-C or SIGTERM, once the running step has ended and a checkpoint is written.
     """
-    checkpoints = max(1, round(run.config.checkpoint_every * recipe.steps_per_epoch))
-    validations = max(1, round(run.config.validate_every * recipe.steps_per_epoch))
+    checkpoints = run.config.checkpoint_every * recipe.steps_per_epoch
+    validations = run.config.validate_every * recipe.steps_per_epoch
     bar: tqdm[int] = progress(recipe.steps, description, "step", initial=state.step)
     with _stop_signal() as stop, bar:
         while state.step < recipe.steps:

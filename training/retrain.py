@@ -137,7 +137,6 @@ def retrain(
         "params": spec.params(shape),
         "train": _how_trained(options, recipe, state),
     }
-    save_network(run.path / WEIGHTS, trained, description)
     _save_samples(run.path / SAMPLES, trained, data.test)
     summary = description | {
         "test_loss": test.loss,
@@ -147,6 +146,7 @@ def retrain(
         "split": data.split_record,
     }
     atomic_write_text(run.path / RESULT, json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    save_network(run.path / WEIGHTS, trained, description)  # last: the stage after this one looks for it
     return RetrainResult(trained, test, val, description["macs"], description["params"], state.seconds, summary)
 
 
@@ -215,7 +215,7 @@ def retrain_stage(options: RetrainOptions) -> Path:
         KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
     """
     folder = stage_path(options)
-    if options.resume and (folder / RESULT).is_file():
+    if options.resume and (folder / WEIGHTS).is_file():
         print(f"{folder} has finished already; next: {command('export', options)}")
         return folder
     data = load_data(options, options.resolution)

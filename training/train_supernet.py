@@ -29,7 +29,7 @@ from training.recipe import Recipe, StepPlan, TrainingState, make_recipe, make_s
 from training.supernet_file import WEIGHTS, save_supernet
 
 VALIDATED_PATHS = 4
-VALIDATED_IMAGES = 1000
+VALIDATED_IMAGES = 500
 
 
 def space_of(options: Any, data: Data) -> SearchSpace:

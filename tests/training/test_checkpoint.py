@@ -1,0 +1,116 @@
+"""Checkpoints: what is saved comes back, what is not ours is refused in one line, nothing is ever half written."""
+
+from __future__ import annotations
+
+import random
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from config_file.errors import UserError
+from tests.training.toy import same
+from training.checkpoint import load_checkpoint, restore_rng_states, rng_states, save_checkpoint
+
+SETTINGS = {"--lr": 0.1, "--batch-size": 64}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, "supernet", "abc", SETTINGS, {"step": 3, "model": {"w": torch.arange(1000.0)}})
+    return path
+
+
+def test_round_trip(saved: Path) -> None:
+    state = load_checkpoint(saved, "supernet", "abc", SETTINGS)
+    same(state, {"step": 3, "model": {"w": torch.arange(1000.0)}})
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 0.5, 0.99])
+def test_truncated(saved: Path, size: float) -> None:
+    content = saved.read_bytes()
+    saved.write_bytes(content[: size if size >= 1 or size == 0 else int(size * len(content))])
+    with pytest.raises(UserError, match="not a readable checkpoint"):
+        load_checkpoint(saved, "supernet", "abc", SETTINGS)
+
+
+@pytest.mark.parametrize("content", [b"hello", b"PK\x03\x04 nonsense", bytes(range(256)) * 40, b"\x80\x02}q\x00."])
+def test_not_ours(saved: Path, content: bytes) -> None:
+    saved.write_bytes(content)
+    with pytest.raises(UserError, match="checkpoint"):
+        load_checkpoint(saved, "supernet", "abc", SETTINGS)
+
+
+def test_damaged_anywhere_never_gives_a_traceback(saved: Path) -> None:
+    content = saved.read_bytes()
+    rng = random.Random(0)
+    for _ in range(60):
+        damaged = bytearray(content)
+        for _ in range(5):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        saved.write_bytes(damaged)
+        with pytest.raises(UserError, match="checkpoint"):
+            load_checkpoint(saved, "supernet", "abc", SETTINGS)
+
+
+def test_a_foreign_pickle_is_not_executed(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "executed",)
+
+    torch.save({"format": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(UserError):
+        load_checkpoint(tmp_path / "evil.pt", "supernet", "abc", SETTINGS)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "retrain"}, "supernet checkpoint"),
+        ({"fingerprint": "xyz"}, "another search space"),
+        ({"settings": SETTINGS | {"--lr": 0.2}}, "with --lr 0.1, not 0.2"),
+    ],
+)
+def test_of_something_else(saved: Path, change: dict, message: str) -> None:
+    asked = {"kind": "supernet", "fingerprint": "abc", "settings": SETTINGS} | change
+    with pytest.raises(UserError, match=message):
+        load_checkpoint(saved, **asked)
+
+
+def test_of_another_version_or_program(saved: Path) -> None:
+    content = torch.load(saved, weights_only=True)
+    torch.save(content | {"version": 99}, saved)
+    with pytest.raises(UserError, match="version 99"):
+        load_checkpoint(saved, "supernet", "abc", SETTINGS)
+    torch.save({"state_dict": {}}, saved)
+    with pytest.raises(UserError, match="not a checkpoint of this toolkit"):
+        load_checkpoint(saved, "supernet", "abc", SETTINGS)
+    with pytest.raises(UserError, match="no checkpoint"):
+        load_checkpoint(saved.with_name("other.pt"), "supernet", "abc", SETTINGS)
+
+
+def test_a_disk_without_room_keeps_the_checkpoint_before(saved: Path) -> None:
+    before = saved.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        with pytest.raises(OSError):  # noqa: PT011 - EFBIG stands for ENOSPC, which takes a disk to fill
+            save_checkpoint(saved, "supernet", "abc", SETTINGS, {"model": torch.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+def test_random_generators_go_on_where_they_were(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "rng.pt", "supernet", "abc", {}, {"rng": rng_states()})
+    first = random.random(), np.random.rand(3), torch.rand(3)  # noqa: NPY002
+    restore_rng_states(load_checkpoint(tmp_path / "rng.pt", "supernet", "abc", {})["rng"])
+    second = random.random(), np.random.rand(3), torch.rand(3)  # noqa: NPY002
+    assert first[0] == second[0]
+    assert np.array_equal(first[1], second[1])
+    assert torch.equal(first[2], second[2])
