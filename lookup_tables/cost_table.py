@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,13 +20,22 @@ from config_file.errors import UserError, choose
 from lookup_tables.packed_lookup import PackedLookup
 from lookup_tables.table_file import Entry, entry_key, read_table, write_table
 from supernet import Architecture, Block, SearchSpace, Shape
-from supernet.elimination import Factor, align, optimum
+from supernet.elimination import Factor, Scope, align, optimum
 
 UNITS = {"flops": "MACs", "params": "parameters"}
 """The unit of each metric. FLOPs are multiply-accumulates, as in the papers."""
 
 Key = tuple[Block, Shape]
 """A block and the (C, H, W) that enters it."""
+
+
+class _Terms(NamedTuple):
+    """The factors as float64 tensors of one device: constant, over one decision each, and over several."""
+
+    base: torch.Tensor
+    alone: tuple[int, ...]
+    values: torch.Tensor
+    joint: tuple[tuple[Scope, torch.Tensor], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +81,11 @@ class CostTable:
     @cached_property
     def factors(self) -> list[Factor]:
         """The cost as a sum of float64 tables, one per set of decisions; scope () is what all architectures share."""
-        merged: dict[tuple[int, ...], NDArray[np.float64]] = {}
+        merged: dict[Scope, NDArray[np.float64]] = {}
         for scope, blocks in self.space.factors(input_shape(self.space, self.resolution)):
-            values = np.array([0.0 if key is None else self.entries[key].value for key in blocks.flat])
+            values = np.array(
+                [0.0 if key is None else self.entries[key].value for key in blocks.flat], dtype=np.float64
+            )
             key = tuple(sorted(scope))
             table = align(scope, values.reshape(blocks.shape), key)
             merged[key] = merged[key] + table if key in merged else table
@@ -119,14 +130,15 @@ class CostTable:
             if vector.shape != (len(about.options),):
                 shape = "x".join(map(str, vector.shape)) or "a single number"
                 raise UserError(f"probabilities of {about.name}: {len(about.options)} numbers, not {shape}")
-        exact = [vector.to(torch.float64) for vector in probabilities]
-        device = exact[0].device if exact else torch.device("cpu")
-        total = torch.zeros((), dtype=torch.float64, device=device)
-        for scope, table in self._tensors(device):
-            value = table
+        terms = self._terms(probabilities[0].device if probabilities else torch.device("cpu"))
+        total = terms.base
+        if terms.alone:  # one product for all decisions that stand alone: in a chain, for everything
+            vector = torch.cat([probabilities[decision] for decision in terms.alone])
+            total = total + vector.to(torch.float64) @ terms.values
+        for scope, table in terms.joint:
             for decision in reversed(scope):
-                value = value @ exact[decision]
-            total = total + value
+                table = table @ probabilities[decision].to(torch.float64)
+            total = total + table
         return total
 
     @cached_property
@@ -141,15 +153,14 @@ class CostTable:
         return (float(low), best[0]), (float(high), best[1])
 
     @cached_property
-    def _on_device(self) -> dict[torch.device, list[tuple[tuple[int, ...], torch.Tensor]]]:
+    def _terms_on(self) -> dict[torch.device, _Terms]:
         return {}
 
-    def _tensors(self, device: torch.device) -> list[tuple[tuple[int, ...], torch.Tensor]]:
-        if device not in self._on_device:
-            self._on_device[device] = [
-                (scope, torch.as_tensor(table, dtype=torch.float64, device=device)) for scope, table in self.factors
-            ]
-        return self._on_device[device]
+    def _terms(self, device: torch.device) -> _Terms:
+        if device not in self._terms_on:
+            with torch.inference_mode(False):  # kept tensors: whoever asks next may want gradients
+                self._terms_on[device] = _as_terms(self.factors, device)
+        return self._terms_on[device]
 
     # ---- file
 
@@ -234,6 +245,15 @@ def _check_header(
     unit = choose(f"metric in lookup table {path}:", found, UNITS)
     if header.get("unit") != unit:
         raise UserError(f"lookup table {path}: {found} must be in {unit}, not in {header.get('unit')}")
+
+
+def _as_terms(factors: Sequence[Factor], device: torch.device) -> _Terms:
+    tensors = [(scope, torch.as_tensor(table, dtype=torch.float64, device=device)) for scope, table in factors]
+    base = sum((table for scope, table in tensors if not scope), torch.zeros((), dtype=torch.float64, device=device))
+    alone = [(scope[0], table) for scope, table in tensors if len(scope) == 1]
+    values = torch.cat([torch.zeros(0, dtype=torch.float64, device=device), *(table for _, table in alone)])
+    joint = tuple((scope, table) for scope, table in tensors if len(scope) > 1)
+    return _Terms(base, tuple(decision for decision, _ in alone), values, joint)
 
 
 def input_shape(space: SearchSpace, resolution: int) -> Shape:
