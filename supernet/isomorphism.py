@@ -1,7 +1,7 @@
 """When two networks are the same: whatever their sites are called, in whatever order they are listed.
 
-Blocks that nothing reads are left out, and so are zeros that are added to something. A convolution that reads only
-zeros stays: behind its batch norm is a shift that is learned.
+Blocks that nothing reads are left out, sums of sums are one sum, and zeros add nothing. A convolution that
+reads only zeros stays: behind its batch norm is a shift that is learned.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def isomorphism_key(nodes: Sequence[Node], image: str) -> Hashable:
         nodes: in the order they run, the last one is the output.
         image: the name of the network's input.
     """
-    graph = _live(_without_zeros(nodes, image))
+    graph = _live(_simplified(nodes, image))
     if all(vertex.inputs == (position - 1,) for position, vertex in enumerate(graph)):
         return tuple(vertex.block for vertex in graph)
     order = sorted(range(len(graph)), key=_distinct_colours(graph).__getitem__)
@@ -48,24 +48,31 @@ def isomorphism_key(nodes: Sequence[Node], image: str) -> Hashable:
     )
 
 
-def _without_zeros(nodes: Sequence[Node], image: str) -> list[_Vertex]:
-    """The graph with zeros taken out of sums; what they leave alone in front of an identity is read directly."""
-    value = {image: IMAGE}
+def _simplified(nodes: Sequence[Node], image: str) -> list[_Vertex]:
+    """The graph without zeros in sums, and without identities: a sum of sums is one sum."""
+    summed: dict[str, tuple[int, ...]] = {image: (IMAGE,)}  # what adds up to the value of a site
     graph: list[_Vertex] = []
+
+    def add(block: Block, merge: str, inputs: tuple[int, ...]) -> int:
+        graph.append(_Vertex(block, merge if len(inputs) > 1 else "sum", inputs))
+        return len(graph) - 1
+
+    def single(terms: tuple[int, ...]) -> int:
+        return (terms[0] if len(terms) == 1 else add(Identity(), "sum", terms)) if terms else ZEROS
+
     for node in nodes:
-        inputs = [value[name] for name in node.inputs]
-        if node.merge == "sum":
-            inputs = [read for read in inputs if read != ZEROS] or [ZEROS]
-        is_zero = isinstance(node.block, Zero) or (isinstance(node.block, KEEPS_ZEROS) and set(inputs) == {ZEROS})
-        if is_zero:
-            value[node.site] = ZEROS
-        elif isinstance(node.block, Identity) and len(inputs) == 1:
-            value[node.site] = inputs[0]
+        reads = [summed[name] for name in node.inputs]
+        inputs = (
+            tuple(map(single, reads)) if node.merge == "concat" else tuple(term for terms in reads for term in terms)
+        )
+        if isinstance(node.block, Zero) or (isinstance(node.block, KEEPS_ZEROS) and not inputs):
+            summed[node.site] = ()
+        elif isinstance(node.block, Identity) and (node.merge == "sum" or len(inputs) == 1):
+            summed[node.site] = tuple(term for term in inputs if term != ZEROS)
         else:
-            value[node.site] = len(graph)
-            graph.append(_Vertex(node.block, node.merge if len(inputs) > 1 else "sum", tuple(inputs)))
-    output = value[nodes[-1].site]
-    return graph[: output + 1]
+            summed[node.site] = (add(node.block, node.merge, inputs or (ZEROS,)),)
+    output = single(summed[nodes[-1].site])
+    return graph[: output + 1] if output >= 0 else []
 
 
 def _live(graph: Sequence[_Vertex]) -> list[_Vertex]:

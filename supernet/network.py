@@ -83,7 +83,9 @@ class Network(nn.Module):
             # Channels do not depend on the resolution: any size will do.
             shapes = spec.shapes((in_channels, 1, 1))
             layers = {node.site: node.block.build(shapes[node.site][0][0]) for node in spec.nodes}
-        self.layers = nn.ModuleDict({node.site: layers[node.site] for node in spec.nodes})
+        self.layers = nn.ModuleDict({_module_name(node.site): layers[node.site] for node in spec.nodes})
+        if len(self.layers) < len(spec.nodes):
+            raise ValueError("two sites differ in nothing but / and _")
         self._plan: Plan | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -91,5 +93,15 @@ class Network(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self._plan is None:
-            self._plan = make_plan([Step(n.site, self.layers[n.site], n.inputs, n.merge) for n in self.spec.nodes])
+            nodes = self.spec.nodes
+            self._plan = make_plan([Step(n.site, self.layer(n.site), n.inputs, n.merge) for n in nodes])
         return walk(self._plan, x)
+
+    def layer(self, site: str) -> nn.Module:
+        """The layer at a site."""
+        return self.layers[_module_name(site)]
+
+
+def _module_name(site: str) -> str:
+    """Names of ONNX and of counters that trace are paths: a slash inside a module's name would lead them astray."""
+    return site.replace("/", "_")

@@ -387,8 +387,9 @@ class SpaceSuite:
         spec = space.decode(architecture)
         network = Network(spec, space.input_shape[0])
         reached: dict[str, tuple[int, ...]] = {}
-        for site, layer in network.layers.items():
-            layer.register_forward_hook(lambda _m, _i, y, site=site: reached.__setitem__(site, tuple(y.shape[1:])))
+        for site in spec.shapes(space.input_shape):
+            hook = lambda _m, _i, y, site=site: reached.__setitem__(site, tuple(y.shape[1:]))  # noqa: E731
+            network.layer(site).register_forward_hook(hook)
         y = network(self.images(space, dtype=torch.float32))
         for site, (_, output) in spec.shapes(space.input_shape).items():
             assert reached[site] in (output, output[:1])

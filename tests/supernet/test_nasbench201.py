@@ -1,0 +1,117 @@
+"""NAS-Bench-201 from sites alone: its published counts, and which of its cells are the same network."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable
+
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+
+from supernet import NetSpec, SearchSpace, Supernet, extract
+from supernet.blocks import Identity, Zero
+from tests.supernet.own_spaces import NASBENCH201_EDGES, NASBENCH201_OPS, nasbench201
+
+CLASSES = {"cifar10": (10, 32), "cifar100": (100, 32), "ImageNet16-120": (120, 16)}
+
+
+def test_it_has_the_published_size():
+    space = nasbench201()
+    assert space.size == space.num_canonical == 5**6 == 15_625
+    assert space.num_networks is None
+
+
+@pytest.mark.parametrize(
+    ("architecture", "macs", "params"),
+    [
+        # "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|" is 0.073306 M, all 3x3 is 1.531546 M parameters.
+        ((0,) * 6, 7_783_040, 73_306),
+        ((3,) * 6, 220_119_680, 1_531_546),
+    ],
+)
+def test_published_corners(architecture, macs, params):
+    spec = nasbench201().decode(architecture)
+    assert (spec.macs((3, 32, 32)), spec.params((3, 32, 32))) == (macs, params)
+
+
+def test_rows_of_the_benchmark(shared_data):
+    table = np.load(shared_data / "nb201.npz", allow_pickle=False)
+    assert tuple(table["ops"]) == NASBENCH201_OPS
+    assert tuple(table["edge_order"]) == tuple(f"{target}<-{source}" for source, target in NASBENCH201_EDGES)
+    rows = np.linspace(0, 15_624, 25).astype(int)
+    for column, name in enumerate(table["datasets"]):
+        classes, resolution = CLASSES[str(name)]
+        space = nasbench201(num_classes=classes, resolution=resolution)
+        for row in rows:
+            spec = space.decode(tuple(table["arch"][row].tolist()))
+            shape = 3, resolution, resolution
+            assert spec.params(shape) / 1e6 == pytest.approx(table["params_m"][row, column], abs=2e-6)
+            assert spec.macs(shape) / 1e6 == pytest.approx(table["flops_m_convonly_unverified"][row, column], abs=2e-5)
+
+
+def test_its_supernet_holds_the_networks():
+    space = nasbench201(channels=4, cells=1, resolution=8)
+    with torch.device("meta"):
+        network = extract(Supernet(space), (3, 1, 0, 4, 2, 3))
+    assert network(torch.empty(2, 3, 8, 8, device="meta")).shape == (2, 10)
+
+
+def as_graph(spec: NetSpec) -> nx.MultiDiGraph:
+    """The network without zeros and identities (a sum of sums is a sum), built without the code under test."""
+    graph = nx.MultiDiGraph()
+    graph.add_node("image", block="image")
+    reads: dict[str, list[str]] = {"input": ["image"]}
+    for node in spec.nodes:
+        inputs = [name for read in node.inputs for name in reads[read]]
+        if isinstance(node.block, Zero):
+            reads[node.site] = []
+        elif isinstance(node.block, Identity):
+            reads[node.site] = inputs
+        else:
+            graph.add_node(node.site, block=repr(node.block))
+            graph.add_edges_from((name, node.site) for name in inputs)
+            reads[node.site] = [node.site]
+    output = spec.nodes[-1].site
+    return graph.subgraph({output} | nx.ancestors(graph, output))
+
+
+def test_equal_keys_are_isomorphic_networks():
+    """All 729 cells of three operations: against networkx, which knows nothing of our keys."""
+    space = one_cell(("none", "skip_connect", "nor_conv_1x1"))
+    groups: dict[Hashable, list[tuple[int, ...]]] = defaultdict(list)
+    for architecture in space.enumerate():
+        groups[space.network_key(architecture)].append(architecture)
+
+    def same(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+        graphs = [as_graph(space.decode(a)) for a in (one, other)]
+        return nx.is_isomorphic(
+            *graphs,
+            node_match=lambda a, b: a["block"] == b["block"],
+            edge_match=nx.isomorphism.numerical_multiedge_match("weight", 1),
+        )
+
+    for members in groups.values():
+        assert all(same(members[0], other) for other in members[1:3])
+    representatives: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+    for members in groups.values():
+        graph = nx.Graph(as_graph(space.decode(members[0])))
+        representatives[nx.weisfeiler_lehman_graph_hash(graph, node_attr="block")].append(members[0])
+    for alike in representatives.values():
+        for index, one in enumerate(alike):
+            assert not any(same(one, other) for other in alike[index + 1 :])
+
+
+def one_cell(ops: tuple[str, ...]) -> SearchSpace:
+    return nasbench201(channels=2, cells=1, ops=ops, resolution=8)
+
+
+def test_a_cell_without_a_way_through_is_one_network():
+    space = one_cell(NASBENCH201_OPS)
+    cut = [(0, 0, 3, 0, 2, 4), (0, 0, 1, 0, 3, 3), (3, 3, 3, 0, 0, 0)]
+    keys = {space.network_key(architecture) for architecture in cut}
+    # What reads nothing but zeros still adds the learned shift of its batch norm: only the last cell is empty.
+    assert len(keys) == 3
+    pooled = [(0, 0, 1, 0, 1, 4), (0, 0, 0, 0, 4, 4), (3, 2, 3, 0, 0, 0), (4, 4, 4, 0, 0, 0)]
+    assert len({space.network_key(architecture) for architecture in pooled}) == 1

@@ -1,0 +1,248 @@
+"""Published networks and sizes of the shipped spaces, to the last multiply-accumulate and parameter.
+
+The networks stand here as data, so that these tests run anywhere. MACs count convolution and linear layers at 224
+pixels, parameters everything learnable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from supernet import Network, SearchSpace, Supernet, build_space, extract
+
+
+@dataclass(frozen=True)
+class Published:
+    """A network of a shipped space."""
+
+    space: str
+    architecture: tuple[str | int, ...]
+    macs: int
+    params: int
+    widths: tuple[int, ...] | None = None
+    skip: str | None = None
+
+
+def _stages(text: str, depths: Sequence[int]) -> tuple[str, ...]:
+    """One option per layer; what a stage does not list is skipped."""
+    names: list[str] = []
+    for stage, depth in zip(text.split("|"), depths, strict=True):
+        layers = stage.split()
+        names += layers + ["skip"] * (depth - len(layers))
+    return tuple(names)
+
+
+def proxyless(text: str) -> tuple[str, ...]:
+    return _stages(text, (4, 4, 4, 4, 4, 1))
+
+
+FBNET_B = (
+    "k3e1 k3e6 k5e1 k3e1 k3e1 k5e6 k5e3 k3e6 k5e6 k5e6 k5e1 skip k5e3 k5e6 k3e1 k5e1 k5e3 k5e6 k5e1 k5e6 k5e6 k3e6"
+)
+FBNET_C = (
+    "k3e1 k3e6 skip k3e1 k3e1 k5e6 k5e3 k5e6 k3e6 k5e6 k5e3 k5e6 k5e6 k5e6 k5e6 k5e6 k5e3 k5e6 k5e6 k5e6 k5e6 k3e6"
+)
+
+PUBLISHED = {
+    # Cai et al. 2019; configurations and logs of mit-han-lab/proxylessnas. The logs say 320.4M/4.08M, 439.2M/4.36M and
+    # 465.3M/7.12M.
+    "proxyless_mobile": Published(
+        "proxylessnas",
+        proxyless("k5e3 k3e3|k7e3 k3e3 k5e3 k5e3|k7e6 k5e3 k5e3 k5e3|k5e6 k5e3 k5e3 k5e3|k7e6 k7e6 k7e3 k7e3|k7e6"),
+        320_427_584,
+        4_080_512,
+        (32, 16, 32, 40, 80, 96, 192, 320, 1280),
+        "identity",
+    ),
+    "proxyless_cpu": Published(
+        "proxylessnas",
+        proxyless("k3e6 k3e3 k3e3 k3e3|k3e6 k3e3 k3e3 k5e3|k3e6 k3e3|k5e6 k3e3 k3e3 k3e3|k5e6 k5e3 k5e3 k3e3|k5e6"),
+        439_243_864,
+        4_361_648,
+        (40, 24, 32, 48, 88, 104, 216, 360, 1432),
+        "identity",
+    ),
+    "proxyless_gpu": Published(
+        "proxylessnas",
+        proxyless("k5e3|k7e3 k3e3|k7e6 k5e3|k5e6 k3e3 k5e3|k7e6 k7e6 k7e6 k5e6|k7e6"),
+        465_260_160,
+        7_119_848,
+        (40, 24, 32, 56, 112, 128, 256, 432, 1728),
+        "identity",
+    ),
+    # Wu et al. 2019; layers as in facebookresearch/mobile-vision, head 1984, without biases.
+    "fbnet_b": Published("fbnet", tuple(FBNET_B.split()), 296_614_728, 4_813_048),
+    "fbnet_c": Published("fbnet_l", tuple(FBNET_C.split()), 384_960_160, 5_572_200),
+    # Stamoulis et al. 2019, as timm's spnasnet_100 has it: 4.42 M parameters.
+    "spnasnet_100": Published(
+        "single_path",
+        proxyless(
+            "k3e3 k3e3 k3e3|k5e6 k3e3 k3e3 k3e3|k5e6 k3e3 k3e3 k3e3|k5e6 k5e3 k5e3 k5e3|k5e6 k5e6 k5e6 k5e6|k3e6"
+        ),
+        333_467_072,
+        4_421_616,
+    ),
+    # Guo et al. 2020; README of megvii-model/SinglePathOneShot: 323M, 3.5M.
+    "spos": Published("spos", (2, 1, 0, 1, 2, 0, 2, 0, 2, 0, 2, 3, 0, 0, 0, 0, 3, 2, 3, 3), 322_918_720, 3_558_464),
+    # Sandler et al. 2018, as torchvision's mobilenet_v2 has it.
+    "mobilenetv2": Published(
+        "mobilenetv2",
+        ("16", "1", "24", "2", "32", "3", "64", "4", "96", "3", "160", "3", "320", "1"),
+        300_774_272,
+        3_504_872,
+    ),
+}
+
+
+def network_of(published: Published) -> tuple[SearchSpace, tuple[int, ...]]:
+    space = build_space(published.space, widths=published.widths, skip=published.skip)
+    return space, space.parse(published.architecture)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_network(name):
+    published = PUBLISHED[name]
+    space, architecture = network_of(published)
+    spec = space.decode(architecture)
+    assert (spec.macs((3, 224, 224)), spec.params((3, 224, 224))) == (published.macs, published.params)
+    rows = spec.layers((3, 224, 224))
+    assert sum(row["macs"] for row in rows) == published.macs
+    assert sum(row["params"] for row in rows) == published.params
+
+
+@pytest.mark.parametrize(
+    ("name", "macs", "params"),
+    [
+        ("proxyless_mobile", "320.4M", "4.08M"),
+        ("proxyless_cpu", "439.2M", "4.36M"),
+        ("proxyless_gpu", "465.3M", "7.12M"),
+        ("spos", "322.9M", "3.56M"),
+        ("spnasnet_100", "333.5M", "4.42M"),
+    ],
+)
+def test_as_its_authors_print_it(name, macs, params):
+    published = PUBLISHED[name]
+    assert (f"{published.macs / 1e6:.1f}M", f"{published.params / 1e6:.2f}M") == (macs, params)
+
+
+def test_published_file_says_the_same(shared_data):
+    """The constants above against the list of published architectures, computed by an independent counter."""
+    entries = {entry["name"]: entry for entry in json.loads((shared_data / "published_architectures.json").read_text())}
+    for name, ours in {
+        "proxylessnas/proxyless_mobile": "proxyless_mobile",
+        "fbnet_b": "fbnet_b",
+        "fbnet_c": "fbnet_c",
+    }.items():
+        assert entries[name]["computed"]["macs"] == PUBLISHED[ours].macs
+        assert entries[name]["computed"]["params"] == PUBLISHED[ours].params
+    for name in ("fbnet_b", "fbnet_c"):
+        ops = [op.removeprefix("ir_").replace("_", "") for op in entries[name]["config"]["ops"]]
+        assert tuple(ops) == PUBLISHED[name].architecture
+    assert tuple(entries["spos_block_search"]["config"]["architecture"]) == PUBLISHED["spos"].architecture
+    single_path = entries["spnasnet_100"]
+    assert single_path["published"]["params_m"] == round(PUBLISHED["spnasnet_100"].params / 1e6, 2)
+
+
+@pytest.mark.parametrize("name", ["proxyless_mobile", "fbnet_c", "spos"])
+def test_built_network_has_these_parameters(name):
+    space, architecture = network_of(PUBLISHED[name])
+    with torch.device("meta"):
+        alone = extract(Supernet(space), architecture)
+        assert sum(p.numel() for p in alone.parameters()) == PUBLISHED[name].params
+        assert alone(torch.empty(1, 3, 224, 224)).shape == (1, 1000)
+
+
+def fvcore_counts(model: torch.nn.Module) -> dict[str, float]:
+    fvcore = pytest.importorskip("fvcore.nn")
+    counter = fvcore.FlopCountAnalysis(model.eval(), torch.zeros(1, 3, 224, 224))
+    return dict(counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator())
+
+
+@pytest.mark.parametrize("name", ["proxyless_gpu", "fbnet_b", "spos", "mobilenetv2"])
+def test_fvcore_counts_the_same_convolutions_and_linear_layers(name):
+    space, architecture = network_of(PUBLISHED[name])
+    counted = fvcore_counts(Network(space.decode(architecture)))
+    assert counted["conv"] + counted["linear"] == PUBLISHED[name].macs
+
+
+@pytest.mark.parametrize(("name", "gmacs"), [("spnasnet_100", "0.35"), ("fbnet_c", "0.40"), ("mobilenetv2", "0.31")])
+def test_timm_s_figures_count_batch_norm_and_pooling_too(name, gmacs):
+    """timm's published GMACs; the same networks in fvcore's convention, which is theirs."""
+    space, architecture = network_of(PUBLISHED[name])
+    assert f"{sum(fvcore_counts(Network(space.decode(architecture))).values()) / 1e9:.2f}" == gmacs
+
+
+def test_torchvision_s_mobilenet_is_in_the_space():
+    from supernet.torchvision_compat import torchvision
+
+    model = torchvision.models.mobilenet_v2(weights=None)
+    assert sum(p.numel() for p in model.parameters()) == PUBLISHED["mobilenetv2"].params
+    counted = fvcore_counts(model)
+    assert counted["conv"] + counted["linear"] == PUBLISHED["mobilenetv2"].macs
+
+
+@pytest.mark.parametrize(
+    ("name", "skip", "size", "networks"),
+    [
+        ("proxylessnas", None, 7**21, None),
+        ("proxylessnas", "identity", (6 * 7**3) ** 5 * 6, 1554**5 * 6),
+        ("fbnet_s", None, 9**22, None),
+        ("fbnet_l", None, 9**22, None),
+        ("fbnet", None, 9**22, None),
+        ("spos", None, 4**20, 4**20),
+        ("mobilenetv2", None, 2_097_152, 1_548_800),
+        ("single_path", None, (4 * 5**3) ** 5 * 4, 340**5 * 4),
+        ("nasbench_macro", None, 6_561, 3_969),
+    ],
+)
+def test_size_of_the_space(name, skip, size, networks):
+    space = build_space(name, skip=skip)
+    assert space.size == size
+    assert space.num_canonical == size
+    if networks is not None:
+        assert space.num_networks == networks
+
+
+def test_networks_of_mobilenetv2_by_hand():
+    """Stages 4 and 5 can both be 96 wide, 6 and 7 both 320: then only the sum of their repetitions counts."""
+    one_stage = 2 * 4
+    equal_widths = len({first + second for first in range(1, 5) for second in range(1, 5)})
+    two_stages = one_stage**2 - 4 * 4 + equal_widths
+    assert build_space("mobilenetv2").num_networks == one_stage**3 * two_stages**2
+
+
+def test_all_rows_of_nasbench_macro(shared_data):
+    table = np.load(shared_data / "nasbench_macro_cifar10.npz", allow_pickle=False)
+    space = build_space("nasbench_macro", num_classes=10)
+    architectures = table["arch"]
+    assert architectures.shape == (space.size, 8)
+    for metric in ("macs", "params"):
+        total = np.zeros(len(architectures), dtype=np.int64)
+        for scope, entries in space.factors():
+            costs = np.array([getattr(block, metric)(shape) for block, shape in entries.flat]).reshape(entries.shape)
+            total += costs[tuple(architectures[:, decision] for decision in scope)]
+        assert np.array_equal(total, table[metric])
+    for row in range(0, space.size, 13):
+        spec = space.decode(tuple(architectures[row].tolist()))
+        expected = int(table["macs"][row]), int(table["params"][row])
+        assert (spec.macs((3, 32, 32)), spec.params((3, 32, 32))) == expected
+
+
+@pytest.mark.parametrize(
+    ("architecture", "macs", "params"),
+    [
+        ((0,) * 8, 7_713_280, 387_882),
+        ((1,) * 8, 53_246_464, 1_588_874),
+        ((2,) * 8, 105_660_928, 2_932_586),
+        ((0, 1, 2, 0, 1, 2, 0, 1), 46_109_184, 1_283_434),
+    ],
+)
+def test_some_rows_of_nasbench_macro(architecture, macs, params):
+    spec = build_space("nasbench_macro", num_classes=10).decode(architecture)
+    assert (spec.macs((3, 32, 32)), spec.params((3, 32, 32))) == (macs, params)
