@@ -79,12 +79,9 @@ def build(argv: Sequence[str]) -> None:
     path = Path(options.output or f"tables/{_file_name(space, options)}-{options.metric}-{resolution}.json")
     if path.exists() and not is_table(path):
         raise UserError(f"--output {path} exists and is not a lookup table; it is left alone")
-    try:
-        table = build_table(space, options.metric, counter=options.counter, progress=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.save(path)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("no table has been written") from None
+    table = build_table(space, options.metric, counter=options.counter, progress=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.save(path)
     header, _ = read_table(path)
     print("\n".join(heading(header)))
     print(f"blocks   {len(table.entries)} distinct, for {_placed(space)} options in {len(space.sites)} layers")
@@ -136,7 +133,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"  {name:8}{(command.__doc__ or '').splitlines()[0]}")
         print(f"\n{PROG} COMMAND --help says more.")
         return
-    choose("command", words[0], COMMANDS)(words[1:])
+    command = choose("command", words[0], COMMANDS)
+    try:
+        command(words[1:])
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("a table is written whole or not at all") from None
 
 
 class _Parser(argparse.ArgumentParser):

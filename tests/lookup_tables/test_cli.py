@@ -112,6 +112,16 @@ def test_errors(argv: list[str], message: str) -> None:
     assert Path("notes.txt").read_text() == "mine"
 
 
+def test_an_interruption_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: object, **keywords: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lookup_tables.cli.build_table", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="written whole or not at all"):
+        main(["build", *NARROW])
+    assert not Path("tables").exists()
+
+
 @pytest.mark.parametrize("argv", [[], ["--help"], ["build", "--help"], ["show", "--help"]])
 def test_help(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) if len(argv) > 1 else nullcontext():
