@@ -1,5 +1,6 @@
 """The export stage: a retrained network becomes an ONNX file with proof of parity and a deployment card."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Sequence
@@ -77,7 +78,8 @@ def _export(options: ExportOptions, source: Retrained, folder: RunFolder, start:
     folder.log(f"wrote {', '.join(FILES)} ({card['onnx']['bytes'] / 1e6:.2f} MB) to {folder.path}")
     folder.log(f"the export took {time.perf_counter() - start:.1f} s")
     folder.log(f"next: python {folder.path / card['example']} {folder.path / sample['file']}")
-    folder.checkpoints.rmdir()  # the folder is handed over, and there is nothing to resume
+    with contextlib.suppress(OSError):  # empty, unless somebody keeps files of their own there
+        folder.checkpoints.rmdir()
 
 
 def _about(source: Retrained) -> str:
