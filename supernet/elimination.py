@@ -54,17 +54,19 @@ def _eliminate(
     neutral: Any,
     close: Callable[[np.ndarray, int, Scope, int], Any],
 ) -> Any:
-    message = np.asarray(neutral, dtype=object if isinstance(neutral, int) else float)
+    # numpy turns a table of one entry into a bare number, and a Python integer into one of 64 bits: always say the type.
+    kind = object if isinstance(neutral, int) else float
+    message = np.asarray(neutral, dtype=kind)
     for scope, table, front, closing in sweep(sizes, factors):
         if table is None:
-            table = np.full(sizes[scope[0]], neutral, dtype=message.dtype)
+            table = np.full(sizes[scope[0]], neutral, dtype=kind)
         message = message.reshape(message.shape + (1,) * (len(front) - message.ndim))
-        message = combine(message, align(scope, table, front))
+        message = np.asarray(combine(message, align(scope, table, front)), dtype=kind)
         remaining = list(front)
         for decision in closing:
             axis = remaining.index(decision)
             remaining.remove(decision)
-            message = np.asarray(close(message, axis, tuple(remaining), decision))
+            message = np.asarray(close(message, axis, tuple(remaining), decision), dtype=kind)
     return message[()]
 
 
