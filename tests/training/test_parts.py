@@ -73,6 +73,14 @@ def test_starting_weights_are_he_normal() -> None:
     assert not linear.bias.any()
 
 
+def test_a_network_of_residual_blocks_begins_as_their_shortcuts() -> None:
+    net = Supernet(toy.toy_space()).eval()
+    initialise(net, 0)
+    x = torch.randn(2, 3, 8, 8)
+    # Layers 0, 2 and 5 change the shape; in the others every candidate is an identity at first.
+    torch.testing.assert_close(net(x, (1, 0, 2, 0, 0, 1, 0, 0)), net(x, (1, 2, 2, 1, 2, 1, 2, 1)))
+
+
 def test_devices_and_formats() -> None:
     assert choose_device("cpu") == CPU
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
