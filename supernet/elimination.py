@@ -54,7 +54,7 @@ def _eliminate(
     neutral: Any,
     close: Callable[[np.ndarray, int, Scope, int], Any],
 ) -> Any:
-    # numpy turns a table of one entry into a bare number, and a Python integer into one of 64 bits: always say the type.
+    # numpy makes a bare number of a single entry, and of that one of 64 bits: always say the type.
     kind = object if isinstance(neutral, int) else float
     message = np.asarray(neutral, dtype=kind)
     for scope, table, front, closing in sweep(sizes, factors):

@@ -12,7 +12,7 @@ from torch import nn
 from supernet.gating import Weight
 from supernet.network import Call, Network, Plan, Step, make_plan, walk
 from supernet.sharing import SHARING, SharedWeights
-from supernet.sites import Choice
+from supernet.sites import Choice, Site
 from supernet.space import Architecture, SearchSpace
 
 Gates = Mapping[str, tuple[Sequence[int], Sequence[Weight]]]
@@ -44,7 +44,7 @@ class Supernet(nn.Module):
         self.space = space
         self.recompute = recompute
         channels = space.input_channels()
-        self.bank = nn.ModuleDict({s.name: SHARING[s.sharing](s.options, channels[s.name]) for s in space.sites})
+        self.bank = nn.ModuleDict({site.name: _shared(site, channels[site.name]) for site in space.sites})
         self._gates = {s.gate_name: len(s.options) for s in space.sites}
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
 
@@ -101,6 +101,15 @@ class Supernet(nn.Module):
             assert isinstance(choice, int)
             parameters += self.weights_at(site.name).weights(choice)
         return parameters
+
+
+def _shared(site: Site, in_channels: Sequence[int]) -> nn.Module:
+    try:
+        return SHARING[site.sharing](site.options, in_channels)
+    except KeyError:
+        raise ValueError(f"{site.name}: unknown sharing {site.sharing!r} (choices: {', '.join(SHARING)})") from None
+    except ValueError as error:
+        raise ValueError(f"{site.name}: {error}") from None
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,12 @@ def _own_space(reference: str, recipe: dict[str, Any]) -> SearchSpace:
         if recipe[setting] is not None:
             raise UserError(f"--{setting} does not apply to a search space of your own code ({reference})")
     keywords = {key: recipe[key] for key in ("resolution", "num_classes", "in_channels")}
-    space = load_object(reference)(**keywords)
+    make = load_object(reference)
+    try:
+        inspect.signature(make).bind(**keywords)
+    except TypeError as error:
+        raise UserError(f"{reference} must take resolution, num_classes and in_channels: {error}") from None
+    space = make(**keywords)
     if not isinstance(space, SearchSpace):
         raise UserError(f"{reference} returned a {type(space).__name__}, not a supernet.SearchSpace")
     return SearchSpace(space.name, space.decisions, space.sites, space.input_shape, recipe)

@@ -87,9 +87,9 @@ class ChainTable:
         numbers += [number for stage in self.stages for number in (stage.channels, stage.depth, stage.stride)]
         if any(not isinstance(number, int) or isinstance(number, bool) or number < 1 for number in numbers):
             raise UserError(f"{self.name}: channels, depths and strides must be whole numbers of at least 1")
-        for what, flag in (("always_expand", self.always_expand), ("head_bias", self.head_bias)):
-            if not isinstance(flag, bool):
-                raise UserError(f"{self.name}: {what} must be true or false, not {flag!r}")
+        for what in ("always_expand", "head_bias", "small_images"):
+            if not isinstance(getattr(self, what), bool):
+                raise UserError(f"{self.name}: {what} must be true or false, not {getattr(self, what)!r}")
         for name in self.candidates:
             parse_candidate(name)
 
