@@ -31,9 +31,9 @@ FORMAT = "oneshot-nas run 1"
 # that makes the folder ours, so that an interrupted removal can be repeated.
 ARTEFACTS = (
     "log.txt", "metrics.jsonl", "tensorboard/events.out.tfevents.*", "checkpoints/*.pt",
-    "supernet.safetensors", "supernet.json",
+    "supernet.safetensors", "supernet.json", "architecture.json", "probabilities.png",
     "archive.jsonl", "state.json", "results.csv", "best.json", "accuracy_vs_cost.png", "report.html",
-    "model.safetensors", "result.json", "samples.npz",
+    "model.safetensors", "result.json", "samples.npz", "trainings.jsonl", "verdict.json",
     "model.onnx", "model.onnx.data", "card.json", "card.md", "classify.py", "sample.png",
     "config.yaml", "env.json",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The four stages of a run: where each one lies, what it leaves behind, and which command makes it."""
+"""The stages of a run: where each one lies, what it leaves behind, and which command makes it."""
 
 import shlex
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ STAGES: dict[str, Stage] = {
     "supernet": Stage("train_supernet.py", "supernet.safetensors", ()),
     "search": Stage("search.py", "best.json", ("supernet",)),
     "retrain": Stage("retrain.py", "model.safetensors", ("search", "supernet")),
+    "verdict": Stage("-m search.verdict", "verdict.json", ("search", "supernet")),
     "export": Stage("export.py", "model.onnx", ("retrain",)),
 }
 
@@ -68,7 +69,7 @@ def find_stage(options: Any, stage: str) -> Path:
 
 def command(stage: str, options: Any) -> str:
     """The command line that runs ``stage`` for the same run, to print as a next step."""
-    words = ["python", STAGES[stage].script, "--title", options.title or "NAME"]
+    words = ["python", *STAGES[stage].script.split(), "--title", options.title or "NAME"]
     if options.root_path != "runs":
         words += ["--root-path", options.root_path]
     return shlex.join(words)

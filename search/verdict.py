@@ -1,0 +1,241 @@
+"""python -m search.verdict --title first --top-k 1 --seeds 3 --epochs 30
+
+Did the search help? Retrains what it found beside random networks of the same cost and a MobileNetV2 scaled to it, all
+alike, and says how large the difference is, with an interval, and in words, "no" included. One row per training; what
+is done is kept, so the same command with --resume goes on after an interruption.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy import stats
+
+from config_file.errors import UserError, run_main
+from config_file.files import append_jsonl, atomic_write_text, read_jsonl
+from config_file.loader import parse
+from config_file.options import RetrainOptions, option
+from config_file.run_folder import RunFolder
+from config_file.stages import find_stage, stage_path
+from lookup_tables import CostTable, build_table
+from search.constraints import Constraint, number
+from search.result import Result
+from search.scaled_baseline import scaled_mobilenetv2
+from supernet import Architecture, NetSpec, SearchSpace, build_space
+from training.data import load_data
+from training.retrain import retrain
+
+FOUND, RANDOM, BASELINE = "found", "random", "mobilenetv2"
+SAME_COST = 0.03  # random networks cost at most this much less than the found one, and never more
+
+EXAMPLES = ("python -m search.verdict --title first --top-k 3 --seeds 3 --epochs 30",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerdictOptions(RetrainOptions):
+    """Options of `python -m search.verdict`: those of a retraining, which every network gets alike."""
+
+    stage: ClassVar[str] = "verdict"
+
+    top_k: int = option(1, "best architectures of the search that are retrained", group="Verdict", at_least=1)
+    seeds: int = option(3, "trainings of each: seeds RANDOM_SEED, RANDOM_SEED + 1, ...", group="Verdict", at_least=2)
+    only: str = option(
+        "all", "train one arm of the comparison here, to share the work between processes", group="Verdict",
+        choices=("all", FOUND, RANDOM, BASELINE), saved=False,
+    )  # fmt: skip
+
+    def rules(self) -> None:
+        """Raises UserError where options of the groups contradict each other."""
+        super().rules()
+        if self.architecture is not None or self.init != "scratch":
+            raise UserError("a verdict retrains what the search found, from scratch: no --architecture, no --init")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One training of the comparison."""
+
+    arm: str
+    network: int
+    seed: int
+    spec: NetSpec
+    names: list[str]
+
+    @property
+    def title(self) -> str:
+        return f"{self.arm}-{self.network}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean accuracy of the found networks minus that of others, in points, with its 95 % interval (Welch's t)."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+    def words(self, others: str) -> str:
+        """The verdict against `others`."""
+        interval = f"{self.mean:+.2f} points (95 % interval {self.low:+.2f} to {self.high:+.2f})"
+        if self.low > 0:
+            return f"Yes: the search beats {others} by {interval}."
+        if self.high < 0:
+            return f"No: the search is worse than {others}: {interval}."
+        return f"No difference shown against {others}: {interval}."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the comparison; returns the exit status.
+
+    Raises:
+        UserError: bad options, no finished search, a folder that is taken.
+        KeyboardInterrupt: Ctrl-C; finished trainings are kept, and so is the running one's checkpoint.
+    """
+    options = parse(VerdictOptions, argv, "python -m search.verdict", "Did the search help?", EXAMPLES)
+    source = find_stage(options, "search")
+    best = json.loads((source / "best.json").read_text(encoding="utf-8"))
+    space = build_space(**best["space_options"])
+    metric = best["search"]["info_metric"]
+    table = build_table(space, metric, best["resolution"])
+    contenders = line_up(options, source, space, table)
+    if options.plan:
+        print("plan of verdict; nothing is started and nothing written")
+        for contender in contenders:
+            print(f"  {contender.title:24s} {metric} {number(cost_of(contender.spec, table), metric)}")
+        return 0
+    folder = stage_path(options)
+    rows_file = folder / "trainings.jsonl"
+    data = load_data(options, best["resolution"])
+    with RunFolder.open(options) as run:
+        for contender in contenders:
+            if any(row["title"] == contender.title for row in read_rows(rows_file)):
+                continue
+            if options.only not in ("all", contender.arm):
+                continue
+            one = replace(
+                options, random_seed=contender.seed, output=str(folder / "trainings" / contender.title), resume=False
+            )
+            started = (Path(one.output or "") / "config.yaml").is_file() and not options.overwrite
+            run.log(f"training   {contender.title}: {metric} {number(cost_of(contender.spec, table), metric)}")
+            with RunFolder.create(one.output or "", one, options.overwrite, started) as training:
+                result = retrain(contender.spec, data, one, training, about={"names": contender.names})
+            append_jsonl(
+                rows_file,
+                {
+                    "title": contender.title,
+                    "arm": contender.arm,
+                    "network": contender.network,
+                    "seed": contender.seed,
+                    "test_accuracy": result.test.accuracy,
+                    "macs": result.macs,
+                    "params": result.params,
+                    "seconds": round(result.seconds, 1),
+                    "names": contender.names,
+                },
+            )
+        rows = read_rows(rows_file)
+        if {row["title"] for row in rows} >= {contender.title for contender in contenders}:
+            conclude(run, rows)
+    return 0
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The finished trainings."""
+    return read_jsonl(path) if path.is_file() else []
+
+
+def line_up(options: VerdictOptions, source: Path, space: SearchSpace, table: CostTable) -> list[Contender]:
+    """Who is compared: the same for the same options and search."""
+    results = [Result.from_row(row) for row in read_jsonl(source / "archive.jsonl") if "architecture" in row]
+    best = json.loads((source / "best.json").read_text(encoding="utf-8"))
+    found: list[Architecture] = [tuple(best["architecture"])]
+    constraint = _limits(space, table, best["search"])
+    for result in sorted(results, key=lambda result: (-result.accuracy, result.architecture)):
+        if len(found) < options.top_k and constraint.allows(result.architecture) and not result.failed:
+            known = {space.network_key(architecture) for architecture in found}
+            if space.network_key(result.architecture) not in known:
+                found.append(result.architecture)
+    seeds = [options.random_seed + offset for offset in range(options.seeds)]
+    contenders = [
+        Contender(FOUND, number_, seed, space.decode(architecture), space.names(architecture))
+        for number_, architecture in enumerate(found)
+        for seed in seeds
+    ]
+    rng = Random(f"verdict {options.random_seed}")
+    for index, architecture in enumerate(found):
+        cost = float(table.cost([architecture])[0])
+        same = Constraint(space, table, upper=cost, lower=cost * (1 - SAME_COST))
+        for seed in seeds:  # another network for each training: what is asked is how good a random one is
+            drawn = same.sample(rng)
+            if drawn is None:
+                raise UserError(f"no random architecture costs within {SAME_COST:.0%} of {number(cost, table.metric)}")
+            which = index * len(seeds) + seed - options.random_seed
+            contenders.append(Contender(RANDOM, which, seed, space.decode(drawn), space.names(drawn)))
+    target = float(table.cost([found[0]])[0])
+    spec, multiplier = scaled_mobilenetv2(space, lambda network: cost_of(network, table), target)
+    contenders += [Contender(BASELINE, 0, seed, spec, [f"width x{multiplier:g}"]) for seed in seeds]
+    return contenders
+
+
+def _limits(space: SearchSpace, table: CostTable, searched: dict[str, Any]) -> Constraint:
+    unit = 1e6 if table.metric in ("flops", "params") else 1.0
+    lower = -np.inf if searched["min_hc"] is None else searched["min_hc"] * unit
+    return Constraint(space, table, upper=searched["target_hc"] * unit, lower=lower)
+
+
+def cost_of(spec: NetSpec, table: CostTable) -> float:
+    """A network's cost in the table's raw unit, also of one outside the searched space."""
+    shape = (table.space.input_shape[0], table.resolution, table.resolution)
+    return spec.params(shape) if table.metric == "params" else spec.macs(shape)
+
+
+def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
+    """Welch's t-test between accuracies (fractions); the unit of replication is one training."""
+    test = stats.ttest_ind(ours, theirs, equal_var=False)
+    interval = test.confidence_interval(0.95)
+    mean = 100 * (float(np.mean(ours)) - float(np.mean(theirs)))
+    return Difference(mean, 100 * float(interval.low), 100 * float(interval.high), float(test.pvalue))
+
+
+def conclude(run: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
+    """Say and write what the trainings show."""
+    arms = {
+        arm: list(group) for arm, group in groupby(sorted(rows, key=lambda row: row["arm"]), key=lambda row: row["arm"])
+    }
+    accuracy = {arm: [row["test_accuracy"] for row in arms[arm]] for arm in arms}
+    run.log()
+    for arm in (FOUND, RANDOM, BASELINE):
+        values = np.array(accuracy[arm])
+        macs = np.mean([row["macs"] for row in arms[arm]]) / 1e6
+        run.log(
+            f"{arm:12s} test accuracy {100 * values.mean():.2f} % "
+            f"(sd {100 * values.std(ddof=1):.2f}, {len(values)} trainings, {macs:.2f} M multiply-accumulates)"
+        )
+    differences = {
+        RANDOM: difference(accuracy[FOUND], accuracy[RANDOM]),
+        BASELINE: difference(accuracy[FOUND], accuracy[BASELINE]),
+    }
+    words = [
+        differences[RANDOM].words("random networks of the same cost"),
+        differences[BASELINE].words("a MobileNetV2 of the same cost"),
+    ]
+    for line in words:
+        run.log(line)
+    content = {
+        "verdict": words,
+        "differences": {arm: vars(found) for arm, found in differences.items()},
+        "trainings": list(rows),
+    }
+    atomic_write_text(run.path / "verdict.json", json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,78 @@
+"""The verdict: who is compared, what is said, and that an interrupted comparison goes on."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lookup_tables import build_table
+from search.scaled_baseline import scaled_mobilenetv2
+from search.verdict import Difference, difference
+from supernet import build_space
+
+SMALL = {"widths": (16, 8, 16, 24, 32, 48, 64, 96, 320), "depths": (2, 3, 3, 3, 3, 1)}
+
+
+def test_a_difference_is_welchs() -> None:
+    ours, theirs = [0.81, 0.83, 0.82], [0.78, 0.80, 0.76]
+    found = difference(ours, theirs)
+    reference = stats.ttest_ind(ours, theirs, equal_var=False)
+    assert found.mean == pytest.approx(100 * (np.mean(ours) - np.mean(theirs)))
+    assert found.p == pytest.approx(reference.pvalue)
+    assert found.low < found.mean < found.high
+
+
+@pytest.mark.parametrize(
+    ("difference_", "start"),
+    [
+        (Difference(1, 0.2, 1.8, 0.03), "Yes"),
+        (Difference(-1, -1.8, -0.2, 0.03), "No:"),
+        (Difference(1, -1, 3, 0.3), "No d"),
+    ],
+)
+def test_the_verdict_is_said_in_words(difference_: Difference, start: str) -> None:
+    assert difference_.words("random networks").startswith(start)
+
+
+@pytest.mark.parametrize("target", [2e6, 4e6, 8e6])
+def test_the_baseline_meets_the_cost(target: float) -> None:
+    space = build_space("proxylessnas", resolution=32, num_classes=10, strides=(1, 2, 2, 2, 1, 1, 1), **SMALL)
+    spec, multiplier = scaled_mobilenetv2(space, lambda network: network.macs((3, 32, 32)), target)
+    # Widths are rounded to 4: of the candidates the nearest is within a few per cent, far less than any effect here.
+    assert abs(spec.macs((3, 32, 32)) / target - 1) < 0.06
+    assert 0.05 <= multiplier <= 3
+    shapes = spec.shapes((3, 32, 32))
+    assert shapes[spec.nodes[-2].site][1][1:] == space.decode((0,) * len(space.sizes)).shapes((3, 32, 32))["mix"][1][1:]
+
+
+def test_at_width_one_the_baseline_is_mobilenetv2() -> None:
+    space = build_space("proxylessnas", num_classes=1000)
+    spec, multiplier = scaled_mobilenetv2(space, lambda network: network.macs((3, 224, 224)), 300_774_272)
+    assert multiplier == pytest.approx(1, abs=0.01)  # the first multiplier that rounds to its widths
+    assert (spec.macs((3, 224, 224)), spec.params((3, 224, 224))) == (300_774_272, 3_504_872)  # published
+
+
+def test_the_whole_comparison(tmp_path, capsys) -> None:
+    from search.cli import main as search
+    from search.verdict import main
+    from training.cli import main_train_supernet
+
+    common = ["--root-path", str(tmp_path), "--title", "v", "--threads", "1", "--no-tensorboard"]
+    space = ["--search-space", "nasbench_macro", "--widths", "8,8,16,16,32", "--depths", "1,1,1", "--resolution", "16"]
+    main_train_supernet([*common, *space, "--epochs", "1", "--batch-size", "256"])
+    search([*common, "--search-strategy", "random", "--random-iteration", "4", "--target-hc", "5"])
+    arguments = [*common, "--epochs", "1", "--batch-size", "256", "--seeds", "2"]
+    main([*arguments, "--only", "found"])
+    assert "random networks" not in capsys.readouterr().out
+    main([*arguments, "--resume"])
+    out = capsys.readouterr().out
+    assert "random networks of the same cost" in out
+    assert "a MobileNetV2 of the same cost" in out
+    content = json.loads((tmp_path / "v" / "verdict" / "verdict.json").read_text())
+    assert [row["title"] for row in content["trainings"]] == [
+        "found-0-seed42", "found-0-seed43", "random-0-seed42", "random-1-seed43",
+        "mobilenetv2-0-seed42", "mobilenetv2-0-seed43",
+    ]  # fmt: skip
+    table = build_table(build_space("nasbench_macro", 16, 10, widths=(8, 8, 16, 16, 32), depths=(1, 1, 1)), "flops")
+    assert all(row["macs"] <= 1.001 * table.maximum()[0] for row in content["trainings"] if row["arm"] != "mobilenetv2")
