@@ -26,15 +26,14 @@ class WeightAverage:
         self.network = deepcopy(model).eval().requires_grad_(False)
         self._averages: list[Tensor] = list(self.network.parameters())
         self._weights: list[Tensor] = [p.detach() for p in model.parameters()]
-        self._buffers = list(zip(self.network.buffers(), model.buffers(), strict=True))
+        self._copies, self._buffers = list(self.network.buffers()), list(model.buffers())
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after optimizer step number `step` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._averages, self._weights, 1.0 - decay)
-        for mine, theirs in self._buffers:
-            mine.copy_(theirs)
+        torch._foreach_copy_(self._copies, self._buffers)
 
     def state_dict(self) -> dict[str, Any]:
         """The averaged weights and the buffers."""
