@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from config_file.errors import UserError, choose
+from lookup_tables.distribution import CostDistribution
 from lookup_tables.packed_lookup import PackedLookup
 from lookup_tables.table_file import Entry, entry_key, read_table, write_table
 from supernet import Architecture, Block, SearchSpace, Shape
@@ -140,6 +141,15 @@ class CostTable:
                 table = table @ probabilities[decision].to(torch.float64)
             total = total + table
         return total
+
+    @cached_property
+    def distribution(self) -> CostDistribution:
+        """How many architectures cost how much, and uniform draws from a cost band.
+
+        Raises:
+            UserError: so many decisions depend on each other that the counts do not fit into memory.
+        """
+        return CostDistribution(self.space.sizes, self.factors, self.cost)
 
     @cached_property
     def _lookup(self) -> PackedLookup:

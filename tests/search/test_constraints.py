@@ -9,7 +9,6 @@ from scipy.stats import chisquare
 
 from config_file.errors import UserError
 from lookup_tables import CostTable
-from search import constraints
 from search.constraints import Constraint
 from supernet import SearchSpace, build_space
 from tests.search.toy import toy_space, toy_tables
@@ -98,37 +97,6 @@ def test_the_cheapest_architecture_alone_is_found_in_a_large_space() -> None:
     assert found is not None
     assert table.cost(np.array([found]))[0] == cheapest
     assert only.sample(random.Random(0), {space.canonical(architecture), found}) is None
-
-
-def test_repair_reaches_bands_in_the_tails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constraints, "RARE", 2.0)  # always repair
-    monkeypatch.setattr(constraints, "ENUMERABLE", 0)
-    space = build_space("proxylessnas", resolution=32, num_classes=10)
-    table = toy_tables(space)["flops"]
-    low, high = table.minimum()[0], table.maximum()[0]
-    for share in (0.05, 0.5, 0.97):
-        at = low + share * (high - low)
-        band = Constraint(space, table, lower=at - 0.02 * (high - low), upper=at)
-        rng = random.Random(0)
-        drawn = [band.sample(rng) for _ in range(4)]
-        assert all(a is not None and band.allows(a) for a in drawn)
-        assert len(set(drawn)) == 4
-
-
-def test_the_walk_is_close_to_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constraints, "RARE", 2.0)
-    space = toy_space(layers=2)
-    table = toy_tables(space)["flops"]
-    low, high = table.minimum()[0], table.maximum()[0]
-    band = Constraint(space, table, lower=low + 0.1 * (high - low), upper=low + 0.6 * (high - low))
-    assert band.acceptance < 1
-    monkeypatch.setattr(constraints, "ENUMERABLE", 0)
-    inside = [architecture for architecture in space.enumerate() if band.allows(architecture)]
-    assert len(inside) >= 8
-    rng = random.Random(1)
-    counts = Counter(band._draw(rng) for _ in range(400))
-    assert set(counts) <= set(inside)
-    assert chisquare([counts[architecture] for architecture in inside]).pvalue > 1e-3
 
 
 def test_without_a_table_everything_is_allowed(space: SearchSpace) -> None:
