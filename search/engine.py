@@ -48,9 +48,10 @@ def run(
 
 
 def with_costs(result: Result, tables: Mapping[str, CostTable]) -> Result:
-    """The result with its cost in every table's raw unit."""
+    """The result with its cost in every table's raw unit; counts are whole numbers."""
     row = np.asarray([result.architecture])
-    return replace(result, cost={metric: float(table.cost(row)[0]) for metric, table in tables.items()})
+    costs = {metric: float(table.cost(row)[0]) for metric, table in tables.items()}
+    return replace(result, cost={metric: int(cost) if cost.is_integer() else cost for metric, cost in costs.items()})
 
 
 def best_of(results: Sequence[Result], constraint: Constraint) -> Result | None:

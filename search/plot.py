@@ -59,6 +59,7 @@ def draw(path: Path, results: Sequence[Result], best: Result, constraint: Constr
         borderaxespad=0.2,
         columnspacing=1.4,
     )
+    axes["best"].sharey(axes["cost"])
     _best_so_far(axes["best"], order, np.where(allowed, accuracy, math.nan), len(results))
     for panel in (axes["cost"], axes["best"]):
         panel.spines[["top", "right"]].set_visible(False)
@@ -139,7 +140,6 @@ def _best_so_far(axes: Any, order: np.ndarray, accuracy: np.ndarray, count: int)
     best = np.fmax.accumulate(accuracy)
     axes.step([*order, count], [*best, best[-1]], where="post", color=ACCENT, linewidth=1.8)
     axes.set_xlim(0, count + 1)
-    axes.margins(y=0.07)
     axes.set_xlabel("evaluations", color=INK)
     axes.set_title("best so far", fontsize=9, color=MUTED, loc="left")
 

@@ -53,7 +53,7 @@ class Result:
             n_images=int(row["n_images"]),
             interval=(float(low), float(high)),
             seconds=float(row["seconds"]),
-            cost={str(metric): float(value) for metric, value in row["cost"].items()},
+            cost={str(metric): value + 0 for metric, value in row["cost"].items()},
         )
 
 
