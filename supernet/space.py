@@ -20,8 +20,9 @@ import numpy as np
 
 from config_file.errors import UserError, nearest
 from supernet.blocks import Identity, Shape
+from supernet.canonical import Influence, count_canonical, influences, matters
 from supernet.counting import count_chain_networks
-from supernet.elimination import Factor, Scope, align, count, optimum
+from supernet.elimination import Factor, Scope, optimum
 from supernet.sites import Choice, Decision, Placed, Site, check
 from supernet.spec import INPUT, NetSpec, Node, merged_shape
 
@@ -71,7 +72,7 @@ class SearchSpace:
     @cached_property
     def num_canonical(self) -> int:
         """Number of architectures that differ in a decision that matters, exactly (by elimination)."""
-        return count(self.sizes, [self._canonical_factor(decision) for decision in range(len(self.sizes))])
+        return count_canonical(self.sizes, self._influence)
 
     @cached_property
     def num_networks(self) -> int | None:
@@ -219,21 +220,11 @@ class SearchSpace:
         return tuple(parsed)
 
     @cached_property
-    def _influence(self) -> tuple[tuple[Factor, ...], ...]:
-        """Per decision, for each gate it acts on: the other decisions read there, and where among them it matters."""
-        influence: list[list[Factor]] = [[] for _ in self.sizes]
-        for given, table in self._gates.values():
-            codes = np.array([-1 if option is None else option for option in table.flat]).reshape(table.shape)
-            for axis, decision in enumerate(given):
-                matters = codes.max(axis) != codes.min(axis)
-                influence[decision].append((given[:axis] + given[axis + 1 :], np.asarray(matters)))
-        # One gate where it always matters settles it, and spares a table over the decisions of all the others.
-        always: Factor = ((), np.array(True))
-        return tuple((always,) if any(matters.all() for _, matters in gates) else tuple(gates) for gates in influence)
+    def _influence(self) -> tuple[Influence, ...]:
+        return influences(self._gates.values(), len(self.sizes))
 
     def _matters(self, architecture: Sequence[int], decision: int) -> bool:
-        """Does it change what stands anywhere, given the other decisions?"""
-        return any(matters[tuple(architecture[d] for d in scope)] for scope, matters in self._influence[decision])
+        return matters(self._influence[decision], architecture)
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """The same supernet result, with every decision that does not matter set to 0.
@@ -260,17 +251,6 @@ class SearchSpace:
             for row in map(self.canonical, architectures)
         ]
         return np.array(rows, dtype=np.float64).reshape(len(architectures), len(self.sizes))
-
-    def _canonical_factor(self, decision: int) -> Factor:
-        """1 where the decision is 0 or matters."""
-        scope = tuple(
-            dict.fromkeys([decision, *(other for others, _ in self._influence[decision] for other in others)])
-        )
-        table = np.zeros([self.sizes[other] for other in scope], dtype=bool)
-        table[0] = True
-        for others, matters in self._influence[decision]:
-            table |= align(others, matters, scope)
-        return scope, table
 
     # ---- shapes and costs as factors over decisions
 

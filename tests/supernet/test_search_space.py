@@ -110,6 +110,23 @@ def test_canonical_keeps_the_selection_whatever_the_table(table):
     assert tiny.num_canonical == len(forms)
 
 
+def test_one_decision_for_every_layer_is_counted():
+    """It acts where a layer is not skipped: a table over all layers would have 7^30 entries."""
+    layers = 30
+    decisions = tuple(Decision(f"layer{i}", tuple("abcdefg")) for i in range(layers))
+    sites = [STEM]
+    for layer in range(layers):
+        options = (*(Conv(4, kernel, act=act) for act in ("relu", "hswish") for kernel in range(1, 13, 2)), Identity())
+        table = tabulate((2, 7), lambda act, kernel: 12 if kernel == 6 else 6 * act + kernel)
+        sites.append(Site(f"s{layer}", options, (sites[-1].name,), given=(layers, layer), table=table))
+    sites.append(Site("head", (Head(2),), (sites[-1].name,)))
+    every_layer = SearchSpace("acts", (*decisions, Decision("act", ("relu", "hswish"))), tuple(sites), (3, 4, 4))
+    assert every_layer.size == 2 * 7**layers
+    assert every_layer.num_canonical == 2 * 7**layers - 1
+    all_skipped = (6,) * layers
+    assert every_layer.canonical((*all_skipped, 1)) == (*all_skipped, 0)
+
+
 @st.composite
 def spaces(draw: st.DrawFn) -> SearchSpace:
     """Small spaces of sites with arbitrary tables: absent ones, shared gates, several inputs."""

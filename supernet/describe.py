@@ -1,0 +1,162 @@
+"""A search space, and a network of it, described: as data and as a table to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from math import log10
+from typing import Any
+
+import numpy as np
+
+from supernet.blocks import Shape
+from supernet.elimination import optimum
+from supernet.space import Architecture, SearchSpace
+from supernet.spec import INPUT
+
+METRICS = ("macs", "params")
+WHAT_IS_COUNTED = (
+    "FLOPs, here and elsewhere, are multiply-accumulates (MACs) of convolution and linear layers, batch 1."
+)
+
+
+def describe(space: SearchSpace, architecture: Architecture | None = None) -> dict[str, Any]:
+    """Everything that is known without training, as JSON.
+
+    Counts are exact: MACs of convolution and linear layers for one image, learnable parameters. Without an architecture
+    `macs` and `params` are null and `layers` is empty; `range` has the least and the greatest of the whole space.
+    """
+    channels, height, width = space.input_shape
+    description: dict[str, Any] = {
+        "search_space": space.name,
+        "input_shape": [channels, height, width],
+        "decisions": [{"name": decision.name, "options": list(decision.options)} for decision in space.decisions],
+        "size": space.size,
+        "num_canonical": space.num_canonical,
+        "num_networks": space.num_networks,
+        "range": {metric: cost_range(space, metric) for metric in METRICS},
+        "architecture": None,
+        "names": None,
+        "macs": None,
+        "params": None,
+        "layers": [],
+    }
+    if architecture is not None:
+        spec = space.decode(architecture)
+        description |= {
+            "architecture": list(architecture),
+            "names": space.names(architecture),
+            "macs": spec.macs(space.input_shape),
+            "params": spec.params(space.input_shape),
+            "layers": layers(space, architecture),
+        }
+    return description
+
+
+def cost_range(space: SearchSpace, metric: str) -> list[int]:
+    """The exact least and greatest "macs" or "params" of any architecture, by elimination."""
+    factors = []
+    for scope, table in space.factors():
+        costs = [0 if entry is None else getattr(entry[0], metric)(entry[1]) for entry in table.flat]
+        factors.append((scope, np.array(costs, dtype=float).reshape(table.shape)))
+    return [int(optimum(space.sizes, factors, largest)[0]) for largest in (False, True)]
+
+
+def layers(space: SearchSpace, architecture: Architecture) -> list[dict[str, Any]]:
+    """One row per layer: site, op, block, input and output shape, MACs, params.
+
+    The op is the option's name in the space where one decision chooses the layer. A skipped layer has a row as well,
+    though the network leaves it out.
+    """
+    shape = space.input_shape
+    placed = {row["site"]: row for row in space.decode(architecture).layers(shape)}
+    selected = space.select(architecture)
+    outputs: dict[str, Shape] = {INPUT: shape}
+    rows = []
+    for site in space.sites:
+        option = selected[site.gate_name]
+        inputs = [outputs[name] for name in site.inputs if name in outputs]
+        if option is None or not inputs:
+            continue
+        block = site.options[option]
+        row = placed.get(site.name)
+        if row is None:  # an identity that reads one site
+            if not site.given:
+                outputs[site.name] = inputs[0]
+                continue
+            row = {"site": site.name, "op": block.label, "block": type(block).__name__}
+            row |= {"input_shape": list(inputs[0]), "output_shape": list(inputs[0]), "macs": 0, "params": 0}
+        if len(site.given) == 1:
+            decision = site.given[0]
+            row["op"] = space.decisions[decision].options[architecture[decision]]
+        outputs[site.name] = tuple(row["output_shape"])
+        rows.append(row)
+    return rows
+
+
+def as_text(description: dict[str, Any]) -> str:
+    """The description as lines to read."""
+    channels, height, width = description["input_shape"]
+    decisions = description["decisions"]
+    size, canonical, networks = (description[key] for key in ("size", "num_canonical", "num_networks"))
+    facts = [
+        ("search space", f"{description['search_space']}, for images of {channels}x{height}x{width}"),
+        ("decisions", str(len(decisions))),
+        ("size", f"{_exactly(size)} architectures"),
+    ]
+    if canonical != size:
+        facts.append(("", f"{_exactly(canonical)} without decisions that do not matter"))
+    if networks is not None:
+        facts.append(("networks", f"{_exactly(networks)} distinct"))
+    facts += [
+        (metric, f"{least:,} to {greatest:,} over the whole space")
+        for metric, (least, greatest) in zip(("MACs", "params"), description["range"].values(), strict=True)
+    ]
+    lines = [f"{name:14}{text}" for name, text in facts]
+    lines += ["", *_aligned([("decision", "options"), *_decision_rows(decisions)], "<<")]
+    if description["architecture"] is not None:
+        lines += ["", "architecture", *_wrapped(description["names"]), "", *_layer_table(description)]
+    return "\n".join([*lines, "", WHAT_IS_COUNTED])
+
+
+def _exactly(number: int) -> str:
+    return f"{number:,} (~10^{log10(number):.1f})" if number >= 10**6 else f"{number:,}"
+
+
+def _decision_rows(decisions: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Neighbours with the same options in one row."""
+    rows = []
+    for options, run in groupby(decisions, key=lambda decision: decision["options"]):
+        names = [decision["name"] for decision in run]
+        name = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]} ({len(names)})"
+        rows.append((name, " ".join(options)))
+    return rows
+
+
+def _layer_table(description: dict[str, Any]) -> list[str]:
+    rows = [("layer", "op", "output", "MACs", "params")]
+    rows += [
+        (row["site"], row["op"], "x".join(map(str, row["output_shape"])), f"{row['macs']:,}", f"{row['params']:,}")
+        for row in description["layers"]
+    ]
+    rows.append(("total", "", "", f"{description['macs']:,}", f"{description['params']:,}"))
+    lines = _aligned(rows, "<<<>>")
+    rule = "-" * max(map(len, lines))
+    return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+
+
+def _aligned(rows: Sequence[tuple[str, ...]], sides: str) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _wrapped(words: list[str], width: int = 110) -> list[str]:
+    lines = [""]
+    for word in words:
+        if len(lines[-1]) + len(word) + 1 > width:
+            lines.append("")
+        lines[-1] += f" {word}"
+    return [f" {line}" for line in lines]
