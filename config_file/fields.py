@@ -39,6 +39,7 @@ class Option:
     saved: bool
     as_json: bool
     metavar: str
+    repeat: bool = False
     kind: type = str
     optional: bool = False
     default: Any = None
@@ -67,6 +68,7 @@ def option(
     saved: bool = True,
     as_json: bool = False,
     metavar: str = "",
+    repeat: bool = False,
 ) -> Any:
     """A dataclass field that is also a flag, a YAML key and a line of ``--help``.
 
@@ -84,6 +86,7 @@ def option(
         inherit: a later stage takes the value from the stage it builds upon unless told otherwise.
         saved: whether it belongs in ``config.yaml`` (what a run is), not only to one invocation.
         metavar: how ``--help`` shows the value of a text option.
+        repeat: text that may be given several times on the command line; it is kept with commas in between.
         as_json: text that may also be written as a YAML list or mapping; it is kept as JSON text.
     """
     spec = Option(
@@ -103,6 +106,7 @@ def option(
         saved=saved,
         as_json=as_json,
         metavar=metavar,
+        repeat=repeat,
     )
     return field(default=default, metadata={_METADATA_KEY: spec})
 

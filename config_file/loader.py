@@ -140,7 +140,8 @@ def _add(section: Any, name: str, spec: Option) -> None:
         section.add_argument(*flags, dest=name, nargs="+", metavar=("N,N,...", "N"), help=text)
     else:
         metavar = {int: "N", float: "X", str: spec.metavar or "|".join(spec.choices) or "TEXT"}[spec.kind]
-        section.add_argument(*flags, dest=name, metavar=metavar, help=text)
+        action = "append" if spec.repeat else "store"
+        section.add_argument(*flags, dest=name, action=action, metavar=metavar, help=text)
 
 
 def _shown(spec: Option) -> str:
@@ -208,7 +209,7 @@ def _inherited(specs: Mapping[str, Option], path: Path, values: Mapping[str, Any
     saved = {
         key: convert(specs[key], value, f"{path}: {key}")
         for key, value in _flat(read_mapping(path))
-        if key in specs and specs[key].inherit
+        if key in specs and specs[key].inherit and not (value is None and not specs[key].optional)
     }
     replaced = {
         specs[key].group for key in ("search_space", "dataset") if values.get(key, saved.get(key)) != saved.get(key)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from config_file.errors import UserError
 from config_file.fields import check_options, option
 
-_FLOPS_OR_MS = "millions for flops and params, ms for latency"
+FLOPS_OR_MS = "millions for flops and params, ms for latency"
 _LARGEST_SEED = 2**32 - 1  # numpy takes no larger one
 
 
@@ -199,15 +199,19 @@ class ConstraintOptions:
         metavar="NAME",
         known=("flops", "params"),
         aliases={"param": "params", "macs": "flops"},
+        inherit=True,
     )
-    target_hc: float = option(100.0, "largest cost allowed", group="Constraint", unit=_FLOPS_OR_MS, above=0)
-    min_hc: float | None = option(None, "smallest cost allowed", group="Constraint", unit=_FLOPS_OR_MS, at_least=0)
+    target_hc: float = option(
+        100.0, "largest cost allowed", group="Constraint", unit=FLOPS_OR_MS, above=0, inherit=True
+    )
+    min_hc: float | None = option(None, "smallest cost allowed", group="Constraint", unit=FLOPS_OR_MS, at_least=0)
     lookup_table: str | None = option(
         None,
         "table of costs; none: counted from the blocks",
         group="Constraint",
         metavar="FILE.json",
         flags=("lookup_table_path",),
+        inherit=True,
     )
     counter: str = option(
         "analytic",
@@ -221,7 +225,7 @@ class ConstraintOptions:
 
     def rules(self) -> None:
         """What concerns several options together."""
-        if self.min_hc is not None and self.min_hc > self.target_hc:
+        if self.target_hc is not None and self.min_hc is not None and self.min_hc > self.target_hc:
             raise UserError(f"--min-hc {self.min_hc:g} must be at most --target-hc {self.target_hc:g}")
 
 
@@ -245,11 +249,15 @@ class StrategyOptions:
 
     search_strategy: str = option(
         "evolution",
-        "random, evolution or module:callable",
+        "random, evolution, differentiable or module:callable",
         group="Strategy",
         metavar="NAME",
-        known=("random", "evolution"),
-        aliases={"random_search": "random", "random-search": "random"},
+        known=("random", "evolution", "differentiable"),
+        aliases={
+            "random_search": "random",
+            "random-search": "random",
+            "differentiable_gumbel": "differentiable",
+        },
     )
     random_iteration: int = option(1000, "architectures that random evaluates", group="Strategy", at_least=1)
     dedup: bool = option(True, "never propose the same architecture twice", group="Strategy")
@@ -297,23 +305,3 @@ class EvolutionOptions:
                 f"--mutation-num {self.mutation_num} and --crossover-num {self.crossover_num} are together more than "
                 f"--population {self.population}"
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class GradientOptions:
-    """Read by gradient-based strategies only; accepted so that known command lines and files keep working."""
-
-    hc_weight: float = option(0.005, "gradient-based: weight of the hardware loss", group="Gradient", at_least=0)
-    a_optimizer: str = option(
-        "sgd",
-        "gradient-based: optimizer of the architecture parameters",
-        group="Gradient",
-        metavar="NAME",
-        known=("sgd", "rmsprop", "adam", "adamw"),
-    )
-    a_lr: float = option(0.05, "gradient-based: its learning rate", group="Gradient", above=0)
-    a_weight_decay: float = option(0.0004, "gradient-based: its L2 penalty", group="Gradient", at_least=0)
-    a_momentum: float = option(0.9, "gradient-based: its momentum", group="Gradient", at_least=0, below=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)

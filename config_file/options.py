@@ -8,12 +8,13 @@ from typing import ClassVar
 
 from config_file.errors import UserError
 from config_file.fields import Option, check_options, option, options_of
+from config_file.gradient_options import GradientOptions
 from config_file.option_groups import (
+    FLOPS_OR_MS,
     ConstraintOptions,
     DataOptions,
     EvaluationOptions,
     EvolutionOptions,
-    GradientOptions,
     RunOptions,
     SpaceOptions,
     StrategyOptions,
@@ -34,6 +35,7 @@ __all__ = [
     "SearchOptions",
     "SpaceOptions",
     "StrategyOptions",
+    "SupernetOptions",
     "TrainSupernetOptions",
     "TrainingOptions",
     "check_options",
@@ -43,17 +45,16 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSupernetOptions(TrainingOptions, SpaceOptions, DataOptions, RunOptions):
-    """Options of ``train_supernet.py``."""
-
-    stage: ClassVar[str] = "supernet"
+class SupernetOptions:
+    """How paths are sampled, and what the supernet starts from."""
 
     sample_strategy: str = option(
         "uniform",
-        "uniform, fair (FairNAS: every candidate once per step) or module:callable",
+        "uniform, fair (FairNAS: every candidate once per step), differentiable (weights and architecture parameters), "
+        "differentiable_gumbel or module:callable",
         group="Training",
         metavar="NAME",
-        known=("uniform", "fair"),
+        known=("uniform", "fair", "differentiable", "differentiable_gumbel"),
         aliases={"strict_fairness": "fair", "strict-fairness": "fair"},
     )
     pretrained: str | None = option(
@@ -61,6 +62,27 @@ class TrainSupernetOptions(TrainingOptions, SpaceOptions, DataOptions, RunOption
         "start matching blocks from torchvision's MobileNetV2: file of its weights, or 'torchvision' to download them",
         group="Training",
         metavar="FILE",
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSupernetOptions(
+    SupernetOptions, GradientOptions, ConstraintOptions, TrainingOptions, SpaceOptions, DataOptions, RunOptions
+):
+    """Options of ``train_supernet.py``."""
+
+    stage: ClassVar[str] = "supernet"
+
+    target_hc: float | None = option(  # type: ignore[assignment]  # a training may have none, a search has one
+        None,
+        "cost that a differentiable search is bent towards or held to; none: cost does not count",
+        group="Constraint",
+        unit=FLOPS_OR_MS,
+        above=0,
+        inherit=True,
     )
 
 
@@ -71,16 +93,21 @@ class SearchOptions(
     StrategyOptions,
     EvaluationOptions,
     ConstraintOptions,
+    SupernetOptions,
+    TrainingOptions,
     SpaceOptions,
     DataOptions,
     RunOptions,
 ):
-    """Options of ``search.py``."""
+    """Options of ``search.py``. Those of the training are read with ``--directly-search`` only."""
 
     stage: ClassVar[str] = "search"
 
     supernet: str | None = option(
         None, "folder of the trained supernet; none: by --title", group="Run", metavar="FOLDER"
+    )
+    directly_search: bool = option(
+        False, "train the supernet first, differentiably, with the options given here", group="Run", saved=False
     )
 
 

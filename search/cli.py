@@ -23,8 +23,9 @@ from search import engine, plot, report
 from search.archive import Archive
 from search.constraints import IN_MILLIONS, Constraint, number
 from search.evaluator import SupernetEvaluator
+from search.learning import learnt_distribution, train_first, with_constraints
 from search.result import Result
-from search.strategies import Strategy, make_strategy
+from search.strategies import Strategy, make_differentiable, make_strategy
 from supernet import SearchSpace
 from supernet.spaces import SPACES
 from training.data import Data, load_data
@@ -35,6 +36,7 @@ from training.supernet_file import load_supernet
 EXAMPLES = (
     "python search.py --title first --search-strategy evolution --info-metric flops --target-hc 60",
     "python search.py --title first --search-strategy random --random-iteration 500 --target-hc 60 --plan",
+    "python search.py --title mine --directly-search --epochs 60 --target-hc 60 --hc-mode constrained",
     "python search.py --title first --resume",
 )
 
@@ -88,6 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(
         SearchOptions, argv, "search.py", "Pick the most accurate architecture of a trained supernet.", EXAMPLES
     )
+    options = with_constraints(options)
+    if options.directly_search:
+        options = train_first(options)
     path = stage_path(options) / "archive.jsonl"
     if options.resume and not path.is_file():
         raise UserError(f"nothing to resume: no {path}; without --resume it starts: {command('search', options)}")
@@ -136,10 +141,14 @@ def prepare(options: SearchOptions) -> Search:
     lower = -math.inf if options.min_hc is None else options.min_hc * unit
     constraint = Constraint(space, table, upper=options.target_hc * unit, lower=lower)
     constraint.check()
-    strategy = make_strategy(options.search_strategy, constraint, options)
+    learnt = options.search_strategy == "differentiable"
+    strategy = None if learnt else make_strategy(options.search_strategy, constraint, options)
     data = load_data(options, resolution)
     check_same_data(data, trained.info, source)
     supernet = trained.supernet.to(device)
+    if strategy is None:
+        distribution = learnt_distribution(options, source, supernet, data, device)
+        strategy = make_differentiable(constraint, options, distribution)
     evaluator = SupernetEvaluator(
         supernet,
         data,

@@ -30,6 +30,8 @@ def train_step(recipe: Recipe, state: TrainingState, x: Tensor, y: Tensor) -> No
     The gradients of the plan's forward passes are summed, not averaged, as FairNAS does. Only its parameters are
     clipped (their norm as a whole) and stepped. Nothing here waits for the device.
     """
+    if recipe.before_step is not None:
+        recipe.before_step(state.step, x, y)
     plan = recipe.plan(state.step)
     seed_step(recipe.device, recipe.seed, state.step)
     for forward in plan.forwards:
@@ -56,6 +58,7 @@ def fit(
     *,
     save: Callable[[], None],
     validate: Callable[[], dict[str, float]] | None,
+    each_epoch: Callable[[], None] | None = None,
     how_to_resume: str,
     description: str = "training",
 ) -> None:
@@ -67,6 +70,7 @@ def fit(
         run: takes the log and the metrics.
         save: writes a checkpoint of `state`.
         validate: gives numbers for the metrics, "val_accuracy" among them; None for no validation.
+        each_epoch: called at the end of every epoch, after its line in the log.
         how_to_resume: command line that goes on after an interruption.
         description: in front of the progress bar.
 
@@ -96,6 +100,8 @@ def fit(
                         state.best = {"val_accuracy": state.validation["val_accuracy"], "step": state.step}
                 if last:
                     _end_epoch(recipe, state, run, validated, time.perf_counter() - started)
+                    if each_epoch is not None:
+                        each_epoch()
                 if stop.is_set() or state.step % checkpoints == 0 or state.step == recipe.steps:
                     state.seconds += time.perf_counter() - clock
                     clock = time.perf_counter()

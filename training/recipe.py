@@ -1,14 +1,15 @@
 """What a training does (a Recipe, which never changes) and where it stands (a TrainingState, all that does)."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from config_file.gradient_options import GradientOptions
 from config_file.options import RetrainOptions, TrainSupernetOptions
 from training.data import Split
 from training.device import choose_amp, make_scaler, place
@@ -50,6 +51,7 @@ class Recipe:
         device: where the model is.
         amp: number format of autocast, None for float32.
         channels_last: memory format of the images.
+        before_step: called with (step, x, y) before each step, for what else is learnt beside the weights.
     """
 
     plan: Callable[[int], StepPlan]
@@ -63,6 +65,7 @@ class Recipe:
     device: torch.device
     amp: torch.dtype | None = None
     channels_last: bool = True
+    before_step: Callable[[int, Tensor, Tensor], None] | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -108,6 +111,18 @@ class Totals:
         return loss, correct, self.images
 
 
+class Stateful(Protocol):
+    """Something that is trained beside the weights."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and primitives."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        ...
+
+
 @dataclass
 class TrainingState:
     """All that changes while training, and so what a checkpoint holds.
@@ -118,6 +133,7 @@ class TrainingState:
         scaler: of float16's loss, else None.
         average: moving average of the weights, or None.
         totals: of the epoch so far.
+        beside: what is trained beside the weights (architecture parameters), or None.
         step: optimizer steps done; epoch and position in it follow.
         reported: what `totals` was when the last row of metrics was written.
         seconds: time spent, over all the times this training was resumed.
@@ -130,6 +146,7 @@ class TrainingState:
     scaler: torch.amp.GradScaler | None
     average: WeightAverage | None
     totals: Totals
+    beside: Stateful | None = None
     step: int = 0
     reported: tuple[float, float, int] = (0.0, 0.0, 0)
     seconds: float = 0.0
@@ -143,6 +160,7 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
+            "beside": None if self.beside is None else self.beside.state_dict(),
             "totals": {"sums": self.totals.sums, "images": self.totals.images},
             "step": self.step,
             "reported": list(self.reported),
@@ -159,6 +177,8 @@ class TrainingState:
             self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        if self.beside is not None:
+            self.beside.load_state_dict(state["beside"])
         self.totals.sums.copy_(state["totals"]["sums"])
         self.totals.images = state["totals"]["images"]
         self.step = state["step"]
@@ -230,7 +250,8 @@ def make_state(options: Options, model: nn.Module, device: torch.device, ema_dec
 
 def trajectory(options: Options) -> dict[str, Any]:
     """The options that decide the course of a training, by flag: with another value, going on is another training."""
-    return {"--" + name.replace("_", "-"): getattr(options, name) for name in TRAJECTORY if hasattr(options, name)}
+    names = (*TRAJECTORY, *(GRADIENT_TRAJECTORY if getattr(options, "sample_strategy", "") in DIFFERENTIABLE else ()))
+    return {"--" + name.replace("_", "-"): getattr(options, name) for name in names if hasattr(options, name)}
 
 
 TRAJECTORY = (
@@ -238,4 +259,12 @@ TRAJECTORY = (
     "lr_scheduler", "warmup_epochs", "decay_step", "decay_ratio", "loss", "label_smoothing", "clip_grad_norm",
     "bn_momentum", "ema_decay", "random_seed", "sample_strategy", "init", "train_on", "pretrained",
     "dataset", "train_portion", "split_seed", "resolution",
+)  # fmt: skip
+
+DIFFERENTIABLE = ("differentiable", "differentiable_gumbel")
+"""Sample strategies that train architecture parameters beside the weights."""
+
+GRADIENT_TRAJECTORY = (
+    *(entry.name for entry in fields(GradientOptions) if entry.name not in ("a_epochs", "a_samples")),
+    "info_metric", "target_hc", "lookup_table", "counter",
 )  # fmt: skip

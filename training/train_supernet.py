@@ -5,7 +5,7 @@ candidate of every layer is used exactly once; the gradients are summed, not ave
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,20 @@ from config_file.run_folder import RunFolder, stage_path
 from config_file.stages import command
 from supernet import SearchSpace, Supernet, build_space, make_sampler
 from supernet.samplers import Sampler
+from training.architecture_file import FILE, save_distribution
+from training.architecture_report import PICTURE, distribution_of, draw_probabilities, report_epoch
+from training.architecture_step import WeightStep
 from training.checkpoint import LAST, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
 from training.data import Data, load_data
+from training.data.part import divide
 from training.device import choose_device, prepare_device
+from training.differentiable import ArchitectureLearner
 from training.evaluate import PathValidation
+from training.hardware import make_hardware
 from training.initialise import initialise
 from training.loop import fit
 from training.planning import duration, print_plan
-from training.recipe import Recipe, StepPlan, TrainingState, make_recipe, make_state, trajectory
+from training.recipe import DIFFERENTIABLE, Recipe, StepPlan, TrainingState, make_recipe, make_state, trajectory
 from training.supernet_file import WEIGHTS, save_supernet
 
 VALIDATED_PATHS = 4
@@ -90,6 +96,7 @@ class SupernetTraining:
     sampler: Sampler
     recipe: Recipe
     state: TrainingState
+    learner: ArchitectureLearner | None = None
 
 
 def prepare_supernet(options: TrainSupernetOptions) -> SupernetTraining:
@@ -102,16 +109,46 @@ def prepare_supernet(options: TrainSupernetOptions) -> SupernetTraining:
     prepare_device(device, options.threads)
     data = load_data(options, options.resolution)
     space = space_of(options, data)
-    sampler = path_sampler(options.sample_strategy, space, options.random_seed)
-    supernet = Supernet(space)
+    supernet = Supernet(space, recompute=options.recompute)
     initialise(supernet, options.random_seed)
     if options.pretrained is not None:
         from supernet.pretrained import load_pretrained  # noqa: PLC0415  # imports torchvision
 
         load_pretrained(supernet, options.pretrained)
     state = make_state(options, supernet, device)
+    if options.sample_strategy in DIFFERENTIABLE:
+        return _with_learner(options, data, supernet, state, device)
+    sampler = path_sampler(options.sample_strategy, space, options.random_seed)
     recipe = make_recipe(options, data.train, device, path_plan(supernet, sampler))
     return SupernetTraining(options, data, supernet, sampler, recipe, state)
+
+
+def _with_learner(
+    options: TrainSupernetOptions, data: Data, supernet: Supernet, state: TrainingState, device: torch.device
+) -> SupernetTraining:
+    """Weights and architecture parameters, on two parts of the training images."""
+    hardware = make_hardware(options, supernet.space, data.resolution, device)
+    for_weights, for_architecture = divide(data.train, options.a_portion, options.split_seed)
+    learner = ArchitectureLearner(
+        options,
+        supernet,
+        for_architecture,
+        hardware,
+        device,
+        epochs=options.epochs,
+        steps_per_epoch=max(1, len(for_weights) // options.batch_size),
+    )
+    state.beside = learner
+    recipe = make_recipe(options, for_weights, device, learner.plan)
+
+    def weight_step(step: int) -> WeightStep:
+        return WeightStep(learner.plan(step).parameters, state.optimizer, recipe.rate(step))
+
+    def before_step(step: int, x: torch.Tensor, y: torch.Tensor) -> None:
+        learner.step(step, x, y, partial(weight_step, step))
+
+    recipe = replace(recipe, before_step=before_step)
+    return SupernetTraining(options, data, supernet, learner, recipe, state, learner)
 
 
 def plan_supernet(options: TrainSupernetOptions) -> None:
@@ -155,16 +192,20 @@ def train_supernet(options: TrainSupernetOptions) -> Path:
             state,
             run,
             save=save,
-            validate=partial(_path_validation(job), job.supernet),
+            validate=lambda: _path_validation(job)(job.supernet),
+            each_epoch=None if job.learner is None else partial(_report_epoch, job, run),
             how_to_resume=f"{command('supernet', options)} --resume",
             description=f"supernet {space.name}",
         )
         save_supernet(folder, job.supernet, _about(job))
+        paths = "random paths" if job.learner is None else "paths of the learnt distribution"
         run.log(
             f"trained {recipe.steps:,} steps of {job.sampler.paths_per_step} path(s) on {recipe.batch_size} images in "
-            f"{duration(state.seconds)}; {VALIDATED_PATHS} random paths with inherited weights classify "
+            f"{duration(state.seconds)}; {VALIDATED_PATHS} {paths} with inherited weights classify "
             f"{state.validation['val_accuracy']:.1%} of the validation images"
         )
+        if job.learner is not None:
+            _save_learnt(job.learner, run)
         run.log(f"wrote {folder / WEIGHTS}")
         run.log(f"next: {command('search', options)}")
     return folder
@@ -173,6 +214,8 @@ def train_supernet(options: TrainSupernetOptions) -> Path:
 def _say_start(run: RunFolder, job: SupernetTraining) -> None:
     run.log(job.data.summary())
     run.log(_model_line(job))
+    if job.learner is not None:
+        run.log(job.learner.describe())
     if run.resumed:
         run.truncate_metrics(job.state.step)
         run.log(f"resumed after step {job.state.step:,} of {job.recipe.steps:,}")
@@ -191,10 +234,15 @@ def _model_line(job: SupernetTraining) -> str:
 
 
 def _path_validation(job: SupernetTraining) -> PathValidation:
-    sampler = path_sampler("uniform", job.supernet.space, job.options.random_seed)
-    return PathValidation(
+    if job.learner is None:
+        sampler = path_sampler("uniform", job.supernet.space, job.options.random_seed)
         # Steps no training reaches, so that these are not just the paths it began with.
-        paths=[sampler.paths(-1 - index)[0] for index in range(VALIDATED_PATHS)],
+        paths = [sampler.paths(-1 - index)[0] for index in range(VALIDATED_PATHS)]
+    else:
+        drawn = [job.learner.paths(job.recipe.steps + index)[0] for index in range(VALIDATED_PATHS - 1)]
+        paths = [job.learner.derive(), *drawn]
+    return PathValidation(
+        paths=paths,
         data=job.data,
         batch_size=job.recipe.batch_size,
         limit=VALIDATED_IMAGES,
@@ -202,6 +250,22 @@ def _path_validation(job: SupernetTraining) -> PathValidation:
         seed=job.options.split_seed,
         channels_last=job.recipe.channels_last,
     )
+
+
+def _report_epoch(job: SupernetTraining, run: RunFolder) -> None:
+    assert job.learner is not None
+    report_epoch(job.learner, run, job.state.step)
+
+
+def _save_learnt(learner: ArchitectureLearner, run: RunFolder) -> None:
+    space = learner.supernet.space
+    learnt = distribution_of(learner, {"order": learner.options.a_order})
+    save_distribution(run.path, space, learnt)
+    title = f"{space.name}: probabilities of the options ({learner.relaxation.name})"
+    draw_probabilities(run.path / PICTURE, space, run.metrics(), title)
+    costs = ", ".join(f"{metric} {cost:.4g}" for metric, cost in learnt.about["costs"].items())
+    run.log(f"derived: {' '.join(space.names(learnt.derived))}" + (f" ({costs})" if costs else ""))
+    run.log(f"wrote {run.path / FILE} and {PICTURE}")
 
 
 def _about(job: SupernetTraining) -> dict[str, Any]:
@@ -213,10 +277,18 @@ def _about(job: SupernetTraining) -> dict[str, Any]:
         "mean": list(data.mean),
         "std": list(data.std),
         "dataset": data.name,
-        "split": data.split_record,
+        "split": data.split_record | _parts(job),
         "train": {flag.removeprefix("--").replace("-", "_"): value for flag, value in trajectory(job.options).items()}
         | {"steps": recipe.steps, "paths_per_step": job.sampler.paths_per_step, "seconds": round(state.seconds, 1)}
         | {"device": str(recipe.device), "amp": "off" if recipe.amp is None else str(recipe.amp)},
         "validation": {**state.validation, "paths": VALIDATED_PATHS},
         "best_validation": state.best,
     }
+
+
+def _parts(job: SupernetTraining) -> dict[str, Any]:
+    """How the training images were divided between weights and architecture."""
+    if job.learner is None:
+        return {}
+    images = {"weights": len(job.recipe.images), "architecture": len(job.learner.images)}
+    return {"train_parts": images | {"seed": job.options.split_seed}}

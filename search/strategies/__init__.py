@@ -10,13 +10,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from config_file.errors import UserError, choose
+from config_file.gradient_options import parse_constraints
 from config_file.options import SearchOptions
 from config_file.plugins import is_reference, load_object
+from config_file.stages import find_stage
 from search.constraints import Constraint
 from search.result import Result
 from search.strategies.evolution import Evolution
+from search.strategies.learnt import LearntDistribution
 from search.strategies.random_search import RandomSearch
 from supernet import Architecture
+from training.architecture_file import Distribution, load_distribution
+from training.hardware import limits_of, tables_of
 
 
 class Strategy(Protocol):
@@ -62,6 +67,21 @@ def make_evolution(constraint: Constraint, options: SearchOptions) -> Strategy:
     )
 
 
+def make_differentiable(
+    constraint: Constraint, options: SearchOptions, distribution: Distribution | None = None
+) -> Strategy:
+    """`differentiable`: of the distribution that was learnt with the supernet, unless one is given."""
+    space = constraint.space
+    if distribution is None:
+        distribution = load_distribution(find_stage(options, "supernet"), space)
+    targets = parse_constraints(options.constraint)
+    resolution = space.input_shape[1] if constraint.table is None else constraint.table.resolution
+    limits = limits_of(tables_of(options, space, resolution, targets), targets)
+    return LearntDistribution(
+        constraint, distribution, samples=options.a_samples, limits=limits, seed=options.random_seed
+    )
+
+
 def osnaslib_form(options: SearchOptions) -> dict[str, Any]:
     """What makes `Evolution` OSNASLib's: parents stay, children of two of them fill the population."""
     if options.parent_num >= options.population:
@@ -90,6 +110,7 @@ FORMS: dict[str, Callable[[SearchOptions], dict[str, Any]]] = {"osnaslib": osnas
 STRATEGIES: dict[str, StrategyFactory] = {
     "random": make_random,
     "evolution": make_evolution,
+    "differentiable": make_differentiable,
 }
 
 

@@ -84,8 +84,8 @@ def test_other_names_of_values_and_flags() -> None:
         (["--title", "a", "--generatoin-num=3"], "unknown option --generatoin-num; did you mean '--generation-num'?"),
         (["--title", "a", "-title"], "unknown option -title; did you mean '--title'?"),
         (
-            ["--title", "a", "--epochs", "3"],
-            "unknown option --epochs: it is an option of train_supernet.py and",
+            ["--title", "a", "--ema-decay", "3"],
+            "unknown option --ema-decay: it is an option of retrain.py",
         ),
         (["--title", "a", "--ngpu", "3"], "unknown option --ngpu: one process uses one device: see --device"),
         (["--title", "a", "stray"], "unexpected 'stray': every value follows its --flag"),

@@ -16,12 +16,15 @@ from config_file.stages import STAGES
 from deployment.handover import FILES
 from search.strategies import STRATEGIES
 from supernet import build_space
+from supernet.relaxations import RELAXATIONS
 from supernet.samplers import SAMPLERS
 from supernet.spaces import SPACES
 from training import checkpoint, retrain, supernet_file
 from training.data.load import DATASETS
+from training.hardware_loss import PENALTIES
 from training.losses import LOSSES
 from training.optimizers import OPTIMIZERS
+from training.recipe import DIFFERENTIABLE
 from training.schedules import SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,8 +35,9 @@ OPTIONS = {name: spec for options_class in STAGE_OPTIONS.values() for name, spec
     ("option", "registry"),
     [
         ("search_space", SPACES),
-        ("sample_strategy", SAMPLERS),
+        ("sample_strategy", {*SAMPLERS, *DIFFERENTIABLE}),
         ("search_strategy", STRATEGIES),
+        ("hc_loss", PENALTIES),
         ("dataset", DATASETS),
         ("optimizer", OPTIMIZERS),
         ("lr_scheduler", SCHEDULES),
@@ -47,6 +51,12 @@ def test_known_names_are_registered(option: str, registry: Collection[str]) -> N
     assert spec.default in registry
     unlisted = [name for name in registry if name not in spec.meaning]
     assert not unlisted, "not in --help"
+
+
+def test_the_relaxations_are_registered() -> None:
+    spec = OPTIONS["relaxation"]
+    assert set(spec.known) == set(RELAXATIONS)
+    assert all(name in spec.meaning for name in RELAXATIONS)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,116 @@
+"""Gradient-based search around a supernet: train both together, or learn an architecture on weights that stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from config_file.errors import UserError
+from config_file.fields import options_of
+from config_file.gradient_options import parse_constraints
+from config_file.options import SearchOptions, TrainSupernetOptions
+from config_file.progress import progress
+from config_file.stages import stage_path
+from supernet import Supernet
+from supernet.gating import statistics_kept
+from training.architecture_file import FILE, Distribution, load_distribution
+from training.architecture_report import distribution_of
+from training.architecture_step import WeightStep
+from training.data import Data
+from training.differentiable import ArchitectureLearner
+from training.hardware import make_hardware
+from training.recipe import DIFFERENTIABLE
+from training.supernet_file import WEIGHTS
+from training.train_supernet import train_supernet
+
+
+def with_constraints(options: SearchOptions) -> SearchOptions:
+    """The options with --constraint's limit of --info-metric, if it has one, as --target-hc, which has a default.
+
+    Raises:
+        UserError: limits of other metrics with a strategy that cannot keep them.
+    """
+    limits = parse_constraints(options.constraint)
+    differentiable = options.directly_search or options.search_strategy == "differentiable"
+    others = [metric for metric in limits if metric != options.info_metric]
+    if others and not differentiable:
+        raise UserError(f"--constraint {others[0]}<=...: limits of several costs need --search-strategy differentiable")
+    return replace(options, target_hc=limits.get(options.info_metric, options.target_hc))
+
+
+def train_first(options: SearchOptions) -> SearchOptions:
+    """`--directly-search`: the supernet's stage, with weights and architecture parameters trained together.
+
+    A finished supernet is kept under --resume, trained anew under --overwrite, and refused otherwise. Returns the
+    options of the search that follows.
+
+    Raises:
+        UserError: another --sample-strategy than a differentiable one was asked for, or what the training refuses.
+        KeyboardInterrupt: Ctrl-C, after a checkpoint.
+    """
+    strategy = options.sample_strategy
+    if strategy not in DIFFERENTIABLE:
+        if strategy != "uniform":  # the default, which means that none was asked for
+            raise UserError(f"--directly-search trains differentiably, not by --sample-strategy {strategy}")
+        strategy = "differentiable"
+    if options.plan:
+        raise UserError(
+            "--directly-search cannot be planned at once: see train_supernet.py --plan, then search.py --plan"
+        )
+    shared = {name: getattr(options, name) for name in options_of(TrainSupernetOptions) if hasattr(options, name)}
+    folder = stage_path(options, "supernet")
+    settings = shared | {"sample_strategy": strategy, "output": options.supernet, "config": None, "plan": False}
+    training = TrainSupernetOptions(**settings)
+    if not (options.resume and (folder / WEIGHTS).is_file()):
+        begun = options.resume and (folder / "config.yaml").is_file()
+        train_supernet(replace(training, resume=begun))
+    searched = (stage_path(options) / "archive.jsonl").is_file()
+    return replace(options, search_strategy="differentiable", resume=options.resume and searched)
+
+
+def learnt_distribution(
+    options: SearchOptions, source: Path, supernet: Supernet, data: Data, device: torch.device
+) -> Distribution:
+    """What was learnt with the supernet, or, of one trained by sampling, what is learnt here on its frozen weights.
+
+    Args:
+        options: of the search.
+        source: folder of the supernet.
+        supernet: on `device`.
+        data: its validation images fit the architecture parameters: the weights know the training images.
+        device: where the supernet is.
+
+    Raises:
+        UserError: a damaged file, an unknown relaxation, or limits that nothing is within.
+    """
+    if (source / FILE).is_file():
+        return load_distribution(source, supernet.space)
+    steps = max(1, len(data.val) // min(options.batch_size, len(data.val)))
+    hardware = make_hardware(options, supernet.space, data.resolution, device)
+    strategy = options.sample_strategy if options.sample_strategy in DIFFERENTIABLE else "differentiable"
+    learner = ArchitectureLearner(
+        replace(options, sample_strategy=strategy, a_warmup_epochs=0.0, a_every=1),
+        supernet,
+        data.val,
+        hardware,
+        device,
+        epochs=options.a_epochs,
+        steps_per_epoch=steps,
+    )
+    if options.a_order != 1:
+        raise UserError("--a-order 2 looks through a step of the weights, and here they are frozen: use --a-order 1")
+    norms = [module for module in supernet.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    training = supernet.training
+    supernet.train()  # batch norms use the statistics of the batch: those kept are mixed over all paths
+    nothing = torch.empty(0)
+    with statistics_kept(lambda: norms):
+        for step in progress(range(options.a_epochs * steps), "learning the architecture on frozen weights", "step"):
+            learner.step(step, nothing, nothing, _no_weight_step)
+    supernet.train(training)
+    return distribution_of(learner, {"order": 1, "frozen_weights": True, "epochs": options.a_epochs})
+
+
+def _no_weight_step() -> WeightStep:
+    raise AssertionError("first order takes the weights as they are")

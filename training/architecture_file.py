@@ -1,0 +1,88 @@
+"""Learnt architecture parameters on disk: `architecture.json`, beside the supernet they were learnt with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config_file.errors import UserError
+from config_file.files import atomic_write_text
+from supernet import Architecture, SearchSpace
+
+FORMAT = "oneshot-nas architecture parameters 1"
+FILE = "architecture.json"
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A distribution over the architectures of a space: decisions are independent.
+
+    Attributes:
+        log_probabilities: per decision the log probabilities of its options, float64.
+        derived: the architecture that the training derived.
+        about: how it was learnt.
+    """
+
+    log_probabilities: list[NDArray[np.float64]]
+    derived: Architecture
+    about: Mapping[str, Any]
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """An architecture drawn from the distribution."""
+        return tuple(
+            int((row + rng.gumbel(size=len(row))).argmax()) for row in self.log_probabilities
+        )  # the largest noisy logit is a draw from their softmax
+
+
+def save_distribution(folder: Path, space: SearchSpace, distribution: Distribution) -> None:
+    """Write `architecture.json` into a stage's folder."""
+    content = {
+        "format": FORMAT,
+        "search_space": space.name,
+        "decisions_fingerprint": space.decisions_fingerprint,
+        "derived": list(distribution.derived),
+        "names": space.names(distribution.derived),
+        "decisions": [
+            {"name": decision.name, "options": list(decision.options), "log_probabilities": row.tolist()}
+            for decision, row in zip(space.decisions, distribution.log_probabilities, strict=True)
+        ],
+        **distribution.about,
+    }
+    atomic_write_text(folder / FILE, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def load_distribution(folder: Path, space: SearchSpace) -> Distribution:
+    """What `save_distribution` wrote.
+
+    Raises:
+        UserError: it is missing, damaged, or of other decisions.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise UserError(f"{folder} has no {FILE}: its supernet was not trained with --sample-strategy differentiable")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError
+        fingerprint = content["decisions_fingerprint"]
+        rows = [np.array(entry["log_probabilities"], dtype=np.float64) for entry in content["decisions"]]
+        derived = tuple(int(option) for option in content["derived"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is damaged, or not a file of architecture parameters ({FORMAT})") from None
+    if fingerprint != space.decisions_fingerprint:
+        raise UserError(f"{path} is of {content.get('search_space')} with other decisions than this {space.name}")
+    if not _fits(rows, space) or not space.is_valid(derived):
+        raise UserError(f"{path} is damaged: its probabilities are not those of {space.name}")
+    known = {"format", "search_space", "decisions_fingerprint", "derived", "names", "decisions"}
+    return Distribution(rows, derived, {key: value for key, value in content.items() if key not in known})
+
+
+def _fits(rows: Sequence[NDArray[np.float64]], space: SearchSpace) -> bool:
+    shapes_fit = [row.shape for row in rows] == [(size,) for size in space.sizes]
+    return shapes_fit and all(np.isfinite(row).all() and abs(np.exp(row).sum() - 1) < 1e-6 for row in rows)
