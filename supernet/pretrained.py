@@ -1,0 +1,183 @@
+"""Start a supernet from torchvision's MobileNetV2: `--pretrained FILE|torchvision`.
+
+What matches is decided by structure: sites of the supernet and layers of MobileNetV2 (Sandler et al. 2018) are paired
+in order, as many as possible, where an option of the site has tensors of exactly the layer's shapes. That is the 3x3
+inverted residual of expansion 6 (1 in the first block); of sliced weights it is the slice the option uses, so that in a
+super-kernel of 5x5 the centre is filled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from urllib.error import URLError
+
+import torch
+
+from config_file.errors import UserError
+from supernet.blocks import Block
+from supernet.composites import InvertedResidual
+from supernet.supernet import Supernet
+
+Tensors = list[torch.Tensor]
+
+# The order in which convolutions, linear layers and batch norms list their tensors.
+KINDS = ("weight", "bias", "running_mean", "running_var")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What was found.
+
+    Args:
+        source: where the weights came from.
+        matched: per filled site the options that were filled, and the layer of MobileNetV2 they were filled from.
+        tensors: number of tensors written.
+        layers: number of layers MobileNetV2 has.
+    """
+
+    source: str
+    matched: dict[str, tuple[tuple[str, ...], str]]
+    tensors: int
+    layers: int
+
+    def __str__(self) -> str:
+        return (
+            f"pretrained: {len(self.matched)} of MobileNetV2's {self.layers} layers ({self.tensors} tensors) from "
+            f"{self.source} into {', '.join(self.matched)}"
+        )
+
+
+def load_pretrained(supernet: Supernet, source: str) -> Pretrained:
+    """Fill the supernet's matching blocks from MobileNetV2.
+
+    Args:
+        supernet: is changed in place.
+        source: "torchvision" (its ImageNet weights, downloaded) or a file with the state dict of its `mobilenet_v2`.
+
+    Raises:
+        UserError: no such weights, or no inverted residual of the supernet has their shapes.
+    """
+    layers = _layers(_state_dict(source), source)
+    candidates = _candidates(supernet)
+    pairs = _pairs([{_shapes(c.tensors) for c in found} for found in candidates.values()], layers)
+    sites, names = list(candidates), list(layers)
+    fitting = {
+        sites[site]: (
+            names[layer],
+            [c for c in candidates[sites[site]] if _shapes(c.tensors) == _shapes(layers[names[layer]])],
+        )
+        for site, layer in pairs
+    }
+    if not any(isinstance(c.block, InvertedResidual) for _, found in fitting.values() for c in found):
+        raise UserError(
+            f"--pretrained {source}: no block of {supernet.space.name} has the shapes of one of MobileNetV2's "
+            "(3x3 inverted residuals of expansion 6); train it without"
+        )
+    written = 0
+    with torch.no_grad():
+        for name, found in fitting.values():
+            for candidate in found:
+                for ours, theirs in zip(candidate.tensors, layers[name], strict=True):
+                    ours.copy_(theirs)
+                written += len(candidate.tensors)
+    matched = {
+        site: (tuple(dict.fromkeys(c.block.label for c in found)), name) for site, (name, found) in fitting.items()
+    }
+    return Pretrained(source, matched, written, len(layers))
+
+
+def _state_dict(source: str) -> Mapping[str, torch.Tensor]:
+    if source == "torchvision":
+        from supernet.torchvision_compat import torchvision  # noqa: PLC0415  # loads what only this needs
+
+        try:
+            return dict(torchvision.models.MobileNet_V2_Weights.DEFAULT.get_state_dict(progress=True, check_hash=True))
+        except (URLError, OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"--pretrained torchvision: cannot download its weights ({reason}); give the path of a file with them"
+            ) from None
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise UserError(f"--pretrained {source}: no such file (a path, or torchvision)")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # torch raises a dozen kinds of errors for a file that is not its own
+        raise UserError(f"--pretrained {source}: not a file of weights that torch.load opens safely") from None
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise UserError(f"--pretrained {source}: not a state dict")
+    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def _layers(state: Mapping[str, torch.Tensor], source: str) -> dict[str, Tensors]:
+    """MobileNetV2's layers in order, each with its tensors in the order of our blocks."""
+    grouped: dict[tuple[int, str], list[tuple[list[int], int, torch.Tensor]]] = {}
+    for name, tensor in state.items():
+        match = re.fullmatch(r"(features|classifier)\.(\d+)((?:\.\w+)*)\.(\w+)", name)
+        if match is None:
+            raise UserError(f"--pretrained {source}: not the weights of torchvision's mobilenet_v2 ({name!r})")
+        part, number, inner, kind = match.groups()
+        if kind in KINDS:
+            place = [int(index) for index in re.findall(r"\d+", inner)]
+            key = (int(number) if part == "features" else 10**6, f"{part}.{number}")
+            grouped.setdefault(key, []).append((place, KINDS.index(kind), tensor))
+    if not grouped:
+        raise UserError(f"--pretrained {source}: not the weights of torchvision's mobilenet_v2 (it is empty)")
+    return {
+        name: [tensor for _, _, tensor in sorted(tensors, key=lambda entry: entry[:2])]
+        for (_, name), tensors in sorted(grouped.items(), key=lambda entry: entry[0])
+    }
+
+
+class _Candidate(NamedTuple):
+    """An option at one input width, and the tensors that would be filled."""
+
+    block: Block
+    tensors: Tensors
+
+
+def _candidates(supernet: Supernet) -> dict[str, list[_Candidate]]:
+    """Per site every option with every input width it can have."""
+    space = supernet.space
+    found: dict[str, list[_Candidate]] = {}
+    for site, (_, table) in zip(space.sites, space.factors(), strict=True):
+        met = dict.fromkeys((block, shape[0]) for block, shape in filter(None, table.flat))
+        found[site.name] = []
+        for block, in_channels in met:
+            tensors = supernet.weights_at(site.name).tensors(site.options.index(block), in_channels)
+            kept = [tensor for name, tensor in tensors.items() if name.rpartition(".")[2] in KINDS]
+            if kept:
+                found[site.name].append(_Candidate(block, kept))
+    return found
+
+
+def _shapes(tensors: Sequence[torch.Tensor]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(tensor.shape) for tensor in tensors)
+
+
+def _pairs(sites: Sequence[set[tuple[tuple[int, ...], ...]]], layers: Mapping[str, Tensors]) -> list[tuple[int, int]]:
+    """As many (site, layer) pairs as possible, both in order (a longest common subsequence), the earliest of them."""
+    wanted = [_shapes(tensors) for tensors in layers.values()]
+    best = [[0] * (len(wanted) + 1) for _ in range(len(sites) + 1)]
+    for site in reversed(range(len(sites))):
+        for layer in reversed(range(len(wanted))):
+            best[site][layer] = max(
+                best[site + 1][layer], best[site][layer + 1], (wanted[layer] in sites[site]) + best[site + 1][layer + 1]
+            )
+    pairs, site, layer = [], 0, 0
+    while site < len(sites) and layer < len(wanted):
+        if wanted[layer] in sites[site] and best[site][layer] == 1 + best[site + 1][layer + 1]:
+            pairs.append((site, layer))
+            site, layer = site + 1, layer + 1
+        elif best[site][layer] == best[site][layer + 1]:
+            layer += 1
+        else:
+            site += 1
+    return pairs
