@@ -26,9 +26,13 @@ def build_table(
         progress: show a bar.
 
     Raises:
-        UserError: an unknown metric or counter, or a resolution below 1.
+        UserError: an unknown metric or counter, latency (which cannot be counted), or a resolution below 1.
     """
-    choose("metric", metric, UNITS)
+    if choose("metric", metric, UNITS) == UNITS["latency"]:
+        raise UserError(
+            "latency has to be measured: give --lookup-table FILE.json, from python -m lookup_tables build --metric "
+            "latency (this machine), kit (another device), import or fit"
+        )
     choose("counter", counter, COUNTERS)
     if resolution is None:
         resolution = space.input_shape[1]

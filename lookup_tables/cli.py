@@ -5,51 +5,38 @@ python -m lookup_tables show tables/proxylessnas-flops-224.json
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 from config_file.errors import UserError, choose
 from config_file.loader import parse
-from config_file.options import SpaceOptions, option
+from config_file.options import option
 from lookup_tables.build import build_table
 from lookup_tables.cost_table import CostTable
 from lookup_tables.differences import TRACERS, explain_difference, explanation, params_difference
-from lookup_tables.table_file import is_table, read_table
+from lookup_tables.fit_command import fit
+from lookup_tables.table_file import read_table
+from lookup_tables.table_options import PROG, TABLE, PlaceOptions, space_of, table_path
 from lookup_tables.table_text import extremes, flat, grid, heading, scale
 from supernet import SearchSpace, build_space
 from supernet.spaces import SPACES
 
-PROG = "python -m lookup_tables"
-
-_TABLE = "Table"
-
 
 @dataclass(frozen=True, kw_only=True)
-class TableOptions(SpaceOptions):
+class TableOptions(PlaceOptions):
     """A lookup table to build."""
 
-    resolution: int | None = option(
-        None, "height and width of the image; none: the space's own", group="Space", unit="pixels", at_least=1,
-        flags=("input_size",),
-    )  # fmt: skip
     metric: str = option(
-        "flops", "what a network costs: flops (multiply-accumulates, batch 1) or params", group=_TABLE,
+        "flops", "what a network costs: flops (multiply-accumulates, batch 1) or params", group=TABLE,
         choices=("flops", "params"),
     )  # fmt: skip
     counter: str = option(
         "analytic",
         "who counts: our own arithmetic, or a tool that traces the built blocks, with its difference explained",
-        group=_TABLE, choices=("analytic", "fvcore", "thop"),
+        group=TABLE, choices=("analytic", "fvcore", "thop"),
     )  # fmt: skip
-    num_classes: int = option(1000, "width of the classifier", group=_TABLE, at_least=1)
-    in_channels: int = option(3, "channels of the image", group=_TABLE, at_least=1)
-    output: str | None = option(
-        None, "file to write; none: tables/SPACE-METRIC-RESOLUTION.json in the current folder", group=_TABLE
-    )
 
 
 def build(argv: Sequence[str]) -> None:
@@ -65,20 +52,9 @@ def build(argv: Sequence[str]) -> None:
             f"{PROG} build --search-space spos --counter fvcore --output spos.json",
         ],
     )
-    space = build_space(
-        options.search_space,
-        resolution=options.resolution,
-        num_classes=options.num_classes,
-        in_channels=options.in_channels,
-        widths=options.widths,
-        depths=options.depths,
-        strides=options.strides,
-        skip=options.skip,
-    )
-    resolution = space.input_shape[1]
-    path = Path(options.output or f"tables/{_file_name(space, options)}-{options.metric}-{resolution}.json")
-    if path.exists() and not is_table(path):
-        raise UserError(f"--output {path} exists and is not a lookup table; it is left alone")
+    space = space_of(options)
+    by = [] if options.counter == "analytic" else [options.counter]
+    path = table_path(options, space.name, *by, options.metric, str(space.input_shape[1]))
     table = build_table(space, options.metric, counter=options.counter, progress=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     table.save(path)
@@ -116,7 +92,7 @@ def show(argv: Sequence[str]) -> None:
     print("\n".join(extremes(table)))
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"build": build, "show": show}
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"build": build, "fit": fit, "show": show}
 """By name: what the words after `python -m lookup_tables` can start with."""
 
 
@@ -165,11 +141,6 @@ def _compared(space: SearchSpace, metric: str, counter: str) -> list[str]:
         return [f"{counter} beside our own arithmetic:", *params_difference(space, counters=[counter])]
     totals = explain_difference(space, counters=[counter])
     return [f"{counter} beside our own arithmetic, over the distinct blocks, each once:", *explanation(totals, counter)]
-
-
-def _file_name(space: SearchSpace, options: TableOptions) -> str:
-    name = re.sub(r"[^\w.-]+", "-", space.name)
-    return name if options.counter == "analytic" else f"{name}-{options.counter}"
 
 
 def _placed(space: SearchSpace) -> int:

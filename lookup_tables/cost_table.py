@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +24,8 @@ from lookup_tables.table_file import Entry, entry_key, read_table, write_table
 from supernet import Architecture, Block, SearchSpace, Shape
 from supernet.elimination import Factor, Scope, align, optimum
 
-UNITS = {"flops": "MACs", "params": "parameters"}
-"""The unit of each metric. FLOPs are multiply-accumulates, as in the papers."""
+UNITS = {"flops": "MACs", "params": "parameters", "latency": "ms"}
+"""The unit of each metric. FLOPs are multiply-accumulates, as in the papers; latency is of one image."""
 
 Key = tuple[Block, Shape]
 """A block and the (C, H, W) that enters it."""
@@ -51,7 +52,9 @@ class CostTable:
         counted: what the values count, in words.
         counter: who counted: a name in `lookup_tables.counters.COUNTERS`, or an engine's.
         counter_version: its version.
-        device, engine, threads: what it was measured on; None where it was counted.
+        device, engine, threads, date: what it was measured on, and when; None where it was counted.
+        scale, offset: a network costs offset + scale * the sum of its blocks' values.
+        self_check: how well the table predicts measured networks it was not made from, where that was tried.
 
     Raises:
         UserError: an unknown metric, or no entry for a block of the space.
@@ -67,6 +70,10 @@ class CostTable:
     device: str | None = None
     engine: str | None = None
     threads: int | None = None
+    date: str | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    self_check: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         choose("metric", self.metric, UNITS)
@@ -82,10 +89,11 @@ class CostTable:
     @cached_property
     def factors(self) -> list[Factor]:
         """The cost as a sum of float64 tables, one per set of decisions; scope () is what all architectures share."""
-        merged: dict[Scope, NDArray[np.float64]] = {}
+        merged: dict[Scope, NDArray[np.float64]] = {(): np.array(float(self.offset))} if self.offset else {}
         for scope, blocks in self.space.factors(input_shape(self.space, self.resolution)):
             values = np.array(
-                [0.0 if key is None else self.entries[key].value for key in blocks.flat], dtype=np.float64
+                [0.0 if key is None else self.scale * self.entries[key].value for key in blocks.flat],
+                dtype=np.float64,
             )
             key = tuple(sorted(scope))
             table = align(scope, values.reshape(blocks.shape), key)
@@ -189,6 +197,10 @@ class CostTable:
             "device": self.device,
             "engine": self.engine,
             "threads": self.threads,
+            "date": self.date,
+            "scale": self.scale,
+            "offset": self.offset,
+            "self_check": None if self.self_check is None else dict(self.self_check),
             "resolution": self.resolution,
             "in_channels": self.space.input_shape[0],
             "search_space": self.space.name,
@@ -235,6 +247,10 @@ class CostTable:
             device=header.get("device"),
             engine=header.get("engine"),
             threads=header.get("threads"),
+            date=header.get("date"),
+            scale=header.get("scale", 1.0),
+            offset=header.get("offset", 0.0),
+            self_check=header.get("self_check"),
         )
 
 
@@ -255,6 +271,12 @@ def _check_header(
     unit = choose(f"metric in lookup table {path}:", found, UNITS)
     if header.get("unit") != unit:
         raise UserError(f"lookup table {path}: {found} must be in {unit}, not in {header.get('unit')}")
+    for name in ("scale", "offset"):
+        number = header.get(name, 0.0)
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not isfinite(number):
+            raise UserError(f"lookup table {path}: {name} must be a number, not {number!r}")
+    if header.get("scale", 1.0) <= 0:
+        raise UserError(f"lookup table {path}: scale must be above 0, not {header['scale']}")
 
 
 def _as_terms(factors: Sequence[Factor], device: torch.device) -> _Terms:

@@ -69,13 +69,20 @@ def extremes(table: CostTable) -> list[str]:
 
 def heading(header: Mapping[str, Any]) -> list[str]:
     """What a table is, from the header of its file."""
-    measured = [f"{name} {header[name]}" for name in ("device", "engine", "threads") if header.get(name) is not None]
-    about = [f"counter {header.get('counter')} {header.get('counter_version')}".rstrip(), *measured]
+    about = ("device", "engine", "threads", "date")
+    measured = [f"{name} {header[name]}" for name in about if header.get(name) is not None]
+    words = [f"counter {header.get('counter')} {header.get('counter_version')}".rstrip(), *measured]
     what = f"{header.get('metric')} of {header.get('search_space')} at {header.get('resolution')} pixels"
-    return [
-        f"{what}, {header.get('in_channels')} input channels ({', '.join(about)})",
+    lines = [
+        f"{what}, {header.get('in_channels')} input channels ({', '.join(words)})",
         f"counted: {header.get('counted')}",
     ]
+    scale, offset, check = header.get("scale", 1.0), header.get("offset", 0.0), header.get("self_check")
+    if (scale, offset) != (1.0, 0.0):
+        lines.append(f"a network costs {offset:.4g} {header.get('unit')} + {scale:.4g} x the sum of its blocks")
+    if isinstance(check, Mapping):
+        lines.append("self-check: " + ", ".join(f"{name} {value}" for name, value in check.items()))
+    return lines
 
 
 def _names(space: SearchSpace, architecture: Architecture) -> str:

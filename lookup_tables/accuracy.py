@@ -1,0 +1,53 @@
+"""How well predicted costs agree with measured ones."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+Vector = NDArray[np.float64]
+
+
+class Accuracy(NamedTuple):
+    """Agreement of predictions with measurements.
+
+    Args:
+        spearman: rank correlation; NaN where all predictions or all measurements are equal.
+        mape: mean absolute error in percent of the measurement.
+        networks: how many were compared.
+    """
+
+    spearman: float
+    mape: float
+    networks: int
+
+
+def judge(predicted: Vector, measured: Vector) -> Accuracy:
+    """Compare (N,) predictions with (N,) measurements above 0."""
+    mape = 100 * float(np.mean(np.abs(predicted - measured) / measured))
+    return Accuracy(spearman(predicted, measured), mape, len(measured))
+
+
+def spearman(first: Vector, second: Vector) -> float:
+    """Spearman's rank correlation; ties share their mean rank."""
+    ranks = rankdata(first), rankdata(second)
+    if len(first) < 2 or min(rank.std() for rank in ranks) == 0:
+        return float("nan")
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def affine(predicted: Vector, measured: Vector) -> tuple[float, float]:
+    """(scale, offset) of the line through (N,) predictions that has the least squared relative error.
+
+    A line that falls, or a single point, says nothing about the slope: then it is a scale alone.
+    """
+    weights = 1 / measured
+    design = np.column_stack([predicted, np.ones_like(predicted)]) * weights[:, None]
+    if len(measured) > 1 and np.ptp(predicted) > 0:
+        (scale, offset), *_ = np.linalg.lstsq(design, np.ones_like(measured), rcond=None)
+        if scale > 0:
+            return float(scale), float(offset)
+    return float(np.median(measured / predicted)), 0.0

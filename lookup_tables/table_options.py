@@ -1,0 +1,68 @@
+"""What every command that makes a table has in common: the space, the image, the file, and what is said at the end."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from config_file.errors import UserError
+from config_file.options import SpaceOptions, option
+from lookup_tables.cost_table import CostTable
+from lookup_tables.table_file import is_table, read_table
+from lookup_tables.table_text import extremes, heading
+from supernet import SearchSpace, build_space
+
+PROG = "python -m lookup_tables"
+TABLE = "Table"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceOptions(SpaceOptions):
+    """A space at a resolution, and where the table goes."""
+
+    resolution: int | None = option(
+        None, "height and width of the image; none: the space's own", group="Space", unit="pixels", at_least=1,
+        flags=("input_size",),
+    )  # fmt: skip
+    num_classes: int = option(1000, "width of the classifier", group=TABLE, at_least=1)
+    in_channels: int = option(3, "channels of the image", group=TABLE, at_least=1)
+    output: str | None = option(
+        None, "file to write; none: tables/SPACE-METRIC-RESOLUTION.json in the current folder", group=TABLE
+    )
+
+
+def space_of(options: PlaceOptions) -> SearchSpace:
+    """The space that the options name. Raises UserError as `supernet.build_space` does."""
+    return build_space(
+        options.search_space,
+        resolution=options.resolution,
+        num_classes=options.num_classes,
+        in_channels=options.in_channels,
+        widths=options.widths,
+        depths=options.depths,
+        strides=options.strides,
+        skip=options.skip,
+    )
+
+
+def table_path(options: PlaceOptions, *words: str) -> Path:
+    """The file to write; by default its name is made of the words.
+
+    Raises:
+        UserError: something that is no lookup table stands there.
+    """
+    name = "-".join(re.sub(r"[^\w.-]+", "-", word) for word in words)
+    path = Path(options.output or f"tables/{name}.json")
+    if path.exists() and not is_table(path):
+        raise UserError(f"--output {path} exists and is not a lookup table; it is left alone")
+    return path
+
+
+def save_and_report(table: CostTable, path: Path) -> None:
+    """Write a table and print what it holds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.save(path)
+    header, _ = read_table(path)
+    print("\n".join([*heading(header), *extremes(table)]))
+    print(f"written to {path}; next: {PROG} show {path}")
