@@ -115,7 +115,10 @@ class GradientOptions:
         0.05, "constrained: step of the multipliers per architecture step", group="Gradient", above=0, inherit=True
     )
     hc_fill: bool = option(
-        True, "constrained: also pull the tightest cost up to its target", group="Gradient", inherit=True
+        True,
+        "constrained: also pull the tightest cost up to its target, and derive what uses 98 % of it if possible",
+        group="Gradient",
+        inherit=True,
     )
     constraint: str | None = option(
         None,

@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 
 ROUNDS, HALVINGS = 3, 30
 DOMINANCE_DEPTH = 512  # with several costs: best labels that each label is compared with; it prunes, no more
+FIRST_TILT, LAST_TILT, TILT_HALVINGS = 1e-2, 1e5, 6  # log probabilities per whole limit
 SLACK = 1e-12  # relative: an improvement below it is rounding
 
 
@@ -64,6 +65,50 @@ def derive_within(
     best = _search(sizes, objective, limits)
     if best is None:
         raise UserError(_what_binds(sizes, limits))
+    return best
+
+
+def derive_filling(
+    sizes: Sequence[int], scores: Sequence[NDArray[np.floating]], limits: Sequence[Limit], share: float = 0.98
+) -> tuple[int, ...]:
+    """As `derive_within`, but using at least `share` of the limit nearest to being used, where that can be had.
+
+    Where the best architecture within the limits leaves more of them unused, the objective is tilted towards that cost,
+    score + tilt * cost, with about the least tilt that fills the limit; each tilted optimum is exact. Which cost is
+    tilted towards is decided by the untilted optimum, whose limits must be positive.
+
+    Raises:
+        UserError: as `derive_within`.
+    """
+    plain_choice = derive_within(sizes, scores, limits)
+    used = [_total(limit.factors, plain_choice) / limit.upper for limit in limits]
+    if not limits or max(used) >= share:
+        return plain_choice
+    nearest = limits[int(np.argmax(used))]
+    if optimum(sizes, nearest.factors, largest=True)[0] < share * nearest.upper:
+        return plain_choice  # a limit that nothing can fill
+    objective: list[Factor] = [((d,), np.asarray(row, dtype=np.float64)) for d, row in enumerate(scores)]
+
+    def tilted(tilt: float) -> tuple[int, ...]:
+        costs: list[Factor] = [(scope, tilt / nearest.upper * table) for scope, table in nearest.factors]
+        choice = _search(sizes, [*objective, *costs], limits)
+        assert choice is not None, "the limits were met before"
+        return choice
+
+    def use(choice: tuple[int, ...]) -> float:
+        return _total(nearest.factors, choice) / nearest.upper
+
+    low, high, best = 0.0, FIRST_TILT, plain_choice
+    while use(choice := tilted(high)) < share and high < LAST_TILT:
+        best = max(best, choice, key=use)
+        low, high = high, 4 * high
+    best = max(best, choice, key=use)
+    for _ in range(TILT_HALVINGS if use(best) >= share else 0):
+        middle = 0.5 * (low + high)
+        if use(choice := tilted(middle)) >= share:
+            high, best = middle, choice
+        else:
+            low = middle
     return best
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from config_file.errors import UserError
 from config_file.options import SearchOptions, TrainSupernetOptions
 from supernet import Architecture, Supernet
-from supernet.derivation import derive_within
+from supernet.derivation import derive_filling, derive_within
 from supernet.relaxations import ArchitectureParameters, Relaxation, settle
 from supernet.supernet import Gates
 from training.architecture_step import WeightStep, first_order, second_order
@@ -204,7 +204,7 @@ class ArchitectureLearner:
     # ---- what was learnt
 
     def derive(self) -> Architecture:
-        """The most probable architecture, within hard limits where there are any.
+        """The most probable architecture, within hard limits where there are any; with --hc-fill one that uses them.
 
         Raises:
             UserError: the parameters are not finite.
@@ -213,7 +213,8 @@ class ArchitectureLearner:
         if any(np.isnan(row).any() for row in scores):
             raise UserError("the architecture parameters became NaN: try a lower --a-lr")
         limits = [] if self.hardware is None else self.hardware.limits
-        return derive_within(self.supernet.space.sizes, scores, limits)
+        derive = derive_filling if self.options.hc_fill else derive_within
+        return derive(self.supernet.space.sizes, scores, limits)
 
     def describe(self) -> str:
         """One line for people."""

@@ -51,8 +51,11 @@ class LearntDistribution:
         self.derived = self._derive()
 
     def _derive(self) -> Architecture:
-        """The most probable architecture within all limits, exactly."""
+        """What the training derived, or the most probable one within the limits, exactly, where that is not."""
         space, table = self.constraint.space, self.constraint.table
+        derived = self.distribution.derived
+        if self.constraint.allows(derived) and self._keeps(derived):
+            return space.canonical(derived)
         limits = list(self._limits)
         if table is not None:
             limits.append(Limit(table.metric, table.factors, self.constraint.upper))

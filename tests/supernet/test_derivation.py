@@ -10,7 +10,7 @@ import pytest
 
 from config_file.errors import UserError
 from supernet import build_space
-from supernet.derivation import Limit, check_feasible, derive_within
+from supernet.derivation import Limit, check_feasible, derive_filling, derive_within
 from supernet.elimination import Factor
 
 
@@ -122,3 +122,17 @@ def test_limits_that_exclude_each_other_say_which_binds() -> None:
     assert "with latency <= 5 the smallest flops is 11" in text
     assert "with flops <= 5 the smallest latency is 13" in text
     assert "\n" not in text
+
+
+def test_filling_uses_the_limit_and_never_exceeds_it() -> None:
+    rng = np.random.default_rng(3)
+    sizes = [5] * 12
+    factors = chain(rng, sizes)
+    scores = [np.log(rng.dirichlet(np.ones(5) * 100)) - 0.05 * table for (_, table) in factors[1:]]  # cheap ones win
+    for share in (0.5, 0.7, 0.9):
+        limit = Limit("cost", factors, share * sum(float(table.max()) for _, table in factors))
+        plain, filled = derive_within(sizes, scores, [limit]), derive_filling(sizes, scores, [limit])
+        assert total(factors, plain) < 0.9 * limit.upper
+        assert 0.98 * limit.upper <= total(factors, filled) <= limit.upper
+    unlimited = Limit("cost", factors, 1e9)
+    assert derive_filling(sizes, scores, [unlimited]) == derive_within(sizes, scores, [])

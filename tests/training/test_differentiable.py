@@ -195,6 +195,29 @@ def test_several_hard_limits_are_kept(tmp_path: Path) -> None:
     assert costs["params"] <= 0.0035
 
 
+@pytest.mark.slow
+def test_hard_targets_are_never_violated_and_nearly_used(tmp_path: Path) -> None:
+    chain: dict[str, Any] = {
+        "search_space": "proxylessnas", "widths": (4, 4, 4, 6, 6, 8, 8, 8, 16), "depths": (1, 2, 1, 1, 1, 1),
+    }  # fmt: skip
+    space = build_space(resolution=8, num_classes=10, **chain)
+    table = build_table(space, "flops", 8)
+    low, high = table.minimum()[0] / 1e6, table.maximum()[0] / 1e6
+    gaps = []
+    for share in (0.2, 0.35, 0.5, 0.65, 0.8):
+        target = low + share * (high - low)
+        for seed in range(3):
+            options = options_of(
+                tmp_path, target_hc=target, hc_mode="constrained", random_seed=seed, batch_size=16, **chain
+            )
+            job = trained(replace(options, a_optimizer="adam", epochs=1, train_portion=0.1), 4)
+            assert job.learner is not None
+            cost = float(table.cost([job.learner.derive()])[0]) / 1e6
+            assert cost <= target
+            gaps.append(1 - cost / target)
+    assert float(np.median(gaps)) <= 0.02
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
