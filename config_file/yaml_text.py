@@ -31,10 +31,22 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+    # What other readers of YAML take for more than text is quoted: a value = and a merge <<.
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers | {
+        "=": [("tag:yaml.org,2002:value", re.compile(r"^=$"))],
+        "<": [("tag:yaml.org,2002:merge", re.compile(r"^<<$"))],
+    }
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        # Unquoted, YAML would fold its rarer line breaks into spaces.
+        style = '"' if not set(text).isdisjoint("\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def read_mapping(path: str | Path) -> dict[str, Any]:

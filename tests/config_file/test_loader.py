@@ -236,6 +236,14 @@ def _values(spec: Option) -> st.SearchStrategy[Any]:
     return st.none() | values if spec.optional else values
 
 
+@pytest.mark.parametrize("text", ["=", "<<", "~", "off", "12:30", "a\x85b", "\u2028"])
+def test_text_that_yaml_has_a_meaning_for_comes_back(text: str, tmp_path: Path) -> None:
+    options = TrainSupernetOptions(title="a", root_path=text)
+    save(options, tmp_path / "config.yaml")
+    assert load(TrainSupernetOptions, tmp_path / "config.yaml") == options
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8"))["run"]["title"] == "a"
+
+
 @given(data=st.data(), stage=st.sampled_from(list(STAGE_OPTIONS)))
 def test_saved_options_come_back(data: st.DataObject, stage: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     options_class = STAGE_OPTIONS[stage]
