@@ -200,7 +200,7 @@ def test_files_that_hold_no_architecture(tmp_path, content):
 
 
 def test_pickles_are_not_opened(tmp_path):
-    np.save(tmp_path / "found.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "found.npy", np.array([{"a": 1}], dtype=object))
     with pytest.raises(UserError, match="not an architecture"):
         main(["--search-space", "nasbench_macro", "--architecture", str(tmp_path / "found.npy")])
 
