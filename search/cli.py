@@ -19,11 +19,13 @@ from config_file.progress import progress
 from config_file.run_folder import RunFolder
 from config_file.stages import command, find_stage, stage_path
 from lookup_tables import CostTable, build_table
-from search import engine, plot, report
+from search import engine, plot, results_file
 from search.archive import Archive
 from search.constraints import IN_MILLIONS, Constraint, number
 from search.evaluator import SupernetEvaluator
+from search.finished_search import read_search
 from search.learning import learnt_distribution, train_first, with_constraints
+from search.report import write_report
 from search.result import Result
 from search.strategies import Strategy, make_differentiable, make_strategy
 from supernet import SearchSpace
@@ -229,7 +231,7 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
 def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float) -> None:
     """Write what the search found, and say it."""
     results = [engine.with_costs(result, search.tables) for result in archive]
-    report.write_results(folder.path / "results.csv", results, search.constraint)
+    results_file.write_results(folder.path / "results.csv", results, search.constraint)
     best = engine.best_of(results, search.constraint)
     if best is None:
         if not results:
@@ -251,7 +253,7 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
             "supernet_sha256": search.fingerprints["weights"],
         },
     }
-    report.write_best(folder.path / "best.json", best, search.space, search.resolution, about)
+    results_file.write_best(folder.path / "best.json", best, search.space, search.resolution, about)
     plot.draw(
         folder.path / "accuracy_vs_cost.png",
         results,
@@ -259,6 +261,7 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
         search.constraint,
         f"{search.title}: {len(results):,} evaluations",
     )
+    write_report(folder.path / "report.html", [read_search(folder.path)])
     failed = sum(result.failed for result in results)
     low, high = best.interval
     folder.log()
@@ -272,7 +275,7 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
         f"effort     {len(results):,} architectures evaluated{f', {failed} of them failed' if failed else ''}, "
         f"{sum(result.seconds for result in results):,.0f} s of evaluation, {seconds:,.0f} s in this session"
     )
-    folder.log(f"files      {folder.path}/: best.json results.csv accuracy_vs_cost.png archive.jsonl")
+    folder.log(f"files      {folder.path}/: best.json report.html results.csv accuracy_vs_cost.png archive.jsonl")
     folder.log(f"next       {command('retrain', options)}")
 
 

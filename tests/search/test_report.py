@@ -1,89 +1,280 @@
 from __future__ import annotations
 
-import csv
 import json
 import math
+import random
+import re
+import shutil
+import statistics
+import subprocess
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
+from config_file.errors import UserError
+from lookup_tables import build_table
+from search.archive import Archive
 from search.constraints import Constraint
 from search.engine import best_of, with_costs
-from search.plot import draw, front_of
-from search.report import write_best, write_results
+from search.finished_search import read_search
+from search.report import main, write_report
 from search.result import Result, wilson_interval
-from supernet import SearchSpace
-from tests.search.toy import toy_accuracy, toy_space, toy_tables
+from search.results_file import write_best
+from search.svg_plot import Axis, stairs
+from supernet import SearchSpace, build_space
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
+CHAIN = {
+    "name": "tiny",
+    "stem": 8,
+    "stages": [{"channels": 8, "depth": 2, "stride": 2}, {"channels": 16, "depth": 2, "stride": 2}],
+    "candidates": ["k3e3", "k5e3", "k3e6", "skip"],
+    "head": 32,
+}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--virtual-time-budget=5000"),
+)
+
+
+class Page(HTMLParser):
+    """The elements of a page, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def of_class(self, name: str) -> list[dict[str, str | None]]:
+        return [attrs for _, attrs in self.elements if name in (attrs.get("class") or "").split()]
+
+
+def make_run(
+    folder: Path, space: SearchSpace, evaluations: int = 40, failed: int = 2, limited: bool = False, **searched: Any
+) -> Path:
+    """The folder of a run as `search.py` leaves it, with made-up accuracies."""
+    stage = folder / "search"
+    stage.mkdir(parents=True)
+    rng = random.Random(0)
+    tables = {metric: build_table(space, metric, 16) for metric in ("flops", "params")}
+    results = []
+    for number, architecture in enumerate(dict.fromkeys(space.sample(rng) for _ in range(evaluations))):
+        accuracy = math.nan if number < failed else 0.3 + rng.randrange(100) / 200
+        interval = (0.0, 1.0) if number < failed else wilson_interval(round(200 * accuracy), 200)
+        results.append(with_costs(Result(architecture, accuracy, 1.0, 200, interval, 0.5), tables))
+    archive = Archive(stage / "archive.jsonl", {})
+    for result in results:
+        archive.add(result)
+    target = statistics.median(result.cost["flops"] for result in results) / 1e6 if limited else math.inf
+    best = best_of(results, Constraint(space, tables["flops"], upper=target * 1e6))
+    assert best is not None
+    about = {
+        "dataset": HOSTILE,
+        "search": {
+            "strategy": "evolution",
+            "info_metric": "flops",
+            "target_hc": target if limited else None,
+            "min_hc": None,
+            **searched,
+        },
+    }
+    write_best(stage / "best.json", best, space, 16, about)
+    (stage / "config.yaml").write_text(
+        f"data:\n  dataset: {json.dumps(HOSTILE)}\nstrategy:\n  search_strategy: random\n"
+    )
+    (stage / "env.json").write_text(json.dumps({"python": "3.11", "packages": {"torch": "2"}, "resumed": []}))
+    return folder
 
 
 @pytest.fixture(scope="module")
-def space() -> SearchSpace:
-    return toy_space()
+def chain(tmp_path_factory: pytest.TempPathFactory) -> SearchSpace:
+    path = tmp_path_factory.mktemp("space") / "tiny.yml"
+    path.write_text(json.dumps(CHAIN))
+    return build_space(str(path), resolution=16, num_classes=4)
 
 
-def evaluations(space: SearchSpace, failed: int = 0) -> list[Result]:
-    tables = toy_tables(space)
-    results = []
-    for number, architecture in enumerate(dict.fromkeys(map(space.canonical, space.enumerate()))):
-        accuracy = math.nan if number < failed else toy_accuracy(architecture)
-        interval = (0.0, 1.0) if number < failed else wilson_interval(round(50 * accuracy), 50)
-        results.append(with_costs(Result(architecture, accuracy, 1 - accuracy, 50, interval, 0.5), tables))
-    return results
+@pytest.fixture(scope="module")
+def run(chain: SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with every neighbour a report reads, all of whose names are hostile."""
+    folder = make_run(tmp_path_factory.mktemp("runs") / "a<b>&c", chain, limited=True)
+    (folder / "supernet").mkdir()
+    (folder / "supernet" / "supernet.json").write_text(json.dumps({"classes": [HOSTILE, "</script>"], "sha256": "0"}))
+    row = {"seed": 1, "macs": 2e5, "params": 1e4, "names": [HOSTILE]}
+    trainings = [row | {"arm": arm, "test_accuracy": 0.7} for arm in ("found", "random", "mobilenetv2")]
+    (folder / "verdict").mkdir()
+    verdict = {"verdict": [f"No: {HOSTILE}"], "trainings": trainings}
+    (folder / "verdict" / "verdict.json").write_text(json.dumps(verdict))
+    return folder
+
+
+def rendered(folder: Path, output: Path) -> Page:
+    assert main([str(folder), "--output", str(output)]) == 0
+    return Page(output.read_text(encoding="utf-8"))
+
+
+def test_it_shows_every_evaluation_and_the_chosen_one(run: Path, tmp_path: Path) -> None:
+    page = rendered(run, tmp_path / "report.html")
+    search = read_search(run)
+    inside = sum(map(search.allows, search.results))
+    outside = sum(not r.failed for r in search.results) - inside
+    assert inside > 10
+    assert outside > 10
+    assert len(page.of_class("point")) == 2 * inside  # against either cost
+    assert len(page.of_class("outside")) == 2 * outside
+    assert len(page.of_class("faint")) == 2 * inside  # best so far, and the generations
+    assert len(page.of_class("chosen")) == 2
+    assert len(page.of_class("trained")) == 3
+    names = " ".join(search.space.names(search.chosen))
+    assert all(names in (mark["data-tip"] or "") for mark in page.of_class("chosen"))
+    for text in ("Best under each budget", "Did the search help?", "All settings", "stage2/1", "pool+linear", names):
+        assert text in page.text
+    macs = search.space.decode(search.chosen).macs((3, 16, 16))
+    assert f"{macs:,}" in page.text
+
+
+def test_other_peoples_text_stays_text(run: Path, tmp_path: Path) -> None:
+    page = rendered(run, tmp_path / "report.html")
+    assert page.text.count(HOSTILE) >= 3  # dataset, class, verdict
+    assert "49" not in HOSTILE
+    tags = [tag for tag, _ in page.elements]
+    assert "img" not in tags
+    assert tags.count("script") == 1
+    assert not any(name.startswith("on") for _, attrs in page.elements for name in attrs)
+
+
+def test_it_needs_nothing_from_elsewhere(run: Path, tmp_path: Path) -> None:
+    page = rendered(run, tmp_path / "report.html")
+    assert not any({"src", "href", "srcset", "data"} & attrs.keys() for _, attrs in page.elements)
+    assert not re.search(r"https?:|url\(|@import", (tmp_path / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("evaluations", "failed"), [(1, 0), (3, 2), (30, 0)])
+def test_few_evaluations(evaluations: int, failed: int, chain: SearchSpace, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "few", chain, evaluations, failed)
+    assert len(rendered(folder, tmp_path / "x.html").of_class("chosen")) == 2
+
+
+@pytest.mark.parametrize("name", ["tests.supernet.own_spaces:nasbench201", "spos", "nasbench_macro"])
+def test_any_space(name: str, tmp_path: Path) -> None:
+    page = rendered(make_run(tmp_path / "run", build_space(name, resolution=16, num_classes=4), 12), tmp_path / "x.html")
+    assert page.of_class("cell")
+    assert page.of_class("block")
+
+
+def test_generations_of_an_evolution(chain: SearchSpace, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", chain, 40, 0)
+    options = {"search_strategy": "evolution", "dedup": "true", "population": 10, "parent_num": 4}
+    (folder / "search/config.yaml").write_text(json.dumps({"x": options | {"evolution_form": "osnaslib"}}))
+    search = read_search(folder)
+    sizes = [len(members) for _, members in search.generations()]
+    assert sizes[:2] == [10, 6]
+    assert sum(sizes) == len(search.results)
+    (folder / "search/config.yaml").write_text(json.dumps({"x": options | {"dedup": "false"}}))
+    assert len(read_search(folder).generations()) == 10
+
+
+def test_runs_are_compared(run: Path, chain: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = make_run(tmp_path / "other", chain, 15, supernet_sha256="another")
+    monkeypatch.chdir(tmp_path)
+    assert main([str(run), str(other / "search")]) == 0
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "2 searches beside each other" in page.text
+    assert "cannot be compared between these runs" in page.text
+    assert len(page.of_class("run")) == 2
+
+
+def test_the_report_of_one_run_lies_beside_it(chain: SearchSpace, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", chain, 5)
+    assert main([str(folder)]) == 0
+    assert (folder / "search/report.html").is_file()
 
 
 @pytest.mark.parametrize(
-    ("metric", "count", "failed", "band"),
-    [("flops", 1, 0, (0, 1)), ("flops", 100, 3, (0, 0.5)), ("params", 100, 0, (0.3, 0.6)), ("flops", 2, 1, (0, 9))],
-    ids=["one", "above the target", "a band", "one of two failed, and nothing binds"],
+    ("arguments", "message"),
+    [
+        (["missing"], r"no finished search in missing: best\.json"),
+        (["missing", "--ouput", "x"], "did you mean '--output'"),
+        ([], "required: RUN"),
+    ],
 )
-def test_the_picture_is_drawn(
-    metric: str, count: int, failed: int, band: tuple[float, float], space: SearchSpace, tmp_path: Path
-) -> None:
-    table = toy_tables(space)[metric]
-    low, high = table.minimum()[0], table.maximum()[0]
-    lower, upper = (low + share * (high - low) for share in band)
-    constraint = Constraint(space, table, upper=upper, lower=lower if band[0] else -math.inf)
-    results = evaluations(space, failed)[:count]
-    best = best_of(results, constraint)
-    assert best is not None
-    draw(tmp_path / "picture.png", results, best, constraint, "a search")
-    with Image.open(tmp_path / "picture.png") as image:
-        assert image.size == (1725, 810)
-        assert len(np.unique(np.asarray(image.convert("L")))) > 20
-    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+def test_bad_input_is_one_line(arguments: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        main(arguments)
 
 
-def test_the_front_holds_what_no_cheaper_point_beats() -> None:
-    cost = np.array([3.0, 1.0, 2.0, 2.0, 4.0])
-    accuracy = np.array([0.5, 0.3, 0.6, 0.2, 0.7])
-    assert front_of(cost, accuracy) == [(1.0, 0.3), (2.0, 0.6), (4.0, 0.7)]
+@pytest.mark.parametrize("content", ["{", "[]", '{"search": 3}', '{"space_options": {"search_space": "spos"}}'])
+def test_a_damaged_search_is_refused(content: str, chain: SearchSpace, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", chain, 5)
+    (folder / "search/best.json").write_text(content)
+    with pytest.raises(UserError, match="damaged"):
+        read_search(folder)
 
 
-def test_every_evaluation_is_a_row(space: SearchSpace, tmp_path: Path) -> None:
-    table = toy_tables(space)["flops"]
-    constraint = Constraint(space, table, upper=0.5 * table.maximum()[0])
-    results = evaluations(space, failed=2)
-    write_results(tmp_path / "results.csv", results, constraint)
-    with (tmp_path / "results.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(results)
-    assert rows[0]["accuracy"] == rows[0]["best_so_far"] == ""
-    for row, result in zip(rows, results, strict=True):
-        assert int(row["flops"]) == result.cost["flops"] == space.decode(result.architecture).macs(space.input_shape)
-        assert space.parse(row["architecture"].split()) == result.architecture
-        assert row["within_limits"] == str(int(constraint.allows(result.architecture)))
-    best = best_of(results, constraint)
-    assert best is not None
-    assert float(rows[-1]["best_so_far"]) == pytest.approx(best.accuracy, abs=1e-6)
+def test_ticks_are_round_and_inside() -> None:
+    assert [label for _, label in Axis(53.2, 61.1, 0, 100, "").ticks] == ["54", "56", "58", "60"]
+    assert [label for _, label in Axis(-0.011, 0.012, 0, 1, "").ticks] == [
+        "-0.010",
+        "-0.005",
+        "0.000",
+        "0.005",
+        "0.010",
+    ]
+    assert stairs([(1, 2), (3, 5)], 7) == [(1, 2), (3, 2), (3, 5), (7, 5)]
 
 
-def test_best_json_is_whole_and_builds_the_network(space: SearchSpace, tmp_path: Path) -> None:
-    best = evaluations(space)[5]
-    write_best(tmp_path / "best.json", best, space, 8, {"dataset": "toy"})
-    content = json.loads((tmp_path / "best.json").read_text())
-    assert tuple(content["architecture"]) == space.parse(content["names"]) == best.architecture
-    assert content["cost"] == best.cost
-    assert all(isinstance(cost, int) for cost in content["cost"].values())
-    assert {"search_space", "space_options", "accuracy", "decisions_fingerprint", "resolution"} <= set(content)
+def test_it_opens_in_a_real_browser(run: Path, tmp_path: Path) -> None:
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)}")
+    page = tmp_path / "report.html"
+    write_report(page, [read_search(run)])
+    # What a hand with a mouse would do, and what the page says of it.
+    probe = """<script>
+    const star = document.querySelector("path.chosen");
+    star.dispatchEvent(new MouseEvent("mousemove", {bubbles: true, clientX: 50, clientY: 50}));
+    const box = document.querySelector("svg").getBoundingClientRect();
+    document.body.dataset.probe = JSON.stringify(
+      {tip: tip.textContent, shown: getComputedStyle(tip).display, problems, width: box.width, height: box.height,
+       overflow: document.documentElement.scrollWidth > innerWidth, alerts});
+    </script>"""
+    early = """<script>
+    const problems = []; let alerts = 0; alert = () => { alerts += 1; };
+    addEventListener("error", event => problems.push(event.message ?? "a resource"), true);
+    addEventListener("securitypolicyviolation", event => problems.push(event.violatedDirective));
+    </script>"""
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text.replace("<body>", f"<body>{early}").replace("</body>", f"{probe}</body>"), encoding="utf-8")
+    done = subprocess.run(
+        [
+            browser,
+            *FLAGS,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--window-size=1200,900",
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    (body,) = (attrs for tag, attrs in Page(done.stdout).elements if tag == "body")
+    found = json.loads(body["data-probe"] or "")
+    search = read_search(run)
+    assert found["problems"] == []
+    assert found["alerts"] == 0
+    assert found["shown"] == "block"
+    assert " ".join(search.space.names(search.chosen)) in found["tip"]
+    assert found["width"] > 300
+    assert found["height"] > 150
+    assert not found["overflow"]

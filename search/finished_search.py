@@ -1,0 +1,140 @@
+"""A finished search read back from its folder: what the report and comparisons of runs are made of."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from config_file.errors import UserError
+from config_file.files import read_jsonl
+from config_file.yaml_text import read_mapping
+from search.constraints import IN_MILLIONS
+from search.result import Result
+from supernet import Architecture, SearchSpace, build_space
+
+ARCHIVE, BEST = "archive.jsonl", "best.json"
+
+
+@dataclass(frozen=True)
+class FinishedSearch:
+    """One search and what is known around it.
+
+    Attributes:
+        name: of the run, for people.
+        space: what was searched.
+        best: the content of `best.json`.
+        results: every evaluation, in the order made, failed ones included.
+        config: the saved options by group.
+        environment: the content of `env.json`.
+        supernet: the content of `supernet.json`, {} where the supernet's folder is not beside the search's.
+        verdict, ranking: what `search.verdict` and `search.rank` found, None where they have not been run.
+    """
+
+    name: str
+    space: SearchSpace
+    best: Mapping[str, Any]
+    results: list[Result]
+    config: Mapping[str, Mapping[str, Any]]
+    environment: Mapping[str, Any]
+    supernet: Mapping[str, Any] = field(default_factory=dict)
+    verdict: Mapping[str, Any] | None = None
+    ranking: Mapping[str, Any] | None = None
+
+    @property
+    def chosen(self) -> Architecture:
+        return tuple(self.best["architecture"])
+
+    @property
+    def metrics(self) -> list[str]:
+        """The costs that every evaluation has, the limited one first."""
+        limited = self.best["search"].get("info_metric")
+        return sorted(self.best["cost"], key=lambda metric: metric != limited)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """(least, greatest) cost that was allowed, in the raw unit of the first metric."""
+        searched = self.best["search"]
+        unit = 1e6 if self.metrics[0] in IN_MILLIONS else 1.0
+        low, high = searched.get("min_hc"), searched.get("target_hc")
+        return -math.inf if low is None else low * unit, math.inf if high is None else high * unit
+
+    def allows(self, result: Result) -> bool:
+        """Whether the result is within the limits and did not fail."""
+        low, high = self.limits
+        return not result.failed and low <= result.cost[self.metrics[0]] <= high
+
+    def generations(self) -> list[tuple[str, list[tuple[int, Result]]]]:
+        """(name, [(number of the evaluation from 1, result)]): generations of an evolution, else tenths of the search.
+
+        Where proposals repeat, evaluations cannot be told apart by generation, and tenths are given too.
+        """
+        numbered = list(enumerate(self.results, start=1))
+        options = {name: value for group in self.config.values() for name, value in group.items()}
+        evolution = options.get("search_strategy") == "evolution" and options.get("dedup") == "true"
+        if evolution and {"population", "parent_num", "evolution_form"} <= options.keys():
+            first = int(options["population"])
+            size = first if options["evolution_form"] == "spos" else first - int(options["parent_num"])
+            starts = [0, *range(first, len(numbered), size)]
+            names = [f"{number}" for number in range(len(starts))]
+        else:
+            starts = [round(part * len(numbered) / 10) for part in range(10)]
+            names = [f"{start + 1}+" for start in starts]
+        ends = [*starts[1:], len(numbered)]
+        return [(name, numbered[a:b]) for name, a, b in zip(names, starts, ends, strict=True) if a < b]
+
+
+def read_search(folder: Path) -> FinishedSearch:
+    """Read a search from its folder, or from the run's folder that holds it.
+
+    Raises:
+        UserError: there is no finished search, or a file of it is damaged.
+    """
+    if (folder / "search").is_dir():
+        folder = folder / "search"
+    if not (folder / BEST).is_file():
+        raise UserError(f"no finished search in {folder}: {BEST} is missing")
+    best = _read_json(folder / BEST)
+    try:
+        space = build_space(**best["space_options"])
+        rows = read_jsonl(folder / ARCHIVE)[1:]
+        results = [Result.from_row(row) for row in rows]
+        known = {"accuracy", "interval", "n_images", "cost", "names", "resolution"} <= best.keys()
+        if not known or not isinstance(best["search"], dict) or not results or not space.is_valid(best["architecture"]):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError(f"{folder}: {BEST} or {ARCHIVE} is damaged or not of a search") from None
+    around = folder.parent if folder.name == "search" else None
+    return FinishedSearch(
+        name=folder.parent.name if around else folder.name,
+        space=space,
+        best=best,
+        results=results,
+        config=_groups(folder / "config.yaml"),
+        environment=_read_json(folder / "env.json") if (folder / "env.json").is_file() else {},
+        supernet=_beside(around, "supernet/supernet.json") or {},
+        verdict=_beside(around, "verdict/verdict.json"),
+        ranking=_beside(around, "rank/rank.json"),
+    )
+
+
+def _groups(path: Path) -> dict[str, dict[str, Any]]:
+    content = read_mapping(path) if path.is_file() else {}
+    return {group: values for group, values in content.items() if isinstance(values, dict)}
+
+
+def _beside(around: Path | None, name: str) -> dict[str, Any] | None:
+    return _read_json(around / name) if around is not None and (around / name).is_file() else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{path} is damaged: not JSON") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged: not a JSON object")
+    return content
