@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from config_file.errors import UserError
 from config_file.fields import check_options, option
 
-RELAXATIONS = ("softmax", "gumbel", "gumbel_hard", "binary", "binary_two", "binary_full")
+RELAXATIONS = ("softmax", "gumbel", "gumbel_hard", "binary", "binary_two", "binary_full", "thresholds")
 PENALTIES = (
     "squared",
     "hinge",
@@ -27,7 +27,8 @@ class GradientOptions:
 
     relaxation: str | None = option(
         None,
-        "softmax, gumbel (all options run), gumbel_hard, binary (one runs), binary_two, binary_full; none: binary_two, "
+        "softmax, gumbel (all options run), gumbel_hard, binary (one runs), binary_two, binary_full, thresholds "
+        "(of single_path's super-kernels); none: binary_two, "
         "or gumbel with --sample-strategy differentiable_gumbel",
         group="Gradient",
         metavar="NAME",

@@ -240,10 +240,27 @@ RELAXATIONS: dict[str, Estimator] = {
 }
 """Relaxations by the name users type."""
 
+
+def thresholds(parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int) -> Draw:
+    """The most probable option of every decision as a soft weight of one, with the gradient of its probability.
+
+    For `supernet.thresholds.ThresholdParameters`, whose super-kernels run once whatever the weights are.
+    """
+    del seed, step
+    p = (parameters.masked() / temperature).softmax(1)
+    hard = torch.zeros_like(p)
+    for decision, option in enumerate(parameters.most_probable()):
+        hard[decision, option] = 1.0
+    return Draw(_soft_gates(table, hard + p - p.detach()))
+
+
+OF_WEIGHTS: dict[str, Estimator] = {"thresholds": thresholds}
+"""Relaxations of parameters that are read off the weights, by the name users type."""
+
 SINGLE = ("gumbel_hard", "binary")
 """Those that run one option per decision."""
 
-SOFT = ("softmax", "gumbel")
+SOFT = ("softmax", "gumbel", "thresholds")
 """Those whose weights train as a mixture too; with the others weights train on paths drawn from p."""
 
 
@@ -260,7 +277,7 @@ class Relaxation:
     """
 
     def __init__(self, name: str, parameters: ArchitectureParameters, seed: int) -> None:
-        self.estimator = choose("relaxation", name, RELAXATIONS)
+        self.estimator = choose("relaxation", name, RELAXATIONS | OF_WEIGHTS)
         self.name = self.estimator.__name__
         self.parameters = parameters
         self.seed = seed
@@ -321,7 +338,7 @@ def _sampled_gates(table: GateTable, weights: torch.Tensor, support: Sequence[Se
 def _gumbel(parameters: ArchitectureParameters, seed: int, step: int, what: str = "gumbel") -> torch.Tensor:
     """(D, M) of standard Gumbel noise, drawn on the host, so that every device draws alike."""
     generator = torch.Generator().manual_seed(_seed(what, seed, step))
-    noise = torch.empty(parameters.logits.shape).exponential_(generator=generator).log_().neg_()
+    noise = torch.empty(parameters.absent.shape).exponential_(generator=generator).log_().neg_()
     return noise.to(parameters.logits.device, non_blocking=True).to(parameters.logits.dtype)
 
 

@@ -20,8 +20,9 @@ from config_file.errors import UserError
 from config_file.options import SearchOptions, TrainSupernetOptions
 from supernet import Architecture, Supernet
 from supernet.derivation import derive_filling, derive_within
-from supernet.relaxations import ArchitectureParameters, Relaxation, settle
+from supernet.relaxations import OF_WEIGHTS, ArchitectureParameters, Relaxation, settle
 from supernet.supernet import Gates
+from supernet.thresholds import ThresholdParameters
 from training.architecture_step import WeightStep, first_order, second_order
 from training.data import Split
 from training.device import autocast, choose_amp, seed_step
@@ -71,13 +72,16 @@ class ArchitectureLearner:
     ) -> None:
         self.options = options
         self.supernet = supernet
+        space = supernet.space
         self.images = images
         self.hardware = hardware
         self.device = device
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.batch_size = min(options.batch_size, len(images))
-        self.parameters = ArchitectureParameters(supernet.space, options.random_seed).to(device)
         name = options.relaxation or RELAXATION_OF[options.sample_strategy]
+        self.parameters = (
+            ThresholdParameters(supernet) if name in OF_WEIGHTS else ArchitectureParameters(space, options.random_seed)
+        ).to(device)
         self.relaxation = Relaxation(name, self.parameters, options.random_seed)
         self.optimizer = make_optimizer(
             options.a_optimizer,

@@ -48,7 +48,8 @@ class ChainTable:
         skip: what a skip is where the shape changes: "conv" (1x1 convolution + BN, strided), or "identity": there is
             none.
         always_expand: expansion-1 blocks keep their 1x1 expansion.
-        sharing: "own" weights for every candidate, or "sliced" from the largest.
+        sharing: "own" weights for every candidate, "sliced" from the largest, or "super_kernel": sliced, and mixed
+            inside the kernel.
         head_bias: the classifier has a bias.
         head_dropout: dropout before the classifier.
         small_images: on small images the stem and the first strided stage keep the resolution.
@@ -77,7 +78,7 @@ class ChainTable:
         for what, value, known in (
             ("skip", self.skip, ("conv", "identity")),
             ("act", self.act, tuple(ACTIVATIONS)),
-            ("sharing", self.sharing, ("own", "sliced")),
+            ("sharing", self.sharing, ("own", "sliced", "super_kernel")),
         ):
             if value not in known:
                 raise UserError(

@@ -12,6 +12,6 @@ SINGLE_PATH = replace(
     PROXYLESSNAS,
     name="single_path",
     candidates=("k3e3", "k3e6", "k5e3", "k5e6", "skip"),
-    sharing="sliced",
+    sharing="super_kernel",
     skip="identity",
 )

@@ -1,0 +1,90 @@
+"""Single-Path NAS's nested indicators (Stamoulis et al. 2019): norms of a kernel's parts against learnt thresholds.
+
+Is the norm of the first half of the channels above a threshold (else the layer is skipped), that of the second half
+(else expansion 3), that of the ring around the 3x3 (else kernel 3)? In the gradient an indicator is a sigmoid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from config_file.errors import UserError
+from supernet.composites import InvertedResidual
+from supernet.relaxations import ArchitectureParameters
+from supernet.super_kernel import SuperKernel
+from supernet.supernet import Supernet
+
+DECISIVE = 32.0  # steepness at which probabilities are as good as indicators
+
+
+class ThresholdParameters(ArchitectureParameters):
+    """Thresholds in place of logits: probabilities follow from the norms of the kernels' parts.
+
+    `logits` holds (D, 3): per decision the thresholds of the ring, of the first and of the second half of the channels.
+    Norms are mean squares of a part over that of the whole kernel. Thresholds start at 0: everything is used.
+
+    Raises:
+        UserError: a decision is not that of one super-kernel of two kernel sizes and two expansions.
+    """
+
+    def __init__(self, supernet: Supernet) -> None:
+        space = supernet.space
+        super().__init__(space)
+        self.logits = nn.Parameter(torch.zeros(len(space.sizes), 3))
+        self._sites: dict[int, SuperKernel] = {}
+        self._codes: dict[int, list[tuple[int, int] | None]] = {}  # per option (large kernel, all channels), None: skip
+        for site in space.sites:
+            shared = supernet.bank[site.name]
+            if not site.given:
+                continue
+            if len(site.given) != 1 or not isinstance(shared, SuperKernel):
+                raise UserError(f"{space.name}: {site.name} has no super-kernel; single_path has")
+            blocks = [site.options[o] for o in site.table if o is not None]
+            sizes = sorted({b.kernel for b in blocks if isinstance(b, InvertedResidual)})
+            expands = sorted({b.expand for b in blocks if isinstance(b, InvertedResidual)})
+            if len(sizes) != 2 or len(expands) != 2 or len(blocks) != space.sizes[site.given[0]]:
+                raise UserError(f"{space.name}: {site.name}: thresholds need two kernel sizes and two expansions")
+            self._sites[site.given[0]] = shared
+            self._codes[site.given[0]] = [
+                (sizes.index(b.kernel), expands.index(b.expand)) if isinstance(b, InvertedResidual) else None
+                for b in blocks
+            ]
+
+    def masked(self) -> Tensor:
+        """(D, M) log probabilities; minus infinity where a decision has no such option."""
+        return self._log_probabilities(1.0)
+
+    def _log_probabilities(self, steepness: float) -> Tensor:
+        rows = []
+        for decision in range(len(self.space.sizes)):
+            codes = self._codes[decision]
+            margins = steepness * (self._norms(decision) - self.logits[decision])
+            on, off = F.logsigmoid(margins), F.logsigmoid(-margins)  # ring, first half, second half
+            skippable = None in codes
+            row = []
+            for code in codes:
+                if code is None:
+                    row.append(off[1])
+                else:
+                    row.append((on[0] if code[0] else off[0]) + (on[2] if code[1] else off[2]) + skippable * on[1])
+            row += [self.logits.new_tensor(-torch.inf)] * (self.absent.shape[1] - len(row))
+            rows.append(torch.stack(row))
+        return torch.stack(rows)
+
+    def _norms(self, decision: int) -> Tensor:
+        kernel = self._sites[decision].kernel().detach().to(self.logits.dtype)
+        squares = kernel.square().mean(1)  # (hidden, k, k)
+        half, spare = len(squares) // 2, (squares.shape[-1] - 3) // 2
+        inner = squares[:, spare : squares.shape[-1] - spare, spare : squares.shape[-1] - spare]
+        ring = (squares.sum() - inner.sum()) / max(1, squares.numel() - inner.numel())
+        whole = squares.mean().clamp_min(1e-12)
+        return torch.stack((ring, squares[:half].mean(), squares[half:].mean())) / whole
+
+    @torch.no_grad()
+    def log_probabilities(self) -> list[np.ndarray]:
+        """As for logits, of probabilities so steep that the most probable options are what the indicators say."""
+        rows = self._log_probabilities(DECISIVE).double().log_softmax(1).cpu().numpy()
+        return [row[:size] for row, size in zip(rows, self.space.sizes, strict=True)]
