@@ -249,10 +249,10 @@ class StrategyOptions:
 
     search_strategy: str = option(
         "evolution",
-        "random, evolution, differentiable or module:callable",
+        "random, grid, evolution, regularized_evolution, local_search, differentiable or module:callable",
         group="Strategy",
         metavar="NAME",
-        known=("random", "evolution", "differentiable"),
+        known=("random", "grid", "evolution", "regularized_evolution", "local_search", "differentiable"),
         aliases={
             "random_search": "random",
             "random-search": "random",
@@ -260,6 +260,7 @@ class StrategyOptions:
         },
     )
     random_iteration: int = option(1000, "architectures that random evaluates", group="Strategy", at_least=1)
+            "ageing_evolution": "regularized_evolution",
     dedup: bool = option(True, "never propose the same architecture twice", group="Strategy")
 
     def __post_init__(self) -> None:

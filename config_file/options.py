@@ -20,6 +20,7 @@ from config_file.option_groups import (
     StrategyOptions,
     TrainingOptions,
 )
+from config_file.strategy_options import OneStrategyOptions
 
 __all__ = [
     "STAGE_OPTIONS",
@@ -29,6 +30,7 @@ __all__ = [
     "EvolutionOptions",
     "ExportOptions",
     "GradientOptions",
+    "OneStrategyOptions",
     "Option",
     "RetrainOptions",
     "RunOptions",
@@ -90,6 +92,7 @@ class TrainSupernetOptions(
 class SearchOptions(
     GradientOptions,
     EvolutionOptions,
+    OneStrategyOptions,
     StrategyOptions,
     EvaluationOptions,
     ConstraintOptions,

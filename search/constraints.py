@@ -45,7 +45,7 @@ class Constraint:
         return self.table.cost(np.asarray(architectures))
 
     def allows(self, architecture: Architecture) -> bool:
-        return bool(self._inside(np.asarray([architecture]))[0])
+        return self.table is None or bool(self._inside(np.asarray([architecture]))[0])
 
     def check(self, flag: str = "--target-hc", lower_flag: str = "--min-hc") -> None:
         """Raises UserError, with the exact range of the space, where no architecture can be within the limits."""

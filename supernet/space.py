@@ -20,7 +20,7 @@ import numpy as np
 
 from config_file.errors import UserError, nearest
 from supernet.blocks import Identity, Shape
-from supernet.canonical import Influence, count_canonical, influences, matters
+from supernet.canonical import ALWAYS, Influence, count_canonical, influences, matters
 from supernet.counting import count_chain_networks
 from supernet.elimination import Factor, Scope, optimum
 from supernet.sites import Choice, Decision, Placed, Site, check
@@ -158,7 +158,8 @@ class SearchSpace:
 
     def sample(self, rng: random.Random) -> Architecture:
         """An architecture uniformly at random over encodings."""
-        return tuple(rng.randrange(size) for size in self.sizes)
+        draw = rng.random  # a float is drawn several times as fast as an integer, and is off by 2^-53 at most
+        return tuple([int(draw() * size) for size in self.sizes])
 
     def enumerate(self) -> Iterator[Architecture]:
         """Every encoding, lazily, in lexicographic order."""
@@ -175,9 +176,12 @@ class SearchSpace:
 
     def mutate(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
         """Each decision changes, with `probability`, to a different option drawn uniformly."""
+        draw = rng.random
         return tuple(
-            (option + rng.randrange(1, size)) % size if size > 1 and rng.random() < probability else option
-            for option, size in zip(architecture, self.sizes, strict=True)
+            [
+                (option + 1 + int(draw() * (size - 1))) % size if draw() < probability and size > 1 else option
+                for option, size in zip(architecture, self.sizes, strict=True)
+            ]
         )
 
     def crossover(self, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
@@ -223,6 +227,11 @@ class SearchSpace:
     def _influence(self) -> tuple[Influence, ...]:
         return influences(self._gates.values(), len(self.sizes))
 
+    @cached_property
+    def conditional(self) -> dict[int, Influence]:
+        """The decisions that do not matter in every architecture, and where they act."""
+        return {decision: gates for decision, gates in enumerate(self._influence) if gates is not ALWAYS}
+
     def _matters(self, architecture: Sequence[int], decision: int) -> bool:
         return matters(self._influence[decision], architecture)
 
@@ -231,11 +240,13 @@ class SearchSpace:
 
         Decisions are set one after another, until none is left: two that do not matter one by one may matter together.
         """
+        if not self.conditional:
+            return tuple(architecture)
         current, changed = list(architecture), True
         while changed:
             changed = False
-            for decision, option in enumerate(current):
-                if option and not self._matters(current, decision):
+            for decision in self.conditional:
+                if current[decision] and not self._matters(current, decision):
                     current[decision] = 0
                     changed = True
         return tuple(current)

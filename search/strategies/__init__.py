@@ -17,8 +17,11 @@ from config_file.stages import find_stage
 from search.constraints import Constraint
 from search.result import Result
 from search.strategies.evolution import Evolution
+from search.strategies.grid import GridSearch
 from search.strategies.learnt import LearntDistribution
+from search.strategies.local_search import LocalSearch
 from search.strategies.random_search import RandomSearch
+from search.strategies.regularized_evolution import RegularizedEvolution
 from supernet import Architecture
 from training.architecture_file import Distribution, load_distribution
 from training.hardware import limits_of, tables_of
@@ -67,6 +70,39 @@ def make_evolution(constraint: Constraint, options: SearchOptions) -> Strategy:
     )
 
 
+def make_grid(constraint: Constraint, options: SearchOptions) -> Strategy:
+    """`grid`."""
+    return GridSearch(
+        constraint, evaluations=options.evaluations, shuffle=options.grid_shuffle, seed=options.random_seed
+    )
+
+
+def make_regularized_evolution(constraint: Constraint, options: SearchOptions) -> Strategy:
+    """`regularized_evolution`."""
+    return RegularizedEvolution(
+        constraint,
+        evaluations=options.evaluations,
+        population=options.re_population,
+        sample_size=options.re_sample,
+        mutation_prob=options.re_mutation_prob,
+        crossover=options.re_crossover,
+        dedup=options.dedup,
+        proposals=options.proposals,
+        seed=options.random_seed,
+    )
+
+
+def make_local_search(constraint: Constraint, options: SearchOptions) -> Strategy:
+    """`local_search`."""
+    return LocalSearch(
+        constraint,
+        evaluations=options.evaluations,
+        improvement=options.ls_improvement,
+        proposals=options.proposals,
+        seed=options.random_seed,
+    )
+
+
 def make_differentiable(
     constraint: Constraint, options: SearchOptions, distribution: Distribution | None = None
 ) -> Strategy:
@@ -109,7 +145,10 @@ FORMS: dict[str, Callable[[SearchOptions], dict[str, Any]]] = {"osnaslib": osnas
 
 STRATEGIES: dict[str, StrategyFactory] = {
     "random": make_random,
+    "grid": make_grid,
     "evolution": make_evolution,
+    "regularized_evolution": make_regularized_evolution,
+    "local_search": make_local_search,
     "differentiable": make_differentiable,
 }
 
