@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from math import inf
 from random import Random
 
 import numpy as np
 
 from config_file.errors import UserError
+from config_file.options import TrainSupernetOptions
 from lookup_tables import CostTable
-from supernet import Architecture
+from supernet import Architecture, SearchSpace
+from training.hardware import tables_of, unit_of
 
 
 class ConstrainedSampler:
@@ -40,3 +43,27 @@ class ConstrainedSampler:
         rng = np.random.default_rng(Random(f"constrained {self.seed} {step}").getrandbits(64))
         (row,) = self.table.distribution.sample(self.lower, self.upper, 1, rng)
         return [tuple(int(option) for option in row)]
+
+
+def constrained_sampler(
+    options: TrainSupernetOptions, space: SearchSpace, resolution: int
+) -> ConstrainedSampler | None:
+    """The sampler of --sample-strategy uniform within --min-hc and --target-hc; None where nothing is limited.
+
+    Raises:
+        UserError: another sample strategy, no such metric or table, or limits that nothing is within.
+    """
+    if options.target_hc is None and options.min_hc is None:
+        return None
+    if options.sample_strategy != "uniform":
+        raise UserError(
+            f"--target-hc and --min-hc limit the paths of --sample-strategy uniform, not of {options.sample_strategy}"
+        )
+    table = tables_of(options, space, resolution, {options.info_metric: None})[options.info_metric]
+    unit = unit_of(options.info_metric)
+    return ConstrainedSampler(
+        table,
+        options.random_seed,
+        lower=-inf if options.min_hc is None else options.min_hc * unit,
+        upper=inf if options.target_hc is None else options.target_hc * unit,
+    )

@@ -250,7 +250,11 @@ def make_state(options: Options, model: nn.Module, device: torch.device, ema_dec
 
 def trajectory(options: Options) -> dict[str, Any]:
     """The options that decide the course of a training, by flag: with another value, going on is another training."""
-    names = (*TRAJECTORY, *(GRADIENT_TRAJECTORY if getattr(options, "sample_strategy", "") in DIFFERENTIABLE else ()))
+    names = [*TRAJECTORY]
+    if getattr(options, "sample_strategy", "") in DIFFERENTIABLE:
+        names += GRADIENT_TRAJECTORY
+    elif getattr(options, "target_hc", None) is not None or getattr(options, "min_hc", None) is not None:
+        names += CONSTRAINT_TRAJECTORY
     return {"--" + name.replace("_", "-"): getattr(options, name) for name in names if hasattr(options, name)}
 
 
@@ -263,6 +267,8 @@ TRAJECTORY = (
 
 DIFFERENTIABLE = ("differentiable", "differentiable_gumbel")
 """Sample strategies that train architecture parameters beside the weights."""
+
+CONSTRAINT_TRAJECTORY = ("info_metric", "target_hc", "min_hc", "lookup_table", "counter")
 
 GRADIENT_TRAJECTORY = (
     *(entry.name for entry in fields(GradientOptions) if entry.name not in ("a_epochs", "a_samples")),

@@ -22,6 +22,7 @@ from training.architecture_file import FILE, save_distribution
 from training.architecture_report import PICTURE, distribution_of, draw_probabilities, report_epoch
 from training.architecture_step import WeightStep
 from training.checkpoint import LAST, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
+from training.constrained_sampler import ConstrainedSampler, constrained_sampler
 from training.data import Data, load_data
 from training.data.part import divide
 from training.device import choose_device, prepare_device
@@ -118,7 +119,9 @@ def prepare_supernet(options: TrainSupernetOptions) -> SupernetTraining:
     state = make_state(options, supernet, device)
     if options.sample_strategy in DIFFERENTIABLE:
         return _with_learner(options, data, supernet, state, device)
-    sampler = path_sampler(options.sample_strategy, space, options.random_seed)
+    sampler = constrained_sampler(options, space, data.resolution) or path_sampler(
+        options.sample_strategy, space, options.random_seed
+    )
     recipe = make_recipe(options, data.train, device, path_plan(supernet, sampler))
     return SupernetTraining(options, data, supernet, sampler, recipe, state)
 
@@ -235,7 +238,9 @@ def _model_line(job: SupernetTraining) -> str:
 
 def _path_validation(job: SupernetTraining) -> PathValidation:
     if job.learner is None:
-        sampler = path_sampler("uniform", job.supernet.space, job.options.random_seed)
+        sampler = job.sampler
+        if not isinstance(sampler, ConstrainedSampler):
+            sampler = path_sampler("uniform", job.supernet.space, job.options.random_seed)
         # Steps no training reaches, so that these are not just the paths it began with.
         paths = [sampler.paths(-1 - index)[0] for index in range(VALIDATED_PATHS)]
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,11 @@ from scipy.stats import chisquare
 from config_file.errors import UserError
 from lookup_tables import CostTable, build_table
 from supernet import build_space
+from tests.training import toy
 from training.constrained_sampler import ConstrainedSampler
+from training.recipe import trajectory
+from training.supernet_file import load_supernet
+from training.train_supernet import prepare_supernet, train_supernet
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +58,37 @@ def test_a_band_without_paths_is_refused(table: CostTable) -> None:
         ConstrainedSampler(table, 0, lower=2 * high, upper=np.inf)
     with pytest.raises(UserError, match="no architecture with a cost"):
         ConstrainedSampler(table, 0, lower=low + 1, upper=low + 2)
+
+
+def test_a_supernet_is_trained_within_the_limits(tmp_path: Path) -> None:
+    """The flags are in millions; every path that is run, validation's too, costs what they allow."""
+    space = prepare_supernet(toy.supernet_options(tmp_path)).supernet.space
+    costs = build_table(space, "params").cost(np.array(list(space.enumerate())))
+    low, high = np.quantile(costs, [0.2, 0.6])
+    options = toy.supernet_options(tmp_path, info_metric="params", target_hc=high / 1e6, min_hc=low / 1e6)
+    sampler = prepare_supernet(options).sampler
+    assert isinstance(sampler, ConstrainedSampler)
+    drawn = build_table(space, "params").cost([sampler.paths(step)[0] for step in range(-4, 60)])
+    assert drawn.min() >= low
+    assert drawn.max() <= high
+    assert drawn.max() > drawn.min()
+    assert load_supernet(train_supernet(options)).info["train"]["target_hc"] == high / 1e6
+
+
+def test_limits_belong_to_the_course_of_a_training(tmp_path: Path) -> None:
+    assert "--target-hc" not in trajectory(toy.supernet_options(tmp_path))
+    assert trajectory(toy.supernet_options(tmp_path, target_hc=3.0))["--target-hc"] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"target_hc": 1e-9}, "--target-hc: no architecture has flops"),
+        ({"sample_strategy": "fair", "target_hc": 1.0}, "--sample-strategy uniform, not of fair"),
+        ({"info_metric": "latency", "target_hc": 1.0}, "needs --lookup-table"),
+    ],
+)
+def test_limits_that_cannot_be_held(tmp_path: Path, changes: dict, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        prepare_supernet(toy.supernet_options(tmp_path, **changes))
+    assert not any(tmp_path.iterdir())
