@@ -254,13 +254,13 @@ class StrategyOptions:
         metavar="NAME",
         known=("random", "grid", "evolution", "regularized_evolution", "local_search", "differentiable"),
         aliases={
+            "ageing_evolution": "regularized_evolution",
             "random_search": "random",
             "random-search": "random",
             "differentiable_gumbel": "differentiable",
         },
     )
     random_iteration: int = option(1000, "architectures that random evaluates", group="Strategy", at_least=1)
-            "ageing_evolution": "regularized_evolution",
     dedup: bool = option(True, "never propose the same architecture twice", group="Strategy")
 
     def __post_init__(self) -> None:

@@ -39,15 +39,23 @@ def spearman(first: Vector, second: Vector) -> float:
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def affine(predicted: Vector, measured: Vector) -> tuple[float, float]:
+def affine(predicted: Vector, measured: Vector, least: float = 0.0) -> tuple[float, float]:
     """(scale, offset) of the line through (N,) predictions that has the least squared relative error.
 
-    A line that falls, or a single point, says nothing about the slope: then it is a scale alone.
+    A line that falls says nothing, and one below zero cannot be: at the prediction `least`, the smallest that will be
+    asked for, it keeps at least half of the height of a scale alone. The best line under that condition is returned.
     """
-    weights = 1 / measured
-    design = np.column_stack([predicted, np.ones_like(predicted)]) * weights[:, None]
+    design = np.column_stack([predicted, np.ones_like(predicted)]) / measured[:, None]
     if len(measured) > 1 and np.ptp(predicted) > 0:
         (scale, offset), *_ = np.linalg.lstsq(design, np.ones_like(measured), rcond=None)
-        if scale > 0:
+        if scale > 0 and offset >= -scale * least / 2:
             return float(scale), float(offset)
-    return float(np.median(measured / predicted)), 0.0
+        if scale > 0:  # the best line lies beyond the condition, so the best that holds it is on its edge
+            scale = _best_scale(predicted - least / 2, measured)
+            return scale, -scale * least / 2
+    return _best_scale(predicted, measured), 0.0
+
+
+def _best_scale(predicted: Vector, measured: Vector) -> float:
+    ratio = predicted / measured
+    return float(ratio.sum() / (ratio**2).sum())

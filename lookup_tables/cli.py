@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from config_file.errors import UserError, choose
 from config_file.loader import parse
@@ -16,12 +16,17 @@ from config_file.options import option
 from lookup_tables.build import build_table
 from lookup_tables.cost_table import CostTable
 from lookup_tables.differences import TRACERS, explain_difference, explanation, params_difference
+from lookup_tables.engines import ENGINES
 from lookup_tables.fit_command import fit
+from lookup_tables.kit_command import import_table, kit
+from lookup_tables.measure import measure_table
+from lookup_tables.recorded_space import recorded_space
 from lookup_tables.table_file import read_table
-from lookup_tables.table_options import PROG, TABLE, PlaceOptions, space_of, table_path
+from lookup_tables.table_options import PROG, TABLE, PlaceOptions, save_and_report, space_of, table_path
 from lookup_tables.table_text import extremes, flat, grid, heading, scale
-from supernet import SearchSpace, build_space
-from supernet.spaces import SPACES
+from supernet import SearchSpace
+
+_LATENCY = "Latency"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +34,22 @@ class TableOptions(PlaceOptions):
     """A lookup table to build."""
 
     metric: str = option(
-        "flops", "what a network costs: flops (multiply-accumulates, batch 1) or params", group=TABLE,
-        choices=("flops", "params"),
+        "flops", "what a network costs: flops (multiply-accumulates, batch 1), params, or latency, measured here",
+        group=TABLE, choices=("flops", "params", "latency"),
     )  # fmt: skip
     counter: str = option(
         "analytic",
         "who counts: our own arithmetic, or a tool that traces the built blocks, with its difference explained",
         group=TABLE, choices=("analytic", "fvcore", "thop"),
     )  # fmt: skip
+    engine: str = option("onnxruntime", "what runs the blocks", group=_LATENCY, choices=tuple(ENGINES))
+    threads: int = option(1, "that the engine uses", group=_LATENCY, at_least=1)
+    rounds: int = option(10, "in which everything is run, each time in another order", group=_LATENCY, at_least=1)
+    networks: int = option(
+        12, "whole networks that the sum of blocks is corrected by and judged on", group=_LATENCY, at_least=0
+    )
+    random_seed: int = option(0, "chooses the networks", group=_LATENCY, at_least=0)
+    overwrite: bool = option(False, "measure anew; otherwise finished rounds are kept and added to", group=_LATENCY)
 
 
 def build(argv: Sequence[str]) -> None:
@@ -45,14 +58,18 @@ def build(argv: Sequence[str]) -> None:
         TableOptions,
         argv,
         prog=f"{PROG} build",
-        description="Count every distinct block of a search space once and write a lookup table.",
+        description="Count or measure every distinct block of a search space once and write a lookup table.",
         examples=[
             f"{PROG} build --search-space proxylessnas",
             f"{PROG} build --metric params --search-space mobilenetv2 --resolution 32 --num-classes 10",
             f"{PROG} build --search-space spos --counter fvcore --output spos.json",
+            f"{PROG} build --metric latency --search-space proxylessnas --engine onnxruntime --threads 1",
         ],
     )
     space = space_of(options)
+    if options.metric == "latency":
+        _measure(space, options)
+        return
     by = [] if options.counter == "analytic" else [options.counter]
     path = table_path(options, space.name, *by, options.metric, str(space.input_shape[1]))
     table = build_table(space, options.metric, counter=options.counter, progress=True)
@@ -65,6 +82,30 @@ def build(argv: Sequence[str]) -> None:
     if options.counter in TRACERS:
         print("\n" + "\n".join(_compared(space, options.metric, options.counter)))
     print(f"\nwritten to {path}; next: {PROG} show {path}")
+
+
+def _measure(space: SearchSpace, options: TableOptions) -> None:
+    resolution = space.input_shape[1]
+    path = table_path(options, space.name, options.engine, "latency", str(resolution))
+    kept = path.with_suffix(".rounds.jsonl")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if options.overwrite:
+        kept.unlink(missing_ok=True)
+    try:
+        table = measure_table(
+            space,
+            resolution,
+            kept,
+            engine=options.engine,
+            threads=options.threads,
+            rounds=options.rounds,
+            networks=options.networks,
+            seed=options.random_seed,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"finished rounds are kept in {kept}; the same command continues") from None
+    save_and_report(table, path)
+    print(f"rounds   {kept}: more --rounds are added to these")
 
 
 def show(argv: Sequence[str]) -> None:
@@ -80,7 +121,7 @@ def show(argv: Sequence[str]) -> None:
     path = parser.parse_args(argv).file
     header, entries = read_table(path)
     print("\n".join(heading(header)))
-    space = _recorded_space(header)
+    space = recorded_space(header)
     if space is None:
         print(f"{len(entries)} blocks, in {scale(str(header.get('unit')))} (the search space is not a shipped one):")
         print("\n".join(flat(entries, str(header.get("unit")))))
@@ -92,7 +133,13 @@ def show(argv: Sequence[str]) -> None:
     print("\n".join(extremes(table)))
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"build": build, "fit": fit, "show": show}
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "build": build,
+    "kit": kit,
+    "import": import_table,
+    "fit": fit,
+    "show": show,
+}
 """By name: what the words after `python -m lookup_tables` can start with."""
 
 
@@ -112,28 +159,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = choose("command", words[0], COMMANDS)
     try:
         command(words[1:])
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("a table is written whole or not at all") from None
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(str(interrupt) or "a table is written whole or not at all") from None
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see --help)")
-
-
-def _recorded_space(header: dict[str, Any]) -> SearchSpace | None:
-    """The space a table was built for, or None: a file never decides which code is run."""
-    recipe = header.get("space_options")
-    if not isinstance(recipe, dict):
-        return None
-    name = recipe.get("search_space")
-    if not isinstance(name, dict) and name not in SPACES:
-        return None
-    try:
-        space = build_space(**recipe)
-    except (UserError, TypeError):
-        return None
-    return space if space.macro_fingerprint == header.get("macro_fingerprint") else None
 
 
 def _compared(space: SearchSpace, metric: str, counter: str) -> list[str]:

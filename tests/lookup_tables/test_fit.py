@@ -134,8 +134,11 @@ def test_accuracy_against_known_values() -> None:
     assert judge(np.array([1.1, 1.8]), np.array([1.0, 2.0])).mape == pytest.approx(10)
     x = np.array([1.0, 2, 5])
     np.testing.assert_allclose(affine(x, 2 * x + 3), (2, 3))
-    assert affine(x, 10 - x)[1] == 0
+    assert affine(x, 10 - x)[1] == 0  # a line that falls
     assert affine(np.array([2.0]), np.array([6.0])) == (3, 0)
+    scale, offset = affine(x, 2 * x - 1.9, least=1.0)
+    assert scale + offset == pytest.approx(scale / 2)  # never below zero where the space begins
+    np.testing.assert_allclose(affine(x, 2 * x - 0.5, least=1.0), (2, -0.5))
 
 
 # ---- the command

@@ -1,0 +1,262 @@
+"""Lookup tables of others, read into ours.
+
+Formats by block, whose keys say which block at which shape:
+
+- proxylessnas, ofa: YAML, `expanded_conv-input:56x56x24-output:56x56x24-expand:3-kernel:3-stride:1-idskip:1: {mean: 1,
+  count: 99}` in milliseconds (height x width x channels; expand is a ratio in ProxylessNAS, a width in once-for-all).
+
+Formats by layer, which hold for chains whose layers are in the order of the space; blocks that stand in several layers
+get the mean:
+
+- osnaslib: JSON, `{"flops": [[per option] per layer], "param": ..., "latency": ..., "base_flops": ..., ...}` in
+  millions, parameters and seconds.
+- fbnet: text, a line with the names of the options, then a line of microseconds per layer.
+- csv: the columns layer, option and ms; what all networks share has the name of its site and no option, or layer base.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite, sqrt
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from config_file.errors import UserError, choose, nearest
+from lookup_tables.cost_table import Key, distinct_blocks, input_shape
+from lookup_tables.measurements import read_csv
+from lookup_tables.table_file import Entry
+from supernet import SearchSpace, Shape
+from supernet.blocks import Block, Conv, Head, Identity
+from supernet.composites import InvertedResidual
+
+
+class Imported(NamedTuple):
+    """What a file says, in the unit of the metric.
+
+    Args:
+        entries: by block and input shape, for every block of the space.
+        offset: what every network costs beside them.
+    """
+
+    entries: dict[Key, Entry]
+    offset: float = 0.0
+
+
+def by_key(path: Path, space: SearchSpace, metric: str) -> Imported:
+    """ProxylessNAS's and once-for-all's YAML. Raises UserError."""
+    _only_latency(path, metric)
+    try:
+        content = yaml.safe_load(_text(path))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) and "-input:" in key for key in content):
+        raise UserError(f"{path}: expected keys such as expanded_conv-input:56x56x24-output:56x56x24-expand:3-...")
+    entries: dict[Key, Entry] = {}
+    missing: list[Key] = []
+    for block, shape in distinct_blocks(space, space.input_shape[1]):
+        if isinstance(block, Identity):
+            entries[block, shape] = Entry(0, 0)
+            continue
+        parts = next((keys for keys in _names(block, shape) if all(key in content for key in keys)), None)
+        if parts is None:
+            missing.append((block, shape))
+        else:
+            entries[block, shape] = _sum([_timing(content[key], f"{path}, {key}") for key in parts])
+    if missing:
+        block, shape = missing[0]
+        skips = any(isinstance(block, Conv) and block.kernel == 1 and not block.act for block, _ in missing)
+        hint = "; --skip identity leaves out skips that change the shape" if skips else ""
+        raise UserError(
+            f"{path} has no entry for {len(missing)} of {len(missing) + len(entries)} blocks of {space.name} at "
+            f"{space.input_shape[1]} pixels, such as {next(iter(_names(block, shape)), [block.label])[0]}{hint}"
+        )
+    return Imported(entries)
+
+
+def osnaslib(path: Path, space: SearchSpace, metric: str) -> Imported:
+    """OSNASLib's JSON. Raises UserError."""
+    try:
+        content = json.loads(_text(path))
+    except ValueError:
+        raise UserError(f"{path}: not a JSON file") from None
+    name, unit = {"flops": ("flops", 1e6), "params": ("param", 1.0), "latency": ("latency", 1e3)}[metric]
+    if not isinstance(content, Mapping) or name not in content:
+        raise UserError(f"{path}: expected the key {name!r}, as in a lookup table of OSNASLib")
+    rows = content[name]
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        raise UserError(f"{path}: {name} must be a list of layers, each a list of numbers")
+    values = [[unit * _number(value, f"{path}, {name}, layer {layer}") for value in row] for layer, row in _from(rows)]
+    base = unit * _number(content.get(f"base_{name}", 0), f"{path}, base_{name}")
+    return _by_layer(path, space, values, base)
+
+
+def fbnet(path: Path, space: SearchSpace, metric: str) -> Imported:
+    """FBNet's text format. Raises UserError."""
+    _only_latency(path, metric)
+    lines = [line.split() for line in _text(path).splitlines() if line.strip()]
+    if len(lines) < 2:
+        raise UserError(f"{path}: expected a line of option names, then a line of microseconds per layer")
+    header, rows = lines[0], lines[1:]
+    if len(rows) != len(space.decisions):
+        raise UserError(f"{path} has {len(rows)} layers, {space.name} {len(space.decisions)}")
+    values = []
+    for (layer, row), decision in zip(_from(rows), space.decisions, strict=True):
+        if len(row) != len(header):
+            raise UserError(f"{path}, layer {layer}: {len(row)} numbers for {len(header)} options")
+        found = dict(zip(map(_plain, header), row, strict=True))
+        for option in decision.options:
+            if _plain(option) not in found:
+                raise UserError(f"{path}: no option {option}{nearest(option, header)} (it has: {' '.join(header)})")
+        values.append([_number(found[_plain(o)], f"{path}, layer {layer}") / 1e3 for o in decision.options])
+    return _by_layer(path, space, values, 0.0)
+
+
+def layers_csv(path: Path, space: SearchSpace, metric: str) -> Imported:
+    """Our own table by layer and option. Raises UserError."""
+    _only_latency(path, metric)
+    header, rows = read_csv(path)
+    if not {"layer", "option", "ms"} <= set(header):
+        raise UserError(f"{path}: expected the columns layer, option and ms, not {', '.join(header)}")
+    cells: dict[tuple[str, str], float] = {}
+    for line, row in rows:
+        cell = row["layer"], row["option"]
+        if cell in cells:
+            raise UserError(f"{path}, line {line}: {' '.join(cell).strip()} is there twice")
+        cells[cell] = _number(row["ms"], f"{path}, line {line}")
+    values = []
+    for decision in space.decisions:
+        wanted = [(decision.name, option) for option in decision.options]
+        for layer, option in wanted:
+            if (layer, option) not in cells:
+                raise UserError(f"{path}: no line for layer {layer}, option {option}")
+        values.append([cells.pop(cell) for cell in wanted])
+    sites = {site.name for site in space.sites if not site.given}
+    for layer, option in cells:
+        if option or layer not in {*sites, "base"}:
+            raise UserError(f"{path}: {space.name} has no layer {layer} with option {option!r}")
+    return _by_layer(path, space, values, sum(cells.values()))
+
+
+FORMATS: dict[str, Callable[[Path, SearchSpace, str], Imported]] = {
+    "proxylessnas": by_key,
+    "ofa": by_key,
+    "osnaslib": osnaslib,
+    "fbnet": fbnet,
+    "csv": layers_csv,
+}
+"""By name: (file, space at its resolution, metric) -> what it says."""
+
+
+def read_foreign(path: str | Path, form: str, space: SearchSpace, metric: str) -> Imported:
+    """Read a table of another format.
+
+    Raises:
+        UserError: an unknown format, no such file, not that format, another space or resolution, or a number that is
+            negative or none.
+    """
+    return choose("format", form, FORMATS)(Path(path), space, metric)
+
+
+def _names(block: Block, shape: Shape) -> list[list[str]]:
+    """What a block is called in ProxylessNAS's and once-for-all's tables, best first; several keys are added up."""
+    out = block.output_shape(shape)
+    ends = f"input:{_hwc(shape)}-output:{_hwc(out)}"
+    if isinstance(block, Conv):
+        return [[f"Conv-{ends}"]] if block.kernel > 1 else [[f"Conv_1-{ends}"], [f"Conv_2-{ends}"]]
+    if isinstance(block, Head):
+        pooled = (shape[0], 1, 1)
+        apart = [f"AvgPool2D-input:{_hwc(shape)}-output:{_hwc(pooled)}"]
+        apart.append(f"Logits-input:{_hwc(pooled)}-output:{block.classes}")
+        return [[f"Logits-input:{_hwc(shape)}-output:{block.classes}"], apart]
+    if not isinstance(block, InvertedResidual) or block.groups > 1:
+        return []
+    tail = f"kernel:{block.kernel}-stride:{block.stride}-idskip:{int(block.has_shortcut(shape[0]))}"
+    hidden = next(part.output_shape(at)[0] for part, at in block.primitives(shape))
+    se_act = f"-se:{int(block.se)}-hs:{int(block.act == 'hswish')}"
+    ofa = [f"expanded_conv-{ends}-expand:{hidden}-{tail}{se_act}"]
+    return [ofa] if block.se else [[f"expanded_conv-{ends}-expand:{block.expand}-{tail}"], ofa]
+
+
+def _by_layer(path: Path, space: SearchSpace, values: Sequence[Sequence[float]], base: float) -> Imported:
+    """Values per decision and option, spread over blocks; what does not depend on any decision is in the base."""
+    if [len(row) for row in values] != list(space.sizes):
+        raise UserError(
+            f"{path} has {len(values)} layers of {_span(len(row) for row in values)} options, {space.name} "
+            f"{len(space.sizes)} of {_span(space.sizes)}"
+        )
+    met: dict[Key, list[float]] = defaultdict(list)
+    for scope, keys in space.factors(input_shape(space, space.input_shape[1])):
+        if len(scope) > 1:
+            raise UserError(
+                f"{path}: a table by layer does not fit {space.name}, where a block depends on several choices"
+            )
+        for option, key in enumerate(keys.flat):
+            met[key].append(values[scope[0]][option] if scope else 0.0)
+    entries: dict[Key, Entry] = {}
+    for key, found in met.items():
+        spread = float(np.subtract(*np.percentile(found, [75, 25])))
+        entries[key] = Entry(float(np.mean(found)), float(np.median(found)), spread, len(found))
+    return Imported(entries, base)
+
+
+def _timing(value: Any, where: str) -> Entry:
+    """One entry of a YAML table: {mean, count, var}, or the mean alone."""
+    if not isinstance(value, Mapping):
+        mean = _number(value, where)
+        return Entry(mean, mean)
+    mean = _number(value.get("mean"), where)
+    deviation = sqrt(_number(value.get("var", 0), where))
+    return Entry(mean, mean, 1.349 * deviation, int(_number(value.get("count", 1), where)))  # as if normal
+
+
+def _sum(entries: Sequence[Entry]) -> Entry:
+    total, spread = sum(entry.value for entry in entries), sqrt(sum(entry.spread**2 for entry in entries))
+    return Entry(total, total, spread, min(entry.count for entry in entries))
+
+
+def _number(value: Any, where: str) -> float:
+    try:
+        number = float(value) if not isinstance(value, bool) else float("nan")
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not isfinite(number) or number < 0:
+        raise UserError(f"{where}: expected a number of at least 0, not {value}")
+    return number
+
+
+def _only_latency(path: Path, metric: str) -> None:
+    if metric != "latency":
+        raise UserError(f"{path}: this format holds latencies, not {metric}")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file") from None
+
+
+def _plain(option: str) -> str:
+    """FBNet's "ir_k3_s2" is k3e1 in two groups; candidates without an expansion have expansion 1."""
+    text = option.lower().removeprefix("ir_").replace("_s2", "_e1_g2")
+    return text.replace("_", "")
+
+
+def _hwc(shape: Shape) -> str:
+    return f"{shape[1]}x{shape[2]}x{shape[0]}"
+
+
+def _from(rows: Sequence[Any]) -> Any:
+    return enumerate(rows, 1)
+
+
+def _span(sizes: Any) -> str:
+    low, *_, high = sorted([*sizes] * 2) or [0, 0]
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,0 +1,230 @@
+"""Tables of other projects: small samples of each format, and the published ones where the shared data is there."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config_file.errors import UserError
+from lookup_tables import CostTable
+from lookup_tables.cli import main
+from lookup_tables.imports import read_foreign
+from supernet import Decision, SearchSpace, Site, build_space
+from supernet.blocks import Conv, Head
+from supernet.composites import InvertedResidual
+
+SHARED = Path(os.environ.get("NAS_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+TINY: dict[str, Any] = {
+    "name": "tiny", "stem": 8, "head": 32, "skip": "identity", "candidates": ["k3e3", "k5e6", "skip"],
+    "stages": [{"channels": 8, "depth": 1, "stride": 1}, {"channels": 16, "depth": 2, "stride": 2}],
+}  # fmt: skip
+
+PROXYLESS = """
+Conv-input:16x16x3-output:16x16x8: {mean: 1.0, count: 9}
+expanded_conv-input:16x16x8-output:16x16x8-expand:3-kernel:3-stride:1-idskip:1: {mean: 2.0, count: 5, var: 0.04}
+expanded_conv-input:16x16x8-output:16x16x8-expand:6-kernel:5-stride:1-idskip:1: {mean: 3.0, count: 5}
+expanded_conv-input:16x16x8-output:16x16x16-expand:3-kernel:3-stride:1-idskip:0: {mean: 4.0, count: 5}
+expanded_conv-input:16x16x8-output:16x16x16-expand:6-kernel:5-stride:1-idskip:0: {mean: 5.0, count: 5}
+expanded_conv-input:16x16x16-output:16x16x16-expand:48-kernel:3-stride:1-idskip:1-se:0-hs:0: 6.0
+expanded_conv-input:16x16x16-output:16x16x16-expand:96-kernel:5-stride:1-idskip:1-se:0-hs:0: 7.0
+Conv_1-input:16x16x16-output:16x16x32: {mean: 8.0, count: 9}
+AvgPool2D-input:16x16x32-output:1x1x32: {mean: 0.25, count: 4}
+Logits-input:1x1x32-output:10: {mean: 0.5, count: 2}
+"""
+
+LAYERS = [[2, 3, 0], [4, 5], [6, 7, 0.001]]
+
+
+@pytest.fixture
+def space() -> SearchSpace:
+    return build_space(TINY, resolution=16, num_classes=10)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "table"
+    path.write_text(text)
+    return path
+
+
+def table_of(path: Path, form: str, space: SearchSpace, metric: str = "latency") -> CostTable:
+    found = read_foreign(path, form, space, metric)
+    return CostTable(space, metric, space.input_shape[1], found.entries, offset=found.offset)
+
+
+def test_proxylessnas_and_ofa_keys(space: SearchSpace, tmp_path: Path) -> None:
+    table = table_of(write(tmp_path, PROXYLESS), "proxylessnas", space)
+    assert table.cost([(0, 0, 0)])[0] == pytest.approx(1 + 2 + 4 + 6 + 8 + 0.75)
+    assert table.cost([(2, 1, 2)])[0] == pytest.approx(1 + 5 + 8 + 0.75)
+    found = next(e for (block, shape), e in table.entries.items() if block.label == "k3e3" and shape == (8, 16, 16))
+    assert (found.value, found.count) == (2, 5)
+    assert found.spread == pytest.approx(1.349 * 0.2)
+
+
+def test_osnaslib(space: SearchSpace, tmp_path: Path) -> None:
+    content = {
+        "flops": LAYERS, "base_flops": 1.5, "param": LAYERS, "base_param": 7,
+        "latency": [[value / 1e3 for value in row] for row in LAYERS], "base_latency": 0.01,
+    }  # fmt: skip
+    path = write(tmp_path, json.dumps(content))
+    assert table_of(path, "osnaslib", space, "flops").cost([(0, 1, 0)])[0] == pytest.approx((1.5 + 2 + 5 + 6) * 1e6)
+    assert table_of(path, "osnaslib", space, "params").cost([(1, 0, 0)])[0] == pytest.approx(7 + 3 + 4 + 6)
+    assert table_of(path, "osnaslib", space).cost([(0, 0, 2)])[0] == pytest.approx(10 + 2 + 4 + 0.001)
+
+
+def test_fbnet_text(tmp_path: Path) -> None:
+    space = build_space(TINY | {"candidates": ["k3e1", "k3e1g2", "skip"]}, resolution=16, num_classes=10)
+    path = write(tmp_path, "ir_k3_s2 ir_k3_e1 skip\n1000 2000 0\n3000 4000 9\n5000 6000 1\n")
+    table = table_of(path, "fbnet", space)
+    assert table.cost([(0, 0, 0)])[0] == pytest.approx(2 + 4 + 6)
+    assert table.cost([(1, 1, 2)])[0] == pytest.approx(1 + 3 + 0.001)
+
+
+def test_csv(space: SearchSpace, tmp_path: Path) -> None:
+    lines = ["layer,option,ms", "stem,,1", "base,,0.5"]
+    for decision, row in zip(space.decisions, LAYERS, strict=True):
+        lines += [f"{decision.name},{option},{ms}" for option, ms in zip(decision.options, row, strict=True)]
+    table = table_of(write(tmp_path, "\n".join(lines)), "csv", space)
+    assert table.cost([(0, 1, 2)])[0] == pytest.approx(1.5 + 2 + 5 + 0.001)
+
+
+def test_layers_with_the_same_block_get_its_mean(tmp_path: Path) -> None:
+    deeper = TINY | {"stages": [{"channels": 8, "depth": 3, "stride": 1}]}
+    space = build_space(deeper, resolution=16, num_classes=10)
+    content = {"latency": [[0.001, 0.002, 0], [0.002, 0.002, 0], [0.003, 0.002, 0]]}
+    table = table_of(write(tmp_path, json.dumps(content)), "osnaslib", space)
+    found = next(e for (block, _), e in table.entries.items() if block.label == "k3e3")
+    assert (found.value, found.median, found.count) == pytest.approx((2, 2, 3))
+    assert table.cost([(0, 0, 0)])[0] == pytest.approx(6)
+
+
+BAD = [
+    ("proxylessnas", PROXYLESS.replace("16x16", "20x20"), r"no entry for \d+ of \d+ blocks of tiny at 16 pixels"),
+    ("proxylessnas", PROXYLESS.replace("mean: 2.0", "mean: -2.0"), "expected a number of at least 0, not -2"),
+    ("proxylessnas", PROXYLESS.replace("mean: 2.0", "mean: .nan"), "expected a number of at least 0, not nan"),
+    ("ofa", "- 1\n- 2\n", "expected keys such as expanded_conv-input"),
+    ("ofa", "{a: [", "not a YAML file"),
+    ("osnaslib", "{", "not a JSON file"),
+    ("osnaslib", '{"flops": []}', "expected the key 'latency'"),
+    ("osnaslib", '{"latency": [[1, 2], [1, 2]]}', "has 2 layers of 2 options, tiny 3 of 2 to 3"),
+    ("osnaslib", '{"latency": [[1, 2, "x"], [1, 2], [1, 2, 3]]}', "layer 1: expected a number of at least 0, not x"),
+    ("osnaslib", '{"latency": 3}', "must be a list of layers"),
+    ("fbnet", "k3e3 k5e6 skip\n1 2 3\n", "has 1 layers, tiny 3"),
+    ("fbnet", "k3e3 k5e5 skip\n1 2 3\n1 2 3\n1 2 3\n", "no option k5e6; did you mean 'k5e5'"),
+    ("fbnet", "k3e3 k5e6 skip\n1 2 3\n1 2\n1 2 3\n", "layer 2: 2 numbers for 3 options"),
+    ("fbnet", "", "expected a line of option names"),
+    ("csv", "layer,ms\n", "expected the columns layer, option and ms"),
+    ("csv", "layer,option,ms\nstage1/0,k3e3,1\n", "no line for layer stage1/0, option k5e6"),
+    ("csv", "layer,option,ms\nstage1/0,k3e3,1\nstage1/0,k3e3,1\n", "stage1/0 k3e3 is there twice"),
+    ("csv", "layer,option,ms\nstage1/0,k3e3,-1\n", "line 2: expected a number of at least 0, not -1"),
+]
+
+
+@pytest.mark.parametrize(("form", "text", "said"), BAD)
+def test_a_bad_file_is_one_line(space: SearchSpace, tmp_path: Path, form: str, text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        read_foreign(write(tmp_path, text), form, space, "latency")
+    assert "\n" not in str(error.value)
+
+
+def test_files_and_metrics_that_are_not_there(space: SearchSpace, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_foreign(tmp_path / "none", "fbnet", space, "latency")
+    with pytest.raises(UserError, match="holds latencies, not flops"):
+        read_foreign(write(tmp_path, PROXYLESS), "ofa", space, "flops")
+    with pytest.raises(UserError, match="unknown format 'fbnett'; did you mean 'fbnet'"):
+        read_foreign(tmp_path / "none", "fbnett", space, "latency")
+
+
+def test_a_table_by_layer_does_not_fit_a_choice_of_widths(tmp_path: Path) -> None:
+    space = build_space("mobilenetv2", resolution=32, num_classes=10)
+    content = {"latency": [[1] * size for size in space.sizes]}
+    with pytest.raises(UserError, match="depends on several choices"):
+        read_foreign(write(tmp_path, json.dumps(content)), "osnaslib", space, "latency")
+
+
+def latency_tables() -> dict[str, Any]:
+    path = SHARED / "latency_tables.json"
+    if not path.exists():
+        pytest.skip(f"no {path}: NAS_SHARED_DATA names the folder")
+    return json.loads(path.read_text())
+
+
+def as_yaml(entries: dict[str, list[float]], path: Path) -> Path:
+    path.write_text(yaml.safe_dump({key: {"mean": mean, "count": count} for key, (mean, count) in entries.items()}))
+    return path
+
+
+def test_the_pixel_1_of_proxylessnas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entries = latency_tables()["proxyless_pixel1"]["entries"]
+    path = as_yaml(entries, tmp_path / "pixel1.yaml")
+    out = tmp_path / "t.json"
+    main(["import", "--format", "proxylessnas", "--file", str(path), "--skip", "identity", "--output", str(out)])
+    assert "latency of proxylessnas at 224 pixels" in capsys.readouterr().out
+    table = CostTable.load(out, build_space("proxylessnas", skip="identity"))
+    fixed = [entries[key][0] for key in entries if key.startswith(("Conv", "Logits"))]
+    fixed.append(entries["expanded_conv-input:112x112x32-output:112x112x16-expand:1-kernel:3-stride:1-idskip:0"][0])
+    by_place: dict[str, list[float]] = {}
+    for key, (mean, _) in entries.items():
+        if "expand:3" in key or "expand:6" in key:
+            by_place.setdefault(key.split("-expand")[0], []).append(mean)
+    slowest = sum(max(found) * (1 if "idskip:0" in place else 3) for place, found in by_place.items())
+    changes = [
+        place for place in by_place if place.split("input:")[1].split("-output:")[0] != place.split("output:")[1]
+    ]
+    slowest = sum(max(found) * (1 if place in changes else 3) for place, found in by_place.items())
+    assert table.maximum()[0] == pytest.approx(sum(fixed) + slowest)
+    assert table.minimum()[0] == pytest.approx(sum(fixed) + sum(min(by_place[place]) for place in changes))
+    with pytest.raises(UserError, match="--skip identity leaves out"):
+        main(["import", "--format", "proxylessnas", "--file", str(path), "--output", str(out)])
+    with pytest.raises(UserError, match="at 192 pixels"):
+        main(["import", "--format", "ofa", "--file", str(path), "--skip", "identity", "--resolution", "192"])
+
+
+@pytest.mark.parametrize("resolution", [160, 224])
+def test_the_note_10_of_once_for_all(tmp_path: Path, resolution: int) -> None:
+    """A stage of once-for-all's MobileNetV3 at width 1.2, with its squeeze-excite and its widths as expansions."""
+    entries = latency_tables()[f"ofa_note10_{resolution}"]["entries"]
+    options = tuple(InvertedResidual(32, kernel, expand, 2, act="relu") for expand in (3, 4, 6) for kernel in (3, 5, 7))
+    gated = tuple(
+        InvertedResidual(48, kernel, expand, 2, act="relu", se=True) for expand in (3, 4, 6) for kernel in (3, 5, 7)
+    )
+    names = tuple(option.label for option in options)
+    sites = (
+        Site("stem", (Conv(24, 3, 2, act="hswish"),), ("input",)),
+        Site("first", (InvertedResidual(24, 3, 1, act="relu"),), ("stem",)),
+        Site("a", options, ("first",), given=(0,), table=tuple(range(9))),
+        Site("b", gated, ("a",), given=(1,), table=tuple(range(9))),
+    )
+    space = SearchSpace("ofa", (Decision("a", names), Decision("b", names)), sites, (3, resolution, resolution))
+    path = as_yaml(entries, tmp_path / "note10.yaml")
+    found = read_foreign(path, "ofa", space, "latency")
+    table = CostTable(space, "latency", resolution, found.entries)
+    half, quarter, eighth = resolution // 2, resolution // 4, resolution // 8
+    parts = [
+        f"Conv-input:{resolution}x{resolution}x3-output:{half}x{half}x24",
+        f"expanded_conv-input:{half}x{half}x24-output:{half}x{half}x24-expand:24-kernel:3-stride:1-idskip:1-se:0-hs:0",
+        f"expanded_conv-input:{half}x{half}x24-output:{quarter}x{quarter}x32-expand:96-kernel:5-stride:2-idskip:0-se:0-hs:0",
+        (
+            f"expanded_conv-input:{quarter}x{quarter}x32-output:{eighth}x{eighth}x48-expand:192-kernel:7-stride:2-idskip:0"
+            "-se:1-hs:0"
+        ),
+    ]
+    architecture = names.index("k5e4"), names.index("k7e6")
+    assert table.cost([architecture])[0] == pytest.approx(sum(entries[key][0] for key in parts))
+
+
+def test_a_cpu_of_fbnet(tmp_path: Path) -> None:
+    content = latency_tables()["fbnet_cpu_araslanova"]
+    lines = [" ".join(content["ops"]), *(" ".join(map(str, row)) for row in content["layers"])]
+    space = build_space("fbnet_l")
+    table = table_of(write(tmp_path, "\n".join(lines)), "fbnet", space)
+    everywhere = [row[content["ops"].index("ir_k3_s2")] for row in content["layers"]]
+    architecture = (space.decisions[0].options.index("k3e1g2"),) * 22
+    assert table.cost([architecture])[0] == pytest.approx(sum(everywhere) / 1e3)
+    assert Head in {type(block) for block, _ in table.entries}
