@@ -146,7 +146,8 @@ def _add(section: Any, name: str, spec: Option) -> None:
 
 def _shown(spec: Option) -> str:
     if spec.kind is bool:
-        return f"true; --no-{spec.flag[2:]}" if spec.default else "false"
+        default = "none" if spec.default is None else str(spec.default).lower()
+        return default if spec.default is False else f"{default}; --no-{spec.flag[2:]}"
     if spec.default is None:
         return "none"
     return f"{spec.default:g}" if spec.kind is float else str(spec.default)

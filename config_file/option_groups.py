@@ -124,6 +124,20 @@ class DataOptions:
         at_most=_LARGEST_SEED,
         inherit=True,
     )
+    flip: bool | None = option(
+        None,
+        "mirror half of the training images; none: unless the data set says not to (digits). Letters and signs: no",
+        group="Data",
+        inherit=True,
+    )
+    memory_limit: float = option(
+        2.0,
+        "decoded images are kept in memory up to this; larger sets of files are read by --num-workers processes",
+        group="Data",
+        unit="GiB",
+        at_least=0,
+        inherit=True,
+    )
     batch_size: int = option(128, "images per step", group="Data", at_least=1)
 
     def __post_init__(self) -> None:
@@ -237,7 +251,7 @@ class EvaluationOptions:
         1024, "training images that re-calibrate a candidate's BN; 0: none", group="Evaluation", at_least=0
     )
     eval_images: int = option(0, "validation images per candidate; 0: all", group="Evaluation", at_least=0)
-    eval_batch_size: int = option(256, "images per batch of an evaluation", group="Evaluation", at_least=1)
+    eval_batch_size: int = option(64, "images per batch of an evaluation", group="Evaluation", at_least=1)
 
     def __post_init__(self) -> None:
         check_options(self)

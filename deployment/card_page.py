@@ -90,7 +90,8 @@ def example(card: dict[str, Any]) -> str:
         'session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])',
         'classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])',
         f'image = Image.open(sys.argv[1]).convert("{"RGB" if given["shape"][1] == 3 else "L"}")',
-        f"side = min(image.size) * {given['resize']['crop_pct'] or 1.0}",
+        "side = min(image.size)",
+        *_centre_crop(given["resize"]),
         "left, top = (image.width - side) / 2, (image.height - side) / 2",
         "box = (left, top, left + side, top + side)",
         f"image = image.resize(({width}, {height}), Image.Resampling.BILINEAR, box=box)",
@@ -105,6 +106,16 @@ def example(card: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _centre_crop(resize: dict[str, Any]) -> list[str]:
+    if resize["crop_pct"] in (None, 1):
+        return []
+    height, width = resize["size"]
+    return [
+        f"if image.size != ({width}, {height}):  # of that size are sample.png and others that are cropped already",
+        f"    side *= {resize['crop_pct']}",
+    ]
 
 
 def _normalisation(given: dict[str, Any]) -> str:

@@ -262,7 +262,7 @@ TRAJECTORY = (
     "epochs", "batch_size", "optimizer", "lr", "weight_decay", "momentum", "alpha", "beta", "decay_vectors",
     "lr_scheduler", "warmup_epochs", "decay_step", "decay_ratio", "loss", "label_smoothing", "clip_grad_norm",
     "bn_momentum", "ema_decay", "random_seed", "sample_strategy", "init", "train_on", "pretrained",
-    "dataset", "train_portion", "split_seed", "resolution",
+    "dataset", "train_portion", "split_seed", "flip", "resolution",
 )  # fmt: skip
 
 DIFFERENTIABLE = ("differentiable", "differentiable_gumbel")

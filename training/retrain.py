@@ -130,6 +130,7 @@ def retrain(
         "mean": list(data.mean),
         "std": list(data.std),
         "resolution": data.resolution,
+        "crop_pct": data.crop_pct,
         "dataset": data.name,
         "test_accuracy": test.accuracy,
         "val_accuracy": None if val is None else val.accuracy,

@@ -77,7 +77,7 @@ def test_the_default_export_is_complete(root, capsys):
 
 def run_example(script: Path, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, str(script), *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(script), *arguments], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -184,7 +184,7 @@ def test_bad_input_is_one_clear_line(root, arguments, message):
 def test_the_script_ends_with_status_2(root):
     script = Path(__file__).resolve().parents[2] / "export.py"
     done = subprocess.run(
-        [sys.executable, str(script), "--title", "second"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(script), "--title", "second"], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: no retrain stage")
@@ -281,4 +281,10 @@ def test_a_crop_of_the_evaluation_is_in_page_and_script(root):
     retrain_folder(root / "runs" / "first" / "retrain", crop_pct=0.875)
     main(["--title", "first", *LEGACY])
     assert "0.875 of the shorter side" in (result(root) / "card.md").read_text()
-    assert "min(image.size) * 0.875" in (result(root) / "classify.py").read_text()
+    script = result(root) / "classify.py"
+    assert "side *= 0.875" in script.read_text()
+    # The sample is what evaluation saw: nothing more is cut from it.
+    assert (
+        run_example(script, str(result(root) / "sample.png"))
+        == read_card(result(root) / "card.json")["sample"]["label"]
+    )

@@ -125,7 +125,7 @@ def test_killed_twice_and_resumed_it_ends_the_same(here: Path) -> None:
         while process.poll() is None and not (archive.exists() and archive.read_bytes().count(b"\n") > enough):
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == -signal.SIGKILL, errors.decode()
         assert not (folder / "best.json").exists()
     with archive.open("ab") as file:

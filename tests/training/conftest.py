@@ -49,6 +49,7 @@ def settings() -> SettingsFactory:
 
     def make(dataset: str = "digits", data_path: Path | str = "./data", **others: object) -> SimpleNamespace:
         defaults = {"download": False, "train_portion": 0.8, "split_seed": 42, "num_workers": 0}
+        defaults |= {"flip": None, "memory_limit": 2.0}
         return SimpleNamespace(dataset=dataset, data_path=str(data_path), **(defaults | others))
 
     return make

@@ -65,6 +65,7 @@ def test_larger_images_are_cropped_inside_and_seen_in_the_middle(settings, tmp_p
                 gradient(160, 80).save(tmp_path / split / name / f"{number}.png")
     data = load_data(settings("imagefolder", tmp_path), 56)
     assert data.split_record["augmentation"] == "random crop of 56 from 64 pixels inside the image, horizontal flip"
+    assert data.crop_pct == 56 / 64
     seen = data.test.raw([0])[0].float()  # the middle 56 of 64 pixels of the middle 80 of 160
     assert seen.shape == (56, 56, 3)
     assert seen[0, 0].tolist() == pytest.approx([255 * 45 / 160, 255 * 5 / 80, 100], abs=3)
@@ -78,6 +79,7 @@ def test_pixels_are_resized_once_for_another_resolution(settings, digit_folder) 
     data = load_data(settings("imagefolder", root), 48)
     assert next(data.train.batches(2, augment=True))[0].shape == (2, 3, 48, 48)
     assert data.split_record["augmentation"].startswith("random crop of 48 from 60 pixels with zero padding")
+    assert data.crop_pct == 1
 
 
 def test_grey_palette_transparent_and_upside_down_images(tmp_path: Path) -> None:

@@ -67,11 +67,19 @@ def test_a_data_object_is_used_as_it_is(own, settings) -> None:
     assert load_data(settings(name), 32) is given
     with pytest.raises(UserError, match="comes at 32 px, not at the 64 px asked for"):
         load_data(settings(name), 64)
+    with pytest.raises(UserError, match="--flip does not apply"):
+        load_data(settings(name, flip=True))
+
+
+@pytest.mark.parametrize(("flip", "says"), [(None, False), (True, True), (False, False)])
+def test_the_option_overrules_what_the_data_set_says_of_mirroring(own, settings, flip, says) -> None:
+    name = own(lambda _: arrays() | {"horizontal_flip": False})
+    assert ("horizontal flip" in load_data(settings(name, flip=flip)).split_record["augmentation"]) == says
 
 
 def test_arrays_too_large_at_the_resolution_are_resized_by_the_batch(own, settings) -> None:
     name = own(lambda _: arrays(shape=(16, 16, 3)))
-    at_once, by_batch = load_data(settings(name), 64), load_data(settings(name), 64, memory_limit=100_000)
+    at_once, by_batch = load_data(settings(name), 64), load_data(settings(name, memory_limit=1e-4), 64)
     assert by_batch.split_record["augmentation"].startswith("random crop of 16 from 20 pixels with zero padding")
     assert torch.equal(at_once.test.raw(range(4)), by_batch.test.raw(range(4)))
     x, _ = next(by_batch.test.batches(4))
@@ -81,7 +89,7 @@ def test_arrays_too_large_at_the_resolution_are_resized_by_the_batch(own, settin
 
 def test_large_arrays_over_the_limit_keep_their_own_margin(own, settings) -> None:
     name = own(lambda _: arrays(shape=(64, 80, 3)))
-    data = load_data(settings(name), 48, memory_limit=0)
+    data = load_data(settings(name, memory_limit=0), 48)
     assert data.split_record["augmentation"].startswith("random crop of 56 from 64 pixels inside the image")
     assert next(data.train.batches(4, augment=True))[0].shape == (4, 3, 48, 48)
 

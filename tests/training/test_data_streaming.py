@@ -19,7 +19,7 @@ EPOCH = {"seed": 5, "epoch": 1, "shuffle": True, "augment": True}
 @pytest.fixture
 def streamed(settings, digit_folder) -> Data:
     root = digit_folder({"train": 8, "val": 3}, size=(48, 40))
-    data = load_data(settings("imagefolder", root), 32, memory_limit=0)
+    data = load_data(settings("imagefolder", root, memory_limit=0), 32)
     assert isinstance(data.train, StreamedSplit)
     return data
 
@@ -31,8 +31,9 @@ def with_workers(data: Data, workers: int) -> StreamedSplit:
 
 
 def test_evaluation_sees_what_it_would_see_from_memory(settings, digit_folder) -> None:
-    options = settings("imagefolder", digit_folder({"train": 6, "val": 3}, size=(48, 40)))
-    memory, streamed = load_data(options, 32), load_data(options, 32, memory_limit=0)
+    root = digit_folder({"train": 6, "val": 3}, size=(48, 40))
+    memory, streamed = (load_data(settings("imagefolder", root, memory_limit=limit), 32) for limit in (1, 0))
+    assert memory.crop_pct == streamed.crop_pct == 32 / 36
     assert memory.mean == streamed.mean
     assert memory.split_record["sha256"] == streamed.split_record["sha256"]
     assert torch.equal(memory.test.raw(range(9)), streamed.test.raw(range(9)))
@@ -70,7 +71,7 @@ def test_no_global_random_state_is_moved(streamed: Data) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_damaged_file_is_named_in_one_line(settings, digit_folder, workers: int) -> None:
     root = digit_folder({"train": 4, "val": 2}, size=(48, 48))
-    data = load_data(settings("imagefolder", root), 32, memory_limit=0)
+    data = load_data(settings("imagefolder", root, memory_limit=0), 32)
     (root / "train" / "digit_2" / "1.png").write_bytes(b"\x89PNG")
     data.trainval.workers = workers
     with pytest.raises(UserError, match=r"^cannot read image .*train/digit_2/1\.png: not an image file$"):

@@ -63,7 +63,19 @@ def test_the_searched_network_is_trained_tested_and_described(trained: Path) -> 
     assert about["names"][0] == "e6k5"
     assert about["search_space"] == "nasbench_macro"
     assert about["classes"] == [str(digit) for digit in range(10)]
-    for key in ("mean", "std", "resolution", "dataset", "test_accuracy", "val_accuracy", "macs", "params", "train"):
+    assert about["crop_pct"] == 1
+    for key in (
+        "mean",
+        "std",
+        "resolution",
+        "crop_pct",
+        "dataset",
+        "test_accuracy",
+        "val_accuracy",
+        "macs",
+        "params",
+        "train",
+    ):
         assert about[key] == result[key], key
     assert about["val_accuracy"] is None
     assert 0 <= about["test_accuracy"] <= 1

@@ -29,7 +29,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
         if line.startswith("epoch 2/"):
             break
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=300)
     assert process.returncode == 130
     assert stderr.splitlines()[-1].startswith("interrupted: stopped after step")
     assert stderr.rstrip().endswith("python train_supernet.py --title toy --resume")

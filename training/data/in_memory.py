@@ -27,10 +27,11 @@ class ImageStore:
         window: side of the cut window; S - window is even.
         resolution: side of the images handed out; where it is not `window`, batches are resized.
         horizontal_flip: whether training mirrors half of the images.
-        padded: whether the margin is black (to be described; it changes nothing here).
+        padded: whether the margin is black, not image (to be described; it changes nothing here).
 
     Attributes:
         augmentation: what training does with an image, in words.
+        crop_pct: share of an image's shorter side that evaluation sees.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ImageStore:
         self.margin = (images.shape[1] - window) // 2
         self.resolution = resolution
         self.horizontal_flip = horizontal_flip
+        self.crop_pct = 1.0 if padded else window / images.shape[1]
         self.augmentation = (
             f"random crop of {window} from {images.shape[1]} pixels"
             f"{' with zero padding' if padded else ' inside the image'}{', horizontal flip' if horizontal_flip else ''}"

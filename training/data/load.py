@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from training.data.digits import load_digits
 from training.data.folder import load_image_folder, load_imagenet
 from training.data.holdout import Indices, fingerprint, hold_out
 from training.data.image_files import evaluation_margin, typical_shorter_side
-from training.data.in_memory import InMemorySplit
+from training.data.in_memory import ImageStore, InMemorySplit
 from training.data.seeds import seed_of
 from training.data.settings import DataSettings
 from training.data.source import ImageArrays, ImageFiles, Source
@@ -32,13 +33,12 @@ DATASETS: dict[str, Callable[[DataSettings], Source | Data]] = {
     "imagefolder": load_image_folder,
 }
 
-MEMORY_LIMIT = 2 * 2**30
 TEST_SHARE = 0.2
 # Not the run's seed: an image that tests in one run must never train in another.
 TEST_SEED = 0
 
 
-def load_data(options: DataSettings, resolution: int | None = None, *, memory_limit: int = MEMORY_LIMIT) -> Data:
+def load_data(options: DataSettings, resolution: int | None = None) -> Data:
     """The data set that the options name, split and at the network's resolution.
 
     The validation split is held out of the training images, per class, by `split_seed` and `train_portion`. A data set
@@ -47,13 +47,13 @@ def load_data(options: DataSettings, resolution: int | None = None, *, memory_li
 
     Images no larger than the resolution R are brought to R x R (shorter side, then centre) and cropped with zero
     padding in training; larger ones are kept at R * 256 / 224, so that training's crop has room and evaluation sees the
-    centre. Files that do not fit in `memory_limit` are read by worker processes, with random resized crops.
+    centre. Files that do not fit in `memory_limit` GiB are read by worker processes, with random resized crops. `flip`
+    overrules what the data set says about mirroring.
 
     Args:
         options: `dataset` is a name in `DATASETS` or ``package.module:callable``. The callable gets `options` and
             returns arrays (an `ImageArrays`, or a dict with its keys), or a `Data` to be used as it is.
         resolution: height and width; None is the data set's own.
-        memory_limit: bytes of decoded images to keep in memory.
 
     Raises:
         UserError: unknown data set, missing or damaged files, or classes too small to be split.
@@ -69,8 +69,12 @@ def load_data(options: DataSettings, resolution: int | None = None, *, memory_li
             raise UserError(
                 f"dataset {options.dataset!r} comes at {source.resolution} px, not at the {resolution} px asked for"
             )
+        if options.flip is not None:
+            raise UserError(f"dataset {options.dataset!r} makes its own batches: --flip does not apply to it")
         return source
-    return _build(source, options, resolution or source.resolution, memory_limit)
+    if options.flip is not None:
+        source = replace(source, horizontal_flip=options.flip)
+    return _build(source, options, resolution or source.resolution)
 
 
 def _of_user(name: str, returned: Any) -> Source | Data:
@@ -86,13 +90,12 @@ def _of_user(name: str, returned: Any) -> Source | Data:
     return returned
 
 
-def _build(source: Source, options: DataSettings, resolution: int, memory_limit: int) -> Data:
+def _build(source: Source, options: DataSettings, resolution: int) -> Data:
     rows, record = _split(source, options)
-    store = cache_images(source, resolution, memory_limit)
+    pool: ImageStore | FilePool | None = cache_images(source, resolution, int(options.memory_limit * 2**30))
     make_split: Callable[[Tensor, Normalisation], Split]
-    if store is not None:
-        make_split = partial(InMemorySplit, store)
-        record["augmentation"] = store.augmentation
+    if isinstance(pool, ImageStore):
+        make_split = partial(InMemorySplit, pool)
     else:
         assert isinstance(source.images, ImageFiles)  # arrays always are in memory
         pool = FilePool(
@@ -103,14 +106,14 @@ def _build(source: Source, options: DataSettings, resolution: int, memory_limit:
             horizontal_flip=source.horizontal_flip,
         )
         make_split = partial(StreamedSplit, pool, workers=options.num_workers)
-        record["augmentation"] = pool.augmentation
+    record["augmentation"] = pool.augmentation
     tensors = {name: torch.from_numpy(indices) for name, indices in rows.items()}
     if source.mean is not None and source.std is not None:
         normalisation = Normalisation(source.mean, source.std)
         record["normalisation"] = "constants of the data set"
     else:
         plain = make_split(tensors["train"], Normalisation((0.0,) * 3, (1.0,) * 3))
-        normalisation, count = channel_statistics(plain, at_most=10_000 if store is not None else 1_000)
+        normalisation, count = channel_statistics(plain, at_most=10_000 if isinstance(pool, ImageStore) else 1_000)
         record["normalisation"] = f"computed from {count} training images"
     splits = {name: make_split(indices, normalisation) for name, indices in tensors.items()}
     return Data(
@@ -123,6 +126,7 @@ def _build(source: Source, options: DataSettings, resolution: int, memory_limit:
         val=splits["val"],
         test=splits["test"],
         trainval=splits["trainval"],
+        crop_pct=pool.crop_pct,
         split_record=record,
     )
 

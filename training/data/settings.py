@@ -27,5 +27,13 @@ class DataSettings(Protocol):
         """Seed of that split."""
 
     @property
+    def flip(self) -> bool | None:
+        """Whether training mirrors images; None: as the data set says."""
+
+    @property
+    def memory_limit(self) -> float:
+        """GiB of decoded images to keep in memory."""
+
+    @property
     def num_workers(self) -> int:
         """Processes that read images too large for memory."""

@@ -142,6 +142,7 @@ class Data:
         val: held out of the training images; what a search validates on.
         test: reported once, at the end; nothing is ever chosen by it.
         trainval: `train` and `val` together, for a last training.
+        crop_pct: share of an image's shorter side that evaluation sees, 1.0 for all of it; None if not known.
         split_record: sizes, seed and SHA-256 of the three index sets, to be kept with a run.
         in_channels: 3.
     """
@@ -155,6 +156,7 @@ class Data:
     val: Split
     test: Split
     trainval: Split
+    crop_pct: float | None = None
     split_record: dict[str, Any] = field(default_factory=dict)
     in_channels: int = 3
 

@@ -25,6 +25,7 @@ class FilePool:
 
     Attributes:
         augmentation: what training does with an image, in words.
+        crop_pct: share of an image's shorter side that evaluation sees.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class FilePool:
         self.labels = labels
         self.resolution = resolution
         self.margin = margin
+        self.crop_pct = resolution / (resolution + 2 * margin)
         self.augmentation = (
             f"random resized crop of 20 to 100 % of the area{', horizontal flip' if horizontal_flip else ''}"
         )
