@@ -14,10 +14,17 @@ Needs: runs/first/retrain (retrain.py), or --weights FILE.safetensors and --samp
 Leaves: runs/first/export/{model.onnx,card.json,card.md,classify.py,sample.png}; some ten seconds on one core.
 """
 
-from config_file.errors import run_main
-from deployment.cli import main
+from collections.abc import Sequence
 
-__all__ = ["main"]
+from config_file.errors import run_main
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Run the script with these arguments; see `--help`."""
+    from deployment.cli import main as run  # noqa: PLC0415  # seconds, in which Ctrl-C is one line too
+
+    return run(argv)
+
 
 if __name__ == "__main__":
     run_main(main)

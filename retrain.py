@@ -6,8 +6,17 @@ lists the options, `--plan` says what would run and how long it takes, `--resume
 Afterwards: python export.py --title first
 """
 
+from collections.abc import Sequence
+
 from config_file.errors import run_main
-from training.cli import main_retrain
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the script with these arguments; see `--help`."""
+    from training.cli import main_retrain  # noqa: PLC0415  # seconds, in which Ctrl-C is one line too
+
+    main_retrain(argv)
+
 
 if __name__ == "__main__":
-    run_main(main_retrain)
+    run_main(main)

@@ -9,11 +9,18 @@ evaluation (results.csv, archive.jsonl) and a picture (accuracy_vs_cost.png). Ne
     python search.py --title first --resume        # continue an interrupted search to the identical end
 """
 
-from __future__ import annotations
-
 # Beside the package search/ this file is only ever run, never imported: a package wins over a module of its name.
+from collections.abc import Sequence
+
 from config_file.errors import run_main
-from search.cli import main
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Run the script with these arguments; see `--help`."""
+    from search.cli import main as run  # noqa: PLC0415  # seconds, in which Ctrl-C is one line too
+
+    return run(argv)
+
 
 if __name__ == "__main__":
     run_main(main)

@@ -5,8 +5,17 @@ options it trains on the embedded digits. `--help` lists the options, `--plan` s
 takes, `--resume` goes on after an interruption as if there had been none. Afterwards: python search.py --title first
 """
 
+from collections.abc import Sequence
+
 from config_file.errors import run_main
-from training.cli import main_train_supernet
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the script with these arguments; see `--help`."""
+    from training.cli import main_train_supernet  # noqa: PLC0415  # seconds, in which Ctrl-C is one line too
+
+    main_train_supernet(argv)
+
 
 if __name__ == "__main__":
-    run_main(main_train_supernet)
+    run_main(main)

@@ -30,3 +30,12 @@ def test_script_does_nothing_when_it_is_imported(name: str) -> None:
     assert isinstance(first, ast.Expr)
     assert all(isinstance(node, allowed) for node in body)
     assert ast.unparse(body[-1]).startswith("if __name__ == '__main__':")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_ctrl_c_while_torch_is_imported_is_one_line(name: str) -> None:
+    # Whatever takes seconds to import is imported inside run_main(main), which knows what to do with Ctrl-C.
+    body = ast.parse((ROOT / name).read_bytes()).body
+    modules = {node.module for node in body if isinstance(node, ast.ImportFrom)}
+    assert modules <= {"__future__", "collections.abc", "config_file.errors"}
+    assert not any(isinstance(node, ast.Import) for node in body)
