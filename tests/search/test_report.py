@@ -166,7 +166,9 @@ def test_few_evaluations(evaluations: int, failed: int, chain: SearchSpace, tmp_
 
 @pytest.mark.parametrize("name", ["tests.supernet.own_spaces:nasbench201", "spos", "nasbench_macro"])
 def test_any_space(name: str, tmp_path: Path) -> None:
-    page = rendered(make_run(tmp_path / "run", build_space(name, resolution=16, num_classes=4), 12), tmp_path / "x.html")
+    page = rendered(
+        make_run(tmp_path / "run", build_space(name, resolution=16, num_classes=4), 12), tmp_path / "x.html"
+    )
     assert page.of_class("cell")
     assert page.of_class("block")
 

@@ -12,8 +12,8 @@ from PIL import Image
 from search.constraints import Constraint
 from search.engine import best_of, with_costs
 from search.plot import draw, front_of
-from search.results_file import write_best, write_results
 from search.result import Result, wilson_interval
+from search.results_file import write_best, write_results
 from supernet import SearchSpace
 from tests.search.toy import toy_accuracy, toy_space, toy_tables
 
