@@ -189,7 +189,7 @@ class ChainTable:
                         (sites[-1].name,),
                         given=(len(decisions),),
                         table=tuple(range(len(blocks))),
-                        sharing=table.sharing,
+                        sharing=table.sharing_of(blocks),
                     )
                 )
                 decisions.append(Decision(name, tuple(options)))
@@ -204,6 +204,11 @@ class ChainTable:
             (in_channels, resolution, resolution),
             recipe,
         )
+
+    def sharing_of(self, blocks: Sequence[Block]) -> str:
+        """How the options of one layer share: where a skip is a convolution, it cannot lie inside a super-kernel."""
+        inside = all(isinstance(block, (InvertedResidual, Identity)) for block in blocks)
+        return "sliced" if self.sharing == "super_kernel" and not inside else self.sharing
 
     def options(self, in_channels: int, out_channels: int, stride: int) -> dict[str, Block]:
         """The candidates of one layer by name."""

@@ -298,6 +298,8 @@ class SpaceSuite:
 
     def test_mixed_gates_are_the_weighted_sum(self, space, supernet):
         """Against the definition, written out: at every site the weighted sum of its options' outputs."""
+        if any(site.sharing == "super_kernel" for site in space.sites):
+            pytest.skip("options mix inside the kernel, not as outputs: see test_super_kernel.py")
         x = self.images(space)
         rng = random.Random(5)
         gates = {}
