@@ -208,10 +208,10 @@ class ConstraintOptions:
 
     info_metric: str = option(
         "flops",
-        "what --target-hc limits: flops (multiply-accumulates, batch 1) or params",
+        "what --target-hc limits: flops (multiply-accumulates, batch 1), params, or latency (with --lookup-table)",
         group="Constraint",
         metavar="NAME",
-        known=("flops", "params"),
+        known=("flops", "params", "latency"),
         aliases={"param": "params", "macs": "flops"},
         inherit=True,
     )

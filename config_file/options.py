@@ -80,7 +80,8 @@ class TrainSupernetOptions(
 
     target_hc: float | None = option(  # type: ignore[assignment]  # a training may have none, a search has one
         None,
-        "cost that a differentiable search is bent towards or held to; none: cost does not count",
+        "uniform: train only paths that cost at most this; differentiable: what the search is bent towards or held to; "
+        "none: cost does not count",
         group="Constraint",
         unit=FLOPS_OR_MS,
         above=0,
