@@ -50,7 +50,7 @@ def test_seeds_and_steps_differ(name):
 def test_every_rank_draws_the_same_paths_in_any_process():
     # Written down once: neither Python's hash seed nor the platform may change them.
     space = space_of((4, 3, 2))
-    assert make_sampler("uniform", space, 7).paths(3) == [(1, 0, 1)]
+    assert make_sampler("uniform", space, 7).paths(3) == [(0, 0, 1)]
     assert make_sampler("fair", space, 7).paths(1) == [(3, 1, 1), (2, 0, 0), (0, 1, 0), (1, 0, 1)]
 
 
