@@ -263,10 +263,19 @@ class StrategyOptions:
 
     search_strategy: str = option(
         "evolution",
-        "random, grid, evolution, regularized_evolution, local_search, differentiable or module:callable",
+        "random, grid, evolution, regularized_evolution, local_search, nsga2, nsga3, differentiable or module:callable",
         group="Strategy",
         metavar="NAME",
-        known=("random", "grid", "evolution", "regularized_evolution", "local_search", "differentiable"),
+        known=(
+            "random",
+            "grid",
+            "evolution",
+            "regularized_evolution",
+            "local_search",
+            "nsga2",
+            "nsga3",
+            "differentiable",
+        ),
         aliases={
             "ageing_evolution": "regularized_evolution",
             "random_search": "random",

@@ -32,7 +32,7 @@ FORMAT = "oneshot-nas run 1"
 ARTEFACTS = (
     "log.txt", "metrics.jsonl", "tensorboard/events.out.tfevents.*", "checkpoints/*.pt",
     "supernet.safetensors", "supernet.json", "architecture.json", "probabilities.png",
-    "archive.jsonl", "state.json", "results.csv", "best.json", "accuracy_vs_cost.png", "report.html",
+    "archive.jsonl", "state.json", "results.csv", "front.csv", "best.json", "accuracy_vs_cost.png", "report.html",
     "model.safetensors", "result.json", "samples.npz", "trainings.jsonl", "verdict.json",
     "model.onnx", "model.onnx.data", "card.json", "card.md", "classify.py", "sample.png",
     "config.yaml", "env.json",

@@ -12,6 +12,15 @@ class BudgetOptions:
     evaluations: int = option(
         1000, "architectures evaluated, by all strategies but random and evolution", group="Strategy", at_least=1
     )
+    objective: str | None = option(
+        None,
+        "what nsga2, nsga3 and predictor optimise, one or several: accuracy, loss, flops, params or a table's metric, "
+        "with :max or :min where it is not the usual; none: accuracy and --info-metric. Other strategies have one, "
+        "accuracy unless it is given",
+        group="Strategy",
+        metavar="NAME[:max|:min]",
+        repeat=True,
+    )
     proposals: int = option(
         1,
         "architectures proposed at once by regularized_evolution and local_search, from the same knowledge",

@@ -24,10 +24,12 @@ from search.archive import Archive
 from search.constraints import IN_MILLIONS, Constraint, number
 from search.evaluator import SupernetEvaluator
 from search.finished_search import read_search
+from search.front import write_front
 from search.learning import learnt_distribution, train_first, with_constraints
+from search.objectives import check_objectives, chosen_by
 from search.report import write_report
 from search.result import Result
-from search.strategies import Strategy, make_differentiable, make_strategy
+from search.strategies import OF_A_FRONT, Strategy, make_differentiable, make_strategy, objectives_of
 from supernet import SearchSpace
 from supernet.spaces import SPACES
 from training.data import Data, load_data
@@ -141,6 +143,7 @@ def prepare(options: SearchOptions) -> Search:
         table = build_table(space, options.info_metric, resolution, options.counter)
     unit = 1e6 if table.metric in IN_MILLIONS else 1.0
     lower = -math.inf if options.min_hc is None else options.min_hc * unit
+    check_objectives(objectives_of(options), {*tables, table.metric})
     constraint = Constraint(space, table, upper=options.target_hc * unit, lower=lower)
     constraint.check()
     learnt = options.search_strategy == "differentiable"
@@ -232,7 +235,8 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
     """Write what the search found, and say it."""
     results = [engine.with_costs(result, search.tables) for result in archive]
     results_file.write_results(folder.path / "results.csv", results, search.constraint)
-    best = engine.best_of(results, search.constraint)
+    options = search.options
+    best = engine.best_of(results, search.constraint, chosen_by(objectives_of(options)))
     if best is None:
         if not results:
             raise UserError(f"no architecture was found within the limits: {search.describe()[2]}")
@@ -240,7 +244,6 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
             f"all {len(results):,} evaluations failed (no finite loss): was the supernet in "
             f"{find_stage(search.options, 'supernet')} trained to the end?"
         )
-    options = search.options
     about = {
         "dataset": options.dataset,
         "search": {
@@ -277,6 +280,9 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
     )
     folder.log(f"files      {folder.path}/: best.json report.html results.csv accuracy_vs_cost.png archive.jsonl")
     folder.log(f"next       {command('retrain', options)}")
+    if options.search_strategy in OF_A_FRONT:
+        for line in write_front(folder.path / "front.csv", results, objectives_of(options), search.constraint):
+            folder.log(line)
 
 
 def estimate(search: Search) -> list[str]:

@@ -11,6 +11,7 @@ from lookup_tables import CostTable
 from search.archive import Archive
 from search.constraints import Constraint
 from search.evaluator import Evaluator
+from search.objectives import ACCURACY, Objective
 from search.result import Result
 from search.strategies import Strategy
 
@@ -54,9 +55,9 @@ def with_costs(result: Result, tables: Mapping[str, CostTable]) -> Result:
     return replace(result, cost={metric: int(cost) if cost.is_integer() else cost for metric, cost in costs.items()})
 
 
-def best_of(results: Sequence[Result], constraint: Constraint) -> Result | None:
+def best_of(results: Sequence[Result], constraint: Constraint, objective: Objective = ACCURACY) -> Result | None:
     """The most accurate one within the limits; of equals the cheaper one, then the earlier. None if all failed."""
     allowed = [result for result in results if not result.failed and constraint.allows(result.architecture)]
     if not allowed:
         return None
-    return min(allowed, key=lambda result: (-result.accuracy, float(constraint.cost([result.architecture])[0])))
+    return min(allowed, key=lambda result: (-objective.score(result), float(constraint.cost([result.architecture])[0])))

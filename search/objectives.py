@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from config_file.errors import UserError
+from config_file.errors import UserError, nearest
 from search.result import Result
 
 MEASURED: dict[str, Callable[[Result], float]] = {"accuracy": attrgetter("accuracy"), "loss": attrgetter("loss")}
@@ -71,6 +71,22 @@ def parse_objectives(text: str | None) -> tuple[Objective, ...]:
     if not objectives:
         raise UserError("--objective names nothing: write NAME, NAME:max or NAME:min, such as flops")
     return tuple(objectives)
+
+
+def check_objectives(objectives: Sequence[Objective], metrics: Collection[str]) -> None:
+    """Raises UserError for an objective that is neither measured nor one of the metrics there are tables of."""
+    known = [*MEASURED, *metrics]
+    for objective in objectives:
+        if objective.name not in known:
+            raise UserError(
+                f"--objective {objective.name}: nothing gives it{nearest(objective.name, known)} (there are: "
+                f"{', '.join(known)}; others need --lookup-table FILE.json and --info-metric)"
+            )
+
+
+def chosen_by(objectives: Sequence[Objective]) -> Objective:
+    """What one architecture is picked by: the first objective that is measured, accuracy if there is none."""
+    return next((objective for objective in objectives if objective.measured), ACCURACY)
 
 
 def single(objectives: Sequence[Objective], strategy: str) -> Objective:

@@ -7,6 +7,7 @@ A new one is one file with a class as below and one entry in STRATEGIES, or `pac
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from config_file.errors import UserError, choose
@@ -15,11 +16,13 @@ from config_file.options import SearchOptions
 from config_file.plugins import is_reference, load_object
 from config_file.stages import find_stage
 from search.constraints import Constraint
+from search.objectives import ACCURACY, Objective, parse_objectives, single
 from search.result import Result
 from search.strategies.evolution import Evolution
 from search.strategies.grid import GridSearch
 from search.strategies.learnt import LearntDistribution
 from search.strategies.local_search import LocalSearch
+from search.strategies.nsga import Nsga
 from search.strategies.random_search import RandomSearch
 from search.strategies.regularized_evolution import RegularizedEvolution
 from supernet import Architecture
@@ -65,6 +68,7 @@ def make_evolution(constraint: Constraint, options: SearchOptions) -> Strategy:
         generation_num=options.generation_num,
         mutation_prob=options.mutation_prob,
         dedup=options.dedup,
+        objective=single(objectives_of(options), options.search_strategy),
         seed=options.random_seed,
         **choose("evolution form", options.evolution_form, FORMS)(options),
     )
@@ -88,6 +92,7 @@ def make_regularized_evolution(constraint: Constraint, options: SearchOptions) -
         crossover=options.re_crossover,
         dedup=options.dedup,
         proposals=options.proposals,
+        objective=single(objectives_of(options), options.search_strategy),
         seed=options.random_seed,
     )
 
@@ -99,6 +104,27 @@ def make_local_search(constraint: Constraint, options: SearchOptions) -> Strateg
         evaluations=options.evaluations,
         improvement=options.ls_improvement,
         proposals=options.proposals,
+        objective=single(objectives_of(options), options.search_strategy),
+        seed=options.random_seed,
+    )
+
+
+def objectives_of(options: SearchOptions) -> tuple[Objective, ...]:
+    """What the search optimises: accuracy unless told otherwise, and the limited cost where it searches a front."""
+    if options.objective or options.search_strategy not in OF_A_FRONT:
+        return parse_objectives(options.objective)
+    return ACCURACY, Objective(options.info_metric)
+
+
+def make_nsga(survival: str, constraint: Constraint, options: SearchOptions) -> Strategy:
+    """`nsga2` and `nsga3`."""
+    return Nsga(
+        constraint,
+        objectives=objectives_of(options),
+        evaluations=options.evaluations,
+        population=options.population,
+        survival=survival,
+        dedup=options.dedup,
         seed=options.random_seed,
     )
 
@@ -149,8 +175,13 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "evolution": make_evolution,
     "regularized_evolution": make_regularized_evolution,
     "local_search": make_local_search,
+    "nsga2": partial(make_nsga, "nsga2"),
+    "nsga3": partial(make_nsga, "nsga3"),
     "differentiable": make_differentiable,
 }
+
+OF_A_FRONT = ("nsga2", "nsga3")
+"""The strategies that take several objectives."""
 
 
 def make_strategy(name: str, constraint: Constraint, options: SearchOptions) -> Strategy:

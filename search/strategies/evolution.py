@@ -14,6 +14,7 @@ from typing import Any
 
 from config_file.errors import choose
 from search.constraints import Constraint
+from search.objectives import ACCURACY, Objective
 from search.result import Result
 from search.strategies.random_state import rng_from_json, rng_to_json
 from supernet import Architecture, SearchSpace
@@ -53,6 +54,7 @@ class Evolution:
         mutation_prob: probability that a decision changes. The new option always differs; OSNASLib and SPOS redraw
             among all options, so that their 0.1 is 0.1·(1 - 1/options) here.
         dedup: never propose an architecture twice.
+        objective: what is optimised.
         seed: of every random draw.
     """
 
@@ -68,9 +70,11 @@ class Evolution:
         crossover: str = "single_point",
         mutation_prob: float = 0.1,
         dedup: bool = True,
+        objective: Objective = ACCURACY,
         seed: int = 0,
     ) -> None:
         self.constraint = constraint
+        self.objective = objective
         self.population = population
         self.parent_num = parent_num
         self.generation_num = generation_num
@@ -107,7 +111,7 @@ class Evolution:
         return proposals
 
     def tell(self, results: Sequence[Result]) -> None:
-        self._accuracy.update((result.architecture, result.accuracy) for result in results)
+        self._accuracy.update((result.architecture, self.objective.score(result)) for result in results)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from config_file.errors import UserError
+from search.cli import main
+from tests.search.test_cli import TARGET, here, trained  # noqa: F401 - fixtures
+
+QUICK = [*TARGET, "--calibration-images", "64", "--eval-images", "60", "--population", "6", "--parent-num", "3"]
+QUICK += ["--evaluations", "18"]
+
+
+@pytest.mark.parametrize("strategy", ["nsga2", "regularized_evolution"])
+def test_it_ends_with_what_was_asked_for(strategy: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    objectives = ["--objective", "loss", *(["--objective", "params"] if strategy == "nsga2" else [])]
+    assert main([*QUICK, "--search-strategy", strategy, *objectives]) == 0
+    folder = here / "runs" / "toy" / "search"
+    with (folder / "results.csv").open(newline="") as file:
+        losses = {row["indices"]: float(row["loss"]) for row in csv.DictReader(file)}
+    assert len(losses) == 18
+    assert (folder / "front.csv").is_file() == (strategy == "nsga2")
+    if strategy == "nsga2":
+        with (folder / "front.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert list(rows[0])[:2] == ["loss", "params"]
+        assert rows[0]["indices"] == min(losses, key=lambda indices: losses[indices])
+        assert "hypervolume" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--search-strategy", "nsga2", "--objective", "latency"], "nothing gives it"),
+        (["--objective", "accuracy", "--objective", "flops"], "one objective, not 2"),
+    ],
+)
+def test_objectives_that_cannot_be_are_refused(flags: list[str], message: str, here: Path) -> None:  # noqa: F811
+    with pytest.raises(UserError, match=message):
+        main([*QUICK, *flags])
+    assert not (here / "runs" / "toy" / "search").exists()
