@@ -44,6 +44,10 @@ quickstart-job:
 	$(RUN) search.py --config config_file/search/quickstart.yml --overwrite
 	$(RUN) retrain.py --config config_file/retrain/quickstart.yml --overwrite
 	$(RUN) export.py --config config_file/export/quickstart.yml --overwrite
+	@echo
+	@grep -E '^\| (accuracy|cost|file) \|' runs/quickstart/export/card.md
+	@echo "model:  runs/quickstart/export/model.onnx, described by card.md beside it"
+	@echo "report: runs/quickstart/search/report.html"
 
 test: install-dev  ## run the tests
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
