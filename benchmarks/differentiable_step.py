@@ -13,12 +13,13 @@ import argparse
 import json
 import os
 import random
-import resource
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
@@ -132,13 +133,19 @@ def time_all_paths(steps: Steps, rounds: int) -> dict[str, Any]:
 def peak_memory(variant: str, batch_size: int) -> float:
     """MiB that two steps of a variant add to the process; called in a process of its own."""
     steps = Steps(batch_size, recompute=variant == "recomputed")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = highest_resident()
     for number in range(2):
         if variant == "straight_through":
             steps.relaxed(variant, number, steps.path(variant, number))
         else:
             steps.relaxed("softmax", number, None)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return (highest_resident() - before) / 1024
+
+
+def highest_resident() -> int:
+    """KiB. Not `getrusage`: its maximum is inherited from the process that started this one."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[0])
 
 
 def memory_of(variant: str, batch_size: int) -> float:
