@@ -252,6 +252,12 @@ class EvaluationOptions:
     )
     eval_images: int = option(0, "validation images per candidate; 0: all", group="Evaluation", at_least=0)
     eval_batch_size: int = option(64, "images per batch of an evaluation", group="Evaluation", at_least=1)
+    prefix_sharing: bool = option(
+        True, "compute layers that several candidates begin with once (chains; same results)", group="Evaluation"
+    )
+    eval_memory: float = option(
+        4.0, "activations that shared prefixes may hold", group="Evaluation", unit="GiB", at_least=0
+    )
 
     def __post_init__(self) -> None:
         check_options(self)

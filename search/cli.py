@@ -165,6 +165,8 @@ def prepare(options: SearchOptions) -> Search:
         channels_last=options.channels_last,
         # auto is for training: a ranking is worth float32 unless asked otherwise
         amp=None if options.amp == "auto" else choose_amp(options.amp, device),
+        prefix_sharing=options.prefix_sharing,
+        memory=options.eval_memory,
     )
     fingerprints = {
         "space": space.macro_fingerprint,

@@ -10,19 +10,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from deployment.folding import fold_batch_norms
+from search.prefix_evaluation import PrefixEvaluation, Step, tree_of
 from search.result import Result, wilson_interval
 from supernet import Architecture, Supernet, extract
 from training.bn_calibration import calibrate_batch_norm
 from training.data import Data, Split
 from training.device import autocast, place
-from training.evaluate import classify
+from training.evaluate import Score, classify
 
 KEPT_BYTES = 1 << 30
 
@@ -53,6 +54,8 @@ class SupernetEvaluator:
         device: where to run.
         channels_last: memory format of images and weights.
         amp: number format of autocast, None for float32.
+        prefix_sharing: compute what several chain networks of a population begin with once; it changes no result.
+        memory: GiB of activations that sharing may hold.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class SupernetEvaluator:
         device: torch.device | str = "cpu",
         channels_last: bool = True,
         amp: torch.dtype | None = None,
+        prefix_sharing: bool = True,
+        memory: float = 4.0,
     ) -> None:
         self.supernet = supernet
         self.calibration_images = min(calibration_images, len(data.train))
@@ -76,8 +81,11 @@ class SupernetEvaluator:
         self.device = torch.device(device)
         self.channels_last = channels_last
         self.amp = amp
+        self.prefix_sharing = prefix_sharing
+        self.memory = memory
         self._calibration = self._batches(data.train, self.calibration_images) if self.calibration_images else None
         self._val = data.val
+        self._resolution = data.resolution
         self._validation = {self.eval_images: self._batches(data.val, self.eval_images)}
 
     @property
@@ -92,24 +100,64 @@ class SupernetEvaluator:
         }
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
+        """One result for each distinct architecture; those of shared prefixes come one after another."""
         images = self.eval_images if fidelity is None else min(fidelity, len(self._val))
         if images not in self._validation:
             self._validation[images] = self._batches(self._val, images)
-        for architecture in architectures:
-            yield self._evaluate(architecture, self._validation[images])
+        batches = self._validation[images]
+        start = time.perf_counter()
+        for architecture, score in self._scores(list(dict.fromkeys(architectures)), batches, images):
+            yield self._result(architecture, score, time.perf_counter() - start)
+            start = time.perf_counter()
 
     def network(self, architecture: Architecture) -> nn.Module:
         """The architecture with inherited weights and its own batch-norm statistics, in eval mode."""
         network = place(extract(self.supernet, architecture), self.device, self.channels_last)
         if self._calibration is not None:
-            calibrate_batch_norm(network, (x for x, _ in self._calibration))
+            calibrate_batch_norm(network, Images(self._calibration))
         return network.eval()
 
-    def _evaluate(self, architecture: Architecture, batches: Iterable[Batch]) -> Result:
-        start = time.perf_counter()
+    def _scores(
+        self, architectures: Sequence[Architecture], batches: Iterable[Batch], images: int
+    ) -> Iterator[tuple[Architecture, Score]]:
+        tree = None
+        if self.prefix_sharing and len(architectures) > 1:
+            image = (self.supernet.space.input_shape[0], self._resolution, self._resolution)
+            tree = tree_of(self.supernet.space, architectures, image)
+        if tree is None:
+            for architecture in architectures:
+                yield architecture, self._score(architecture, batches)
+            return
+        calibration = self._calibration
+        sharing = PrefixEvaluation(
+            layer=self._layer,
+            finish=fold_batch_norms,
+            context=self._inference,
+            classify=lambda logits: classify(nn.Identity(), logits, self.device),
+            alone=lambda architecture: self._score(architecture, batches),
+            calibration=None if calibration is None else Images(calibration),
+            calibration_images=self.calibration_images,
+            validation=batches,
+            validation_images=images,
+            validation_batches=math.ceil(images / self.batch_size),
+            memory=int(self.memory * (1 << 30)),
+        )
+        yield from sharing.scores(tree)
+
+    def _score(self, architecture: Architecture, batches: Iterable[Batch]) -> Score:
+        with self._inference():
+            return classify(fold_batch_norms(self.network(architecture)), batches, self.device, self.amp)
+
+    def _layer(self, step: Step) -> nn.Module:
+        layer = self.supernet.weights_at(step.site).layer(step.choice, step.in_channels)
+        return place(layer, self.device, self.channels_last)
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
         with torch.inference_mode(), autocast(self.device, self.amp):
-            network = fold_batch_norms(self.network(architecture))
-            score = classify(network, batches, self.device, self.amp)
+            yield
+
+    def _result(self, architecture: Architecture, score: Score, seconds: float) -> Result:
         failed = not math.isfinite(score.loss)
         return Result(
             architecture=architecture,
@@ -117,7 +165,7 @@ class SupernetEvaluator:
             loss=score.loss,
             n_images=score.images,
             interval=(0.0, 1.0) if failed else wilson_interval(round(score.accuracy * score.images), score.images),
-            seconds=time.perf_counter() - start,
+            seconds=seconds,
         )
 
     def _batches(self, split: Split, images: int) -> KeptBatches:
@@ -133,6 +181,16 @@ class SupernetEvaluator:
                 channels_last=self.channels_last,
             )
         )
+
+
+class Images:
+    """The images of batches, without labels, in every pass."""
+
+    def __init__(self, batches: Iterable[Batch]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return (x for x, _ in self._batches)
 
 
 class KeptBatches:
@@ -156,14 +214,3 @@ class KeptBatches:
             yield x, y
         if self._kept is not None:
             self._kept = kept
-
-
-def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """Fold each batch norm into the convolution right before it in a Sequential; in place, for inference."""
-    for module in network.modules():
-        if isinstance(module, nn.Sequential):
-            for (index, conv), (after, norm) in pairwise(list(module.named_children())):
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    module._modules[index] = fuse_conv_bn_eval(conv, norm)
-                    module._modules[after] = nn.Identity()
-    return network

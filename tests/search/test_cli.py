@@ -137,7 +137,7 @@ def test_killed_twice_and_resumed_it_ends_the_same(here: Path) -> None:
 
 
 def test_ctrl_c_says_how_to_go_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluate = SupernetEvaluator._evaluate
+    evaluate = SupernetEvaluator._result
     calls = []
 
     def interrupted(*arguments: object) -> object:
@@ -146,10 +146,10 @@ def test_ctrl_c_says_how_to_go_on(here: Path, monkeypatch: pytest.MonkeyPatch) -
             raise KeyboardInterrupt
         return evaluate(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(SupernetEvaluator, "_evaluate", interrupted)
+    monkeypatch.setattr(SupernetEvaluator, "_result", interrupted)
     with pytest.raises(KeyboardInterrupt, match=r"5 evaluations are kept.*search\.py --title toy --resume"):
         main(EVOLUTION)
-    monkeypatch.setattr(SupernetEvaluator, "_evaluate", evaluate)
+    monkeypatch.setattr(SupernetEvaluator, "_result", evaluate)
     assert main(["--title", "toy", "--resume"]) == 0  # the options come from the interrupted run
     assert len(rows(here / "runs/toy/search")) == EVALUATIONS
 

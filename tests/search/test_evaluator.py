@@ -6,8 +6,9 @@ import random
 import pytest
 import torch
 
+from deployment.folding import fold_batch_norms
 from search import evaluator as evaluator_module
-from search.evaluator import SupernetEvaluator, fold_batch_norms
+from search.evaluator import SupernetEvaluator
 from search.result import Result
 from supernet import Architecture, SearchSpace, Supernet, build_space, extract
 from tests.search.toy import toy_data, toy_space
