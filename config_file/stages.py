@@ -22,6 +22,7 @@ STAGES: dict[str, Stage] = {
     "search": Stage("search.py", "best.json", ("supernet",)),
     "retrain": Stage("retrain.py", "model.safetensors", ("search", "supernet")),
     "verdict": Stage("-m search.verdict", "verdict.json", ("search", "supernet")),
+    "rank": Stage("-m search.rank", "rank.json", ("supernet",)),
     "export": Stage("export.py", "model.onnx", ("retrain",)),
 }
 

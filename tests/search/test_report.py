@@ -114,6 +114,9 @@ def run(chain: SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "verdict").mkdir()
     verdict = {"verdict": [f"No: {HOSTILE}"], "trainings": trainings}
     (folder / "verdict" / "verdict.json").write_text(json.dumps(verdict))
+    ranked = {"name": HOSTILE, "tau": "0.7 (0.6 to 0.8)", "spearman": "0.9", "regret": ["1.0"]}
+    (folder / "rank").mkdir()
+    (folder / "rank" / "rank.json").write_text(json.dumps({"words": [HOSTILE], "top_k": [1], "rows": [ranked]}))
     return folder
 
 
@@ -136,6 +139,7 @@ def test_it_shows_every_evaluation_and_the_chosen_one(run: Path, tmp_path: Path)
     assert len(page.of_class("trained")) == 3
     names = " ".join(search.space.names(search.chosen))
     assert all(names in (mark["data-tip"] or "") for mark in page.of_class("chosen"))
+    assert "Is the ranking any good?" in page.text
     for text in ("Best under each budget", "Did the search help?", "All settings", "stage2/1", "pool+linear", names):
         assert text in page.text
     macs = search.space.decode(search.chosen).macs((3, 16, 16))
@@ -144,7 +148,7 @@ def test_it_shows_every_evaluation_and_the_chosen_one(run: Path, tmp_path: Path)
 
 def test_other_peoples_text_stays_text(run: Path, tmp_path: Path) -> None:
     page = rendered(run, tmp_path / "report.html")
-    assert page.text.count(HOSTILE) >= 3  # dataset, class, verdict
+    assert page.text.count(HOSTILE) >= 5  # dataset, class, verdict, ranking
     assert "49" not in HOSTILE
     tags = [tag for tag, _ in page.elements]
     assert "img" not in tags
