@@ -151,6 +151,7 @@ def test_files_that_are_no_space(tmp_path, content):
         ({"search_space": "nowhere.yml"}, "nowhere.yml: no such file"),
         ({"search_space": "no.module:space"}, "no module 'no'"),
         ({"search_space": "json:dumps"}, "json:dumps must take resolution, num_classes and in_channels"),
+        ({"search_space": "tests.supernet.own_spaces:failing"}, r"raised KeyError: 'stem' \(.*own_spaces\.py, line "),
         ({"search_space": "collections:Counter"}, "returned a Counter, not a supernet.SearchSpace"),
         ({"search_space": "tests.supernet.own_spaces:elastic", "widths": (1,)}, "--widths does not apply"),
         ({"search_space": "spos", "resolution": 0}, "at least 1"),
