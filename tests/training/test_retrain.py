@@ -217,6 +217,30 @@ def test_bad_architectures(tmp_path: Path, text: str, message: str) -> None:
         choose_architecture(options, load_data(options, 8))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"search_space": "spos", "widths": None}, "--search-space spos: the network in .*best.json is of another one"),
+        ({"widths": (4, 4, 6, 8, 32)}, r"--widths \(4, 4, 6, 8, 32\): the network in .* is of another one"),
+        ({"skip": "identity"}, "--skip identity: the network in .* is of another one"),
+        ({}, None),
+        ({"search_space": "proxylessnas", "widths": None}, None),  # the default: nobody asked for it
+    ],
+)
+def test_another_space_than_the_search_s_is_not_ignored(tmp_path: Path, changes: dict, message: str | None) -> None:
+    space = toy.toy_space()
+    found = {"search_space": space.name, "space_options": space.describe(), "architecture": json.loads(FIXED)}
+    folder = tmp_path / "toy" / "search"
+    folder.mkdir(parents=True)
+    (folder / "best.json").write_text(json.dumps(found))
+    options = toy.retrain_options(tmp_path, **changes)
+    if message is None:
+        assert choose_architecture(options, load_data(options, 8)).space.name == "nasbench_macro"
+        return
+    with pytest.raises(UserError, match=message):
+        choose_architecture(options, load_data(options, 8))
+
+
 def test_without_a_search_the_command_that_makes_one_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"python search\.py --title toy"):
         retrain_stage(toy.retrain_options(tmp_path))
