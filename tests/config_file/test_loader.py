@@ -123,6 +123,7 @@ def test_bad_flags_are_one_line(argv: list[str], message: str) -> None:
         ("evolution: {poplation: 3}", "my.yml: unknown key 'poplation'; did you mean 'population'?"),
         ("evolutoin: {population: 3}", "my.yml: unknown key 'evolutoin'; did you mean 'evolution'?"),
         ("opset: 3", "my.yml: unknown key 'opset': it is an option of export.py"),
+        ("network: {init: scratch}", "my.yml: unknown key 'network': it holds options of retrain.py"),
         ("population: ten", "my.yml: population takes an integer, not 'ten'"),
         ("population: [1]", "my.yml: population takes an integer, not ['1']"),
         ("population: null", "my.yml: population needs a value, it cannot be null"),
