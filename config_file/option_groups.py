@@ -69,6 +69,7 @@ class SpaceOptions:
         unit="pixels",
         flags=("input_size",),
         at_least=1,
+        at_most=16384,
         inherit=True,
     )
     widths: tuple[int, ...] | None = option(

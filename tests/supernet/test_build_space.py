@@ -169,6 +169,7 @@ def test_files_that_are_no_space(tmp_path, content):
         ({"search_space": "fbnet", "widths": (17, 16, 24, 32, 64, 112, 184, 352, 1984)}, "into 2 groups"),
         ({"search_space": "fbnet", "skip": "pool"}, "unknown skip 'pool'"),
         ({"search_space": "mobilenetv2", "skip": "conv"}, "--skip does not apply"),
+        ({"search_space": "spos", "skip": "identity"}, "--skip does not apply to spos"),
         ({"search_space": "mobilenetv2", "widths": (32,) * 16}, "a narrow and a wider width"),
         ({"search_space": "mobilenetv2", "widths": (32,) * 9}, "7 pairs"),
         ({"search_space": "mobilenetv2", "depths": (4,) * 6}, "depths of mobilenetv2: 7 numbers"),
