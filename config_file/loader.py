@@ -29,6 +29,8 @@ _RETIRED = {
     "checkpoint_path_root": "checkpoints lie in the run's folder: see --root-path",
     "best_model_path": "models lie in the run's folder: see --root-path",
     "hyperparameter_tracker": "every run saves its options in its config.yaml",
+    "a_decay_step": "the learning rate of the architecture parameters stays: see --a-lr",
+    "a_decay_ratio": "the learning rate of the architecture parameters stays: see --a-lr",
     "bn_track_running_stats": "a search re-calibrates BN for every candidate: see --calibration-images",
 }
 
