@@ -1,5 +1,6 @@
 """Which network to retrain: what the search found, one from a file or the command line, or a random one."""
 
+import inspect
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from supernet.architecture_text import read_content
 from supernet.spaces import SPACES
 from training.data import Data
 from training.train_supernet import space_of
+
+SETTINGS = tuple(inspect.signature(build_space).parameters)
+"""What `build_space` takes."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ def choose_architecture(options: RetrainOptions, data: Data) -> Chosen:
 def _check_same_space(found: Any, options: RetrainOptions, path: Path) -> None:
     """Raises UserError where a flag asks for another space than the search's: it would be ignored."""
     recipe = found.get("space_options", {}) if isinstance(found, dict) else {}
+    if not isinstance(recipe, dict):
+        return  # refused where it is read
     other = f"the network in {path} is of another one; --architecture LIST or random trains one of this"
     known, asked = recipe.get("search_space"), options.search_space
     shipped = isinstance(known, str) and asked in SPACES and asked != RetrainOptions.search_space
@@ -71,7 +77,10 @@ def _from_found(content: Any, options: RetrainOptions, data: Data, origin: str) 
         raise UserError(f"{origin}: it has no key 'architecture'")
     space = space_of(options, data)
     if "space_options" in content:
-        recipe = {"search_space": content.get("search_space"), **content["space_options"]}
+        known = content["space_options"]
+        if not isinstance(known, dict) or not known.keys() <= set(SETTINGS):
+            raise UserError(f"{origin}: its 'space_options' are not those of a search space ({', '.join(SETTINGS)})")
+        recipe = {"search_space": content.get("search_space"), **known}
         # The same space for the data that is trained on now, which need not be what was searched on.
         recipe |= {"resolution": data.resolution, "num_classes": len(data.classes), "in_channels": data.in_channels}
         space = build_space(**recipe)

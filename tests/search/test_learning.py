@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,8 @@ def test_on_frozen_weights_it_learns_an_architecture(tmp_path: Path, capsys: pyt
     (tmp_path / "toy" / "search" / "best.json").unlink()
     capsys.readouterr()
     assert main(flags(tmp_path, *more, "--a-epochs", "1000", "--plan")) == 0
-    out = capsys.readouterr().out
-    assert "learning   1" in out, "of some thousand steps a few are made"
-    assert "000 architecture steps on frozen weights first, about" in out
+    out = capsys.readouterr().out  # of these thousands a few are made
+    assert re.search(r"learning   \d+,000 architecture steps on frozen weights first, about", out), out
     assert not (tmp_path / "toy" / "search" / "best.json").exists()
     with pytest.raises(UserError, match="frozen"):
         main(flags(tmp_path, *more, "--a-order", "2", "--overwrite"))

@@ -208,6 +208,11 @@ def test_a_found_architecture_is_built_for_the_data_at_hand(tmp_path: Path) -> N
         ('["e6k5", "e9", "identity", "identity", "identity", "identity", "identity", "identity"]', "unknown option"),
         ("[1, 2", "not JSON"),
         ('{"arch": []}', "'architecture'"),
+        ('{"architecture": [0], "space_options": 3}', "'space_options' are not those of a search space"),
+        ('{"architecture": [0], "space_options": {"width": 3}}', "'space_options' are not those of a search space"),
+        ('{"architecture": [0], "space_options": {"search_space": "sops"}}', "did you mean 'spos'"),
+        ('{"architecture": 7}', "architecture"),
+        ('[[0, 1], {"a": 2}, null, 1, 1, 1, 1, 1]', "architecture entry 0"),
         ('{"architecture": [0,0,0,0,0,0,0,0], "decisions_fingerprint": "0"}', "is not of nasbench_macro"),
     ],
 )
