@@ -6,7 +6,7 @@ differentiable``; the search takes them from the supernet's run unless told othe
 
 from dataclasses import dataclass
 
-from config_file.errors import UserError
+from config_file.errors import UserError, choose
 from config_file.fields import check_options, option
 
 RELAXATIONS = ("softmax", "gumbel", "gumbel_hard", "binary", "binary_two", "binary_full", "thresholds")
@@ -135,6 +135,7 @@ class GradientOptions:
 
     def rules(self) -> None:
         """What concerns several options together."""
+        choose("hardware loss", self.hc_loss, dict.fromkeys(PENALTIES))  # also where no cost counts
         parse_constraints(self.constraint)
 
 

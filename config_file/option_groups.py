@@ -29,7 +29,7 @@ class RunOptions:
     plan: bool = option(False, "print what would run, its time and memory, and stop", group="Run", saved=False)
     random_seed: int = option(42, "seed of everything random", group="Run", at_least=0, at_most=_LARGEST_SEED)
     device: str = option("auto", "auto (a GPU if there is one), cpu, cuda, cuda:1, ...", group="Run", metavar="DEVICE")
-    threads: int = option(0, "CPU threads; 0 leaves the choice to PyTorch", group="Run", at_least=0)
+    threads: int = option(0, "CPU threads; 0 leaves the choice to PyTorch", group="Run", at_least=0, at_most=1024)
     num_workers: int = option(2, "processes that load data too large for memory", group="Run", at_least=0)
     amp: str = option(
         "auto", "mixed precision; auto: where it pays", group="Run", choices=("auto", "off", "bf16", "fp16")
@@ -69,6 +69,7 @@ class SpaceOptions:
         unit="pixels",
         flags=("input_size",),
         at_least=1,
+        at_most=16384,
         inherit=True,
     )
     widths: tuple[int, ...] | None = option(

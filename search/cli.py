@@ -55,6 +55,7 @@ class Search:
     tables: Mapping[str, CostTable]
     constraint: Constraint
     strategy: Strategy
+    learning: Mapping[str, Any]  # how an architecture was learnt for the strategy, where one was
     evaluator: SupernetEvaluator
     fingerprints: Mapping[str, Any]
 
@@ -100,6 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = stage_path(options) / "archive.jsonl"
     if options.resume and not path.is_file():
         raise UserError(f"nothing to resume: no {path}; without --resume it starts: {command('search', options)}")
+    if not options.plan:
+        RunFolder.check(options)
     search = prepare(options)
     if options.plan:
         print("plan of search; nothing is started and nothing written")
@@ -151,9 +154,11 @@ def prepare(options: SearchOptions) -> Search:
     data = load_data(options, resolution)
     check_same_data(data, trained.info, source)
     supernet = trained.supernet.to(device)
+    learning: Mapping[str, Any] = {}
     if strategy is None:
         distribution = learnt_distribution(options, source, supernet, data, device)
         strategy = make_differentiable(constraint, options, distribution)
+        learning = distribution.about
     evaluator = SupernetEvaluator(
         supernet,
         data,
@@ -177,7 +182,15 @@ def prepare(options: SearchOptions) -> Search:
         **evaluator.settings,
     }
     return Search(
-        options, space, resolution, {**tables, table.metric: table}, constraint, strategy, evaluator, fingerprints
+        options,
+        space,
+        resolution,
+        {**tables, table.metric: table},
+        constraint,
+        strategy,
+        learning,
+        evaluator,
+        fingerprints,
     )
 
 
@@ -296,6 +309,9 @@ def estimate(search: Search) -> list[str]:
     ]  # the first one also loads the images
     budget = search.strategy.budget
     lines = []
+    if search.learning.get("frozen_weights"):
+        steps, step = search.learning["steps"], search.learning["seconds_per_step"]
+        lines.append(f"learning   {steps:,} architecture steps on frozen weights first, about {duration(steps * step)}")
     if seconds and budget:
         each = sum(seconds) / len(seconds)
         images = budget * (search.evaluator.calibration_images + search.evaluator.eval_images)
@@ -305,6 +321,8 @@ def estimate(search: Search) -> list[str]:
         )
     lines.append(f"memory     {peak_memory(search.evaluator.device)} at its highest so far")
     lines.append(f"writes     {stage_path(search.options)}")
+    if (obstacle := RunFolder.obstacle(search.options)) is not None:
+        lines.append(f"but        {obstacle}")
     return lines
 
 

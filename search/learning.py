@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from config_file.fields import options_of
 from config_file.gradient_options import parse_constraints
 from config_file.options import SearchOptions, TrainSupernetOptions
 from config_file.progress import progress
+from config_file.run_folder import RunFolder
 from config_file.stages import stage_path
 from supernet import Supernet
 from supernet.gating import statistics_kept
@@ -24,6 +26,9 @@ from training.hardware import make_hardware
 from training.recipe import DIFFERENTIABLE
 from training.supernet_file import WEIGHTS
 from training.train_supernet import train_supernet
+
+PLANNED_STEPS = 3
+"""Architecture steps that --plan makes, to say how long all of them take."""
 
 
 def with_constraints(options: SearchOptions) -> SearchOptions:
@@ -63,6 +68,8 @@ def train_first(options: SearchOptions) -> SearchOptions:
     folder = stage_path(options, "supernet")
     settings = shared | {"sample_strategy": strategy, "output": options.supernet, "config": None, "plan": False}
     training = TrainSupernetOptions(**settings)
+    if not options.resume:
+        RunFolder.check(options)  # before the training, not hours later
     if not (options.resume and (folder / WEIGHTS).is_file()):
         begun = options.resume and (folder / "config.yaml").is_file()
         train_supernet(replace(training, resume=begun))
@@ -76,7 +83,7 @@ def learnt_distribution(
     """What was learnt with the supernet, or, of one trained by sampling, what is learnt here on its frozen weights.
 
     Args:
-        options: of the search.
+        options: of the search; with `plan` only a few steps are made, to time them.
         source: folder of the supernet.
         supernet: on `device`.
         data: its validation images fit the architecture parameters: the weights know the training images.
@@ -105,11 +112,16 @@ def learnt_distribution(
     training = supernet.training
     supernet.train()  # batch norms use the statistics of the batch: those kept are mixed over all paths
     nothing = torch.empty(0)
+    total = options.a_epochs * steps
+    made = min(total, PLANNED_STEPS) if options.plan else total
+    started = time.perf_counter()
     with statistics_kept(lambda: norms):
-        for step in progress(range(options.a_epochs * steps), "learning the architecture on frozen weights", "step"):
+        for step in progress(range(made), "learning the architecture on frozen weights", "step"):
             learner.step(step, nothing, nothing, _no_weight_step)
     supernet.train(training)
-    return distribution_of(learner, {"order": 1, "frozen_weights": True, "epochs": options.a_epochs})
+    each = (time.perf_counter() - started) / made
+    about = {"order": 1, "frozen_weights": True, "epochs": options.a_epochs, "steps": total, "seconds_per_step": each}
+    return distribution_of(learner, about)
 
 
 def _no_weight_step() -> WeightStep:

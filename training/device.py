@@ -27,6 +27,8 @@ def choose_device(name: str) -> torch.device:
     choose("device", kind, {"auto": None, "cpu": None, "cuda": None})
     if index and not index.isdecimal():
         raise UserError(f"--device {name}: write cuda or cuda:0")
+    if index and kind != "cuda":
+        raise UserError(f"--device {name}: only cuda has a number, such as cuda:1")
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError(f"--device {name}: there is no CUDA device here (choices: auto, cpu)")
     if kind == "cuda" and index and int(index) >= torch.cuda.device_count():

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from config_file.errors import UserError
+from config_file.errors import UserError, nearest
 from config_file.gradient_options import parse_constraints
 from config_file.options import SearchOptions, TrainSupernetOptions
 from lookup_tables import CostTable, build_table
@@ -78,6 +78,16 @@ def _shown(metric: str, value: float) -> str:
     return f"{value / unit_of(metric):,.6g}" + (" M" if metric in COUNTED else "")
 
 
+def cost_range(options: Any, space: SearchSpace, resolution: int) -> str | None:
+    """What --target-hc can be: the exact minimum and maximum of the space; None of a metric without a table."""
+    metric = options.info_metric
+    if metric not in COUNTED and not options.lookup_table:
+        return None
+    table = tables_of(options, space, resolution, {metric: None})[metric]
+    asked = "" if options.target_hc is None else f"; --target-hc {options.target_hc:g}"
+    return f"{metric} from {_shown(metric, table.minimum()[0])} to {_shown(metric, table.maximum()[0])}{asked}"
+
+
 def make_hardware(
     options: TrainSupernetOptions | SearchOptions, space: SearchSpace, resolution: int, device: torch.device
 ) -> Hardware | None:
@@ -127,6 +137,8 @@ def tables_of(options: Any, space: SearchSpace, resolution: int, metrics: Mappin
     for metric in metrics:
         if metric not in tables:
             if metric not in COUNTED:
-                raise UserError(f"a limit on {metric} needs --lookup-table FILE.json with a table of it")
+                raise UserError(
+                    f"a limit on {metric} needs --lookup-table FILE.json with a table of it{nearest(metric, COUNTED)}"
+                )
             tables[metric] = build_table(space, metric, resolution, options.counter)
     return {metric: tables[metric] for metric in metrics}

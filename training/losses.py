@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from config_file.errors import UserError, choose
-from config_file.plugins import load_object
+from config_file.plugins import guarded, is_reference, load_object
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -33,9 +34,23 @@ def make_loss(name: str, label_smoothing: float = 0.0) -> Loss:
     """
     if not 0.0 <= label_smoothing < 1.0:
         raise UserError(f"--label-smoothing {label_smoothing} must lie in [0, 1)")
-    if ":" not in name:
-        return choose("loss", name, LOSSES)(label_smoothing)
-    loss = load_object(name)
-    if not callable(loss):
-        raise UserError(f"--loss {name} is not callable")
+    if is_reference(name):
+        return _own_loss(name)
+    return choose("loss", name, LOSSES)(label_smoothing)
+
+
+def _own_loss(reference: str) -> Loss:
+    call = guarded(reference, load_object(reference))
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        value = call(logits, labels)
+        if not isinstance(value, Tensor) or value.shape != ():
+            found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise UserError(f"--loss {reference} returned {found}; it must return a tensor of shape (), such as a mean")
+        if torch.is_grad_enabled() and logits.requires_grad and not value.requires_grad:
+            raise UserError(
+                f"--loss {reference} returned a tensor without gradient: it must be computed from the logits"
+            )
+        return value
+
     return loss

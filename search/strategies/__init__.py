@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from config_file.errors import UserError, choose
 from config_file.gradient_options import parse_constraints
 from config_file.options import SearchOptions
-from config_file.plugins import is_reference, load_object
+from config_file.plugins import is_reference
 from config_file.stages import find_stage
 from search.constraints import Constraint
 from search.objectives import ACCURACY, Objective, parse_objectives, single
@@ -23,6 +23,7 @@ from search.strategies.grid import GridSearch
 from search.strategies.learnt import LearntDistribution
 from search.strategies.local_search import LocalSearch
 from search.strategies.nsga import Nsga
+from search.strategies.own import OwnStrategy
 from search.strategies.random_search import RandomSearch
 from search.strategies.regularized_evolution import RegularizedEvolution
 from supernet import Architecture
@@ -189,5 +190,6 @@ def make_strategy(name: str, constraint: Constraint, options: SearchOptions) -> 
 
     Raises UserError for an unknown name or options that do not fit.
     """
-    factory = load_object(name) if is_reference(name) else choose("search strategy", name, STRATEGIES)
-    return factory(constraint, options)
+    if is_reference(name):
+        return OwnStrategy(name, constraint, options)
+    return choose("search strategy", name, STRATEGIES)(constraint, options)
