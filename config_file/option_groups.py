@@ -208,7 +208,7 @@ class ConstraintOptions:
 
     info_metric: str = option(
         "flops",
-        "what --target-hc limits: flops (multiply-accumulates, batch 1), params, or latency (with --lookup-table)",
+        "what --target-hc limits: flops (multiply-accumulates, batch 1), params, or that of a --lookup-table (latency)",
         group="Constraint",
         metavar="NAME",
         known=("flops", "params", "latency"),
