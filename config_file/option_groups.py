@@ -209,7 +209,7 @@ class ConstraintOptions:
 
     info_metric: str = option(
         "flops",
-        "what --target-hc limits: flops (multiply-accumulates, batch 1), params, or latency (with --lookup-table)",
+        "what --target-hc limits: flops (multiply-accumulates, batch 1), params, or that of a --lookup-table (latency)",
         group="Constraint",
         metavar="NAME",
         known=("flops", "params", "latency"),
@@ -222,9 +222,10 @@ class ConstraintOptions:
     min_hc: float | None = option(None, "smallest cost allowed", group="Constraint", unit=FLOPS_OR_MS, at_least=0)
     lookup_table: str | None = option(
         None,
-        "table of costs; none: counted from the blocks",
+        "table of costs, NAME=FILE.json to call its metric NAME; several in a search; none: counted from the blocks",
         group="Constraint",
-        metavar="FILE.json",
+        metavar="[NAME=]FILE.json",
+        repeat=True,
         flags=("lookup_table_path",),
         inherit=True,
     )
@@ -270,7 +271,8 @@ class StrategyOptions:
 
     search_strategy: str = option(
         "evolution",
-        "random, grid, evolution, regularized_evolution, local_search, nsga2, nsga3, differentiable or module:callable",
+        "random, grid, evolution, regularized_evolution, local_search, tpe, bayesian, rl; for a front nsga2, nsga3, "
+        "predictor; differentiable; or module:callable",
         group="Strategy",
         metavar="NAME",
         known=(
@@ -279,8 +281,12 @@ class StrategyOptions:
             "evolution",
             "regularized_evolution",
             "local_search",
+            "tpe",
+            "bayesian",
+            "rl",
             "nsga2",
             "nsga3",
+            "predictor",
             "differentiable",
         ),
         aliases={

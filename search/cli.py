@@ -12,19 +12,20 @@ from typing import Any
 
 from tqdm import tqdm
 
-from config_file.errors import UserError
+from config_file.errors import UserError, nearest
+from config_file.gradient_options import parse_limits
 from config_file.loader import parse
 from config_file.options import SearchOptions
 from config_file.progress import progress
 from config_file.run_folder import RunFolder
 from config_file.stages import command, find_stage, stage_path
-from lookup_tables import CostTable, build_table
+from lookup_tables import CostTable, build_table, load_tables
 from search import engine, plot, results_file
 from search.archive import Archive
 from search.constraints import IN_MILLIONS, Constraint, number
 from search.evaluator import SupernetEvaluator
 from search.finished_search import read_search
-from search.front import write_front
+from search.front import allowed, front_among, write_front
 from search.learning import learnt_distribution, train_first, with_constraints
 from search.objectives import check_objectives, chosen_by
 from search.report import write_report
@@ -67,11 +68,8 @@ class Search:
         """What will run, for people."""
         table, space = self.constraint.table, self.space
         assert table is not None
-        metric = table.metric
+        metric = table.name
         minimum, maximum = table.minimum()[0], table.maximum()[0]
-        limits = f"{metric} of at most {number(self.constraint.upper, metric)}"
-        if self.constraint.lower > 0:
-            limits += f" and at least {number(self.constraint.lower, metric)}"
         images = self.evaluator.calibration_images
         calibration = f"BN re-calibrated on {images:,} training images" if images else "BN statistics of the supernet"
         most = self.strategy.budget
@@ -79,7 +77,7 @@ class Search:
         return [
             f"space      {space.name}: {space.size:,} encodings, {len(space.sizes)} decisions, {self.resolution} px",
             f"range      {metric} from {number(minimum, metric)} to {number(maximum, metric)}",
-            f"limits     {limits}; {share(self.constraint.acceptance)} of the space",
+            f"limits     {'; '.join(self.constraint.describe())}; {share(self.constraint.acceptance)} of the space",
             f"strategy   {self.options.search_strategy}, {budget}",
             f"evaluation {calibration}, accuracy on {self.evaluator.eval_images:,} validation images",
         ]
@@ -139,15 +137,9 @@ def prepare(options: SearchOptions) -> Search:
     space = trained.space
     check_same_space(options, space, source)
     resolution = options.resolution or trained.info.get("resolution") or space.input_shape[1]
-    tables = {metric: build_table(space, metric, resolution) for metric in IN_MILLIONS}
-    if options.lookup_table:
-        table = CostTable.load(options.lookup_table, space, resolution, options.info_metric)
-    else:
-        table = build_table(space, options.info_metric, resolution, options.counter)
-    unit = 1e6 if table.metric in IN_MILLIONS else 1.0
-    lower = -math.inf if options.min_hc is None else options.min_hc * unit
-    check_objectives(objectives_of(options), {*tables, table.metric})
-    constraint = Constraint(space, table, upper=options.target_hc * unit, lower=lower)
+    tables = tables_for(options, space, resolution)
+    check_objectives(objectives_of(options), tables)
+    constraint = constraint_of(options, space, tables)
     constraint.check()
     learnt = options.search_strategy == "differentiable"
     strategy = None if learnt else make_strategy(options.search_strategy, constraint, options)
@@ -185,13 +177,48 @@ def prepare(options: SearchOptions) -> Search:
         options,
         space,
         resolution,
-        {**tables, table.metric: table},
+        tables,
         constraint,
         strategy,
         learning,
         evaluator,
         fingerprints,
     )
+
+
+def tables_for(options: SearchOptions, space: SearchSpace, resolution: int) -> dict[str, CostTable]:
+    """What every evaluation is recorded with: counts, and the tables of --lookup-table."""
+    counted = {metric: build_table(space, metric, resolution) for metric in IN_MILLIONS}
+    if options.info_metric in IN_MILLIONS:
+        counted[options.info_metric] = build_table(space, options.info_metric, resolution, options.counter)
+    return counted | load_tables(options.lookup_table, space, resolution)
+
+
+def constraint_of(options: SearchOptions, space: SearchSpace, tables: Mapping[str, CostTable]) -> Constraint:
+    """The limits of --info-metric, and those that --constraint adds for other costs.
+
+    Raises UserError for a cost that there is no table of.
+    """
+    others = []
+    for metric, (low, high) in parse_limits(options.constraint).items():
+        if metric != options.info_metric:
+            others.append(limit_of(space, tables, metric, low, high))
+    limits = limit_of(space, tables, options.info_metric, options.min_hc, options.target_hc)
+    return Constraint(space, limits.table, upper=limits.upper, lower=limits.lower, also=others)
+
+
+def limit_of(
+    space: SearchSpace, tables: Mapping[str, CostTable], metric: str, low: float | None, high: float
+) -> Constraint:
+    """One cost between two values in the unit of the flags."""
+    if metric not in tables:
+        raise UserError(
+            f"a limit on {metric} needs --lookup-table FILE.json with a table of it{nearest(metric, list(tables))} "
+            f"(there are: {', '.join(tables)})"
+        )
+    unit = 1e6 if metric in IN_MILLIONS else 1.0
+    lower = -math.inf if low is None else low * unit
+    return Constraint(space, tables[metric], upper=high * unit, lower=lower)
 
 
 def check_same_space(options: SearchOptions, space: SearchSpace, source: Path) -> None:
@@ -248,13 +275,14 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
 
 def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float) -> None:
     """Write what the search found, and say it."""
+    options = search.options
     results = [engine.with_costs(result, search.tables) for result in archive]
     results_file.write_results(folder.path / "results.csv", results, search.constraint)
-    options = search.options
     best = engine.best_of(results, search.constraint, chosen_by(objectives_of(options)))
     if best is None:
         if not results:
-            raise UserError(f"no architecture was found within the limits: {search.describe()[2]}")
+            limits = " and ".join(search.constraint.describe())
+            raise UserError(f"no architecture was found within the limits: {limits}")
         raise UserError(
             f"all {len(results):,} evaluations failed (no finite loss): was the supernet in "
             f"{find_stage(search.options, 'supernet')} trained to the end?"
@@ -263,9 +291,11 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
         "dataset": options.dataset,
         "search": {
             "strategy": options.search_strategy,
-            "info_metric": search.constraint.table.metric if search.constraint.table else None,
+            "info_metric": options.info_metric,
             "target_hc": options.target_hc,
             "min_hc": options.min_hc,
+            "constraint": options.constraint,
+            "objectives": [f"{o.name}:{'max' if o.maximise else 'min'}" for o in objectives_of(options)],
             "evaluations": len(results),
             "random_seed": options.random_seed,
             "supernet_sha256": search.fingerprints["weights"],
@@ -293,11 +323,14 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
         f"effort     {len(results):,} architectures evaluated{f', {failed} of them failed' if failed else ''}, "
         f"{sum(result.seconds for result in results):,.0f} s of evaluation, {seconds:,.0f} s in this session"
     )
-    folder.log(f"files      {folder.path}/: best.json report.html results.csv accuracy_vs_cost.png archive.jsonl")
-    folder.log(f"next       {command('retrain', options)}")
     if options.search_strategy in OF_A_FRONT:
-        for line in write_front(folder.path / "front.csv", results, objectives_of(options), search.constraint):
-            folder.log(line)
+        front = front_among(allowed(results, search.constraint), objectives_of(options))
+        write_front(folder.path / "front.csv", front, search.constraint)
+        for what, words in front.in_words():
+            folder.log(f"{what:10} {words}")
+    files = "best.json report.html results.csv accuracy_vs_cost.png archive.jsonl"
+    folder.log(f"files      {folder.path}/: {files}{' front.csv' if options.search_strategy in OF_A_FRONT else ''}")
+    folder.log(f"next       {command('retrain', options)}")
 
 
 def estimate(search: Search) -> list[str]:

@@ -42,7 +42,8 @@ def run(
                 new.remove(architecture)
             else:
                 watch(archive[architecture], True)
-        results = [archive[architecture] for architecture in proposals]
+        # of an archive that was filled with other tables
+        results = [with_costs(archive[architecture], tables) for architecture in proposals]
         strategy.tell(results)
         told += results
     return told

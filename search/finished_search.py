@@ -11,8 +11,10 @@ from typing import Any
 
 from config_file.errors import UserError
 from config_file.files import read_jsonl
+from config_file.gradient_options import parse_limits
 from config_file.yaml_text import read_mapping
 from search.constraints import IN_MILLIONS
+from search.objectives import Objective, parse_objectives
 from search.result import Result
 from supernet import Architecture, SearchSpace, build_space
 
@@ -55,17 +57,26 @@ class FinishedSearch:
         return sorted(self.best["cost"], key=lambda metric: metric != limited)
 
     @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What was optimised."""
+        return parse_objectives(",".join(self.best["search"].get("objectives", ())))
+
+    @property
     def limits(self) -> tuple[float, float]:
         """(least, greatest) cost that was allowed, in the raw unit of the first metric."""
         searched = self.best["search"]
-        unit = 1e6 if self.metrics[0] in IN_MILLIONS else 1.0
-        low, high = searched.get("min_hc"), searched.get("target_hc")
-        return -math.inf if low is None else low * unit, math.inf if high is None else high * unit
+        return _raw(self.metrics[0], searched.get("min_hc"), searched.get("target_hc"))
+
+    @property
+    def limits_by_metric(self) -> dict[str, tuple[float, float]]:
+        """{metric: (least, greatest)} that was allowed, of every limited cost, in raw units."""
+        others = parse_limits(self.best["search"].get("constraint"))
+        return {metric: _raw(metric, *ends) for metric, ends in others.items()} | {self.metrics[0]: self.limits}
 
     def allows(self, result: Result) -> bool:
         """Whether the result is within the limits and did not fail."""
-        low, high = self.limits
-        return not result.failed and low <= result.cost[self.metrics[0]] <= high
+        limits = self.limits_by_metric.items()
+        return not result.failed and all(low <= result.cost[metric] <= high for metric, (low, high) in limits)
 
     def generations(self) -> list[tuple[str, list[tuple[int, Result]]]]:
         """(name, [(number of the evaluation from 1, result)]): generations of an evolution, else tenths of the search.
@@ -85,6 +96,11 @@ class FinishedSearch:
             names = [f"{start + 1}+" for start in starts]
         ends = [*starts[1:], len(numbered)]
         return [(name, numbered[a:b]) for name, a, b in zip(names, starts, ends, strict=True) if a < b]
+
+
+def _raw(metric: str, low: float | None, high: float | None) -> tuple[float, float]:
+    unit = 1e6 if metric in IN_MILLIONS else 1.0
+    return -math.inf if low is None else low * unit, math.inf if high is None else high * unit
 
 
 def read_search(folder: Path) -> FinishedSearch:

@@ -10,7 +10,7 @@ import torch
 
 from config_file.errors import UserError
 from config_file.fields import options_of
-from config_file.gradient_options import parse_constraints
+from config_file.gradient_options import parse_constraints, parse_limits
 from config_file.options import SearchOptions, TrainSupernetOptions
 from config_file.progress import progress
 from config_file.run_folder import RunFolder
@@ -32,17 +32,15 @@ PLANNED_STEPS = 3
 
 
 def with_constraints(options: SearchOptions) -> SearchOptions:
-    """The options with --constraint's limit of --info-metric, if it has one, as --target-hc, which has a default.
+    """The options with --constraint's limits of --info-metric, if it has any, as --target-hc and --min-hc.
 
     Raises:
-        UserError: limits of other metrics with a strategy that cannot keep them.
+        UserError: a lower limit in a differentiable search, which keeps upper ones only.
     """
-    limits = parse_constraints(options.constraint)
-    differentiable = options.directly_search or options.search_strategy == "differentiable"
-    others = [metric for metric in limits if metric != options.info_metric]
-    if others and not differentiable:
-        raise UserError(f"--constraint {others[0]}<=...: limits of several costs need --search-strategy differentiable")
-    return replace(options, target_hc=limits.get(options.info_metric, options.target_hc))
+    if options.directly_search or options.search_strategy == "differentiable":
+        parse_constraints(options.constraint)
+    lower, upper = parse_limits(options.constraint).get(options.info_metric, (None, options.target_hc))
+    return replace(options, target_hc=upper, min_hc=options.min_hc if lower is None else lower)
 
 
 def train_first(options: SearchOptions) -> SearchOptions:
