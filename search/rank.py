@@ -33,6 +33,7 @@ from lookup_tables import build_table
 from search.archive import Archive
 from search.evaluator import SupernetEvaluator
 from search.plot import ACCENT, INK, MUTED
+from search.prefix_evaluation import Node, tree_of
 from search.rank_statistics import Estimate, Statistic, bootstrap, kendall_tau, spearman_rho, top_k_regret
 from search.rank_truth import Truth, load_truth, read_scores
 from supernet import Architecture, SearchSpace
@@ -46,7 +47,6 @@ EXAMPLES = (
     "python -m search.rank --output ranked --scores scores.csv --truth nasbench201",
 )
 TOP_K = (1, 5, 10)
-AT_ONCE = 64
 _GROUP = "Ranking"
 
 
@@ -106,9 +106,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     trained = load_supernet(source)
     truth = load_truth(options.truth, trained.space, options.truth_dataset)
     chosen = draw([a for a in truth.accuracy if trained.space.is_valid(a)], options)
-    if options.plan:
-        return _planned(chosen, truth)
     resolution = options.resolution or trained.info["resolution"]
+    if options.plan:
+        channels = trained.space.input_shape[0]
+        tree = tree_of(trained.space, chosen, (channels, resolution, resolution)) if options.prefix_sharing else None
+        return _planned(chosen, truth, tree)
     device = choose_device(options.device)
     prepare_device(device, options.threads)
     data = load_data(options, resolution)
@@ -140,10 +142,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         bar: tqdm[Any] = progress(len(chosen), "ranking", "architecture")
         with bar:
             bar.update(len(chosen) - len(fresh))
-            for start in range(0, len(fresh), AT_ONCE):
-                for result in evaluator.evaluate(fresh[start : start + AT_ONCE]):
-                    archive.add(result)
-                    bar.update(1)
+            # All at once: each is handed out when it is ready, and the fewer there are, the fewer prefixes are shared.
+            for result in evaluator.evaluate(fresh) if fresh else ():
+                archive.add(result)
+                bar.update(1)
         scores = {a: archive[a].accuracy for a in chosen if not archive[a].failed}
         kept = [a for a in chosen if a in scores]
         conclude(run, "supernet", kept, scores, truth, _costs(truth, kept, trained.space, resolution), options)
@@ -172,8 +174,11 @@ def read_score_file(path: Path, space: SearchSpace | None) -> dict[Architecture,
         return read_scores(path, "accuracy", space)
 
 
-def _planned(chosen: Sequence[Architecture], truth: Truth) -> int:
+def _planned(chosen: Sequence[Architecture], truth: Truth, tree: Node | None = None) -> int:
     print(f"plan of rank; nothing is started and nothing written\n{len(chosen):,} architectures of {truth.name}")
+    if tree is not None:
+        shared, alone = tree.layers()
+        print(f"{shared:,} layers to evaluate instead of {alone:,}: what several networks begin with is computed once")
     return 0
 
 
