@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class FinishedSearch:
         name: of the run, for people.
         space: what was searched.
         best: the content of `best.json`.
-        results: every evaluation, in the order made, failed ones included.
+        results: of every architecture the evaluation on the most images, in the order first made, failed ones included.
         config: the saved options by group.
         environment: the content of `env.json`.
         supernet: the content of `supernet.json`, {} where the supernet's folder is not beside the search's.
@@ -63,9 +63,10 @@ class FinishedSearch:
         return -math.inf if low is None else low * unit, math.inf if high is None else high * unit
 
     def allows(self, result: Result) -> bool:
-        """Whether the result is within the limits and did not fail."""
+        """Whether the result is within the limits, did not fail, and is on as many images as the chosen one."""
         low, high = self.limits
-        return not result.failed and low <= result.cost[self.metrics[0]] <= high
+        comparable = not result.failed and result.n_images == self.best["n_images"]
+        return comparable and low <= result.cost[self.metrics[0]] <= high
 
     def generations(self) -> list[tuple[str, list[tuple[int, Result]]]]:
         """(name, [(number of the evaluation from 1, result)]): generations of an evolution, else tenths of the search.
@@ -101,7 +102,7 @@ def read_search(folder: Path) -> FinishedSearch:
     try:
         space = build_space(**best["space_options"])
         rows = read_jsonl(folder / ARCHIVE)[1:]
-        results = [Result.from_row(row) for row in rows]
+        results = _on_most_images([Result.from_row(row) for row in rows])
         known = {"accuracy", "interval", "n_images", "cost", "names", "resolution"} <= best.keys()
         if not known or not isinstance(best["search"], dict) or not results or not space.is_valid(best["architecture"]):
             raise ValueError
@@ -119,6 +120,14 @@ def read_search(folder: Path) -> FinishedSearch:
         verdict=_beside(around, "verdict/verdict.json"),
         ranking=_beside(around, "rank/rank.json"),
     )
+
+
+def _on_most_images(results: Sequence[Result]) -> list[Result]:
+    found: dict[Architecture, Result] = {}
+    for result in results:
+        if result.architecture not in found or result.n_images >= found[result.architecture].n_images:
+            found[result.architecture] = result
+    return list(found.values())
 
 
 def _groups(path: Path) -> dict[str, dict[str, Any]]:

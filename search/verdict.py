@@ -26,7 +26,7 @@ from config_file.run_folder import RunFolder
 from config_file.stages import find_stage, stage_path
 from lookup_tables import CostTable, build_table
 from search.constraints import Constraint, number
-from search.result import Result
+from search.result import Result, most_images
 from search.scaled_baseline import scaled_mobilenetv2
 from supernet import Architecture, NetSpec, SearchSpace, build_space
 from training.data import load_data
@@ -154,7 +154,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def line_up(options: VerdictOptions, source: Path, space: SearchSpace, table: CostTable) -> list[Contender]:
     """Who is compared: the same for the same options and search."""
-    results = [Result.from_row(row) for row in read_jsonl(source / "archive.jsonl") if "architecture" in row]
+    rows = read_jsonl(source / "archive.jsonl")
+    results = most_images(Result.from_row(row) for row in rows if "architecture" in row)
     best = json.loads((source / "best.json").read_text(encoding="utf-8"))
     found: list[Architecture] = [tuple(best["architecture"])]
     constraint = _limits(space, table, best["search"])
