@@ -252,13 +252,25 @@ class EvaluationOptions:
     calibration_images: int = option(
         1024, "training images that re-calibrate a candidate's BN; 0: none", group="Evaluation", at_least=0
     )
-    eval_images: int = option(0, "validation images per candidate; 0: all", group="Evaluation", at_least=0)
+    eval_images: tuple[int, ...] = option(
+        (0,),
+        "validation images per candidate, 0: all; several, as 500,2000,0: everyone on the first, the better half of a "
+        "population on the next, what is chosen on the last",
+        group="Evaluation",
+        at_least=0,
+    )
     eval_batch_size: int = option(64, "images per batch of an evaluation", group="Evaluation", at_least=1)
     prefix_sharing: bool = option(
         True, "compute layers that several candidates begin with once (chains; same results)", group="Evaluation"
     )
     eval_memory: float = option(
         4.0, "activations that shared prefixes may hold", group="Evaluation", unit="GiB", at_least=0
+    )
+    workers: int = option(
+        1,
+        "processes that evaluate, each with --threads or else one; same results in the same order",
+        group="Evaluation",
+        at_least=1,
     )
 
     def __post_init__(self) -> None:

@@ -22,15 +22,18 @@ from config_file.stages import command, find_stage, stage_path
 from lookup_tables import CostTable, build_table, load_tables
 from search import engine, plot, results_file
 from search.archive import Archive
+from search.budgets import Budgets, budgets_of
 from search.constraints import IN_MILLIONS, Constraint, number
 from search.evaluator import SupernetEvaluator
 from search.finished_search import read_search
-from search.front import allowed, front_among, write_front
+from search.front import GrowingFront, allowed, front_among, values_of, write_front
 from search.learning import learnt_distribution, train_first, with_constraints
-from search.objectives import check_objectives, chosen_by
+from search.objectives import Objective, check_objectives, chosen_by
+from search.pareto import non_dominated
 from search.report import write_report
-from search.result import Result
+from search.result import Result, most_images
 from search.strategies import OF_A_FRONT, Strategy, make_differentiable, make_strategy, objectives_of
+from search.workers import in_processes
 from supernet import SearchSpace
 from supernet.spaces import SPACES
 from training.data import Data, load_data
@@ -58,6 +61,7 @@ class Search:
     strategy: Strategy
     learning: Mapping[str, Any]  # how an architecture was learnt for the strategy, where one was
     evaluator: SupernetEvaluator
+    budgets: Budgets
     fingerprints: Mapping[str, Any]
 
     @property
@@ -79,8 +83,13 @@ class Search:
             f"range      {metric} from {number(minimum, metric)} to {number(maximum, metric)}",
             f"limits     {'; '.join(self.constraint.describe())}; {share(self.constraint.acceptance)} of the space",
             f"strategy   {self.options.search_strategy}, {budget}",
-            f"evaluation {calibration}, accuracy on {self.evaluator.eval_images:,} validation images",
+            f"evaluation {calibration}, accuracy on {self._images()} validation images",
         ]
+
+    def _images(self) -> str:
+        first, *more = (images or self.evaluator.eval_images for images in self.budgets.images)
+        text = f"{first:,}"
+        return text + "".join(f", of the better half on {number:,}" for number in more)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -151,11 +160,12 @@ def prepare(options: SearchOptions) -> Search:
         distribution = learnt_distribution(options, source, supernet, data, device)
         strategy = make_differentiable(constraint, options, distribution)
         learning = distribution.about
+    budgets = budgets_of(options.eval_images, len(data.val), chosen_by(objectives_of(options)))
     evaluator = SupernetEvaluator(
         supernet,
         data,
         calibration_images=options.calibration_images,
-        eval_images=options.eval_images,
+        eval_images=budgets.most or options.eval_images[-1],
         batch_size=options.eval_batch_size,
         seed=options.random_seed,
         device=device,
@@ -172,6 +182,7 @@ def prepare(options: SearchOptions) -> Search:
         "mean and std": [data.mean, data.std],
         "resolution": resolution,
         **evaluator.settings,
+        **({"budgets": budgets.images} if budgets.most else {}),
     }
     return Search(
         options,
@@ -182,6 +193,7 @@ def prepare(options: SearchOptions) -> Search:
         strategy,
         learning,
         evaluator,
+        budgets,
         fingerprints,
     )
 
@@ -252,20 +264,28 @@ def check_same_data(data: Data, info: Mapping[str, Any], source: Path) -> None:
 def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
     """Run the strategy to its end, showing progress."""
     best: Result | None = engine.best_of(list(archive), search.constraint)
+    objectives, table = objectives_of(search.options), search.constraint.table
+    assert table is not None
+    front = GrowingFront(objectives if len(objectives) > 1 else (*objectives, Objective(table.metric)))
     bar: tqdm[Any] = progress(search.strategy.budget or 0, "searching", "architecture")
     with bar:
 
-        def watch(result: Result, cached: bool) -> None:
+        def watch(result: Result, cached: bool, first: bool) -> None:
             nonlocal best
             best = engine.best_of([result] if best is None else [best, result], search.constraint)
-            bar.update(1)
+            bar.update(int(first))
+            if result.n_images >= search.budgets.most and allowed([result], search.constraint):
+                front.add(result)
             if best is not None:
-                bar.set_postfix_str(f"best {100 * best.accuracy:.2f} %", refresh=False)
+                bar.set_postfix_str(f"best {100 * best.accuracy:.2f} %, front of {len(front)}", refresh=False)
             if not cached:
                 found = math.nan if best is None else best.accuracy
                 folder.metric(len(archive), accuracy=result.accuracy, best_accuracy=found, **result.cost)
 
-        proposals = engine.run(search.strategy, search.evaluator, archive, search.tables, watch)
+        evaluator = in_processes(search.evaluator, search.options.workers, search.options.threads)
+        proposals = engine.run(
+            search.strategy, evaluator, archive, search.tables, watch, search.budgets, lambda found: pick(search, found)
+        )
     budget = search.strategy.budget
     if budget is not None and len(proposals) < budget:
         folder.log(
@@ -273,18 +293,30 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
         )
 
 
+def pick(search: Search, results: Sequence[Result]) -> list[Result]:
+    """What would be chosen if all results were on as many images: the best one, or the front."""
+    objectives = objectives_of(search.options)
+    candidates = allowed(results, search.constraint)
+    if not candidates:
+        return []
+    if search.options.search_strategy in OF_A_FRONT:
+        return [candidates[position] for position in non_dominated(values_of(candidates, objectives))]
+    return [max(candidates, key=chosen_by(objectives).score)]
+
+
 def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float) -> None:
     """Write what the search found, and say it."""
     options = search.options
-    results = [engine.with_costs(result, search.tables) for result in archive]
-    results_file.write_results(folder.path / "results.csv", results, search.constraint)
+    evaluations = [engine.with_costs(result, search.tables) for result in archive]
+    results_file.write_results(folder.path / "results.csv", evaluations, search.constraint)
+    results = most_images(evaluations)
     best = engine.best_of(results, search.constraint, chosen_by(objectives_of(options)))
     if best is None:
         if not results:
             limits = " and ".join(search.constraint.describe())
             raise UserError(f"no architecture was found within the limits: {limits}")
         raise UserError(
-            f"all {len(results):,} evaluations failed (no finite loss): was the supernet in "
+            f"all {len(evaluations):,} evaluations failed (no finite loss): was the supernet in "
             f"{find_stage(search.options, 'supernet')} trained to the end?"
         )
     about = {
@@ -296,7 +328,7 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
             "min_hc": options.min_hc,
             "constraint": options.constraint,
             "objectives": [f"{o.name}:{'max' if o.maximise else 'min'}" for o in objectives_of(options)],
-            "evaluations": len(results),
+            "evaluations": len(evaluations),
             "random_seed": options.random_seed,
             "supernet_sha256": search.fingerprints["weights"],
         },
@@ -310,7 +342,8 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
         f"{search.title}: {len(results):,} evaluations",
     )
     write_report(folder.path / "report.html", [read_search(folder.path)])
-    failed = sum(result.failed for result in results)
+    failed = sum(result.failed for result in evaluations)
+    architectures = len({result.architecture for result in evaluations})
     low, high = best.interval
     folder.log()
     folder.log(f"best       {' '.join(search.space.names(best.architecture))}")
@@ -320,8 +353,9 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
     )
     folder.log("cost       " + ", ".join(f"{metric} {number(cost, metric)}" for metric, cost in best.cost.items()))
     folder.log(
-        f"effort     {len(results):,} architectures evaluated{f', {failed} of them failed' if failed else ''}, "
-        f"{sum(result.seconds for result in results):,.0f} s of evaluation, {seconds:,.0f} s in this session"
+        f"effort     {len(evaluations):,} evaluations of {architectures:,} architectures"
+        f"{f', {failed} of them failed' if failed else ''}, {sum(result.seconds for result in evaluations):,.0f} s of "
+        f"evaluation, {seconds:,.0f} s in this session"
     )
     if options.search_strategy in OF_A_FRONT:
         front = front_among(allowed(results, search.constraint), objectives_of(options))

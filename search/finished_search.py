@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class FinishedSearch:
         name: of the run, for people.
         space: what was searched.
         best: the content of `best.json`.
-        results: every evaluation, in the order made, failed ones included.
+        results: of every architecture the evaluation on the most images, in the order first made, failed ones included.
         config: the saved options by group.
         environment: the content of `env.json`.
         supernet: the content of `supernet.json`, {} where the supernet's folder is not beside the search's.
@@ -74,9 +74,10 @@ class FinishedSearch:
         return {metric: _raw(metric, *ends) for metric, ends in others.items()} | {self.metrics[0]: self.limits}
 
     def allows(self, result: Result) -> bool:
-        """Whether the result is within the limits and did not fail."""
+        """Whether the result is within the limits, did not fail, and is on as many images as the chosen one."""
         limits = self.limits_by_metric.items()
-        return not result.failed and all(low <= result.cost[metric] <= high for metric, (low, high) in limits)
+        comparable = not result.failed and result.n_images == self.best["n_images"]
+        return comparable and all(low <= result.cost[metric] <= high for metric, (low, high) in limits)
 
     def generations(self) -> list[tuple[str, list[tuple[int, Result]]]]:
         """(name, [(number of the evaluation from 1, result)]): generations of an evolution, else tenths of the search.
@@ -117,7 +118,7 @@ def read_search(folder: Path) -> FinishedSearch:
     try:
         space = build_space(**best["space_options"])
         rows = read_jsonl(folder / ARCHIVE)[1:]
-        results = [Result.from_row(row) for row in rows]
+        results = _on_most_images([Result.from_row(row) for row in rows])
         known = {"accuracy", "interval", "n_images", "cost", "names", "resolution"} <= best.keys()
         if not known or not isinstance(best["search"], dict) or not results or not space.is_valid(best["architecture"]):
             raise ValueError
@@ -135,6 +136,14 @@ def read_search(folder: Path) -> FinishedSearch:
         verdict=_beside(around, "verdict/verdict.json"),
         ranking=_beside(around, "rank/rank.json"),
     )
+
+
+def _on_most_images(results: Sequence[Result]) -> list[Result]:
+    found: dict[Architecture, Result] = {}
+    for result in results:
+        if result.architecture not in found or result.n_images >= found[result.architecture].n_images:
+            found[result.architecture] = result
+    return list(found.values())
 
 
 def _groups(path: Path) -> dict[str, dict[str, Any]]:

@@ -30,6 +30,27 @@ def allowed(results: Sequence[Result], constraint: Constraint) -> list[Result]:
     return [result for result in results if not result.failed and constraint.allows(result.architecture)]
 
 
+class GrowingFront:
+    """How many of the results so far none of the others beats."""
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self._objectives = objectives
+        self._members: list[tuple[float, ...]] = []
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def add(self, result: Result) -> None:
+        """Take in a result that did not fail; of equals one is counted."""
+        new = tuple(-objective.score(result) for objective in self._objectives)
+        if not any(_no_worse(old, new) for old in self._members):
+            self._members = [old for old in self._members if not _no_worse(new, old)] + [new]
+
+
+def _no_worse(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(a <= b for a, b in zip(one, other, strict=True))
+
+
 @dataclass(frozen=True)
 class Front:
     """What nothing dominates.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,13 @@ class Result:
             seconds=float(row["seconds"]),
             cost={str(metric): value + 0 for metric, value in row["cost"].items()},
         )
+
+
+def most_images(results: Iterable[Result]) -> list[Result]:
+    """Those on the greatest number of images there is: only they can be compared."""
+    results = list(results)
+    most = max((result.n_images for result in results), default=0)
+    return [result for result in results if result.n_images == most]
 
 
 def wilson_interval(correct: int, total: int, z: float = 1.96) -> tuple[float, float]:

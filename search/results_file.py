@@ -20,15 +20,18 @@ AFTER_COSTS = ("within_limits", "best_so_far", "n_images", "seconds", "indices",
 
 
 def write_results(path: Path, results: Sequence[Result], constraint: Constraint) -> None:
-    """One row per evaluation, in the order they were made; costs in raw units, accuracies as fractions."""
+    """One row per evaluation, in the order they were made; costs in raw units, accuracies as fractions.
+
+    With successive budgets an architecture has a row for each, and only the last one counts for `best_so_far`.
+    """
     metrics = list(results[0].cost) if results else []
     text = io.StringIO()
     table = csv.DictWriter(text, [*BEFORE_COSTS, *metrics, *AFTER_COSTS], lineterminator="\n")
     table.writeheader()
-    best = -math.inf
+    best, most = -math.inf, max((result.n_images for result in results), default=0)
     for number, result in enumerate(results, start=1):
         allowed = constraint.allows(result.architecture)
-        if allowed and not result.failed:
+        if allowed and not result.failed and result.n_images == most:
             best = max(best, result.accuracy)
         scores = [math.nan] * 4 if result.failed else [result.accuracy, *result.interval, result.loss]
         table.writerow(

@@ -27,6 +27,7 @@ from config_file.stages import command, find_stage, stage_path
 from lookup_tables import CostTable, build_table
 from search.constraints import Constraint, number
 from search.finished_search import FinishedSearch, read_search
+from search.result import most_images
 from search.scaled_baseline import scaled_mobilenetv2
 from supernet import NetSpec, SearchSpace
 from training.data import load_data
@@ -161,7 +162,8 @@ def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable)
     space = finished.space
     found = [finished.chosen]
     constraint = _limits(space, table, finished.best["search"])
-    for result in sorted(finished.results, key=lambda result: (-result.accuracy, result.architecture)):
+    results = most_images(finished.results)
+    for result in sorted(results, key=lambda result: (-result.accuracy, result.architecture)):
         if len(found) < options.top_k and constraint.allows(result.architecture) and not result.failed:
             known = {space.network_key(architecture) for architecture in found}
             if space.network_key(result.architecture) not in known:

@@ -135,7 +135,7 @@ def test_nothing_is_evaluated_twice(space: SearchSpace, tmp_path: Path) -> None:
         evaluator,
         archive,
         toy_tables(space),
-        lambda result, cached: calls.append((result.architecture, cached)),
+        lambda result, cached, first: calls.append((result.architecture, cached)),
     )
     assert len(told) > len(evaluator.evaluated) == len(set(evaluator.evaluated)) == len(archive)
     assert len(calls) == len(told)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import random
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from search.constraints import Constraint
 from search.engine import with_costs
-from search.front import allowed, front_among, values_of, write_front
+from search.front import GrowingFront, allowed, front_among, values_of, write_front
 from search.objectives import parse_objectives
 from search.pareto import non_dominated
 from search.result import Result
@@ -45,3 +46,15 @@ def test_the_file_lists_what_nothing_dominates_and_the_text_says_what_to_pick(tm
 def test_without_a_success_there_is_no_front() -> None:
     with pytest.raises(ValueError, match="no evaluation"):
         front_among(allowed([Result((0,), np.nan)], Constraint(toy_space())), OBJECTIVES)
+
+
+def test_a_front_that_grows_is_as_large_as_that_of_all(tmp_path: Path) -> None:
+    space = toy_space()
+    results = [with_costs(result, toy_tables(space)) for result in results_of(list(space.enumerate()))]
+    random.Random(0).shuffle(results)
+    front = GrowingFront(OBJECTIVES)
+    for number, result in enumerate(results, start=1):
+        front.add(result)
+        if number in (1, 10, len(results)):
+            values = values_of(results[:number], OBJECTIVES)
+            assert len(front) == len(np.unique(values[non_dominated(values)], axis=0))
