@@ -268,8 +268,8 @@ def conclude(
     if best is not None:
         better = rows[0].tau.low > best.tau.high
         worse = rows[0].tau.high < best.tau.low
-        verdict = "ranks better than" if better else "ranks worse than" if worse else "is not shown to rank better than"
-        words.append(f"The {name} {verdict} {best.name} alone (τ {best.tau.words()}).")
+        verdict = "better" if better else "worse" if worse else "not shown to be better"
+        words.append(f"The order is {verdict} than that by {best.name} alone (τ {best.tau.words()}).")
     run.log(f"{'scores':34s}{'Kendall tau-b':26s}{'Spearman':26s}" + "".join(f"{f'regret top {k}':24s}" for k in TOP_K))
     for row in rows:
         regrets = "".join(f"{regret.words(2):24s}" for regret in row.regret)
