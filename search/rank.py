@@ -36,6 +36,7 @@ from search.plot import ACCENT, INK, MUTED
 from search.prefix_evaluation import Node, tree_of
 from search.rank_statistics import Estimate, Statistic, bootstrap, kendall_tau, spearman_rho, top_k_regret
 from search.rank_truth import Truth, load_truth, read_scores
+from search.report import renew_report
 from search.workers import in_processes
 from supernet import Architecture, SearchSpace
 from training.data import load_data
@@ -293,6 +294,8 @@ def conclude(
         "truth": truth.name, "networks": len(chosen), "words": words, "top_k": list(TOP_K), "rows": shown,
     }  # fmt: skip
     atomic_write_text(run.path / "rank.json", json.dumps(content, indent=1) + "\n")
+    for line in renew_report(run.path):
+        run.log(line)
 
 
 def _picture(path: Path, scores: NDArray[np.float64], truth: NDArray[np.float64], title: str, name: str) -> None:
