@@ -70,7 +70,11 @@ def find_stage(options: Any, stage: str) -> Path:
 
 def command(stage: str, options: Any) -> str:
     """The command line that runs ``stage`` for the same run, to print as a next step."""
-    words = ["python", *STAGES[stage].script.split(), "--title", options.title or "NAME"]
+    words = ["python", *STAGES[stage].script.split()]
+    if options.title is not None or not options.output:
+        words += ["--title", options.title or "NAME"]
     if options.root_path != "runs":
         words += ["--root-path", options.root_path]
+    if options.output and options.stage in (stage, *STAGES[stage].previous):
+        words += ["--output" if options.stage == stage else f"--{options.stage}", options.output]
     return shlex.join(words)
