@@ -2,7 +2,7 @@
 
     python -m benchmarks.prefix_evaluation [--folder FOLDER] [--generation 12]
 
-First a supernet (ProxylessNAS's 21 layers of seven options, narrow, 32 px) is trained on the embedded digits, and two
+First a supernet (ProxylessNAS's 21 layers of seven options, narrow, 16 px) is trained on the embedded digits, and two
 evolutions with 50 candidates a generation search it within a target, through `train_supernet.py` and `search.py`. They
 are kept in --folder and are not run again where they are there. The population is what the search proposed in a
 generation: the strategy is told the archive of its own run once more.
@@ -39,16 +39,16 @@ from search.result import Result
 from supernet import Architecture
 from training.cli import main_train_supernet
 
-RESOLUTION, CANDIDATES, PARENTS = 32, 50, 10
+RESOLUTION, CANDIDATES, PARENTS = 16, 50, 10
 IMAGES, BATCH = 256, 128
 TARGETS = {"osnaslib": 1.5, "spos": 2.5}
 TRAINING = (
     *("--dataset", "digits", "--search-space", "proxylessnas", "--widths", "8,8,8,16,16,24,32,48,64"),
-    *("--resolution", str(RESOLUTION), "--epochs", "20", "--batch-size", "64", "--lr", "0.1"),
+    *("--resolution", str(RESOLUTION), "--epochs", "15", "--batch-size", "64"),
 )
 SEARCHING = (
-    *("--search-strategy", "evolution", "--no-dedup", "--parent-num", str(PARENTS), "--target-hc", "8"),
-    *("--calibration-images", str(IMAGES), "--eval-batch-size", str(BATCH)),
+    *("--search-strategy", "evolution", "--no-dedup", "--parent-num", str(PARENTS), "--target-hc", "2"),
+    *("--calibration-images", "64", "--eval-images", "128", "--eval-batch-size", str(BATCH)),
 )
 FORMS = {
     # single-point crossover of two of ten elites, then mutation 0.1; elites stay in the population
@@ -88,7 +88,9 @@ def measure(folder: Path, form: str, generation: int) -> dict[str, object]:
     members, evaluator = population(folder, form, generation)
     distinct = list(dict.fromkeys(members))
     evaluators = [
-        SupernetEvaluator(**evaluator.arguments | {"eval_images": IMAGES, "prefix_sharing": sharing})
+        SupernetEvaluator(
+            **evaluator.arguments | {"calibration_images": IMAGES, "eval_images": IMAGES, "prefix_sharing": sharing}
+        )
         for sharing in (False, True)
     ]
     for each in evaluators:

@@ -36,6 +36,7 @@ from search.plot import ACCENT, INK, MUTED
 from search.prefix_evaluation import Node, tree_of
 from search.rank_statistics import Estimate, Statistic, bootstrap, kendall_tau, spearman_rho, top_k_regret
 from search.rank_truth import Truth, load_truth, read_scores
+from search.report import renew_report
 from search.workers import in_processes
 from supernet import Architecture, SearchSpace
 from training.data import load_data
@@ -268,8 +269,8 @@ def conclude(
     if best is not None:
         better = rows[0].tau.low > best.tau.high
         worse = rows[0].tau.high < best.tau.low
-        verdict = "ranks better than" if better else "ranks worse than" if worse else "is not shown to rank better than"
-        words.append(f"The {name} {verdict} {best.name} alone (τ {best.tau.words()}).")
+        verdict = "better" if better else "worse" if worse else "not shown to be better"
+        words.append(f"The order is {verdict} than that by {best.name} alone (τ {best.tau.words()}).")
     run.log(f"{'scores':34s}{'Kendall tau-b':26s}{'Spearman':26s}" + "".join(f"{f'regret top {k}':24s}" for k in TOP_K))
     for row in rows:
         regrets = "".join(f"{regret.words(2):24s}" for regret in row.regret)
@@ -293,6 +294,8 @@ def conclude(
         "truth": truth.name, "networks": len(chosen), "words": words, "top_k": list(TOP_K), "rows": shown,
     }  # fmt: skip
     atomic_write_text(run.path / "rank.json", json.dumps(content, indent=1) + "\n")
+    for line in renew_report(run.path):
+        run.log(line)
 
 
 def _picture(path: Path, scores: NDArray[np.float64], truth: NDArray[np.float64], title: str, name: str) -> None:

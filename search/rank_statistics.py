@@ -65,7 +65,7 @@ class Estimate:
 
     def words(self, digits: int = 3) -> str:
         """The numbers for people."""
-        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+        return f"{self.value:z.{digits}f} ({self.low:z.{digits}f} to {self.high:z.{digits}f})"
 
 
 def bootstrap(

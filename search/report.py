@@ -21,7 +21,7 @@ from jinja2 import Environment, StrictUndefined
 from config_file.errors import UserError, nearest, run_main
 from config_file.files import atomic_write_text
 from search import report_plots
-from search.finished_search import FinishedSearch, read_search
+from search.finished_search import BEST, FinishedSearch, read_search
 from search.front import front_among
 from search.plot import front_of
 from search.report_plots import COLOURS, in_words
@@ -69,6 +69,18 @@ class _Parser(argparse.ArgumentParser):
         unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
         hint = nearest(unknown[1], ["--output", "--help"]) if unknown else ""
         raise UserError(f"{message}{hint} (python -m search.report --help)")
+
+
+def renew_report(stage: Path) -> list[str]:
+    """Write the report of the search beside a stage of the same run again, with what the stage found.
+
+    Returns a line that says so, none where there is no finished search.
+    """
+    search = stage.parent / "search"
+    if not (search / BEST).is_file():
+        return []
+    write_report(search / NAME, [read_search(search)])
+    return [f"report     {search / NAME}"]
 
 
 def write_report(path: Path, runs: Sequence[FinishedSearch]) -> None:

@@ -8,6 +8,7 @@ is done is kept, so the same command with --resume goes on after an interruption
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -27,6 +28,7 @@ from config_file.stages import command, find_stage, stage_path
 from lookup_tables import CostTable, build_table
 from search.constraints import Constraint, number
 from search.finished_search import FinishedSearch, read_search
+from search.report import renew_report
 from search.result import most_images
 from search.scaled_baseline import scaled_mobilenetv2
 from supernet import NetSpec, SearchSpace
@@ -204,7 +206,9 @@ def cost_of(spec: NetSpec, table: CostTable) -> float:
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     """Welch's t-test between accuracies (fractions); the unit of replication is one training."""
-    test = stats.ttest_ind(ours, theirs, equal_var=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that accuracies are nearly identical is for the reader to see
+        test = stats.ttest_ind(ours, theirs, equal_var=False)
     interval = test.confidence_interval(0.95)
     mean = 100 * (float(np.mean(ours)) - float(np.mean(theirs)))
     return Difference(mean, 100 * float(interval.low), 100 * float(interval.high), float(test.pvalue))
@@ -240,6 +244,8 @@ def conclude(run: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
         "trainings": list(rows),
     }
     atomic_write_text(run.path / "verdict.json", json.dumps(content, indent=1) + "\n")
+    for line in renew_report(run.path):
+        run.log(line)
 
 
 if __name__ == "__main__":

@@ -212,6 +212,11 @@ def test_commands_name_the_run() -> None:
     assert command("retrain", options(title="my run", root_path="/data/runs")) == (
         "python retrain.py --title 'my run' --root-path /data/runs"
     )
+    elsewhere = options(output="out/search")
+    assert command("search", elsewhere) == "python search.py --title a --output out/search"
+    assert command("retrain", elsewhere) == "python retrain.py --title a --search out/search"
+    assert command("supernet", elsewhere) == "python train_supernet.py --title a"
+    assert command("search", options(title=None, output="out")) == "python search.py --output out"
 
 
 def test_commands_name_folders_of_their_own() -> None:

@@ -19,7 +19,7 @@ from search.archive import Archive
 from search.constraints import Constraint
 from search.engine import best_of, with_costs
 from search.finished_search import read_search
-from search.report import main, write_report
+from search.report import main, renew_report, write_report
 from search.result import Result, wilson_interval
 from search.results_file import write_best
 from search.svg_plot import Axis, stairs
@@ -197,6 +197,15 @@ def test_runs_are_compared(run: Path, chain: SearchSpace, tmp_path: Path, monkey
     assert "2 searches beside each other" in page.text
     assert "cannot be compared between these runs" in page.text
     assert len(page.of_class("run")) == 2
+
+
+def test_a_later_stage_renews_the_report(chain: SearchSpace, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", chain, 5)
+    (folder / "rank").mkdir()
+    assert renew_report(tmp_path / "elsewhere" / "rank") == []
+    (folder / "rank" / "rank.json").write_text(json.dumps({"words": ["It ranks well."], "top_k": [1], "rows": []}))
+    assert renew_report(folder / "rank") == [f"report     {folder / 'search/report.html'}"]
+    assert "It ranks well." in (folder / "search/report.html").read_text(encoding="utf-8")
 
 
 def test_the_report_of_one_run_lies_beside_it(chain: SearchSpace, tmp_path: Path) -> None:
