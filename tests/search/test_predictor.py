@@ -20,6 +20,8 @@ from tests.search.toy import results_of, toy_accuracy, toy_space, toy_tables
 
 
 class TestPredictor(StrategySuite):
+    searches = 3
+
     def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> PredictorSearch:
         return PredictorSearch(
             constraint,
