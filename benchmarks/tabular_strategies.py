@@ -160,7 +160,7 @@ def draw(path: Path, curves: Mapping[str, NDArray[np.float64]]) -> None:
     """Mean regret with its band."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - only with --plot
 
-    figure = Figure(figsize=(8, 5), dpi=90, layout="constrained")
+    figure = Figure(figsize=(10, 5), dpi=90, layout="constrained")
     axes = figure.subplots()
     steps = np.arange(1, N + 1)
     styles = ["-", "--", ":"]
@@ -169,12 +169,12 @@ def draw(path: Path, curves: Mapping[str, NDArray[np.float64]]) -> None:
         (line,) = axes.plot(steps, mean, styles[number // 10 % 3], label=f"{name} ({len(values)})", linewidth=1.3)
         axes.fill_between(steps, np.maximum(mean - half, 1e-4), mean + half, color=line.get_color(), alpha=0.15, lw=0)
     for name, reference in REFERENCES.items():
-        axes.plot(MARKS, reference, "kx" if name == "random" else "k+", label=f"reference: {name}")
+        axes.plot(MARKS, reference, "kx" if name == "random" else "k+", label=f"reference: {name}", clip_on=False)
     axes.set(
         xlim=(10, N), ylim=(5e-4, 2), yscale="log", xlabel="evaluations", ylabel="regret, points of accuracy",
         title="NAS-Bench-Macro, mean over seeds (their number in brackets), 95 % band",
     )  # fmt: skip
-    axes.legend(fontsize=7, ncols=2)
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     axes.grid(alpha=0.3, which="both")
     figure.savefig(path)
 

@@ -79,7 +79,7 @@ class Front:
         reference = _shown(self.reference, self.objectives)
         architecture = " ".join(map(str, self.candidates[self.knee].architecture))
         return [
-            ("front", f"{len(self.members)} networks that none of the {len(self.candidates):,} beats in {names}"),
+            ("front", f"{len(self.members)} of {len(self.candidates):,} networks, which none beats in {names}"),
             ("hypervol.", f"{self.volume:.6g} to the worst of each: {reference}"),
             ("knee", f"{self.of(self.knee)}: {architecture}"),
             *(

@@ -197,7 +197,7 @@ def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[st
     front = front_among(inside, run.objectives)
     return [
         ("Objectives", ", ".join(objective.name for objective in front.objectives)),
-        ("On the front", f"{len(front.members)} networks"),
+        ("On the front", f"{len(front.members)} of {len(front.candidates):,}"),
         ("Hypervolume, to the worst of each", f"{front.volume:.6g}"),
         ("Knee", front.of(front.knee)),
         *((f"Best within {in_words(metric, budget)}", front.of(position)) for metric, budget, position in front.within),

@@ -15,23 +15,25 @@ from supernet import SearchSpace
 def read_results(path: str | Path, space: SearchSpace) -> list[Result]:
     """The results in a file, canonical; of an architecture that is there twice, the last one. Costs are left out.
 
-    A CSV needs the columns `indices` (option indices, blanks in between) and `accuracy` (a fraction); `loss` is read
-    if it is there.
+    A CSV needs the columns `indices` (option indices, blanks in between) or `architecture` (their names), and
+    `accuracy` (a fraction); `loss` is read if it is there.
 
     Raises:
-        UserError: there is no such file, it is neither of both, or it is of another space.
+        UserError: there is no such file, it is neither of both, it is of another space, or accuracies are no fractions.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"--warm-start {path}: no such file")
     try:
-        results = _of_table(path) if path.suffix == ".csv" else _of_archive(path)
+        results = _of_table(path, space) if path.suffix == ".csv" else _of_archive(path)
     except (KeyError, TypeError, ValueError, AttributeError, UnicodeDecodeError):
         raise UserError(f"--warm-start {path}: neither an archive.jsonl nor a results.csv of a search") from None
     found = {}
     for result in results:
         if not space.is_valid(result.architecture):
             raise UserError(f"--warm-start {path}: {result.architecture} is no architecture of {space.name}")
+        if result.accuracy > 1:
+            raise UserError(f"--warm-start {path}: an accuracy of {result.accuracy:g}; they must be fractions, up to 1")
         architecture = space.canonical(result.architecture)
         found[architecture] = Result(architecture, result.accuracy, result.loss)
     return list(found.values())
@@ -44,11 +46,13 @@ def _of_archive(path: Path) -> list[Result]:
     return [Result.from_row(row) for row in rows]
 
 
-def _of_table(path: Path) -> list[Result]:
+def _of_table(path: Path, space: SearchSpace) -> list[Result]:
     with path.open(newline="") as file:
         return [
             Result(
-                tuple(map(int, row["indices"].split())),
+                tuple(map(int, row["indices"].split()))
+                if "indices" in row
+                else space.parse(row["architecture"].split()),
                 float(row["accuracy"] or "nan"),
                 float(row.get("loss") or "nan"),
             )

@@ -275,6 +275,8 @@ def make_strategy(name: str, constraint: Constraint, options: SearchOptions) -> 
 
     Raises UserError for an unknown name or options that do not fit.
     """
+    if options.warm_start and name != "predictor" and not is_reference(name):
+        raise UserError(f"--warm-start is for --search-strategy predictor: {name} learns only from what it measures")
     if is_reference(name):
         return OwnStrategy(name, constraint, options)
     return choose("search strategy", name, STRATEGIES)(constraint, options)

@@ -38,7 +38,8 @@ class PredictorSearch:
         evaluations: proposals in all.
         population: architectures measured per round; the first ones are random.
         inner_evaluations: predictions per round.
-        measured: results known beforehand, to learn from; they are not proposed again.
+        measured: results known beforehand, to learn from. The best of them are the first to be measured here, so that
+            what the search ends with holds them; the others are not proposed.
         seed: of every random draw.
     """
 
@@ -66,6 +67,10 @@ class PredictorSearch:
         self._known: dict[Architecture, Scores] = {
             constraint.space.canonical(result.architecture): self._scores(result) for result in measured
         }
+        self._to_confirm = self._fittest(
+            {a: scores for a, scores in self._known.items() if constraint.allows(a) and not any(map(isnan, scores))},
+            population // 2,
+        )
 
     def ask(self, n: int) -> list[Architecture]:
         """At most n of the population that is out; the next one is searched for when all of it was told."""
@@ -81,6 +86,7 @@ class PredictorSearch:
             "generation": self._generation.state_dict(),
             "proposed": self._proposed,
             "known": [[list(architecture), scores_to_json(scores)] for architecture, scores in self._known.items()],
+            "to_confirm": [list(architecture) for architecture in self._to_confirm],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -88,6 +94,7 @@ class PredictorSearch:
         self._generation.load_state_dict(state["generation"])
         self._proposed = state["proposed"]
         self._known = {tuple(architecture): scores_from_json(scores) for architecture, scores in state["known"]}
+        self._to_confirm = [tuple(architecture) for architecture in state["to_confirm"]]
 
     def _scores(self, result: Result) -> Scores:
         return tuple(objective.score(result) for objective in self.objectives)
@@ -100,13 +107,15 @@ class PredictorSearch:
         if wanted <= 0:
             return []
         succeeded = [a for a, scores in self._known.items() if not any(map(isnan, scores))]
-        made = self._search(succeeded, wanted) if len(succeeded) > 1 else []
+        made, self._to_confirm = self._to_confirm[:wanted], []
+        if len(succeeded) > 1:
+            made += self._search(succeeded, wanted - len(made))
         made += self.constraint.sample_distinct(self._rng, wanted - len(made), self._known.keys() | set(made))
         self._proposed += len(made)
         return made
 
     def _search(self, succeeded: list[Architecture], wanted: int) -> list[Architecture]:
-        """The best that NSGA-II met on the predictors and that has not been measured, the fittest first."""
+        """The best that NSGA-II meets on the predictors and that is not known, the fittest first."""
         predict = self._predictors(succeeded)
         elite = self._fittest({a: self._known[a] for a in succeeded}, self.population)
         inner = Nsga(
@@ -128,7 +137,7 @@ class PredictorSearch:
 
     def _fittest(self, scored: Mapping[Architecture, Scores], count: int) -> list[Architecture]:
         """By rank and crowding."""
-        if not scored:
+        if not scored or not count:
             return []
         architectures = list(scored)
         values = -np.array(list(scored.values()), dtype=np.float64)

@@ -99,6 +99,60 @@ def test_the_cheapest_architecture_alone_is_found_in_a_large_space() -> None:
     assert only.sample(random.Random(0), {space.canonical(architecture), found}) is None
 
 
+def test_limits_of_several_costs_hold_together() -> None:
+    space = toy_space()
+    tables = toy_tables(space)
+    costs = {name: table.cost(np.array(list(space.enumerate()))) for name, table in tables.items()}
+    params = Constraint(space, tables["params"], upper=np.median(costs["params"]))
+    both = Constraint(space, tables["flops"], lower=np.median(costs["flops"]), also=[params])
+    every = list(space.enumerate())
+    inside = [a for a in every if params.allows(a) and tables["flops"].cost(np.array([a]))[0] >= both.lower]
+    assert 0 < len(inside) < len(every)
+    assert [a for a in every if both.allows(a)] == inside
+    assert both.acceptance == len(inside) / len(every)
+    rng = random.Random(0)
+    drawn = both.sample_distinct(rng, 1000)
+    assert set(drawn) == {space.canonical(a) for a in inside}
+    assert len(both.describe()) == 2
+    both.check()
+    nothing = Constraint(space, tables["flops"], lower=tables["flops"].maximum()[0], also=[params])
+    with pytest.raises(UserError, match="all limits at once"):
+        nothing.check()
+
+
+def test_limits_of_several_costs_in_a_large_space() -> None:
+    space = build_space("proxylessnas", resolution=32, num_classes=10)
+    tables = toy_tables(space)
+    rng = np.random.default_rng(0)
+    some = rng.integers(0, space.sizes, (20_000, len(space.sizes)))
+    flops, params = (tables[name].cost(some) for name in ("flops", "params"))
+    low, high, most = (float(np.quantile(*ends)) for ends in ((flops, 0.01), (flops, 0.02), (params, 0.3)))
+    both = Constraint(
+        space, tables["flops"], lower=low, upper=high, also=[Constraint(space, tables["params"], upper=most)]
+    )
+    both.check()
+    share = float(((flops >= low) & (flops <= high) & (params <= most)).mean())
+    assert both.acceptance == pytest.approx(share, rel=0.25)  # the sample has about 180 of them
+    drawn = both.draw(random.Random(0), 50)
+    assert len(set(drawn)) == 50
+    assert all(map(both.allows, drawn))
+
+
+def test_upper_limits_that_exclude_each_other_are_told_exactly() -> None:
+    space = build_space("proxylessnas", resolution=32, num_classes=10)
+    tables = toy_tables(space)
+    cheapest = tables["params"].minimum()[1]
+    assert cheapest == tables["flops"].minimum()[1]  # so that each alone can be met, and both at once
+    both = Constraint(
+        space,
+        tables["flops"],
+        upper=tables["flops"].minimum()[0],
+        also=[Constraint(space, tables["params"], upper=tables["params"].minimum()[0])],
+    )
+    both.check()
+    assert both.draw(random.Random(0), 1) == [space.canonical(cheapest)]
+
+
 def test_without_a_table_everything_is_allowed(space: SearchSpace) -> None:
     free = Constraint(space)
     free.check()

@@ -36,7 +36,7 @@ def test_the_file_lists_what_nothing_dominates_and_the_text_says_what_to_pick(tm
     assert max(flops) <= constraint.upper
     assert sum(int(row["knee"]) for row in rows) == 1
     text = "\n".join(lines)
-    assert f"front {len(rows)} networks" in text
+    assert f"front {len(rows)} of {len(within)} networks" in text
     assert "hypervol." in text
     assert "knee" in text
     assert text.count("within ") >= 2

@@ -30,7 +30,7 @@ def test_it_ends_with_what_was_asked_for(strategy: str, here: Path, capsys: pyte
         assert "hypervol." in capsys.readouterr().out
         report = (folder / "report.html").read_text()
         assert "Hypervolume" in report
-        assert "knee" in report
+        assert "Knee" in report
 
 
 @pytest.mark.parametrize(

@@ -73,17 +73,57 @@ def test_a_search_within_milliseconds(space: SearchSpace, capsys: pytest.Capture
     assert "latency of at most" in capsys.readouterr().out
 
 
+def test_two_latencies_are_objectives_and_limits(space: SearchSpace, capsys: pytest.CaptureFixture[str]) -> None:
+    cpu = milliseconds(space)
+    phone = replace(cpu, offset=9.0, scale=0.7)
+    cpu.save("cpu.json")
+    phone.save("phone.json")
+    low, high = phone.minimum()[0], phone.maximum()[0]
+    flags = ["--lookup-table", "cpu=cpu.json", "--lookup-table", "phone=phone.json", "--target-hc", "1000"]
+    flags += ["--constraint", f"{low + 0.1 * (high - low)}<=phone<={low + 0.8 * (high - low)}"]
+    flags += ["--objective", "accuracy", "--objective", "cpu", "--objective", "phone:max", "--evaluations", "8"]
+    nsga = [*flags, "--info-metric", "cpu", "--search-strategy", "nsga3", "--population", "4", "--parent-num", "2"]
+    assert main(["--title", "toy", *QUICK[4:], *nsga]) == 0
+    rows = Path("runs/toy/search/front.csv").read_text().splitlines()
+    assert rows[0] == "accuracy,cpu,phone,knee,indices,architecture"
+    for row in rows[1:]:
+        assert low + 0.1 * (high - low) <= float(row.split(",")[2]) <= low + 0.8 * (high - low)
+    best = json.loads(Path("runs/toy/search/best.json").read_text())
+    architecture = space.parse(best["names"])
+    for name, table in (("cpu", cpu), ("phone", phone)):
+        assert best["cost"][name] == pytest.approx(table.cost([architecture])[0])
+    assert "phone of at most" in capsys.readouterr().out
+    assert "phone" in Path("runs/toy/search/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--lookup-table", "t.json", "--lookup-table", "t.json"], "two tables of latency; name them"),
+        (["--lookup-table", "=t.json"], "no name for a table"),
+        (["--lookup-table", "loss=t.json"], "no name for a table"),
+        (["--lookup-table", "t.json", "--constraint", "latnecy<=3"], "latnecy needs .*did you mean 'latency'"),
+        (["--lookup-table", "t.json", "--constraint", "params<=0.000001"], "--constraint params<=.*no architecture"),
+    ],
+)
+def test_tables_and_limits_that_cannot_be(space: SearchSpace, flags: list[str], message: str) -> None:
+    milliseconds(space).save("t.json")
+    with pytest.raises(UserError, match=message):
+        main([*QUICK, "--target-hc", "1000", *flags])
+    assert not Path("runs/toy/search").exists()
+
+
 def test_tables_that_do_not_fit(space: SearchSpace) -> None:
     milliseconds(space).save("t.json")
     with pytest.raises(UserError, match=r"--target-hc: no architecture has latency of 0\.0100 or less"):
         main([*QUICK, "--lookup-table", "t.json", "--target-hc", "0.01"])
-    with pytest.raises(UserError, match="latency has to be measured"):
+    with pytest.raises(UserError, match="limit on latency needs --lookup-table"):
         main([*QUICK, "--target-hc", "20"])
     milliseconds(space, 24).save("r.json")
     with pytest.raises(UserError, match="is for 24 pixels, not for 16"):
         main([*QUICK, "--lookup-table", "r.json"])
     build_table(space, "flops").save("f.json")
-    with pytest.raises(UserError, match="holds flops, not latency"):
+    with pytest.raises(UserError, match=r"limit on latency needs .* \(there are: flops, params\)"):
         main([*QUICK, "--lookup-table", "f.json"])
     content = json.loads(Path("t.json").read_text())
     Path("u.json").write_text(json.dumps(content | {"unit": "s"}))

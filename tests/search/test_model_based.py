@@ -20,12 +20,16 @@ from tests.search.toy import results_of, toy_space
 
 
 class TestTpe(StrategySuite):
+    searches = 3
+
     def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> Tpe:
         pytest.importorskip("optuna", reason="needs the extra tpe")
         return Tpe(constraint, evaluations=evaluations, seed=seed)
 
 
 class TestBayesian(StrategySuite):
+    searches = 3
+
     def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> BayesianOptimization:
         return BayesianOptimization(constraint, evaluations=evaluations, pool=30, proposals=8, seed=seed)
 
@@ -36,11 +40,15 @@ class TestFactorisedReinforce(StrategySuite):
 
 
 class TestFactorisedPPO(StrategySuite):
+    searches = 3
+
     def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
         return PolicyGradient(constraint, evaluations=evaluations, update="ppo", lr=0.05, seed=seed)
 
 
 class TestLSTM(StrategySuite):
+    searches = 3
+
     def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
         return PolicyGradient(constraint, evaluations=evaluations, controller="lstm", lr=0.01, seed=seed)
 

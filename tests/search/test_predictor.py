@@ -20,6 +20,8 @@ from tests.search.toy import results_of, toy_accuracy, toy_space, toy_tables
 
 
 class TestPredictor(StrategySuite):
+    searches = 3
+
     def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> PredictorSearch:
         return PredictorSearch(
             constraint,
@@ -73,14 +75,16 @@ def test_costs_of_a_table_are_not_predicted_and_two_objectives_make_a_front() ->
     assert better[2] > better[0]
 
 
-def test_what_is_known_before_is_learnt_from_and_not_measured_again() -> None:
+def test_what_is_known_before_is_learnt_from_and_its_best_are_confirmed() -> None:
     space = toy_space(layers=6)
     known = results_of([a for a in space.enumerate() if space.canonical(a) == a and a[0] < 4])
     settings = {"objectives": parse_objectives("accuracy"), "population": 10, "inner_evaluations": 200}
     warm = PredictorSearch(Constraint(space), measured=known, **settings)  # type: ignore[arg-type]
     cold = PredictorSearch(Constraint(space), **settings)  # type: ignore[arg-type]
     first = warm.ask(10)
-    assert not {result.architecture for result in known} & set(first)
+    best = sorted((toy_accuracy(result.architecture) for result in known), reverse=True)[:5]
+    assert sorted(map(toy_accuracy, first[:5]), reverse=True) == best
+    assert not {result.architecture for result in known} & set(first[5:])
     assert np.mean(list(map(toy_accuracy, first))) > np.mean(list(map(toy_accuracy, cold.ask(10)))) + 0.1
 
 
@@ -106,6 +110,13 @@ def test_it_starts_from_the_files_of_an_earlier_search(tmp_path: Path) -> None:
             [result.accuracy for result in results], abs=1e-6
         )
         assert read[2].failed
+    text = f"architecture,accuracy\n{' '.join(space.names((1, 2, 1, 0, 0)))},0.5\n"
+    (tmp_path / "own.csv").write_text(text)
+    (own,) = read_results(tmp_path / "own.csv", space)
+    assert (own.architecture, own.accuracy) == ((1, 2, 1, 0, 0), 0.5)
+    (tmp_path / "percent.csv").write_text(text.replace("0.5", "50"))
+    with pytest.raises(UserError, match="must be fractions"):
+        read_results(tmp_path / "percent.csv", space)
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2\n", "indices,accuracy\nx,1\n"])

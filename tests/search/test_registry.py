@@ -29,6 +29,12 @@ def test_every_strategy_is_made_from_options(name: str) -> None:
     assert all(map(constraint.allows, proposals))
 
 
+def test_what_only_the_predictor_learns_from_is_refused() -> None:
+    options = SearchOptions(title="toy", search_strategy="tpe", warm_start="results.csv")
+    with pytest.raises(UserError, match="--warm-start is for --search-strategy predictor"):
+        make_strategy("tpe", Constraint(toy_space()), options)
+
+
 @pytest.mark.parametrize("name", ["evolution", "regularized_evolution", "local_search", "bayesian", "rl"])
 def test_one_objective_is_all_that_some_take(name: str) -> None:
     options = SearchOptions(title="toy", search_strategy=name, objective="accuracy,flops")

@@ -14,7 +14,7 @@ import torch
 
 from config_file.errors import UserError
 from config_file.files import read_jsonl
-from config_file.gradient_options import parse_constraints
+from config_file.gradient_options import parse_constraints, parse_limits
 from config_file.options import TrainSupernetOptions
 from lookup_tables import build_table
 from supernet import build_space
@@ -225,7 +225,7 @@ def test_hard_targets_are_never_violated_and_nearly_used(tmp_path: Path) -> None
             {"target_hc": 0.001, "hc_mode": "constrained"},
             r"no architecture has flops of 0\.001 M or less: the smallest",
         ),
-        ({"constraint": "latency<=20"}, "a limit on latency needs --lookup-table"),
+        ({"constraint": "latency<=20"}, "latency needs --lookup-table"),
         ({"constraint": "flops<=0.02", "target_hc": 0.03}, "to different values"),
         ({"hc_mode": "constrained"}, "needs --target-hc"),
         ({"target_hc": 0.02, "hc_loss": "fbnet_mul"}, "takes a logarithm"),
@@ -239,7 +239,10 @@ def test_bad_input_is_one_line(tmp_path: Path, changes: dict[str, Any], message:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["flops=300", "flops<=", "flops<=-1", "<=3", "flops<=nan", "flops<=1,flops<=2"])
+@pytest.mark.parametrize(
+    "text",
+    ["flops=300", "flops<=", "flops<=-1", "<=3", "flops<=nan", "flops<=1,flops<=2", "3<=flops<=2", "1<=2<=flops<=3"],
+)
 def test_bad_constraints(text: str) -> None:
     with pytest.raises(UserError, match="--constraint"):
         parse_constraints(text)
@@ -249,6 +252,9 @@ def test_constraints_are_read() -> None:
     assert parse_constraints("flops<=300, latency<=20.5") == {"flops": 300.0, "latency": 20.5}
     assert parse_constraints("macs<=3") == {"flops": 3.0}
     assert parse_constraints(None) == {}
+    assert parse_limits("flops<=300, 5<=cpu<=20.5") == {"flops": (None, 300.0), "cpu": (5.0, 20.5)}
+    with pytest.raises(UserError, match="upper limits only"):
+        parse_constraints("5<=cpu<=20.5")
 
 
 # ---- what is said and kept
