@@ -56,10 +56,21 @@ class SpaceOptions:
 
     search_space: str = option(
         "proxylessnas",
-        "proxylessnas, fbnet_s, fbnet_l, spos, mobilenetv2, single_path, nasbench_macro, FILE.yml or module:callable",
+        "proxylessnas, fbnet_s, fbnet_l, spos, mobilenetv2, single_path, nasbench_macro, pfld (landmarks), FILE.yml or "
+        "module:callable",
         group="Space",
         metavar="NAME",
-        known=("proxylessnas", "fbnet", "fbnet_s", "fbnet_l", "spos", "mobilenetv2", "single_path", "nasbench_macro"),
+        known=(
+            "proxylessnas",
+            "fbnet",
+            "fbnet_s",
+            "fbnet_l",
+            "spos",
+            "mobilenetv2",
+            "single_path",
+            "nasbench_macro",
+            "pfld",
+        ),
         inherit=True,
     )
     resolution: int | None = option(
