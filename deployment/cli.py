@@ -11,7 +11,7 @@ import torch
 from config_file.loader import parse
 from config_file.options import ExportOptions
 from config_file.run_folder import RunFolder, find_stage, stage_path
-from deployment.handover import FILES, hand_over
+from deployment.handover import files_of, hand_over
 from deployment.onnx_export import check_opset
 from deployment.retrained import Retrained, load_retrained
 
@@ -75,7 +75,7 @@ def _export(options: ExportOptions, source: Retrained, folder: RunFolder, start:
         f"onnxruntime on {sample['file']}: predicted {sample['predicted']}, label {sample['label']} "
         f"({sample['right']} of {sample['images']} sample images right)"
     )
-    folder.log(f"wrote {', '.join(FILES)} ({card['onnx']['bytes'] / 1e6:.2f} MB) to {folder.path}")
+    folder.log(f"wrote {', '.join(files_of(source.task))} ({card['onnx']['bytes'] / 1e6:.2f} MB) to {folder.path}")
     folder.log(f"the export took {time.perf_counter() - start:.1f} s")
     folder.log(f"next: python {folder.path / card['example']} {folder.path / sample['file']}")
     with contextlib.suppress(OSError):  # empty, unless somebody keeps files of their own there
@@ -86,7 +86,7 @@ def _about(source: Retrained) -> str:
     spec, space = source.network.spec, source.metadata.get("search_space") or "a network"
     return (
         f"{space}: {len(spec.nodes)} blocks, {spec.macs(source.shape) / 1e6:.2f} M MACs, "
-        f"{spec.params(source.shape) / 1e6:.2f} M parameters, {len(source.classes)} classes; {source.weights}"
+        f"{spec.params(source.shape) / 1e6:.2f} M parameters, {source.task.describe(source.classes)}; {source.weights}"
     )
 
 
@@ -102,7 +102,7 @@ def _plan(options: ExportOptions, source: Retrained) -> str:
         f"exporter: PyTorch's {options.exporter}, opset {options.opset}, {batch}",
         f"input: {' x '.join(map(str, source.shape))}, {pixels}",
         f"parity: onnxruntime against PyTorch on {len(source.images)} real images, tolerance {options.tolerance:g}",
-        f"would write to {folder}: {', '.join(FILES)}; about {megabytes:.1f} MB and {seconds:.0f} s",
+        f"would write to {folder}: {', '.join(files_of(source.task))}; about {megabytes:.1f} MB and {seconds:.0f} s",
     ]
     if folder.exists() and not options.overwrite:
         lines.append(f"{folder} is there already: the export will need --overwrite")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,12 +26,13 @@ from search.evaluator import SupernetEvaluator
 from search.finished_search import read_search
 from search.front import write_front
 from search.learning import learnt_distribution, train_first, with_constraints
-from search.objectives import check_objectives, chosen_by
+from search.objectives import Objective, check_objectives, chosen_by
 from search.report import write_report
 from search.result import Result
 from search.strategies import OF_A_FRONT, Strategy, make_differentiable, make_strategy, objectives_of
 from supernet import SearchSpace
 from supernet.spaces import SPACES
+from supernet.task import CLASSIFICATION, Task, task_of
 from training.data import Data, load_data
 from training.device import choose_amp, choose_device, prepare_device
 from training.planning import duration, peak_memory
@@ -62,6 +63,16 @@ class Search:
     def title(self) -> str:
         return f"{self.options.search_strategy} over {self.space.name} at {self.resolution} px"
 
+    @property
+    def task(self) -> Task:
+        """What the networks predict."""
+        return self.evaluator.task
+
+    @property
+    def objective(self) -> Objective:
+        """What one architecture is picked by."""
+        return chosen_by(objectives_of(self.options), self.task)
+
     def describe(self) -> list[str]:
         """What will run, for people."""
         table, space = self.constraint.table, self.space
@@ -80,7 +91,7 @@ class Search:
             f"range      {metric} from {number(minimum, metric)} to {number(maximum, metric)}",
             f"limits     {limits}; {share(self.constraint.acceptance)} of the space",
             f"strategy   {self.options.search_strategy}, {budget}",
-            f"evaluation {calibration}, accuracy on {self.evaluator.eval_images:,} validation images",
+            f"evaluation {calibration}, {self.task.title} on {self.evaluator.eval_images:,} validation images",
         ]
 
 
@@ -133,6 +144,8 @@ def prepare(options: SearchOptions) -> Search:
     device = choose_device(options.device)
     prepare_device(device, options.threads)
     trained = load_supernet(source)
+    task = task_of(trained.info)
+    options = with_metric(options, task)
     space = trained.space
     check_same_space(options, space, source)
     resolution = options.resolution or trained.info.get("resolution") or space.input_shape[1]
@@ -143,7 +156,7 @@ def prepare(options: SearchOptions) -> Search:
         table = build_table(space, options.info_metric, resolution, options.counter)
     unit = 1e6 if table.metric in IN_MILLIONS else 1.0
     lower = -math.inf if options.min_hc is None else options.min_hc * unit
-    check_objectives(objectives_of(options), {*tables, table.metric})
+    check_objectives(objectives_of(options), {*tables, table.metric}, task)
     constraint = Constraint(space, table, upper=options.target_hc * unit, lower=lower)
     constraint.check()
     learnt = options.search_strategy == "differentiable"
@@ -181,6 +194,14 @@ def prepare(options: SearchOptions) -> Search:
     )
 
 
+def with_metric(options: SearchOptions, task: Task) -> SearchOptions:
+    """The options with the task's metric where they would mean the accuracy."""
+    if options.objective or task is CLASSIFICATION:
+        return options
+    front = f",{options.info_metric}" if options.search_strategy in OF_A_FRONT else ""
+    return replace(options, objective=task.metric + front)
+
+
 def check_same_space(options: SearchOptions, space: SearchSpace, source: Path) -> None:
     """Raises UserError where a flag asks for another space than the supernet was trained on."""
     recipe = space.describe()
@@ -200,6 +221,8 @@ def check_same_data(data: Data, info: Mapping[str, Any], source: Path) -> None:
 
     Otherwise the search would validate on images that the weights were fitted to.
     """
+    if data.task is not task_of(info):
+        raise UserError(f"{data.name} is of {data.task.name}, the supernet in {source} of {task_of(info).name}")
     if len(data.classes) != len(info["classes"]):
         raise UserError(f"{data.name} has {len(data.classes)} classes, the supernet in {source} {len(info['classes'])}")
     if data.split_record.get("sha256") != info["split"].get("sha256"):
@@ -211,19 +234,21 @@ def check_same_data(data: Data, info: Mapping[str, Any], source: Path) -> None:
 
 def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
     """Run the strategy to its end, showing progress."""
-    best: Result | None = engine.best_of(list(archive), search.constraint)
+    by, task = search.objective, search.task
+    best: Result | None = engine.best_of(list(archive), search.constraint, by)
     bar: tqdm[Any] = progress(search.strategy.budget or 0, "searching", "architecture")
     with bar:
 
         def watch(result: Result, cached: bool) -> None:
             nonlocal best
-            best = engine.best_of([result] if best is None else [best, result], search.constraint)
+            best = engine.best_of([result] if best is None else [best, result], search.constraint, by)
             bar.update(1)
             if best is not None:
-                bar.set_postfix_str(f"best {100 * best.accuracy:.2f} %", refresh=False)
+                bar.set_postfix_str(f"best {task.show(best.value)}", refresh=False)
             if not cached:
-                found = math.nan if best is None else best.accuracy
-                folder.metric(len(archive), accuracy=result.accuracy, best_accuracy=found, **result.cost)
+                found = math.nan if best is None else best.value
+                measured = {task.metric: result.value, f"best_{task.metric}": found}
+                folder.metric(len(archive), **measured, **result.cost)
 
         proposals = engine.run(search.strategy, search.evaluator, archive, search.tables, watch)
     budget = search.strategy.budget
@@ -236,9 +261,9 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
 def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float) -> None:
     """Write what the search found, and say it."""
     results = [engine.with_costs(result, search.tables) for result in archive]
-    results_file.write_results(folder.path / "results.csv", results, search.constraint)
-    options = search.options
-    best = engine.best_of(results, search.constraint, chosen_by(objectives_of(options)))
+    task, options = search.task, search.options
+    results_file.write_results(folder.path / "results.csv", results, search.constraint, task)
+    best = engine.best_of(results, search.constraint, search.objective)
     if best is None:
         if not results:
             raise UserError(f"no architecture was found within the limits: {search.describe()[2]}")
@@ -247,6 +272,7 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
             f"{find_stage(search.options, 'supernet')} trained to the end?"
         )
     about = {
+        "task": task.name,
         "dataset": options.dataset,
         "search": {
             "strategy": options.search_strategy,
@@ -258,13 +284,14 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
             "supernet_sha256": search.fingerprints["weights"],
         },
     }
-    results_file.write_best(folder.path / "best.json", best, search.space, search.resolution, about)
+    results_file.write_best(folder.path / "best.json", best, search.space, search.resolution, about, task)
     plot.draw(
         folder.path / "accuracy_vs_cost.png",
         results,
         best,
         search.constraint,
         f"{search.title}: {len(results):,} evaluations",
+        task,
     )
     write_report(folder.path / "report.html", [read_search(folder.path)])
     failed = sum(result.failed for result in results)
@@ -272,7 +299,7 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
     folder.log()
     folder.log(f"best       {' '.join(search.space.names(best.architecture))}")
     folder.log(
-        f"accuracy   {100 * best.accuracy:.2f} % on {best.n_images:,} validation images, inherited weights "
+        f"{task.title:<10} {task.show(best.value)} on {best.n_images:,} validation images, inherited weights "
         f"(95 % interval {100 * low:.2f} to {100 * high:.2f})"
     )
     folder.log("cost       " + ", ".join(f"{metric} {number(cost, metric)}" for metric, cost in best.cost.items()))

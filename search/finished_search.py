@@ -15,6 +15,7 @@ from config_file.yaml_text import read_mapping
 from search.constraints import IN_MILLIONS
 from search.result import Result
 from supernet import Architecture, SearchSpace, build_space
+from supernet.task import Task, task_of
 
 ARCHIVE, BEST = "archive.jsonl", "best.json"
 
@@ -47,6 +48,16 @@ class FinishedSearch:
     @property
     def chosen(self) -> Architecture:
         return tuple(self.best["architecture"])
+
+    @property
+    def task(self) -> Task:
+        """What the networks predict."""
+        return task_of(dict(self.best))
+
+    @property
+    def found(self) -> float:
+        """The task's metric of the chosen architecture."""
+        return float(self.best[self.task.metric])
 
     @property
     def metrics(self) -> list[str]:
@@ -102,7 +113,7 @@ def read_search(folder: Path) -> FinishedSearch:
         space = build_space(**best["space_options"])
         rows = read_jsonl(folder / ARCHIVE)[1:]
         results = [Result.from_row(row) for row in rows]
-        known = {"accuracy", "interval", "n_images", "cost", "names", "resolution"} <= best.keys()
+        known = {task_of(best).metric, "interval", "n_images", "cost", "names", "resolution"} <= best.keys()
         if not known or not isinstance(best["search"], dict) or not results or not space.is_valid(best["architecture"]):
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -29,6 +29,7 @@ from search.constraints import Constraint, number
 from search.result import Result
 from search.scaled_baseline import scaled_mobilenetv2
 from supernet import Architecture, NetSpec, SearchSpace, build_space
+from supernet.task import CLASSIFICATION, task_of
 from training.data import load_data
 from training.retrain import retrain
 
@@ -102,6 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(VerdictOptions, argv, "python -m search.verdict", "Did the search help?", EXAMPLES)
     source = find_stage(options, "search")
     best = json.loads((source / "best.json").read_text(encoding="utf-8"))
+    if task_of(best) is not CLASSIFICATION:
+        raise UserError(f"{source} is of {task_of(best).name}: search.verdict compares test accuracies of classifiers")
     space = build_space(**best["space_options"])
     metric = best["search"]["info_metric"]
     table = build_table(space, metric, best["resolution"])
@@ -134,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     "arm": contender.arm,
                     "network": contender.network,
                     "seed": contender.seed,
-                    "test_accuracy": result.test.accuracy,
+                    "test_accuracy": result.test.value,
                     "macs": result.macs,
                     "params": result.params,
                     "seconds": round(result.seconds, 1),

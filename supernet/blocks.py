@@ -228,7 +228,7 @@ class BatchNormAct(Block):
 
 @dataclass(frozen=True)
 class Pool(Block):
-    """Average or maximum pooling with a 3x3 window and same padding (padding is not averaged), or a 2x2 mean or maximum."""
+    """Average or maximum pooling: 3x3 with same padding (padding is not averaged), or the mean or maximum of 2x2."""
 
     kind: str = "avg"
     stride: int = 1

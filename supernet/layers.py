@@ -86,7 +86,7 @@ class LearnedPooling(nn.Module):
 
 
 class StridedPooling(nn.Module):
-    """A depthwise convolution of kernel stride + 1 with one pixel of padding, and as many more as a last window lacks."""
+    """A depthwise convolution of kernel stride + 1, padded by one pixel and by as many more as a last window lacks."""
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
 """PFLD for facial landmarks as NNI's FBNet example searches it: 5 layers of 9 candidates, 9^5 = 59,049 networks.
 
-At 112 px (maps in brackets): stem to 16 channels [56, 28], a fixed block to 32 [14], layers 1 and 2 [14], layers 3 to 5
-[7]. What the stem gave first [56], layer 2 [14] and layer 5 [7] are pooled to the last scale and concatenated, 16 + 32 +
-64 = 112 channels; then a 1x1 convolution to 64, a block with eSE, a separable convolution to 128, a learned pooling over
-the whole map, and the outputs: an x and a y for each of 106 points.
+At 112 px (maps in brackets): stem to 16 channels [56, 28], a fixed block to 32 [14], layers 1 and 2 [14], layers 3 to
+5 [7]. What the stem gave first [56], layer 2 [14] and layer 5 [7] are pooled to the last scale and concatenated, 16 +
+32 + 64 = 112 channels; then a 1x1 convolution to 64, a block with eSE, a separable convolution to 128, a learned
+pooling over the whole map, and the outputs: an x and a y for each of 106 points.
 
 Candidates, widths, strides and the head are NNI's, number for number (examples/nas/oneshot/pfld, v2.5 to v2.10). Ours:
 
@@ -41,10 +41,11 @@ class PFLDStage:
 
 
 STEM, HEAD = 16, 128
-STAGES = (
+STAGES: tuple[PFLDStage, ...] = (
     PFLDStage(
         32, 2, 1,
-        ("mb_k3_res", "mb_k3_e2_res", "mb_k3_res_d3", "mb_k5_res", "mb_k5_e2_res", "sep_k3", "sep_k5", "gh_k3", "gh_k5"),
+        ("mb_k3_res", "mb_k3_e2_res", "mb_k3_res_d3", "mb_k5_res", "mb_k5_e2_res", "sep_k3", "sep_k5", "gh_k3",
+         "gh_k5"),
     ),
     PFLDStage(
         64, 3, 2,
