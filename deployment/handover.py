@@ -18,7 +18,7 @@ from deployment.latency import measure_latency
 from deployment.onnx_export import to_onnx
 from deployment.parity import Floats, check_parity, open_session, run_batches
 from deployment.retrained import Retrained, normalised, scaled
-from supernet.task import TASKS, Task, measured_on
+from supernet.task import CLASSIFICATION, Task, measured_on
 
 ONNX_FILE = "model.onnx"
 SAMPLE_FILE = "sample.png"
@@ -29,8 +29,7 @@ def files_of(task: Task) -> tuple[str, ...]:
     return ONNX_FILE, "card.json", "card.md", task.script, SAMPLE_FILE
 
 
-FILES = tuple(dict.fromkeys(name for task in TASKS.values() for name in files_of(task)))
-"""All that there can be."""
+FILES = files_of(CLASSIFICATION)
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
 
 
