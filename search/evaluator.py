@@ -134,7 +134,7 @@ class SupernetEvaluator:
             layer=self._layer,
             finish=fold_batch_norms,
             context=self._inference,
-            score=lambda outputs: score(nn.Identity(), outputs, self.device, task=self.task),
+            score=lambda outputs: score(nn.Identity(), outputs, self.device, None, self.task),
             alone=lambda architecture: self._score(architecture, batches),
             calibration=None if calibration is None else Images(calibration),
             calibration_images=self.calibration_images,

@@ -149,7 +149,7 @@ class Classification(Task):
 
     def misfit(self, targets: Targets, outputs: int) -> str:
         if not np.issubdtype(targets.dtype, np.integer) or targets.ndim != 1:
-            return f"labels of {targets.dtype} {targets.shape}; one integer per image is needed"
+            return f"labels of {targets.dtype} {targets.shape}; integers are needed, one per image"
         if targets.min() < 0 or targets.max() >= outputs:
             return f"labels from {targets.min()} to {targets.max()}, the network has {outputs} classes"
         return ""

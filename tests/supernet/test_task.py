@@ -71,7 +71,7 @@ def test_a_description_names_its_task():
     ("task", "targets", "outputs", "message"),
     [
         (CLASSIFICATION, np.array([0, 3]), 3, "labels from 0 to 3"),
-        (CLASSIFICATION, np.array([0.0, 1.0]), 3, "one integer per image"),
+        (CLASSIFICATION, np.array([0.0, 1.0]), 3, "integers are needed"),
         (LANDMARKS, np.zeros((2, 210), np.float32), 212, "212 coordinates"),
         (LANDMARKS, np.array([0, 1]), 212, "212 coordinates"),
         (LANDMARKS, np.full((1, 212), np.nan, np.float32), 212, "not finite"),
