@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from supernet import Architecture, Supernet, build_space, extract
+from training.device import prepare_device
 from training.optimizers import make_optimizer, step, zero_grad
 
 BATCH_SIZE = {32: 64, 224: 4}
@@ -143,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=36, help="pairs per resolution (default: 36)")
     parser.add_argument("--architectures", type=int, default=12, help="architectures they go over (default: 12)")
     options = parser.parse_args(argv)
-    torch.set_num_threads(1)
+    prepare_device(torch.device("cpu"), threads=1)
     rows, passed = [], True
     for resolution in options.resolution or sorted(BATCH_SIZE):
         row = measure(resolution, options.pairs, options.architectures)

@@ -4,7 +4,7 @@
 
 Plain: one NumPy gather per layer, and a Python sum over one tuple after the other. All ways take turns and must give
 equal costs. Timed in CPU seconds: of one thread they are what a clock shows on an idle machine, and they hold on a busy
-one. The last line is JSON; the exit status is 1 if any array layout stays below the target.
+one. The last line is JSON; the exit status is 1 if the fastest array layout, or any of them, stays below its target.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from lookup_tables import CostTable, build_table
 from supernet import build_space
 
 ARCHITECTURES, TUPLES = 300_000, 2_000
-TARGET = 1e7
+FASTEST_TARGET, SLOWEST_TARGET = 5e7, 1e7
 GATHER, PYTHON = "numpy gather per layer", "python sum"
 
 
@@ -93,10 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{'':26}{'architectures/s':>16}{'over gather':>13}{'over python':>13}")
     for name, speed in speeds.items():
         print(f"{name:26}{speed:16.3g}{ratio(name, GATHER):13.1f}{ratio(name, PYTHON):13.1f}")
-    slowest = min(layouts, key=lambda name: speeds[name])
+    slowest, fastest = min(layouts, key=speeds.__getitem__), max(layouts, key=speeds.__getitem__)
     result = {
         "benchmark": "table_lookup",
         "architectures_per_second": {name: round(speed) for name, speed in speeds.items()},
+        "fastest_layout": fastest,
         "slowest_layout": slowest,
         "over_gather": {name: round(ratio(name, GATHER), 2) for name in layouts},
         "over_python": {name: round(ratio(name, PYTHON), 1) for name in layouts},
@@ -104,10 +105,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "layers": len(space.sizes),
         "options": space.sizes[0],
         "rounds": rounds,
-        "target": TARGET,
-        "passed": speeds[slowest] >= TARGET,
+        "targets": {"fastest": FASTEST_TARGET, "slowest": SLOWEST_TARGET},
+        "passed": speeds[fastest] >= FASTEST_TARGET and speeds[slowest] >= SLOWEST_TARGET,
     }
-    print(f"slowest layout: {slowest}, {speeds[slowest]:.3g} architectures/s (target: at least {TARGET:g})")
+    for about, name, target in (("fastest", fastest, FASTEST_TARGET), ("slowest", slowest, SLOWEST_TARGET)):
+        print(f"{about} layout: {name}, {speeds[name]:.3g} architectures/s (target: at least {target:g})")
     print(json.dumps(result))
     return 0 if result["passed"] else 1
 

@@ -29,6 +29,16 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
+def peak_resident() -> int | None:
+    """The most memory this process has held so far, in bytes; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource  # noqa: PLC0415  # not on every system
+
+    peak: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():

@@ -73,9 +73,9 @@ def system_error(error: OSError) -> str | None:
 def run_main(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> NoReturn:
     """Run a script's ``main(argv)`` and leave the process with its exit status.
 
-    UserError, and those OSErrors a user can mend, are printed as ``error: ...`` with status 2; Ctrl-C ends with status
-    130 and one line (the exception's own text if it has one); a reader that closed the pipe ends quietly with 141.
-    Everything else is a defect and keeps its traceback.
+    UserError, those OSErrors a user can mend, and a lack of memory are printed as ``error: ...`` with status 2; Ctrl-C
+    ends with status 130 and one line (the exception's own text if it has one); a reader that closed the pipe ends
+    quietly with 141. Everything else is a defect and keeps its traceback.
     """
     try:
         status = main(argv)
@@ -83,23 +83,45 @@ def run_main(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[
     except UserError as error:
         _end(f"error: {error}", EXIT_USER_ERROR)
     except KeyboardInterrupt as interrupt:
-        text = str(interrupt) or "what is finished is kept; the same command with --resume continues from there"
+        text = str(interrupt) or "stopped; the same command starts again, with --resume where a run had begun"
         _end(f"interrupted: {text}", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # Python flushes stdout once more at exit; give it somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         sys.exit(EXIT_BROKEN_PIPE)
     except OSError as error:
         line = system_error(error)
         if line is None:
             raise
         _end(f"error: {line}", EXIT_USER_ERROR)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        _end("error: out of memory; try a smaller --batch-size, --eval-batch-size or --resolution", EXIT_USER_ERROR)
     sys.exit(status or 0)
 
 
+def _out_of_memory(error: Exception) -> bool:
+    # torch's own class for a GPU (torch is not imported here), and the words of its CPU allocator, which has none
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+        or "not enough memory" in str(error)
+    )
+
+
 def _end(line: str, status: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except OSError:  # it is the full disk itself
+        _discard_stdout()
     print(" ".join(line.split()), file=sys.stderr)
     sys.exit(status)
+
+
+def _discard_stdout() -> None:
+    """Python flushes stdout once more at exit; give what is left in it somewhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _plain(name: str) -> str:

@@ -264,9 +264,9 @@ def _check_bounds(spec: Option, number: float, where: str) -> None:
         return
     bounds = []
     if low is not None:
-        bounds.append(f"above {low:g}" if spec.above is not None else f"at least {low:g}")
+        bounds.append(f"above {low:.15g}" if spec.above is not None else f"at least {low:.15g}")
     if high is not None:
-        bounds.append(f"below {high:g}" if spec.below is not None else f"at most {high:g}")
+        bounds.append(f"below {high:.15g}" if spec.below is not None else f"at most {high:.15g}")
     raise UserError(f"{where} must be {' and '.join(bounds)}, not {number}")
 
 

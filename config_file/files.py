@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -41,6 +42,37 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             error.filename = str(path)
         raise
     _sync_folder(path.parent)
+
+
+@contextmanager
+def staging_folder(target: str | Path) -> Iterator[Path]:
+    """Give an empty folder beside the folder ``target`` to prepare its files in; it is gone when the block ends.
+
+    What is moved into ``target`` from there is moved within one file system. A block that fails leaves ``target`` as it
+    was, and no parent folder that was not there before.
+
+    Raises:
+        OSError: the parent cannot be made, is unwritable or full; its ``filename`` is of ``target``.
+    """
+    target = Path(target)
+    parent = target.parent
+    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    staged = target
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for left in parent.glob(f".{target.name}{_MARK}*"):  # by a killed process
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}{_MARK}", dir=parent) as name:
+            staged = Path(name)
+            yield staged
+    except BaseException as error:
+        for folder in made:
+            with suppress(OSError):  # not empty: somebody else's by now
+                folder.rmdir()
+        if isinstance(error, OSError) and _MARK in str(error.filename):
+            name = str(error.filename)
+            error.filename = name.replace(str(staged), str(target)) if str(staged) in name else str(target)
+        raise
 
 
 def remove_leftovers(folder: str | Path) -> None:

@@ -5,8 +5,9 @@ differentiable``; the search takes them from the supernet's run unless told othe
 """
 
 from dataclasses import dataclass
+from math import inf
 
-from config_file.errors import UserError
+from config_file.errors import UserError, choose
 from config_file.fields import check_options, option
 
 RELAXATIONS = ("softmax", "gumbel", "gumbel_hard", "binary", "binary_two", "binary_full", "thresholds")
@@ -123,9 +124,10 @@ class GradientOptions:
     )
     constraint: str | None = option(
         None,
-        "further hard limits, as 'flops<=300' or 'latency<=20'; may be repeated, implies --hc-mode constrained",
+        "further hard limits, as 'flops<=300' or '10<=latency<=20' (a band: not for differentiable searches); may be "
+        "repeated, implies --hc-mode constrained",
         group="Gradient",
-        metavar="METRIC<=X",
+        metavar="[Y<=]METRIC<=X",
         repeat=True,
         inherit=True,
     )
@@ -135,28 +137,42 @@ class GradientOptions:
 
     def rules(self) -> None:
         """What concerns several options together."""
-        parse_constraints(self.constraint)
+        choose("hardware loss", self.hc_loss, dict.fromkeys(PENALTIES))  # also where no cost counts
+        parse_limits(self.constraint)
 
 
 def parse_constraints(text: str | None) -> dict[str, float]:
-    """{metric: upper limit} of ``--constraint``, in the unit of ``--target-hc``.
+    """{metric: upper limit} of ``--constraint``, in the unit of ``--target-hc``, where only those can be kept.
 
     Raises:
-        UserError: an entry that is not METRIC<=NUMBER, or a metric limited twice.
+        UserError: as `parse_limits`, or a lower limit.
     """
-    limits: dict[str, float] = {}
-    for entry in (text or "").split(","):
-        if not entry.strip():
-            continue
-        metric, sign, number = entry.partition("<=")
+    limits = parse_limits(text)
+    for metric, (lower, _) in limits.items():
+        if lower is not None:
+            raise UserError(f"--constraint {lower:g}<={metric}<=...: a differentiable search keeps upper limits only")
+    return {metric: upper for metric, (_, upper) in limits.items()}
+
+
+def parse_limits(text: str | None) -> dict[str, tuple[float | None, float]]:
+    """{metric: (lower limit or None, upper limit)} of ``--constraint``, in the unit of ``--target-hc``.
+
+    Raises:
+        UserError: an entry that is not [NUMBER<=]METRIC<=NUMBER, or a metric limited twice.
+    """
+    limits: dict[str, tuple[float | None, float]] = {}
+    for entry in filter(None, (part.strip() for part in (text or "").split(","))):
+        *low, metric, high = parts if len(parts := entry.split("<=")) > 1 else ("", "")
         metric = {"macs": "flops", "param": "params"}.get(metric.strip(), metric.strip())
         try:
-            value = float(number)
+            lower, upper = [*map(float, low), *([] if low else [None])], float(high)
         except ValueError:
-            value = float("nan")
-        if not sign or not metric or not 0 < value < float("inf"):
-            raise UserError(f"--constraint {entry.strip()!r}: write METRIC<=NUMBER, such as flops<=300")
+            lower, upper = [], inf
+        if not metric or len(lower) != 1 or not 0 <= (lower[0] or 0) <= upper or not 0 < upper < inf:
+            raise UserError(
+                f"--constraint {entry!r}: write METRIC<=NUMBER or NUMBER<=METRIC<=NUMBER, such as flops<=300"
+            )
         if metric in limits:
             raise UserError(f"--constraint limits {metric} twice")
-        limits[metric] = value
+        limits[metric] = (lower[0], upper)
     return limits

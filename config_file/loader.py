@@ -29,6 +29,8 @@ _RETIRED = {
     "checkpoint_path_root": "checkpoints lie in the run's folder: see --root-path",
     "best_model_path": "models lie in the run's folder: see --root-path",
     "hyperparameter_tracker": "every run saves its options in its config.yaml",
+    "a_decay_step": "the learning rate of the architecture parameters stays: see --a-lr",
+    "a_decay_ratio": "the learning rate of the architecture parameters stays: see --a-lr",
     "bn_track_running_stats": "a search re-calibrates BN for every candidate: see --calibration-images",
 }
 
@@ -84,7 +86,7 @@ def read_config(options_class: type, path: str | Path) -> dict[str, Any]:
     """
     specs = options_of(options_class)
     names = {other: name for name, spec in specs.items() for other in (name, *spec.flags)}
-    groups = {_group_key(spec) for spec in specs.values()}
+    groups = _groups(options_class)
     values: dict[str, Any] = {}
     for key, value in _flat(read_mapping(path), groups):
         name = names.get(_plain(key))
@@ -183,7 +185,14 @@ def _hint(name: str, choices: Collection[str]) -> str:
     stages = [stage for stage, others in STAGE_OPTIONS.items() if plain in options_of(others)]
     if stages and name not in choices:
         return f": it is an option of {' and '.join(STAGES[stage].script for stage in stages)}"
+    groups = [stage for stage, others in STAGE_OPTIONS.items() if plain in _groups(others)]
+    if groups and name not in choices:
+        return f": it holds options of {' and '.join(STAGES[stage].script for stage in groups)}"
     return nearest(name, choices)
+
+
+def _groups(options_class: type) -> set[str]:
+    return {_group_key(spec) for spec in options_of(options_class).values()}
 
 
 def _earlier(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:

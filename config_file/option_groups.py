@@ -29,7 +29,7 @@ class RunOptions:
     plan: bool = option(False, "print what would run, its time and memory, and stop", group="Run", saved=False)
     random_seed: int = option(42, "seed of everything random", group="Run", at_least=0, at_most=_LARGEST_SEED)
     device: str = option("auto", "auto (a GPU if there is one), cpu, cuda, cuda:1, ...", group="Run", metavar="DEVICE")
-    threads: int = option(0, "CPU threads; 0 leaves the choice to PyTorch", group="Run", at_least=0)
+    threads: int = option(0, "CPU threads; 0 leaves the choice to PyTorch", group="Run", at_least=0, at_most=1024)
     num_workers: int = option(2, "processes that load data too large for memory", group="Run", at_least=0)
     amp: str = option(
         "auto", "mixed precision; auto: where it pays", group="Run", choices=("auto", "off", "bf16", "fp16")
@@ -80,6 +80,7 @@ class SpaceOptions:
         unit="pixels",
         flags=("input_size",),
         at_least=1,
+        at_most=16384,
         inherit=True,
     )
     widths: tuple[int, ...] | None = option(
@@ -237,7 +238,7 @@ class ConstraintOptions:
 
     info_metric: str = option(
         "flops",
-        "what --target-hc limits: flops (multiply-accumulates, batch 1), params, or latency (with --lookup-table)",
+        "what --target-hc limits: flops (multiply-accumulates, batch 1), params, or that of a --lookup-table (latency)",
         group="Constraint",
         metavar="NAME",
         known=("flops", "params", "latency"),
@@ -250,9 +251,10 @@ class ConstraintOptions:
     min_hc: float | None = option(None, "smallest cost allowed", group="Constraint", unit=FLOPS_OR_MS, at_least=0)
     lookup_table: str | None = option(
         None,
-        "table of costs; none: counted from the blocks",
+        "table of costs, NAME=FILE.json to call its metric NAME; several in a search; none: counted from the blocks",
         group="Constraint",
-        metavar="FILE.json",
+        metavar="[NAME=]FILE.json",
+        repeat=True,
         flags=("lookup_table_path",),
         inherit=True,
     )
@@ -279,13 +281,25 @@ class EvaluationOptions:
     calibration_images: int = option(
         1024, "training images that re-calibrate a candidate's BN; 0: none", group="Evaluation", at_least=0
     )
-    eval_images: int = option(0, "validation images per candidate; 0: all", group="Evaluation", at_least=0)
+    eval_images: tuple[int, ...] = option(
+        (0,),
+        "validation images per candidate, 0: all; several, as 500,2000,0: everyone on the first, the better half of a "
+        "population on the next, what is chosen on the last",
+        group="Evaluation",
+        at_least=0,
+    )
     eval_batch_size: int = option(64, "images per batch of an evaluation", group="Evaluation", at_least=1)
     prefix_sharing: bool = option(
         True, "compute layers that several candidates begin with once (chains; same results)", group="Evaluation"
     )
     eval_memory: float = option(
         4.0, "activations that shared prefixes may hold", group="Evaluation", unit="GiB", at_least=0
+    )
+    workers: int = option(
+        1,
+        "processes that evaluate, each with --threads or else one; same results in the same order",
+        group="Evaluation",
+        at_least=1,
     )
 
     def __post_init__(self) -> None:
@@ -298,7 +312,8 @@ class StrategyOptions:
 
     search_strategy: str = option(
         "evolution",
-        "random, grid, evolution, regularized_evolution, local_search, nsga2, nsga3, differentiable or module:callable",
+        "random, grid, evolution, regularized_evolution, local_search, tpe, bayesian, rl; for a front nsga2, nsga3, "
+        "predictor; differentiable; or module:callable",
         group="Strategy",
         metavar="NAME",
         known=(
@@ -307,8 +322,12 @@ class StrategyOptions:
             "evolution",
             "regularized_evolution",
             "local_search",
+            "tpe",
+            "bayesian",
+            "rl",
             "nsga2",
             "nsga3",
+            "predictor",
             "differentiable",
         ),
         aliases={

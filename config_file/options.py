@@ -92,8 +92,8 @@ class TrainSupernetOptions(
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions(
     GradientOptions,
-    EvolutionOptions,
     OneStrategyOptions,
+    EvolutionOptions,
     StrategyOptions,
     EvaluationOptions,
     ConstraintOptions,

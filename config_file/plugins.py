@@ -1,8 +1,11 @@
 """The user's own code by name: ``package.module:callable``, found from the folder the command is started in."""
 
+import functools
 import importlib
 import re
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,8 @@ def load_object(reference: str) -> Any:
     """The object that ``package.module:callable`` names; modules are also looked for in the current folder.
 
     Raises:
-        UserError: not of that form, no such module, no such name in it, not callable, or the module has a syntax error.
-            Any other exception of the user's module passes through: its traceback is what the user needs.
+        UserError: not of that form, no such module, no such name in it, not callable, or the module has a syntax error
+            or raises an exception itself.
     """
     if not is_reference(reference):
         raise UserError(f"{reference!r} is not of the form package.module:callable")
@@ -38,6 +41,10 @@ def load_object(reference: str) -> Any:
         raise UserError(f"{reference!r}: its module needs {error.name!r}, which is not installed") from None
     except SyntaxError as error:
         raise UserError(f"{reference!r}: {error.msg} ({error.filename}, line {error.lineno})") from None
+    except UserError:
+        raise
+    except Exception as error:
+        raise _in_one_line(reference, module_name, error) from error
     for name in path.split("."):
         if not hasattr(found, name):
             public = [other for other in dir(found) if not other.startswith("_")]
@@ -46,3 +53,40 @@ def load_object(reference: str) -> Any:
     if not callable(found):
         raise UserError(f"{reference!r} is a {type(found).__name__}, not something to call")
     return found
+
+
+def call_own(reference: str, *arguments: Any, **keywords: Any) -> Any:
+    """Call what ``package.module:callable`` names.
+
+    Raises:
+        UserError: it cannot be loaded, or it raised an exception.
+    """
+    return guarded(reference, load_object(reference))(*arguments, **keywords)
+
+
+def guarded(reference: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function``, of the user's module that ``reference`` names, with its exceptions as a UserError of one line.
+
+    The line says the exception, and where in the user's module it arose; the exception itself is its ``__cause__``.
+    """
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return function(*arguments, **keywords)
+        except UserError:
+            raise
+        except Exception as error:
+            raise _in_one_line(reference, reference.partition(":")[0], error) from error
+
+    return call
+
+
+def _in_one_line(reference: str, module_name: str, error: Exception) -> UserError:
+    frames = traceback.extract_tb(error.__traceback__)
+    module = sys.modules.get(module_name)
+    own = module_name.rpartition(".")[2] + ".py" if module is None else Path(module.__file__ or "").name
+    inside = [frame for frame in frames if Path(frame.filename).name == own]
+    where = f" ({inside[-1].filename}, line {inside[-1].lineno})" if inside else ""
+    text = " ".join(str(error).split())
+    return UserError(f"{reference!r} raised {type(error).__name__}{f': {text}' if text else ''}{where}")

@@ -84,21 +84,25 @@ class RunFolder:
             raise UserError(f"cannot write the run's folder {path}: {system_error(error) or error}") from None
 
     @classmethod
+    def check(cls, options: Any) -> None:
+        """Raise what ``open`` would raise about the folder's content, without touching anything.
+
+        For a stage that works before it writes: an old result is then kept until there is a new one to take its place.
+        """
+        _checked_mark(stage_path(options), options, options.overwrite, options.resume)
+
+    @classmethod
+    def obstacle(cls, options: Any) -> str | None:
+        """What ``check`` has to say, for a plan: nothing is wrong with planning a run that is in an older one's way."""
+        try:
+            cls.check(options)
+        except UserError as error:
+            return str(error)
+        return None
+
+    @classmethod
     def _create(cls, path: Path, options: Any, overwrite: bool, resume: bool) -> "RunFolder":
-        if path.exists() and not path.is_dir():
-            raise UserError(f"{path} is a file; the run needs a folder there: choose another --title or --output")
-        mark = _read_mark(path)
-        if mark is None and any(file.is_file() and not is_leftover(file) for file in path.rglob("*")):
-            raise UserError(f"{path} holds files that are not of a run: choose another --title or --output")
-        if mark is not None and mark.get("stage") != options.stage:
-            raise UserError(f"{path} holds the {mark.get('stage')} stage, not {options.stage}: choose another --output")
-        if mark is not None and not (overwrite or resume):
-            raise UserError(
-                f"{path} has been run before: --resume continues it, --overwrite starts it anew, "
-                "another --title keeps both"
-            )
-        if mark is None and resume:
-            raise UserError(f"nothing to resume at {path}; start with: {command(options.stage, options)}")
+        mark = _checked_mark(path, options, overwrite, resume)
         remove_leftovers(path)
         environment = describe_environment()
         changed: dict[str, tuple[Any, Any]] = {}
@@ -125,6 +129,10 @@ class RunFolder:
         else:
             print(text)
         sys.stdout.flush()
+        self.record(text)
+
+    def record(self, text: str) -> None:
+        """Append ``text`` to ``log.txt`` only: what was printed before there was a folder."""
         with (self.path / "log.txt").open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 
@@ -176,6 +184,24 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _checked_mark(path: Path, options: Any, overwrite: bool, resume: bool) -> dict[str, Any] | None:
+    """What ``env.json`` says, ``None`` in a folder that is new; UserError where this stage must not write."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file; the run needs a folder there: choose another --title or --output")
+    mark = _read_mark(path)
+    if mark is None and any(file.is_file() and not is_leftover(file) for file in path.rglob("*")):
+        raise UserError(f"{path} holds files that are not of a run: choose another --title or --output")
+    if mark is not None and mark.get("stage") != options.stage:
+        raise UserError(f"{path} holds the {mark.get('stage')} stage, not {options.stage}: choose another --output")
+    if mark is not None and not (overwrite or resume):
+        raise UserError(
+            f"{path} has been run before: --resume continues it, --overwrite starts it anew, another --title keeps both"
+        )
+    if mark is None and resume:
+        raise UserError(f"nothing to resume at {path}; start with: {command(options.stage, options)}")
+    return mark
 
 
 def _read_mark(path: Path) -> dict[str, Any] | None:

@@ -69,8 +69,19 @@ def find_stage(options: Any, stage: str) -> Path:
 
 
 def command(stage: str, options: Any) -> str:
-    """The command line that runs ``stage`` for the same run, to print as a next step."""
-    words = ["python", *STAGES[stage].script.split(), "--title", options.title or "NAME"]
+    """The command line that runs ``stage`` for the same run, to print as a next step.
+
+    Folders that were given by a path of their own (``--output``, ``--supernet``, ...) are named again.
+    """
+    words = ["python", *STAGES[stage].script.split()]
+    explicit = options.output if stage == options.stage else getattr(options, stage, None)
+    output = None if explicit is None else str(stage_path(options, stage))
+    if options.title is not None or output is None:
+        words += ["--title", options.title or "NAME"]
     if options.root_path != "runs":
         words += ["--root-path", options.root_path]
+    if output is not None:
+        words += ["--output", output]
+    if options.output is not None and options.stage in STAGES[stage].previous:
+        words += [f"--{options.stage}", options.output]
     return shlex.join(words)

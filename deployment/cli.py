@@ -1,19 +1,22 @@
 """The export stage: a retrained network becomes an ONNX file with proof of parity and a deployment card."""
 
 import contextlib
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from config_file.environment import peak_resident
+from config_file.files import staging_folder
 from config_file.loader import parse
 from config_file.options import ExportOptions
 from config_file.run_folder import RunFolder, find_stage, stage_path
-from deployment.handover import files_of, hand_over
+from deployment.handover import ONNX_FILE, files_of, hand_over
 from deployment.onnx_export import check_opset
 from deployment.retrained import Retrained, load_retrained
+from supernet.task import Task
 
 DESCRIPTION = "Write a retrained network as ONNX, prove that onnxruntime computes the same, and describe it in a card."
 EXAMPLES = (
@@ -41,42 +44,57 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.plan:
         print(_plan(options, source))
         return 0
-    start = time.perf_counter()
     place = stage_path(options)
-    fresh = not place.exists() or (place.is_dir() and not any(place.iterdir()))
-    with RunFolder.open(options) as folder:
-        try:
-            _export(options, source, folder, start)
-        except BaseException as error:
-            if fresh:  # a failed export is no run: the same command must not find a folder in its way
-                shutil.rmtree(folder.path)
-            if isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt("nothing was exported; give the same command again") from None
-            raise
+    if options.resume and (place / ONNX_FILE).is_file():
+        print(f"{place} has finished already; --overwrite exports anew")
+        return 0
+    RunFolder.check(options)
+    try:
+        _export(options, source)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("nothing was exported; give the same command again") from None
     return 0
 
 
-def _export(options: ExportOptions, source: Retrained, folder: RunFolder, start: float) -> None:
-    folder.log(_about(source))
+def _export(options: ExportOptions, source: Retrained) -> None:
+    """Prepare and check everything beside the stage's folder: only what is accepted takes the place of an older one."""
+    start = time.perf_counter()
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+        said.append(text)
+
+    say(_about(source))
     if len(source.images) < options.parity_images:
-        folder.log(f"only {len(source.images)} sample images for parity, {options.parity_images} were asked for")
-    card = hand_over(
-        source,
-        folder.path,
-        exporter=options.exporter,
-        opset=options.opset,
-        dynamic_batch=options.dynamic_batch,
-        fold_normalisation=options.fold_normalisation,
-        tolerance=options.tolerance,
-        say=folder.log,
-    )
+        say(f"only {len(source.images)} sample images for parity, {options.parity_images} were asked for")
+    with staging_folder(stage_path(options)) as staged:
+        card = hand_over(
+            source,
+            staged,
+            exporter=options.exporter,
+            opset=options.opset,
+            dynamic_batch=options.dynamic_batch,
+            fold_normalisation=options.fold_normalisation,
+            tolerance=options.tolerance,
+            say=say,
+        )
+        with RunFolder.open(options) as folder:
+            for name in reversed(files_of(source.task)):  # the model last: where it is, everything else is complete
+                (staged / name).replace(folder.path / name)
+            for line in said:
+                folder.record(line)
+            _conclude(card, source.task, folder, time.perf_counter() - start)
+
+
+def _conclude(card: dict[str, Any], task: Task, folder: RunFolder, seconds: float) -> None:
     sample = card["sample"]
     folder.log(
         f"onnxruntime on {sample['file']}: predicted {sample['predicted']}, label {sample['label']} "
         f"({sample['right']} of {sample['images']} sample images right)"
     )
-    folder.log(f"wrote {', '.join(files_of(source.task))} ({card['onnx']['bytes'] / 1e6:.2f} MB) to {folder.path}")
-    folder.log(f"the export took {time.perf_counter() - start:.1f} s")
+    folder.log(f"wrote {', '.join(files_of(task))} ({card['onnx']['bytes'] / 1e6:.2f} MB) to {folder.path}")
+    folder.log(f"the export took {seconds:.1f} s")
     folder.log(f"next: python {folder.path / card['example']} {folder.path / sample['file']}")
     with contextlib.suppress(OSError):  # empty, unless somebody keeps files of their own there
         folder.checkpoints.rmdir()
@@ -95,15 +113,18 @@ def _plan(options: ExportOptions, source: Retrained) -> str:
     folder = stage_path(options)
     blocks, megabytes = len(source.network.spec.nodes), 4e-6 * source.network.spec.params(source.shape)
     seconds = 3 + 0.3 * blocks if options.exporter == "dynamo" else 2 + 0.1 * blocks
+    resident = peak_resident()
+    memory = "" if resident is None else f"; {resident / 2**20:,.0f} MiB of memory so far, some hundreds more"
     batch = "open batch" if options.dynamic_batch else "batch 1"
     pixels = "pixels in 0..1, normalised inside the graph" if options.fold_normalisation else "normalised pixels"
+    files = ", ".join(files_of(source.task))
     lines = [
         _about(source),
         f"exporter: PyTorch's {options.exporter}, opset {options.opset}, {batch}",
         f"input: {' x '.join(map(str, source.shape))}, {pixels}",
         f"parity: onnxruntime against PyTorch on {len(source.images)} real images, tolerance {options.tolerance:g}",
-        f"would write to {folder}: {', '.join(files_of(source.task))}; about {megabytes:.1f} MB and {seconds:.0f} s",
+        f"would write to {folder}: {files}; about {megabytes:.1f} MB, {seconds:.0f} s{memory}",
     ]
-    if folder.exists() and not options.overwrite:
-        lines.append(f"{folder} is there already: the export will need --overwrite")
+    if (obstacle := RunFolder.obstacle(options)) is not None:
+        lines.append(f"but {obstacle}")
     return "\n".join(lines)

@@ -43,7 +43,7 @@ class TableOptions(PlaceOptions):
         group=TABLE, choices=("analytic", "fvcore", "thop"),
     )  # fmt: skip
     engine: str = option("onnxruntime", "what runs the blocks", group=_LATENCY, choices=tuple(ENGINES))
-    threads: int = option(1, "that the engine uses", group=_LATENCY, at_least=1)
+    threads: int = option(1, "that the engine uses", group=_LATENCY, at_least=1, at_most=1024)
     rounds: int = option(10, "in which everything is run, each time in another order", group=_LATENCY, at_least=1)
     networks: int = option(
         12, "whole networks that the sum of blocks is corrected by and judged on", group=_LATENCY, at_least=0

@@ -55,6 +55,7 @@ class CostTable:
         device, engine, threads, date: what it was measured on, and when; None where it was counted.
         scale, offset: a network costs offset + scale * the sum of its blocks' values.
         self_check: how well the table predicts measured networks it was not made from, where that was tried.
+        title: what to call it where several tables hold the same metric.
 
     Raises:
         UserError: an unknown metric, or no entry for a block of the space.
@@ -74,12 +75,18 @@ class CostTable:
     scale: float = 1.0
     offset: float = 0.0
     self_check: Mapping[str, Any] | None = None
+    title: str | None = None
 
     def __post_init__(self) -> None:
         choose("metric", self.metric, UNITS)
         for block, shape in distinct_blocks(self.space, self.resolution):
             if (block, shape) not in self.entries:
                 raise UserError(f"the lookup table has no entry for {_named(block, shape)} of {self.space.name}")
+
+    @property
+    def name(self) -> str:
+        """Its title, or its metric where it has none."""
+        return self.title or self.metric
 
     @property
     def unit(self) -> str:

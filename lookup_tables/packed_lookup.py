@@ -1,17 +1,16 @@
 """Sums of factors for many architectures at once, on the fast way: few large tables instead of many small ones.
 
 A look-up costs about the same in a table of 7 entries and in one of 16,807. So neighbouring factors are added up into
-packed tables while they stay in a core's own cache. The positions in all packed tables are one small matrix product,
-`indices @ strides`: BLAS reads row-major and column-major architectures alike. Everything runs in chunks that stay in
-the cache, and 8-bit copies of the indices are what the range check and the product read.
-
-NumPy's product, not PyTorch's: `torch.set_float32_matmul_precision("medium")` would round the positions.
+packed tables while they stay in a core's own cache. The position in a packed table is a number in mixed radix whose
+digits are option indices; neighbouring digits are merged pairwise, in integers as narrow as their values allow, so that
+one vector instruction handles up to 64 architectures. Everything runs in chunks that stay in the cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +22,18 @@ from supernet.elimination import Factor, Scope, align
 MOST_ENTRIES = 1 << 15
 """Entries of one packed table (256 KiB): several of them fit into the second-level cache."""
 
-CHUNK = 1 << 12
-"""Architectures that are costed at once."""
+CHUNK = 1 << 15
+"""Architectures that are costed at once: many enough that the calls do not count."""
 
-ROWS = 16
-"""Row-major indices are range-checked as rows this many times as long: a maximum over short rows is slow in NumPy."""
+Columns = NDArray[np.unsignedinteger]
+"""(D, N) option indices: one contiguous row per decision."""
+
+
+class _Packed(NamedTuple):
+    """A table over several decisions, flattened, and the decisions whose options are the digits of its positions."""
+
+    scope: Scope
+    table: NDArray[np.float64]
 
 
 class PackedLookup:
@@ -43,17 +49,12 @@ class PackedLookup:
         sizes = [len(decision.options) for decision in decisions]
         self._sizes = np.array(sizes, dtype=np.int64)
         self._base = sum((float(table) for scope, table in factors if not scope), start=0.0)
-        self._tables: list[NDArray[np.float64]] = []
-        groups = _balanced_groups(sizes, [factor for factor in factors if factor[0]])
-        self._strides = np.zeros((len(sizes), len(groups)), dtype=np.float32)  # exact: positions stay below 2^24
-        for column, (scope, members) in enumerate(groups):
-            shape = [sizes[decision] for decision in scope]
-            table = np.zeros(shape)
+        self._tables: list[_Packed] = []
+        for scope, members in _balanced_groups(sizes, [factor for factor in factors if factor[0]]):
+            table = np.zeros([sizes[decision] for decision in scope])
             for member, values in members:
                 table += align(member, values, scope)
-            self._tables.append(table.ravel())
-            for axis, decision in enumerate(scope):
-                self._strides[decision, column] = prod(shape[axis + 1 :])
+            self._tables.append(_Packed(scope, table.ravel()))
         self._narrow = np.min_scalar_type(max(sizes, default=1) - 1)
 
     def __call__(self, architectures: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -63,31 +64,34 @@ class PackedLookup:
             UserError: not a two-dimensional array of integers with D columns, or an index without an option.
         """
         architectures = self._checked(architectures)
-        count, width = architectures.shape
+        count = len(architectures)
         costs = np.full(count, self._base)
         if not architectures.size:
             return costs
-        rows = min(CHUNK, -(-count // ROWS) * ROWS)
-        by_rows = abs(architectures.strides[0]) >= abs(architectures.strides[1])
-        indices = _zeros(rows, width, self._narrow, by_rows)
-        numbers = _zeros(rows, width, np.dtype(np.float32), by_rows)
-        positions = np.empty((len(self._tables), rows), dtype=np.intp)
-        products = _zeros(rows, len(self._tables), np.dtype(np.float32), by_rows)
-        found = np.empty(rows)
+        rows = min(CHUNK, count)
+        positions, found = np.empty(rows, dtype=np.intp), np.empty(rows)
         for start in range(0, count, rows):
-            chunk = architectures[start : start + rows]
-            self._load(chunk, start, indices, by_rows)
-            np.copyto(numbers, indices)
-            if by_rows:
-                np.matmul(numbers, self._strides, out=products)
-            else:
-                np.matmul(self._strides.T, numbers.T, out=products.T)
-            np.copyto(positions, products.T, casting="unsafe")
+            columns = self._columns(architectures[start : start + rows], start)
+            length = columns.shape[1]
             here = costs[start : start + rows]
-            for table, position in zip(self._tables, positions, strict=True):
-                table.take(position, out=found, mode="clip")  # "raise" would go through a buffer; all are in range
-                here += found[: len(here)]
+            for scope, table in self._tables:
+                np.copyto(positions[:length], self._merged(columns, scope)[0])
+                # "raise" would go through a buffer; all positions are in range
+                table.take(positions[:length], out=found[:length], mode="clip")
+                here += found[:length]
         return costs
+
+    def _merged(self, columns: Columns, scope: Scope) -> tuple[NDArray[np.unsignedinteger], int]:
+        """The positions in the table over `scope`, and how many there are: halves first, so that most stay narrow."""
+        if len(scope) == 1:
+            return columns[scope[0]], int(self._sizes[scope[0]])
+        half = len(scope) // 2
+        left, high = self._merged(columns, scope[:half])
+        right, low = self._merged(columns, scope[half:])
+        wide = np.min_scalar_type(high * low - 1)
+        merged = np.multiply(left, wide.type(low), dtype=wide)
+        merged += right
+        return merged, high * low
 
     def _checked(self, architectures: NDArray[np.integer]) -> NDArray[np.integer]:
         array = np.asarray(architectures)
@@ -101,32 +105,21 @@ class PackedLookup:
             raise UserError(f"architectures are integers, one index per decision, not {array.dtype}")
         return array
 
-    def _load(
-        self, chunk: NDArray[np.integer], start: int, indices: NDArray[np.unsignedinteger], by_rows: bool
-    ) -> None:
-        """Copy a chunk into the narrow indices. Raises UserError where an index has no option."""
+    def _columns(self, chunk: NDArray[np.integer], start: int) -> Columns:
+        """A chunk, narrow and by columns. Raises UserError where an index has no option."""
         # Read as unsigned, a negative index is a huge one: one maximum finds both ends.
         unsigned = chunk.view(chunk.dtype.str.replace("i", "u"))
-        fits = chunk.dtype.itemsize <= indices.itemsize or int(unsigned.max()) <= np.iinfo(indices.dtype).max
+        fits = chunk.dtype.itemsize <= self._narrow.itemsize or int(unsigned.max()) <= np.iinfo(self._narrow).max
         if fits:
-            np.copyto(indices[: len(chunk)], unsigned, casting="unsafe")
-            # What an earlier chunk left behind the end of the last one is in range.
-            if by_rows:
-                highest = indices.reshape(-1, ROWS * indices.shape[1]).max(axis=0).reshape(ROWS, -1).max(axis=0)
-            else:
-                highest = indices.max(axis=0)
-            if (highest < self._sizes).all():
-                return
+            columns: Columns = np.ascontiguousarray(unsigned.astype(self._narrow, copy=False).T)
+            if (columns.max(axis=1) < self._sizes).all():
+                return columns
         row, column = np.argwhere((chunk < 0) | (chunk >= self._sizes))[0]
         decision = self._decisions[column]
         raise UserError(
             f"architecture {start + row}, entry {column} ({decision.name}): index {chunk[row, column]} is not in "
             f"0..{len(decision.options) - 1}"
         )
-
-
-def _zeros(rows: int, width: int, dtype: np.dtype, by_rows: bool) -> NDArray:
-    return np.zeros((rows, width), dtype) if by_rows else np.zeros((width, rows), dtype).T
 
 
 def _balanced_groups(sizes: Sequence[int], factors: Sequence[Factor]) -> list[tuple[Scope, list[Factor]]]:

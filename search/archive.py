@@ -21,7 +21,7 @@ FORMAT = "oneshot-nas archive 1"
 
 
 class Archive:
-    """Results by architecture, in the order they were evaluated.
+    """Results in the order they were made; of an architecture there is one for each number of images it was judged on.
 
     Args:
         path: the file; continued if it exists.
@@ -33,7 +33,8 @@ class Archive:
 
     def __init__(self, path: str | Path, fingerprints: Mapping[str, Any]) -> None:
         self.path = Path(path)
-        self._results: dict[Architecture, Result] = {}
+        self._results: dict[tuple[Architecture, int], Result] = {}
+        self._best_known: dict[Architecture, Result] = {}
         header = {"format": FORMAT, "fingerprints": json.loads(json.dumps(dict(fingerprints)))}
         rows = read_jsonl(self.path) if _cut_torn_line(self.path) else []
         if rows:
@@ -43,7 +44,7 @@ class Archive:
                     result = Result.from_row(row)
                 except (KeyError, TypeError, ValueError, AttributeError):
                     raise UserError(f"{self.path}, line {line}: not a row of a search archive") from None
-                self._results[result.architecture] = result
+                self._keep(result)
         else:
             append_jsonl(self.path, header)
 
@@ -51,10 +52,17 @@ class Archive:
         return len(self._results)
 
     def __contains__(self, architecture: object) -> bool:
-        return architecture in self._results
+        return architecture in self._best_known
 
     def __getitem__(self, architecture: Architecture) -> Result:
-        return self._results[architecture]
+        """The result on the most images."""
+        return self._best_known[architecture]
+
+    def find(self, architecture: Architecture, images: int | None) -> Result | None:
+        """The result on that many images (None: on the most), None where there is none."""
+        if images is None:
+            return self._best_known.get(architecture)
+        return self._results.get((architecture, images))
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self._results.values())
@@ -62,7 +70,13 @@ class Archive:
     def add(self, result: Result) -> None:
         """Keep a result; it is in the hands of the operating system when this returns."""
         append_jsonl(self.path, result.to_row())
-        self._results[result.architecture] = result
+        self._keep(result)
+
+    def _keep(self, result: Result) -> None:
+        self._results[result.architecture, result.n_images] = result
+        known = self._best_known.get(result.architecture)
+        if known is None or result.n_images >= known.n_images:
+            self._best_known[result.architecture] = result
 
     def _check(self, header: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         if header.get("format") != FORMAT or not isinstance(header.get("fingerprints"), dict):

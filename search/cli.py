@@ -12,24 +12,28 @@ from typing import Any
 
 from tqdm import tqdm
 
-from config_file.errors import UserError
+from config_file.errors import UserError, nearest
+from config_file.gradient_options import parse_limits
 from config_file.loader import parse
 from config_file.options import SearchOptions
 from config_file.progress import progress
 from config_file.run_folder import RunFolder
 from config_file.stages import command, find_stage, stage_path
-from lookup_tables import CostTable, build_table
+from lookup_tables import CostTable, build_table, load_tables
 from search import engine, plot, results_file
 from search.archive import Archive
+from search.budgets import Budgets, budgets_of
 from search.constraints import IN_MILLIONS, Constraint, number
 from search.evaluator import SupernetEvaluator
 from search.finished_search import read_search
-from search.front import write_front
+from search.front import GrowingFront, allowed, front_among, values_of, write_front
 from search.learning import learnt_distribution, train_first, with_constraints
 from search.objectives import Objective, check_objectives, chosen_by
+from search.pareto import non_dominated
 from search.report import write_report
-from search.result import Result
+from search.result import Result, most_images
 from search.strategies import OF_A_FRONT, Strategy, make_differentiable, make_strategy, objectives_of
+from search.workers import in_processes
 from supernet import SearchSpace
 from supernet.spaces import SPACES
 from supernet.task import CLASSIFICATION, Task, task_of
@@ -56,7 +60,9 @@ class Search:
     tables: Mapping[str, CostTable]
     constraint: Constraint
     strategy: Strategy
+    learning: Mapping[str, Any]  # how an architecture was learnt for the strategy, where one was
     evaluator: SupernetEvaluator
+    budgets: Budgets
     fingerprints: Mapping[str, Any]
 
     @property
@@ -77,11 +83,8 @@ class Search:
         """What will run, for people."""
         table, space = self.constraint.table, self.space
         assert table is not None
-        metric = table.metric
+        metric = table.name
         minimum, maximum = table.minimum()[0], table.maximum()[0]
-        limits = f"{metric} of at most {number(self.constraint.upper, metric)}"
-        if self.constraint.lower > 0:
-            limits += f" and at least {number(self.constraint.lower, metric)}"
         images = self.evaluator.calibration_images
         calibration = f"BN re-calibrated on {images:,} training images" if images else "BN statistics of the supernet"
         most = self.strategy.budget
@@ -89,10 +92,15 @@ class Search:
         return [
             f"space      {space.name}: {space.size:,} encodings, {len(space.sizes)} decisions, {self.resolution} px",
             f"range      {metric} from {number(minimum, metric)} to {number(maximum, metric)}",
-            f"limits     {limits}; {share(self.constraint.acceptance)} of the space",
+            f"limits     {'; '.join(self.constraint.describe())}; {share(self.constraint.acceptance)} of the space",
             f"strategy   {self.options.search_strategy}, {budget}",
-            f"evaluation {calibration}, {self.task.title} on {self.evaluator.eval_images:,} validation images",
+            f"evaluation {calibration}, {self.task.title} on {self._images()} validation images",
         ]
+
+    def _images(self) -> str:
+        first, *more = (images or self.evaluator.eval_images for images in self.budgets.images)
+        text = f"{first:,}"
+        return text + "".join(f", of the better half on {number:,}" for number in more)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,6 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = stage_path(options) / "archive.jsonl"
     if options.resume and not path.is_file():
         raise UserError(f"nothing to resume: no {path}; without --resume it starts: {command('search', options)}")
+    if not options.plan:
+        RunFolder.check(options)
     search = prepare(options)
     if options.plan:
         print("plan of search; nothing is started and nothing written")
@@ -149,29 +159,26 @@ def prepare(options: SearchOptions) -> Search:
     space = trained.space
     check_same_space(options, space, source)
     resolution = options.resolution or trained.info.get("resolution") or space.input_shape[1]
-    tables = {metric: build_table(space, metric, resolution) for metric in IN_MILLIONS}
-    if options.lookup_table:
-        table = CostTable.load(options.lookup_table, space, resolution, options.info_metric)
-    else:
-        table = build_table(space, options.info_metric, resolution, options.counter)
-    unit = 1e6 if table.metric in IN_MILLIONS else 1.0
-    lower = -math.inf if options.min_hc is None else options.min_hc * unit
-    check_objectives(objectives_of(options), {*tables, table.metric}, task)
-    constraint = Constraint(space, table, upper=options.target_hc * unit, lower=lower)
+    tables = tables_for(options, space, resolution)
+    check_objectives(objectives_of(options), tables, task)
+    constraint = constraint_of(options, space, tables)
     constraint.check()
     learnt = options.search_strategy == "differentiable"
     strategy = None if learnt else make_strategy(options.search_strategy, constraint, options)
     data = load_data(options, resolution)
     check_same_data(data, trained.info, source)
     supernet = trained.supernet.to(device)
+    learning: Mapping[str, Any] = {}
     if strategy is None:
         distribution = learnt_distribution(options, source, supernet, data, device)
         strategy = make_differentiable(constraint, options, distribution)
+        learning = distribution.about
+    budgets = budgets_of(options.eval_images, len(data.val), chosen_by(objectives_of(options), task))
     evaluator = SupernetEvaluator(
         supernet,
         data,
         calibration_images=options.calibration_images,
-        eval_images=options.eval_images,
+        eval_images=budgets.most or options.eval_images[-1],
         batch_size=options.eval_batch_size,
         seed=options.random_seed,
         device=device,
@@ -188,9 +195,19 @@ def prepare(options: SearchOptions) -> Search:
         "mean and std": [data.mean, data.std],
         "resolution": resolution,
         **evaluator.settings,
+        **({"budgets": budgets.images} if budgets.most else {}),
     }
     return Search(
-        options, space, resolution, {**tables, table.metric: table}, constraint, strategy, evaluator, fingerprints
+        options,
+        space,
+        resolution,
+        tables,
+        constraint,
+        strategy,
+        learning,
+        evaluator,
+        budgets,
+        fingerprints,
     )
 
 
@@ -200,6 +217,41 @@ def with_metric(options: SearchOptions, task: Task) -> SearchOptions:
         return options
     front = f",{options.info_metric}" if options.search_strategy in OF_A_FRONT else ""
     return replace(options, objective=task.metric + front)
+
+
+def tables_for(options: SearchOptions, space: SearchSpace, resolution: int) -> dict[str, CostTable]:
+    """What every evaluation is recorded with: counts, and the tables of --lookup-table."""
+    counted = {metric: build_table(space, metric, resolution) for metric in IN_MILLIONS}
+    if options.info_metric in IN_MILLIONS:
+        counted[options.info_metric] = build_table(space, options.info_metric, resolution, options.counter)
+    return counted | load_tables(options.lookup_table, space, resolution)
+
+
+def constraint_of(options: SearchOptions, space: SearchSpace, tables: Mapping[str, CostTable]) -> Constraint:
+    """The limits of --info-metric, and those that --constraint adds for other costs.
+
+    Raises UserError for a cost that there is no table of.
+    """
+    others = []
+    for metric, (low, high) in parse_limits(options.constraint).items():
+        if metric != options.info_metric:
+            others.append(limit_of(space, tables, metric, low, high))
+    limits = limit_of(space, tables, options.info_metric, options.min_hc, options.target_hc)
+    return Constraint(space, limits.table, upper=limits.upper, lower=limits.lower, also=others)
+
+
+def limit_of(
+    space: SearchSpace, tables: Mapping[str, CostTable], metric: str, low: float | None, high: float
+) -> Constraint:
+    """One cost between two values in the unit of the flags."""
+    if metric not in tables:
+        raise UserError(
+            f"a limit on {metric} needs --lookup-table FILE.json with a table of it{nearest(metric, list(tables))} "
+            f"(there are: {', '.join(tables)})"
+        )
+    unit = 1e6 if metric in IN_MILLIONS else 1.0
+    lower = -math.inf if low is None else low * unit
+    return Constraint(space, tables[metric], upper=high * unit, lower=lower)
 
 
 def check_same_space(options: SearchOptions, space: SearchSpace, source: Path) -> None:
@@ -236,21 +288,29 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
     """Run the strategy to its end, showing progress."""
     by, task = search.objective, search.task
     best: Result | None = engine.best_of(list(archive), search.constraint, by)
+    objectives, table = objectives_of(search.options), search.constraint.table
+    assert table is not None
+    front = GrowingFront(objectives if len(objectives) > 1 else (*objectives, Objective(table.metric)))
     bar: tqdm[Any] = progress(search.strategy.budget or 0, "searching", "architecture")
     with bar:
 
-        def watch(result: Result, cached: bool) -> None:
+        def watch(result: Result, cached: bool, first: bool) -> None:
             nonlocal best
             best = engine.best_of([result] if best is None else [best, result], search.constraint, by)
-            bar.update(1)
+            bar.update(int(first))
+            if result.n_images >= search.budgets.most and allowed([result], search.constraint):
+                front.add(result)
             if best is not None:
-                bar.set_postfix_str(f"best {task.show(best.value)}", refresh=False)
+                bar.set_postfix_str(f"best {task.show(best.value)}, front of {len(front)}", refresh=False)
             if not cached:
                 found = math.nan if best is None else best.value
                 measured = {task.metric: result.value, f"best_{task.metric}": found}
                 folder.metric(len(archive), **measured, **result.cost)
 
-        proposals = engine.run(search.strategy, search.evaluator, archive, search.tables, watch)
+        evaluator = in_processes(search.evaluator, search.options.workers, search.options.threads)
+        proposals = engine.run(
+            search.strategy, evaluator, archive, search.tables, watch, search.budgets, lambda found: pick(search, found)
+        )
     budget = search.strategy.budget
     if budget is not None and len(proposals) < budget:
         folder.log(
@@ -258,17 +318,30 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
         )
 
 
+def pick(search: Search, results: Sequence[Result]) -> list[Result]:
+    """What would be chosen if all results were on as many images: the best one, or the front."""
+    objectives = objectives_of(search.options)
+    candidates = allowed(results, search.constraint)
+    if not candidates:
+        return []
+    if search.options.search_strategy in OF_A_FRONT:
+        return [candidates[position] for position in non_dominated(values_of(candidates, objectives))]
+    return [max(candidates, key=search.objective.score)]
+
+
 def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float) -> None:
     """Write what the search found, and say it."""
-    results = [engine.with_costs(result, search.tables) for result in archive]
-    task, options = search.task, search.options
-    results_file.write_results(folder.path / "results.csv", results, search.constraint, task)
+    options, task = search.options, search.task
+    evaluations = [engine.with_costs(result, search.tables) for result in archive]
+    results_file.write_results(folder.path / "results.csv", evaluations, search.constraint, task)
+    results = most_images(evaluations)
     best = engine.best_of(results, search.constraint, search.objective)
     if best is None:
         if not results:
-            raise UserError(f"no architecture was found within the limits: {search.describe()[2]}")
+            limits = " and ".join(search.constraint.describe())
+            raise UserError(f"no architecture was found within the limits: {limits}")
         raise UserError(
-            f"all {len(results):,} evaluations failed (no finite loss): was the supernet in "
+            f"all {len(evaluations):,} evaluations failed (no finite loss): was the supernet in "
             f"{find_stage(search.options, 'supernet')} trained to the end?"
         )
     about = {
@@ -276,10 +349,12 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
         "dataset": options.dataset,
         "search": {
             "strategy": options.search_strategy,
-            "info_metric": search.constraint.table.metric if search.constraint.table else None,
+            "info_metric": options.info_metric,
             "target_hc": options.target_hc,
             "min_hc": options.min_hc,
-            "evaluations": len(results),
+            "constraint": options.constraint,
+            "objectives": [f"{o.name}:{'max' if o.maximise else 'min'}" for o in objectives_of(options)],
+            "evaluations": len(evaluations),
             "random_seed": options.random_seed,
             "supernet_sha256": search.fingerprints["weights"],
         },
@@ -294,7 +369,8 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
         task,
     )
     write_report(folder.path / "report.html", [read_search(folder.path)])
-    failed = sum(result.failed for result in results)
+    failed = sum(result.failed for result in evaluations)
+    architectures = len({result.architecture for result in evaluations})
     low, high = best.interval
     folder.log()
     folder.log(f"best       {' '.join(search.space.names(best.architecture))}")
@@ -304,14 +380,18 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
     )
     folder.log("cost       " + ", ".join(f"{metric} {number(cost, metric)}" for metric, cost in best.cost.items()))
     folder.log(
-        f"effort     {len(results):,} architectures evaluated{f', {failed} of them failed' if failed else ''}, "
-        f"{sum(result.seconds for result in results):,.0f} s of evaluation, {seconds:,.0f} s in this session"
+        f"effort     {len(evaluations):,} evaluations of {architectures:,} architectures"
+        f"{f', {failed} of them failed' if failed else ''}, {sum(result.seconds for result in evaluations):,.0f} s of "
+        f"evaluation, {seconds:,.0f} s in this session"
     )
-    folder.log(f"files      {folder.path}/: best.json report.html results.csv accuracy_vs_cost.png archive.jsonl")
-    folder.log(f"next       {command('retrain', options)}")
     if options.search_strategy in OF_A_FRONT:
-        for line in write_front(folder.path / "front.csv", results, objectives_of(options), search.constraint):
-            folder.log(line)
+        front = front_among(allowed(results, search.constraint), objectives_of(options))
+        write_front(folder.path / "front.csv", front, search.constraint)
+        for what, words in front.in_words():
+            folder.log(f"{what:10} {words}")
+    files = "best.json report.html results.csv accuracy_vs_cost.png archive.jsonl"
+    folder.log(f"files      {folder.path}/: {files}{' front.csv' if options.search_strategy in OF_A_FRONT else ''}")
+    folder.log(f"next       {command('retrain', options)}")
 
 
 def estimate(search: Search) -> list[str]:
@@ -323,6 +403,9 @@ def estimate(search: Search) -> list[str]:
     ]  # the first one also loads the images
     budget = search.strategy.budget
     lines = []
+    if search.learning.get("frozen_weights"):
+        steps, step = search.learning["steps"], search.learning["seconds_per_step"]
+        lines.append(f"learning   {steps:,} architecture steps on frozen weights first, about {duration(steps * step)}")
     if seconds and budget:
         each = sum(seconds) / len(seconds)
         images = budget * (search.evaluator.calibration_images + search.evaluator.eval_images)
@@ -332,6 +415,8 @@ def estimate(search: Search) -> list[str]:
         )
     lines.append(f"memory     {peak_memory(search.evaluator.device)} at its highest so far")
     lines.append(f"writes     {stage_path(search.options)}")
+    if (obstacle := RunFolder.obstacle(search.options)) is not None:
+        lines.append(f"but        {obstacle}")
     return lines
 
 

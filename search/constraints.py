@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from random import Random
 
@@ -18,25 +18,34 @@ from numpy.typing import NDArray
 from config_file.errors import UserError
 from lookup_tables import CostTable
 from supernet import Architecture, SearchSpace
+from supernet.derivation import Limit, check_feasible
 
 ENUMERABLE = 1 << 16  # encodings: below this the space is listed
 DUPLICATE_TRIES = 64
+CHUNK, CHUNKS = 4096, 64  # with limits of several costs: drawn at once within the rarest, and how often at most
 IN_MILLIONS = ("flops", "params")  # the metrics whose flags count millions
 
 
 class Constraint:
     """The architectures of `space` with `lower <= cost <= upper`, cost in the table's raw unit.
 
-    Without a table every architecture is within the limits.
+    Without a table every architecture is within the limits. `also` holds the limits of further costs.
     """
 
     def __init__(
-        self, space: SearchSpace, table: CostTable | None = None, *, upper: float = math.inf, lower: float = -math.inf
+        self,
+        space: SearchSpace,
+        table: CostTable | None = None,
+        *,
+        upper: float = math.inf,
+        lower: float = -math.inf,
+        also: Sequence[Constraint] = (),
     ) -> None:
         self.space = space
         self.table = table
         self.upper = upper
         self.lower = lower
+        self.also = tuple(also)
 
     def cost(self, architectures: Sequence[Architecture] | NDArray[np.integer]) -> NDArray[np.float64]:
         """(N, D) indices -> (N,) costs; zeros without a table."""
@@ -45,14 +54,25 @@ class Constraint:
         return self.table.cost(np.asarray(architectures))
 
     def allows(self, architecture: Architecture) -> bool:
-        return self.table is None or bool(self._inside(np.asarray([architecture]))[0])
+        return not self._limits or bool(self._inside(np.asarray([architecture]))[0])
 
     def check(self, flag: str = "--target-hc", lower_flag: str = "--min-hc") -> None:
-        """Raises UserError, with the exact range of the space, where no architecture can be within the limits."""
+        """Raises UserError, with the exact range of the space, where no architecture can be within the limits.
+
+        With several costs that is exact for upper limits and in a small space; else a sample must find one.
+        """
+        for other in self.also:
+            assert other.table is not None
+            other.check(f"--constraint {other.table.name}<=...", f"--constraint ...<={other.table.name}")
         if self.table is None:
             return
-        minimum, maximum = self.table.minimum()[0], self.table.maximum()[0]
-        metric = self.table.metric
+        self._check_range(self.table, flag, lower_flag)
+        if self.also:
+            self._check_together()
+
+    def _check_range(self, table: CostTable, flag: str, lower_flag: str) -> None:
+        minimum, maximum = table.minimum()[0], table.maximum()[0]
+        metric = table.name
         span = f"{self.space.name} has {metric} from {number(minimum, metric)} to {number(maximum, metric)}"
         if math.isnan(self.upper) or math.isnan(self.lower):
             raise UserError(f"{flag} and {lower_flag} must be numbers; {span}")
@@ -63,14 +83,48 @@ class Constraint:
         if self.lower > self.upper:
             raise UserError(f"{lower_flag} is above {flag}: nothing lies between them; {span}")
 
+    def _check_together(self) -> None:
+        if all(limit.lower == -math.inf for limit in self._limits) and self.space.size > ENUMERABLE:
+            tables = [(limit.table, limit.upper) for limit in self._limits if limit.table is not None]
+            check_feasible(
+                self.space.sizes,
+                [
+                    Limit(table.name, table.factors, upper, partial(number, metric=table.name))
+                    for table, upper in tables
+                ],
+            )
+        elif not self.draw(Random(0), 1):
+            raise UserError(
+                f"no architecture was found that is within all limits at once: {' and '.join(self.describe())}"
+            )
+
+    def describe(self) -> list[str]:
+        """Each limit in words."""
+        words = []
+        for limit in (self, *self.also):
+            if limit.table is not None and (limit.upper < math.inf or limit.lower > 0):
+                metric = limit.table.name
+                most = f"{metric} of at most {number(limit.upper, metric)}"
+                words.append(most + (f" and at least {number(limit.lower, metric)}" if limit.lower > 0 else ""))
+        return words
+
     @cached_property
     def acceptance(self) -> float:
-        """Share of all encodings within the limits: exact in a small space, else counted up to rounding."""
-        if self.table is None or self._unlimited:
+        """Share of all encodings within the limits: exact in a small space, else counted up to rounding.
+
+        With several costs the rarest limit is counted, and how many keep the others is estimated on a sample.
+        """
+        if not self._limits:
             return 1.0
         if self.space.size <= ENUMERABLE:
             return len(self._listed) / self.space.size
-        return self.table.distribution.share(self.lower, self.upper)
+        rarest = self._rarest
+        assert rarest.table is not None
+        share = rarest.table.distribution.share(rarest.lower, rarest.upper)
+        if len(self._limits) == 1 or not share:
+            return share
+        drawn = rarest.table.distribution.sample(rarest.lower, rarest.upper, CHUNK, np.random.default_rng(0))
+        return share * float(self._inside(drawn).mean())
 
     def sample(self, rng: Random, exclude: Collection[Architecture] = frozenset()) -> Architecture | None:
         """A canonical architecture within the limits and not in `exclude`; None if there is none, or none was found.
@@ -78,37 +132,81 @@ class Constraint:
         Encodings are drawn uniformly from all that are within the limits.
         """
         for _ in range(DUPLICATE_TRIES):
-            drawn = self._draw(rng)
-            if drawn is None:
+            drawn = self.draw(rng, 1)
+            if not drawn:
                 return None
-            drawn = self.space.canonical(drawn)
-            if drawn not in exclude:
-                return drawn
+            if drawn[0] not in exclude:
+                return drawn[0]
         if self.space.size > ENUMERABLE:
             return None
         left = [architecture for architecture in self._listed_canonical if architecture not in exclude]
         return rng.choice(left) if left else None
 
-    def _inside(self, architectures: NDArray[np.integer]) -> NDArray[np.bool_]:
-        cost = self.cost(architectures)
-        return (cost >= self.lower) & (cost <= self.upper)
+    def sample_distinct(
+        self, rng: Random, n: int, exclude: Collection[Architecture] = frozenset()
+    ) -> list[Architecture]:
+        """As `sample`, n that differ; fewer where there are no more, or no more were found."""
+        taken = set(exclude)
+        found: list[Architecture] = []
+        while len(found) < n:
+            drawn = self.sample(rng, taken)
+            if drawn is None:
+                break
+            taken.add(drawn)
+            found.append(drawn)
+        return found
 
-    def _draw(self, rng: Random) -> Architecture | None:
-        if self.table is None or self._unlimited:
-            return self.space.sample(rng)
+    def draw(self, rng: Random, n: int) -> list[Architecture]:
+        """As many canonical architectures, of encodings drawn uniformly from those within the limits.
+
+        [] if there is none, or none was found.
+        """
+        return [self.space.canonical(architecture) for architecture in self._draw(rng, n)]
+
+    def _inside(self, architectures: NDArray[np.integer]) -> NDArray[np.bool_]:
+        inside = np.ones(len(architectures), dtype=np.bool_)
+        for limit in self._limits:
+            cost = limit.cost(architectures)
+            inside &= (cost >= limit.lower) & (cost <= limit.upper)
+        return inside
+
+    def _draw(self, rng: Random, n: int) -> list[Architecture]:
+        if not self._limits:
+            return [self.space.sample(rng) for _ in range(n)]
         if self.space.size <= ENUMERABLE:
-            return as_architecture(rng.choice(self._listed)) if len(self._listed) else None
+            return [as_architecture(rng.choice(self._listed)) for _ in range(n if len(self._listed) else 0)]
         # random.Random carries the state (it is JSON-able); numpy does the work.
         generator = np.random.default_rng(rng.getrandbits(64))
+        rarest, found, wanted = self._rarest, 0, n
+        assert rarest.table is not None
+        drawn = []
         try:
-            return as_architecture(self.table.distribution.sample(self.lower, self.upper, 1, generator)[0])
+            for _ in range(CHUNKS):
+                candidates = rarest.table.distribution.sample(rarest.lower, rarest.upper, wanted, generator)
+                drawn.append(candidates if len(self._limits) == 1 else candidates[self._inside(candidates)])
+                found += len(drawn[-1])
+                if found >= n:
+                    return list(map(as_architecture, np.concatenate(drawn)[:n]))
+                wanted = CHUNK
         except UserError:
-            return None
+            pass
+        return []
 
     @cached_property
-    def _unlimited(self) -> bool:
-        """Whether the limits exclude nothing."""
-        return self.table is None or (self.lower <= self.table.minimum()[0] and self.upper >= self.table.maximum()[0])
+    def _limits(self) -> list[Constraint]:
+        """This one and `also`, without those that exclude nothing."""
+        return [limit for limit in (self, *self.also) if limit.table is not None and limit._excludes(limit.table)]
+
+    def _excludes(self, table: CostTable) -> bool:
+        return self.lower > table.minimum()[0] or self.upper < table.maximum()[0]
+
+    @cached_property
+    def _rarest(self) -> Constraint:
+        """The limit that the fewest encodings keep."""
+        if len(self._limits) == 1:
+            return self._limits[0]
+        alone = [Constraint(self.space, limit.table, upper=limit.upper, lower=limit.lower) for limit in self._limits]
+        return min(alone, key=lambda limit: limit.acceptance)
 
     @cached_property
     def _listed(self) -> NDArray[np.integer]:

@@ -9,13 +9,19 @@ import numpy as np
 
 from lookup_tables import CostTable
 from search.archive import Archive
+from search.budgets import ALL_ALIKE, Budgets, Ladder, Pick
 from search.constraints import Constraint
 from search.evaluator import Evaluator
 from search.objectives import ACCURACY, Objective
-from search.result import Result
+from search.result import Result, most_images
 from search.strategies import Strategy
+from supernet import Architecture
 
 PROPOSALS_AT_ONCE = 64  # at most; a generational strategy hands out what it has
+
+
+Watch = Callable[[Result, bool, bool], None]
+"""(result, whether it was known, whether it is on the first budget: once for each proposal)."""
 
 
 def run(
@@ -23,29 +29,57 @@ def run(
     evaluator: Evaluator,
     archive: Archive,
     tables: Mapping[str, CostTable],
-    watch: Callable[[Result, bool], None] = lambda result, cached: None,
+    watch: Watch = lambda result, cached, first: None,
+    budgets: Budgets = ALL_ALIKE,
+    pick: Pick = lambda results: [],
 ) -> list[Result]:
     """Drive `strategy` to its end; returns a result for every proposal, in the order proposed.
 
-    What is in the archive is not evaluated again. `watch(result, cached)` is called once for each proposal. An
-    interruption at any point loses no finished evaluation, and the same call continues to the identical end.
+    What is in the archive is not evaluated again. An interruption at any point loses no finished evaluation, and the
+    same call continues to the identical end.
+
+    With several budgets the strategy is told the result on the most images there is in this search, and in the end
+    what `pick` takes from all results is evaluated on the last budget, until it takes nothing else.
     """
-    told: list[Result] = []
-    while proposals := strategy.ask(PROPOSALS_AT_ONCE):
-        fresh = [architecture for architecture in dict.fromkeys(proposals) if architecture not in archive]
-        for result in evaluator.evaluate(fresh) if fresh else ():
-            archive.add(with_costs(result, tables))
-            watch(archive[result.architecture], False)
+    known: dict[Architecture, Result] = {}  # of this search so far: what an interrupted one had in store does not count
+
+    def evaluate(proposals: Sequence[Architecture], rung: int) -> None:
+        images = budgets.images[rung]
+        fresh = [a for a in dict.fromkeys(proposals) if archive.find(a, images) is None]
+        for result in evaluator.evaluate(fresh, images) if fresh else ():
+            kept = with_costs(result, tables)
+            archive.add(kept)
+            watch(kept, False, rung == 0)
         new = set(fresh)
         for architecture in proposals:
+            found = archive.find(architecture, images)
+            assert found is not None
+            if architecture not in new:
+                found = with_costs(found, tables)  # of an archive that was filled with other tables
+            before = known.get(architecture, found)
+            known[architecture] = found if found.n_images >= before.n_images else before
             if architecture in new:
                 new.remove(architecture)
             else:
-                watch(archive[architecture], True)
-        results = [archive[architecture] for architecture in proposals]
-        strategy.tell(results)
-        told += results
-    return told
+                watch(found, True, rung == 0)
+
+    told: list[Result] = []
+    ladder = Ladder(budgets)
+    while proposals := strategy.ask(PROPOSALS_AT_ONCE):
+        going_on: Sequence[Architecture] = proposals
+        for rung, images in enumerate(budgets.images):
+            evaluate(going_on, rung)
+            results = [archive.find(architecture, images) for architecture in dict.fromkeys(going_on)]
+            going_on = ladder.better_half([result for result in results if result is not None], rung)
+            if not going_on:
+                break
+        latest = [known[architecture] for architecture in proposals]
+        strategy.tell(latest)
+        told += latest
+    last = len(budgets.images) - 1
+    while unsure := [r.architecture for r in pick(list(known.values())) if last and r.n_images < budgets.most]:
+        evaluate(unsure, last)
+    return [known[result.architecture] for result in told]
 
 
 def with_costs(result: Result, tables: Mapping[str, CostTable]) -> Result:
@@ -56,8 +90,14 @@ def with_costs(result: Result, tables: Mapping[str, CostTable]) -> Result:
 
 
 def best_of(results: Sequence[Result], constraint: Constraint, objective: Objective = ACCURACY) -> Result | None:
-    """The most accurate one within the limits; of equals the cheaper one, then the earlier. None if all failed."""
+    """The most accurate one within the limits; of equals the cheaper one, then the earlier. None if all failed.
+
+    Where results are on different numbers of images, only those on the most are compared.
+    """
     allowed = [result for result in results if not result.failed and constraint.allows(result.architecture)]
     if not allowed:
         return None
-    return min(allowed, key=lambda result: (-objective.score(result), float(constraint.cost([result.architecture])[0])))
+    return min(
+        most_images(allowed),
+        key=lambda result: (-objective.score(result), float(constraint.cost([result.architecture])[0])),
+    )

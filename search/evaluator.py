@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from deployment.folding import fold_batch_norms
-from search.prefix_evaluation import PrefixEvaluation, Step, tree_of
+from search.prefix_evaluation import Node, PrefixEvaluation, Step, tree_of
 from search.result import Result
 from supernet import Architecture, Supernet, extract
 from training.bn_calibration import calibrate_batch_norm
@@ -84,9 +84,8 @@ class SupernetEvaluator:
         self.prefix_sharing = prefix_sharing
         self.memory = memory
         self._calibration = self._batches(data.train, self.calibration_images) if self.calibration_images else None
-        self._val = data.val
+        self._data = data
         self.task = data.task
-        self._resolution = data.resolution
         self._validation = {self.eval_images: self._batches(data.val, self.eval_images)}
 
     @property
@@ -100,11 +99,34 @@ class SupernetEvaluator:
             "amp": str(self.amp or torch.float32),
         }
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What an equal evaluator is made with, in another process too."""
+        return {
+            "supernet": self.supernet,
+            "data": self._data,
+            "calibration_images": self.calibration_images,
+            "eval_images": self.eval_images,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "device": self.device,
+            "channels_last": self.channels_last,
+            "amp": self.amp,
+            "prefix_sharing": self.prefix_sharing,
+            "memory": self.memory,
+        }
+
+    def order(self, architectures: Sequence[Architecture]) -> list[Architecture]:
+        """The distinct ones in the order in which `evaluate` gives their results."""
+        distinct = list(dict.fromkeys(architectures))
+        tree = self._tree(distinct)
+        return distinct if tree is None else [architecture for leaf in tree.leaves() for architecture in leaf]
+
     def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
         """One result for each distinct architecture; those of shared prefixes come one after another."""
-        images = self.eval_images if fidelity is None else min(fidelity, len(self._val))
+        images = self.eval_images if fidelity is None else min(fidelity, len(self._data.val))
         if images not in self._validation:
-            self._validation[images] = self._batches(self._val, images)
+            self._validation[images] = self._batches(self._data.val, images)
         batches = self._validation[images]
         start = time.perf_counter()
         for architecture, found in self._scores(list(dict.fromkeys(architectures)), batches, images):
@@ -121,10 +143,7 @@ class SupernetEvaluator:
     def _scores(
         self, architectures: Sequence[Architecture], batches: Iterable[Batch], images: int
     ) -> Iterator[tuple[Architecture, Score]]:
-        tree = None
-        if self.prefix_sharing and len(architectures) > 1:
-            image = (self.supernet.space.input_shape[0], self._resolution, self._resolution)
-            tree = tree_of(self.supernet.space, architectures, image)
+        tree = self._tree(architectures)
         if tree is None:
             for architecture in architectures:
                 yield architecture, self._score(architecture, batches)
@@ -144,6 +163,13 @@ class SupernetEvaluator:
             memory=int(self.memory * (1 << 30)),
         )
         yield from sharing.scores(tree)
+
+    def _tree(self, architectures: Sequence[Architecture]) -> Node | None:
+        """None where each is evaluated by itself."""
+        if not self.prefix_sharing or len(architectures) < 2:
+            return None
+        image = (self.supernet.space.input_shape[0], self._data.resolution, self._data.resolution)
+        return tree_of(self.supernet.space, architectures, image)
 
     def _score(self, architecture: Architecture, batches: Iterable[Batch]) -> Score:
         with self._inference():

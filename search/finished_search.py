@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
 from config_file.files import read_jsonl
+from config_file.gradient_options import parse_limits
 from config_file.yaml_text import read_mapping
 from search.constraints import IN_MILLIONS
+from search.objectives import Objective, parse_objectives
 from search.result import Result
 from supernet import Architecture, SearchSpace, build_space
 from supernet.task import Task, task_of
@@ -28,7 +30,7 @@ class FinishedSearch:
         name: of the run, for people.
         space: what was searched.
         best: the content of `best.json`.
-        results: every evaluation, in the order made, failed ones included.
+        results: of every architecture the evaluation on the most images, in the order first made, failed ones included.
         config: the saved options by group.
         environment: the content of `env.json`.
         supernet: the content of `supernet.json`, {} where the supernet's folder is not beside the search's.
@@ -66,17 +68,27 @@ class FinishedSearch:
         return sorted(self.best["cost"], key=lambda metric: metric != limited)
 
     @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What was optimised."""
+        return parse_objectives(",".join(self.best["search"].get("objectives", ())))
+
+    @property
     def limits(self) -> tuple[float, float]:
         """(least, greatest) cost that was allowed, in the raw unit of the first metric."""
         searched = self.best["search"]
-        unit = 1e6 if self.metrics[0] in IN_MILLIONS else 1.0
-        low, high = searched.get("min_hc"), searched.get("target_hc")
-        return -math.inf if low is None else low * unit, math.inf if high is None else high * unit
+        return _raw(self.metrics[0], searched.get("min_hc"), searched.get("target_hc"))
+
+    @property
+    def limits_by_metric(self) -> dict[str, tuple[float, float]]:
+        """{metric: (least, greatest)} that was allowed, of every limited cost, in raw units."""
+        others = parse_limits(self.best["search"].get("constraint"))
+        return {metric: _raw(metric, *ends) for metric, ends in others.items()} | {self.metrics[0]: self.limits}
 
     def allows(self, result: Result) -> bool:
-        """Whether the result is within the limits and did not fail."""
-        low, high = self.limits
-        return not result.failed and low <= result.cost[self.metrics[0]] <= high
+        """Whether the result is within the limits, did not fail, and is on as many images as the chosen one."""
+        limits = self.limits_by_metric.items()
+        comparable = not result.failed and result.n_images == self.best["n_images"]
+        return comparable and all(low <= result.cost[metric] <= high for metric, (low, high) in limits)
 
     def generations(self) -> list[tuple[str, list[tuple[int, Result]]]]:
         """(name, [(number of the evaluation from 1, result)]): generations of an evolution, else tenths of the search.
@@ -98,6 +110,11 @@ class FinishedSearch:
         return [(name, numbered[a:b]) for name, a, b in zip(names, starts, ends, strict=True) if a < b]
 
 
+def _raw(metric: str, low: float | None, high: float | None) -> tuple[float, float]:
+    unit = 1e6 if metric in IN_MILLIONS else 1.0
+    return -math.inf if low is None else low * unit, math.inf if high is None else high * unit
+
+
 def read_search(folder: Path) -> FinishedSearch:
     """Read a search from its folder, or from the run's folder that holds it.
 
@@ -112,7 +129,7 @@ def read_search(folder: Path) -> FinishedSearch:
     try:
         space = build_space(**best["space_options"])
         rows = read_jsonl(folder / ARCHIVE)[1:]
-        results = [Result.from_row(row) for row in rows]
+        results = _on_most_images([Result.from_row(row) for row in rows])
         known = {task_of(best).metric, "interval", "n_images", "cost", "names", "resolution"} <= best.keys()
         if not known or not isinstance(best["search"], dict) or not results or not space.is_valid(best["architecture"]):
             raise ValueError
@@ -130,6 +147,14 @@ def read_search(folder: Path) -> FinishedSearch:
         verdict=_beside(around, "verdict/verdict.json"),
         ranking=_beside(around, "rank/rank.json"),
     )
+
+
+def _on_most_images(results: Sequence[Result]) -> list[Result]:
+    found: dict[Architecture, Result] = {}
+    for result in results:
+        if result.architecture not in found or result.n_images >= found[result.architecture].n_images:
+            found[result.architecture] = result
+    return list(found.values())
 
 
 def _groups(path: Path) -> dict[str, dict[str, Any]]:

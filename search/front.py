@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,51 +33,109 @@ def allowed(results: Sequence[Result], constraint: Constraint) -> list[Result]:
     return [result for result in results if not result.failed and constraint.allows(result.architecture)]
 
 
-def write_front(
-    path: Path, results: Sequence[Result], objectives: Sequence[Objective], constraint: Constraint
-) -> list[str]:
-    """One row per network that nothing dominates, by the first objective; returns what there is to say about them.
+class GrowingFront:
+    """How many of the results so far none of the others beats."""
 
-    Raises ValueError if no evaluation succeeded within the limits.
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self._objectives = objectives
+        self._members: list[tuple[float, ...]] = []
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def add(self, result: Result) -> None:
+        """Take in a result that did not fail; of equals one is counted."""
+        new = tuple(-objective.score(result) for objective in self._objectives)
+        if not any(_no_worse(old, new) for old in self._members):
+            self._members = [old for old in self._members if not _no_worse(new, old)] + [new]
+
+
+def _no_worse(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(a <= b for a, b in zip(one, other, strict=True))
+
+
+@dataclass(frozen=True)
+class Front:
+    """What nothing dominates.
+
+    Attributes:
+        objectives: M of them.
+        candidates: the N results it was taken from.
+        members: their positions, the best by the first objective first.
+        knee: the position of the one farthest below the plane through the front's ends.
+        reference: (M,) the worst of each objective among the candidates, minimised.
+        volume: what the front dominates up to `reference`.
+        within: (metric, budget, position of the best by the first objective) for a few budgets of every cost.
     """
-    candidates = allowed(results, constraint)
+
+    objectives: tuple[Objective, ...]
+    candidates: list[Result]
+    members: list[int]
+    knee: int
+    reference: Values
+    volume: float
+    within: list[tuple[str, float, int]]
+
+    def in_words(self) -> list[tuple[str, str]]:
+        """(what, text) for people: how many, hypervolume, knee, and the best within each budget."""
+        names = ", ".join(objective.name for objective in self.objectives)
+        reference = _shown(self.reference, self.objectives)
+        architecture = " ".join(map(str, self.candidates[self.knee].architecture))
+        return [
+            ("front", f"{len(self.members)} networks that none of the {len(self.candidates):,} beats in {names}"),
+            ("hypervol.", f"{self.volume:.6g} to the worst of each: {reference}"),
+            ("knee", f"{self.of(self.knee)}: {architecture}"),
+            *(
+                ("within", f"{metric} {number(budget, metric)}: {self.of(position)}")
+                for metric, budget, position in self.within
+            ),
+        ]
+
+    def of(self, position: int) -> str:
+        """The objectives of a candidate in words."""
+        return _shown(values_of([self.candidates[position]], self.objectives)[0], self.objectives)
+
+
+def front_among(candidates: Sequence[Result], objectives: Sequence[Objective]) -> Front:
+    """The front of evaluations that succeeded within the limits.
+
+    Raises ValueError where there are none.
+    """
     if not candidates:
         raise ValueError("no evaluation to make a front of")
     values = values_of(candidates, objectives)
     first = non_dominated(values)
     first = first[np.lexsort((first, *reversed(values[first].T)))]
-    knee = knee_point(values)
+    reference = values.max(0)
+    within = []
+    for index, objective in enumerate(objectives):
+        if objectives[0].measured and not objective.measured and not objective.maximise:
+            cost = values[:, index]
+            budgets = np.unique(np.linspace(cost[first].min(), cost[first].max(), BUDGETS)).tolist()
+            best = best_within(values[:, 0], cost, budgets)
+            within += [(objective.name, budget, at) for budget, at in zip(budgets, best, strict=True) if at is not None]
+    return Front(
+        tuple(objectives),
+        list(candidates),
+        first.tolist(),
+        knee_point(values),
+        reference,
+        hypervolume(values, reference.tolist()),
+        within,
+    )
+
+
+def write_front(path: Path, front: Front, constraint: Constraint) -> None:
+    """One row per member of the front."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow([*(objective.name for objective in objectives), "knee", "indices", "architecture"])
-    for position in first:
-        result = candidates[position]
-        shown = [f"{objective.value(result):.12g}" for objective in objectives]
+    table.writerow([*(objective.name for objective in front.objectives), "knee", "indices", "architecture"])
+    for position in front.members:
+        result = front.candidates[position]
+        shown = [f"{objective.value(result):.12g}" for objective in front.objectives]
         names = " ".join(constraint.space.names(result.architecture))
-        table.writerow([*shown, int(position == knee), " ".join(map(str, result.architecture)), names])
+        table.writerow([*shown, int(position == front.knee), " ".join(map(str, result.architecture)), names])
     atomic_write_text(path, text.getvalue())
-    reference = values.max(0)
-    volume = hypervolume(values, reference.tolist())
-    lines = [
-        f"front      {len(first)} networks that none of the {len(candidates):,} beats in {_names(objectives)}",
-        f"           hypervolume {volume:.6g} to the worst of each, {_shown(reference, objectives)}",
-        f"knee       {_shown(values[knee], objectives)}: {' '.join(map(str, candidates[knee].architecture))}",
-    ]
-    costs = [index for index, objective in enumerate(objectives) if not objective.measured and not objective.maximise]
-    if costs and objectives[0].measured:
-        cost = values[:, costs[0]]
-        budgets = np.unique(np.linspace(cost[first].min(), cost[first].max(), BUDGETS))
-        for budget, best in zip(budgets.tolist(), best_within(values[:, 0], cost, budgets.tolist()), strict=True):
-            assert best is not None
-            objective = objectives[costs[0]]
-            lines.append(
-                f"within     {objective.name} {number(budget, objective.name)}: {_shown(values[best], objectives)}"
-            )
-    return lines
-
-
-def _names(objectives: Sequence[Objective]) -> str:
-    return ", ".join(objective.name for objective in objectives)
 
 
 def _shown(values: Sequence[float] | Values, objectives: Sequence[Objective]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import torch
 
 from config_file.errors import UserError
 from config_file.fields import options_of
-from config_file.gradient_options import parse_constraints
+from config_file.gradient_options import parse_constraints, parse_limits
 from config_file.options import SearchOptions, TrainSupernetOptions
 from config_file.progress import progress
+from config_file.run_folder import RunFolder
 from config_file.stages import stage_path
 from supernet import Supernet
 from supernet.gating import statistics_kept
@@ -25,19 +27,20 @@ from training.recipe import DIFFERENTIABLE
 from training.supernet_file import WEIGHTS
 from training.train_supernet import train_supernet
 
+PLANNED_STEPS = 3
+"""Architecture steps that --plan makes, to say how long all of them take."""
+
 
 def with_constraints(options: SearchOptions) -> SearchOptions:
-    """The options with --constraint's limit of --info-metric, if it has one, as --target-hc, which has a default.
+    """The options with --constraint's limits of --info-metric, if it has any, as --target-hc and --min-hc.
 
     Raises:
-        UserError: limits of other metrics with a strategy that cannot keep them.
+        UserError: a lower limit in a differentiable search, which keeps upper ones only.
     """
-    limits = parse_constraints(options.constraint)
-    differentiable = options.directly_search or options.search_strategy == "differentiable"
-    others = [metric for metric in limits if metric != options.info_metric]
-    if others and not differentiable:
-        raise UserError(f"--constraint {others[0]}<=...: limits of several costs need --search-strategy differentiable")
-    return replace(options, target_hc=limits.get(options.info_metric, options.target_hc))
+    if options.directly_search or options.search_strategy == "differentiable":
+        parse_constraints(options.constraint)
+    lower, upper = parse_limits(options.constraint).get(options.info_metric, (None, options.target_hc))
+    return replace(options, target_hc=upper, min_hc=options.min_hc if lower is None else lower)
 
 
 def train_first(options: SearchOptions) -> SearchOptions:
@@ -63,6 +66,8 @@ def train_first(options: SearchOptions) -> SearchOptions:
     folder = stage_path(options, "supernet")
     settings = shared | {"sample_strategy": strategy, "output": options.supernet, "config": None, "plan": False}
     training = TrainSupernetOptions(**settings)
+    if not options.resume:
+        RunFolder.check(options)  # before the training, not hours later
     if not (options.resume and (folder / WEIGHTS).is_file()):
         begun = options.resume and (folder / "config.yaml").is_file()
         train_supernet(replace(training, resume=begun))
@@ -76,7 +81,7 @@ def learnt_distribution(
     """What was learnt with the supernet, or, of one trained by sampling, what is learnt here on its frozen weights.
 
     Args:
-        options: of the search.
+        options: of the search; with `plan` only a few steps are made, to time them.
         source: folder of the supernet.
         supernet: on `device`.
         data: its validation images fit the architecture parameters: the weights know the training images.
@@ -105,11 +110,16 @@ def learnt_distribution(
     training = supernet.training
     supernet.train()  # batch norms use the statistics of the batch: those kept are mixed over all paths
     nothing = torch.empty(0)
+    total = options.a_epochs * steps
+    made = min(total, PLANNED_STEPS) if options.plan else total
+    started = time.perf_counter()
     with statistics_kept(lambda: norms):
-        for step in progress(range(options.a_epochs * steps), "learning the architecture on frozen weights", "step"):
+        for step in progress(range(made), "learning the architecture on frozen weights", "step"):
             learner.step(step, nothing, nothing, _no_weight_step)
     supernet.train(training)
-    return distribution_of(learner, {"order": 1, "frozen_weights": True, "epochs": options.a_epochs})
+    each = (time.perf_counter() - started) / made
+    about = {"order": 1, "frozen_weights": True, "epochs": options.a_epochs, "steps": total, "seconds_per_step": each}
+    return distribution_of(learner, about)
 
 
 def _no_weight_step() -> WeightStep:

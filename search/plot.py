@@ -41,7 +41,7 @@ def draw(
         task: whose metric is the y-axis.
     """
     assert constraint.table is not None
-    metric = constraint.table.metric
+    metric = constraint.table.name
     unit, word = UNITS.get(metric, (1.0, metric))
     shown = [(number, result) for number, result in enumerate(results, start=1) if not result.failed]
     order = np.array([number for number, _ in shown])

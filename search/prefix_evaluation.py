@@ -61,6 +61,12 @@ class Node:
         during = (max(here + child.activation, child.most_held(kept)) for child in self.children.values())
         return max(during, default=here)
 
+    def layers(self, depth: int = 0) -> tuple[int, int]:
+        """Layers that a walk evaluates below this node, and those of every distinct network evaluated alone."""
+        below = [child.layers(depth + 1) for child in self.children.values()]
+        ends = depth if self.architectures else 0
+        return len(below) + sum(shared for shared, _ in below), ends + sum(alone for _, alone in below)
+
     def cut(self) -> list[Node]:
         """A tree for each child of the first node that has several; [] where there is none."""
         if len(self.children) > 1:
@@ -95,11 +101,13 @@ def tree_of(space: SearchSpace, architectures: Iterable[Architecture], image: Sh
     Children are in the order of sites and options: the walk of what is left of a population goes on where the whole
     one's was interrupted.
     """
-    chains = {architecture: as_chain(space, architecture, image) for architecture in architectures}
     position = {site.name: number for number, site in enumerate(space.sites)}
-    paths = [(chain, architecture) for architecture, chain in chains.items() if chain is not None]
-    if len(paths) < len(chains):
-        return None
+    paths = []
+    for architecture in dict.fromkeys(architectures):
+        chain = as_chain(space, architecture, image)
+        if chain is None:
+            return None
+        paths.append((chain, architecture))
     paths.sort(key=lambda path: ([(position[step.site], step.choice) for step, _ in path[0]], path[1]))
     root = Node()
     for chain, architecture in paths:

@@ -33,8 +33,10 @@ from lookup_tables import build_table
 from search.archive import Archive
 from search.evaluator import SupernetEvaluator
 from search.plot import ACCENT, INK, MUTED
+from search.prefix_evaluation import Node, tree_of
 from search.rank_statistics import Estimate, Statistic, bootstrap, kendall_tau, spearman_rho, top_k_regret
 from search.rank_truth import Truth, load_truth, read_scores
+from search.workers import in_processes
 from supernet import Architecture, SearchSpace
 from supernet.task import CLASSIFICATION, task_of
 from training.data import load_data
@@ -47,7 +49,7 @@ EXAMPLES = (
     "python -m search.rank --output ranked --scores scores.csv --truth nasbench201",
 )
 TOP_K = (1, 5, 10)
-AT_ONCE = 64
+SUPERNET = "supernet"
 _GROUP = "Ranking"
 
 
@@ -74,6 +76,11 @@ class RankOptions(EvaluationOptions, SpaceOptions, DataOptions, RunOptions):
     supernet: str | None = option(
         None, "folder of the trained supernet; none: by --title", group="Run", metavar="FOLDER"
     )
+
+    def rules(self) -> None:
+        """Raises UserError where options of the groups contradict each other."""
+        if len(self.eval_images) > 1:
+            raise UserError("--eval-images: a ranking judges all networks on the same images, so give one number")
 
 
 @dataclass(frozen=True)
@@ -109,9 +116,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"the supernet in {source} is of {task_of(trained.info).name}: search.rank ranks by accuracy")
     truth = load_truth(options.truth, trained.space, options.truth_dataset)
     chosen = draw([a for a in truth.accuracy if trained.space.is_valid(a)], options)
-    if options.plan:
-        return _planned(chosen, truth)
     resolution = options.resolution or trained.info["resolution"]
+    if options.plan:
+        channels = trained.space.input_shape[0]
+        tree = tree_of(trained.space, chosen, (channels, resolution, resolution)) if options.prefix_sharing else None
+        return _planned(chosen, truth, tree)
     device = choose_device(options.device)
     prepare_device(device, options.threads)
     data = load_data(options, resolution)
@@ -121,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         trained.supernet.to(device),
         data,
         calibration_images=options.calibration_images,
-        eval_images=options.eval_images,
+        eval_images=options.eval_images[0],
         batch_size=options.eval_batch_size,
         seed=options.random_seed,
         device=device,
@@ -143,13 +152,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         bar: tqdm[Any] = progress(len(chosen), "ranking", "architecture")
         with bar:
             bar.update(len(chosen) - len(fresh))
-            for start in range(0, len(fresh), AT_ONCE):
-                for result in evaluator.evaluate(fresh[start : start + AT_ONCE]):
-                    archive.add(result)
-                    bar.update(1)
+            # All at once: each is handed out when it is ready, and the fewer there are, the fewer prefixes are shared.
+            for result in in_processes(evaluator, options.workers, options.threads).evaluate(fresh) if fresh else ():
+                archive.add(result)
+                bar.update(1)
         scores = {a: archive[a].accuracy for a in chosen if not archive[a].failed}
         kept = [a for a in chosen if a in scores]
-        conclude(run, "supernet", kept, scores, truth, _costs(truth, kept, trained.space, resolution), options)
+        conclude(run, SUPERNET, kept, scores, truth, _costs(truth, kept, trained.space, resolution), options)
     return 0
 
 
@@ -175,8 +184,11 @@ def read_score_file(path: Path, space: SearchSpace | None) -> dict[Architecture,
         return read_scores(path, "accuracy", space)
 
 
-def _planned(chosen: Sequence[Architecture], truth: Truth) -> int:
+def _planned(chosen: Sequence[Architecture], truth: Truth, tree: Node | None = None) -> int:
     print(f"plan of rank; nothing is started and nothing written\n{len(chosen):,} architectures of {truth.name}")
+    if tree is not None:
+        shared, alone = tree.layers()
+        print(f"{shared:,} layers to evaluate instead of {alone:,}: what several networks begin with is computed once")
     return 0
 
 
@@ -287,13 +299,16 @@ def conclude(
 
 
 def _picture(path: Path, scores: NDArray[np.float64], truth: NDArray[np.float64], title: str, name: str) -> None:
+    label = name
+    if name == SUPERNET:
+        scores, label = 100 * scores, "validation accuracy, inherited weights (%)"
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.scatter(scores, truth, s=10, color=INK, alpha=0.35, linewidths=0)
     best = int(np.argmax(scores))
     axes.plot(scores[best], truth[best], "*", color=ACCENT, markersize=14, label="greatest score")
-    axes.set_xlabel(f"score: {name}", color=INK)
+    axes.set_xlabel(f"score: {label}", color=INK)
     axes.set_ylabel("accuracy trained alone (%)", color=INK)
     axes.set_title(title, fontsize=9, color=MUTED, loc="left")
     axes.spines[["top", "right"]].set_visible(False)

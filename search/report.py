@@ -22,6 +22,7 @@ from config_file.errors import UserError, nearest, run_main
 from config_file.files import atomic_write_text
 from search import report_plots
 from search.finished_search import FinishedSearch, read_search
+from search.front import front_among
 from search.plot import front_of
 from search.report_plots import COLOURS, in_words
 from search.result import Result
@@ -129,6 +130,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         "choice_names": list(colours),
         "decisions": [decision.name for decision in space.decisions],
         "budgets": [_row(run, r) for r in _front(run)],
+        "front": _front_facts(run, inside),
         "best": [_row(run, r) for r in inside[:BEST_ROWS]],
         "metrics": run.metrics,
         "verdict": run.verdict,
@@ -176,6 +178,20 @@ def _front(run: FinishedSearch) -> list[Result]:
     points = {(r.cost[metric], r.value): r for r in reversed(inside)}
     costs, values = zip(*points, strict=True) if points else ((), ())
     return [points[point] for point in front_of(np.array(costs), np.array(values), run.task.maximise)]
+
+
+def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[str, str]]:
+    """What there is to say of a front that was searched for; nothing where there was one objective."""
+    if len(run.objectives) < 2 or not inside:
+        return []
+    front = front_among(inside, run.objectives)
+    return [
+        ("Objectives", ", ".join(objective.name for objective in front.objectives)),
+        ("On the front", f"{len(front.members)} networks"),
+        ("Hypervolume, to the worst of each", f"{front.volume:.6g}"),
+        ("Knee", front.of(front.knee)),
+        *((f"Best within {in_words(metric, budget)}", front.of(position)) for metric, budget, position in front.within),
+    ]
 
 
 def _row(run: FinishedSearch, result: Result) -> dict[str, Any]:

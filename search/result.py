@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +67,13 @@ class Result:
             seconds=float(row["seconds"]),
             cost={str(metric): value + 0 for metric, value in row["cost"].items()},
         )
+
+
+def most_images(results: Iterable[Result]) -> list[Result]:
+    """Those on the greatest number of images there is: only they can be compared."""
+    results = list(results)
+    most = max((result.n_images for result in results), default=0)
+    return [result for result in results if result.n_images == most]
 
 
 def _finite(number: float) -> float | None:

@@ -20,17 +20,20 @@ AFTER_COSTS = ("within_limits", "best_so_far", "n_images", "seconds", "indices",
 
 
 def write_results(path: Path, results: Sequence[Result], constraint: Constraint, task: Task = CLASSIFICATION) -> None:
-    """One row per evaluation, in the order they were made; costs in raw units, the task's metric as a fraction."""
+    """One row per evaluation, in the order they were made; costs in raw units, the task's metric as a fraction.
+
+    With successive budgets an architecture has a row for each, and only the last one counts for `best_so_far`.
+    """
     scored = (task.metric, "ci_low", "ci_high", "loss")
     metrics = list(results[0].cost) if results else []
     text = io.StringIO()
     table = csv.DictWriter(text, ["evaluation", *scored, *metrics, *AFTER_COSTS], lineterminator="\n")
     table.writeheader()
-    best = task.worst
+    best, most = task.worst, max((result.n_images for result in results), default=0)
     for number, result in enumerate(results, start=1):
         allowed = constraint.allows(result.architecture)
-        if allowed and not result.failed:
-            best = result.value if task.better(result.value, best) else best
+        if allowed and not result.failed and result.n_images == most and task.better(result.value, best):
+            best = result.value
         scores = [math.nan] * 4 if result.failed else [result.value, *result.interval, result.loss]
         table.writerow(
             {

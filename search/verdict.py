@@ -23,13 +23,15 @@ from config_file.files import append_jsonl, atomic_write_text, read_jsonl
 from config_file.loader import parse
 from config_file.options import RetrainOptions, option
 from config_file.run_folder import RunFolder
-from config_file.stages import find_stage, stage_path
+from config_file.stages import command, find_stage, stage_path
 from lookup_tables import CostTable, build_table
 from search.constraints import Constraint, number
-from search.result import Result
+from search.finished_search import FinishedSearch, read_search
+from search.objectives import chosen_by
+from search.result import most_images
 from search.scaled_baseline import scaled_mobilenetv2
-from supernet import Architecture, NetSpec, SearchSpace, build_space
-from supernet.task import CLASSIFICATION, task_of
+from supernet import NetSpec, SearchSpace
+from supernet.task import CLASSIFICATION
 from training.data import load_data
 from training.retrain import retrain
 
@@ -102,13 +104,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parse(VerdictOptions, argv, "python -m search.verdict", "Did the search help?", EXAMPLES)
     source = find_stage(options, "search")
-    best = json.loads((source / "best.json").read_text(encoding="utf-8"))
-    if task_of(best) is not CLASSIFICATION:
-        raise UserError(f"{source} is of {task_of(best).name}: search.verdict compares test accuracies of classifiers")
-    space = build_space(**best["space_options"])
+    finished = read_search(source)
+    if finished.task is not CLASSIFICATION:
+        raise UserError(f"{source} is of {finished.task.name}: search.verdict compares test accuracies of classifiers")
+    best, space = finished.best, finished.space
     metric = best["search"]["info_metric"]
     table = build_table(space, metric, best["resolution"])
-    contenders = line_up(options, source, space, table)
+    contenders = line_up(options, finished, table)
     if options.plan:
         print("plan of verdict; nothing is started and nothing written")
         for contender in contenders:
@@ -129,7 +131,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             started = (Path(one.output or "") / "config.yaml").is_file() and not options.overwrite
             run.log(f"training   {contender.title}: {metric} {number(cost_of(contender.spec, table), metric)}")
             with RunFolder.create(one.output or "", one, options.overwrite, started) as training:
-                result = retrain(contender.spec, data, one, training, about={"names": contender.names})
+                try:
+                    result = retrain(contender.spec, data, one, training, about={"names": contender.names})
+                except KeyboardInterrupt:
+                    again = f"{command('verdict', options)} --resume"
+                    raise KeyboardInterrupt(f"what is trained is kept; continue with: {again}") from None
             append_jsonl(
                 rows_file,
                 {
@@ -155,14 +161,15 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return read_jsonl(path) if path.is_file() else []
 
 
-def line_up(options: VerdictOptions, source: Path, space: SearchSpace, table: CostTable) -> list[Contender]:
+def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable) -> list[Contender]:
     """Who is compared: the same for the same options and search."""
-    results = [Result.from_row(row) for row in read_jsonl(source / "archive.jsonl") if "architecture" in row]
-    best = json.loads((source / "best.json").read_text(encoding="utf-8"))
-    found: list[Architecture] = [tuple(best["architecture"])]
-    constraint = _limits(space, table, best["search"])
-    for result in sorted(results, key=lambda result: (-result.accuracy, result.architecture)):
-        if len(found) < options.top_k and constraint.allows(result.architecture) and not result.failed:
+    space = finished.space
+    found = [finished.chosen]
+    constraint = _limits(space, table, finished.best["search"])
+    by = chosen_by(finished.objectives, finished.task)
+    sound = [result for result in most_images(finished.results) if not result.failed]
+    for result in sorted(sound, key=lambda result: (-by.score(result), result.architecture)):
+        if len(found) < options.top_k and constraint.allows(result.architecture):
             known = {space.network_key(architecture) for architecture in found}
             if space.network_key(result.architecture) not in known:
                 found.append(result.architecture)

@@ -28,6 +28,7 @@ class DescribeOptions(SpaceOptions):
     )  # fmt: skip
     resolution: int | None = option(
         None, "height and width of the image; none: the space's own", group="Space", unit="pixels", at_least=1,
+        at_most=16384,
         flags=("input_size",),
     )  # fmt: skip
     num_classes: int | None = option(None, "width of the classifier; none: 1000", group="Space", at_least=1)

@@ -1,19 +1,22 @@
 """Which network to retrain: what the search found, one from a file or the command line, or a random one."""
 
-import json
+import inspect
 import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from config_file.errors import UserError
 from config_file.options import RetrainOptions
 from config_file.run_folder import find_stage
 from supernet import Architecture, SearchSpace, build_space
+from supernet.architecture_text import read_content
+from supernet.spaces import SPACES
 from training.data import Data
 from training.train_supernet import space_of
+
+SETTINGS = tuple(inspect.signature(build_space).parameters)
+"""What `build_space` takes."""
 
 
 @dataclass(frozen=True)
@@ -40,27 +43,30 @@ def choose_architecture(options: RetrainOptions, data: Data) -> Chosen:
     text = options.architecture
     if text is None:
         path = find_stage(options, "search") / "best.json"
-        return _from_found(_read(path), options, data, str(path))
+        found = read_content(str(path))
+        _check_same_space(found, options, path)
+        return _from_found(found, options, data, str(path))
     if text == "random":
         space = space_of(options, data)
         return Chosen(space, space.sample(random.Random(options.random_seed)), f"random, seed {options.random_seed}")
-    if text.lstrip().startswith(("[", "{")):
-        try:
-            return _from_found(json.loads(text), options, data, "--architecture")
-        except ValueError:
-            raise UserError(f"--architecture {text}: not JSON; a list of names or indices is expected") from None
-    return _from_found(_read(Path(text).expanduser()), options, data, text)
+    inline = text.lstrip().startswith(("[", "{"))
+    return _from_found(read_content(text), options, data, "--architecture" if inline else text)
 
 
-def _read(path: Path) -> Any:
-    if not path.is_file():
-        raise UserError(f"--architecture {path}: no such file (FILE, a JSON list, or random)")
-    try:
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False).astype(int).ravel().tolist()
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, EOFError):
-        raise UserError(f"{path}: not an architecture; JSON or a .npy of indices is expected") from None
+def _check_same_space(found: Any, options: RetrainOptions, path: Path) -> None:
+    """Raises UserError where a flag asks for another space than the search's: it would be ignored."""
+    recipe = found.get("space_options", {}) if isinstance(found, dict) else {}
+    if not isinstance(recipe, dict):
+        return  # refused where it is read
+    other = f"the network in {path} is of another one; --architecture LIST or random trains one of this"
+    known, asked = recipe.get("search_space"), options.search_space
+    shipped = isinstance(known, str) and asked in SPACES and asked != RetrainOptions.search_space
+    if shipped and SPACES.get(str(known)) is not SPACES[asked]:
+        raise UserError(f"--search-space {asked}: {other}")
+    for name in ("widths", "depths", "strides", "skip"):
+        value = getattr(options, name)
+        if value is not None and name in recipe and recipe[name] != (list(value) if name != "skip" else value):
+            raise UserError(f"--{name} {value}: {other}")
 
 
 def _from_found(content: Any, options: RetrainOptions, data: Data, origin: str) -> Chosen:
@@ -71,7 +77,10 @@ def _from_found(content: Any, options: RetrainOptions, data: Data, origin: str) 
         raise UserError(f"{origin}: it has no key 'architecture'")
     space = space_of(options, data)
     if "space_options" in content:
-        recipe = {"search_space": content.get("search_space"), **content["space_options"]}
+        known = content["space_options"]
+        if not isinstance(known, dict) or not known.keys() <= set(SETTINGS):
+            raise UserError(f"{origin}: its 'space_options' are not those of a search space ({', '.join(SETTINGS)})")
+        recipe = {"search_space": content.get("search_space"), **known}
         # The same space for the data that is trained on now, which need not be what was searched on.
         recipe |= {"resolution": data.resolution, "num_classes": len(data.classes), "in_channels": data.in_channels}
         space = build_space(**recipe)

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from config_file.errors import UserError
+from config_file.errors import UserError, nearest
 from config_file.gradient_options import parse_constraints
 from config_file.options import SearchOptions, TrainSupernetOptions
-from lookup_tables import CostTable, build_table
+from lookup_tables import CostTable, build_table, load_tables
 from supernet import Architecture, SearchSpace
 from supernet.derivation import Limit, check_feasible
 from training.hardware_loss import Multipliers, PenaltySettings, make_penalty
@@ -78,6 +78,16 @@ def _shown(metric: str, value: float) -> str:
     return f"{value / unit_of(metric):,.6g}" + (" M" if metric in COUNTED else "")
 
 
+def cost_range(options: Any, space: SearchSpace, resolution: int) -> str | None:
+    """What --target-hc can be: the exact minimum and maximum of the space; None of a metric without a table."""
+    metric = options.info_metric
+    if metric not in COUNTED and not options.lookup_table:
+        return None
+    table = tables_of(options, space, resolution, {metric: None})[metric]
+    asked = "" if options.target_hc is None else f"; --target-hc {options.target_hc:g}"
+    return f"{metric} from {_shown(metric, table.minimum()[0])} to {_shown(metric, table.maximum()[0])}{asked}"
+
+
 def make_hardware(
     options: TrainSupernetOptions | SearchOptions, space: SearchSpace, resolution: int, device: torch.device
 ) -> Hardware | None:
@@ -115,18 +125,18 @@ def make_hardware(
 
 
 def tables_of(options: Any, space: SearchSpace, resolution: int, metrics: Mapping[str, Any]) -> dict[str, CostTable]:
-    """A cost table for each metric: the one of --lookup-table where it holds it, else counted from the blocks.
+    """A cost table for each metric: that of a --lookup-table where one holds it, else counted from the blocks.
 
     Raises:
-        UserError: the table is of another space or resolution, or there is none for a metric.
+        UserError: a table is of another space or resolution, or there is none for a metric.
     """
-    tables: dict[str, CostTable] = {}
-    if options.lookup_table:
-        table = CostTable.load(options.lookup_table, space, resolution)
-        tables[table.metric] = table
+    tables = load_tables(options.lookup_table, space, resolution)
     for metric in metrics:
         if metric not in tables:
             if metric not in COUNTED:
-                raise UserError(f"a limit on {metric} needs --lookup-table FILE.json with a table of it")
+                raise UserError(
+                    f"{metric} needs --lookup-table FILE.json with a table of it"
+                    f"{nearest(metric, [*COUNTED, *tables])}; there are: {', '.join(sorted({*COUNTED, *tables}))}"
+                )
             tables[metric] = build_table(space, metric, resolution, options.counter)
     return {metric: tables[metric] for metric in metrics}

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from config_file.errors import UserError, choose
-from config_file.plugins import load_object
+from config_file.plugins import guarded, is_reference, load_object
 from supernet.task import CLASSIFICATION, Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -69,12 +69,26 @@ def make_loss(name: str | None, label_smoothing: float = 0.0, task: Task = CLASS
     if not 0.0 <= label_smoothing < 1.0:
         raise UserError(f"--label-smoothing {label_smoothing} must lie in [0, 1)")
     name = name or task.losses[0]
-    if ":" not in name:
-        made = choose("loss", name, LOSSES)(label_smoothing)
-        if name not in task.losses:
-            raise UserError(f"--loss {name} is not for {task.name}: {' or '.join(task.losses)}, or module:callable")
-        return made
-    loss = load_object(name)
-    if not callable(loss):
-        raise UserError(f"--loss {name} is not callable")
+    if is_reference(name):
+        return _own_loss(name)
+    made = choose("loss", name, LOSSES)(label_smoothing)
+    if name not in task.losses:
+        raise UserError(f"--loss {name} is not for {task.name}: {' or '.join(task.losses)}, or module:callable")
+    return made
+
+
+def _own_loss(reference: str) -> Loss:
+    call = guarded(reference, load_object(reference))
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        value = call(outputs, targets)
+        if not isinstance(value, Tensor) or value.shape != ():
+            found = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise UserError(f"--loss {reference} returned {found}; it must return a tensor of shape (), such as a mean")
+        if torch.is_grad_enabled() and outputs.requires_grad and not value.requires_grad:
+            raise UserError(
+                f"--loss {reference} returned a tensor without gradient: it must be computed from the outputs"
+            )
+        return value
+
     return loss

@@ -1,13 +1,14 @@
 """`--plan`: what would run, measured on a few real steps, without leaving anything behind."""
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import torch
 
+from config_file.environment import peak_resident
+from config_file.run_folder import RunFolder, stage_path
 from training.data import Data
 from training.loop import train_step
 from training.recipe import Recipe, TrainingState
@@ -22,7 +23,8 @@ def print_plan(
     model: str,
     recipe: Recipe,
     state: TrainingState,
-    writes: Path,
+    options: Any,
+    target: str | None = None,
     show: Callable[[str], None] = print,
 ) -> None:
     """Time a few steps of this very training and print what the whole of it takes.
@@ -33,7 +35,8 @@ def print_plan(
         model: a line about what is trained.
         recipe: what would run.
         state: trained for a few steps by this, and of no use afterwards.
-        writes: folder that the run would write.
+        options: of the stage; they say where it would write.
+        target: a line about what costs the space allows, if there is a choice.
         show: prints a line.
     """
     passes = len(recipe.plan(0).forwards)
@@ -42,6 +45,8 @@ def print_plan(
     show(f"plan of {title}; nothing is started and nothing written")
     show(f"  data      {data.summary()}")
     show(f"  model     {model}")
+    if target is not None:
+        show(f"  range     {target}")
     show(
         f"  schedule  {recipe.epochs:,} epochs x {recipe.steps_per_epoch:,} steps = {recipe.steps:,} optimizer steps, "
         f"{passes} {'pass' if passes == 1 else 'passes'} over {recipe.batch_size} images each: "
@@ -54,8 +59,11 @@ def print_plan(
     )
     show(f"  memory    {peak_memory(recipe.device)} at its highest so far")
     show(
-        f"  writes    {writes}: weights of {weights:.1f} MiB, and a checkpoint of two to four times that while training"
+        f"  writes    {stage_path(options)}: weights of {weights:.1f} MiB, and a checkpoint of two to four times that "
+        "while training"
     )
+    if (obstacle := RunFolder.obstacle(options)) is not None:
+        show(f"  but       {obstacle}")
 
 
 def seconds_per_step(recipe: Recipe, state: TrainingState) -> tuple[float, int]:
@@ -92,9 +100,5 @@ def peak_memory(device: torch.device) -> str:
     """The most memory that this process has held so far, for people."""
     if device.type == "cuda":
         return f"{torch.cuda.max_memory_allocated(device) / _MIB:,.0f} MiB on the GPU"
-    if sys.platform == "win32":
-        return "an amount that this system does not tell"
-    import resource  # noqa: PLC0415  # not on every system
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return f"{peak / (_MIB if sys.platform == 'darwin' else 1024):,.0f} MiB"
+    resident = peak_resident()
+    return "an amount that this system does not tell" if resident is None else f"{resident / _MIB:,.0f} MiB"

@@ -207,7 +207,7 @@ def plan_retrain(options: RetrainOptions) -> None:
     chosen = choose_architecture(options, data)
     spec = chosen.space.decode(chosen.architecture)
     recipe, state = _prepare(spec, data, options, None)
-    print_plan("retrain", data, _network_line(chosen, spec), recipe, state, stage_path(options))
+    print_plan("retrain", data, _network_line(chosen, spec), recipe, state, options)
 
 
 def retrain_stage(options: RetrainOptions) -> Path:
@@ -222,6 +222,7 @@ def retrain_stage(options: RetrainOptions) -> Path:
     if options.resume and (folder / WEIGHTS).is_file():
         print(f"{folder} has finished already; next: {command('export', options)}")
         return folder
+    RunFolder.check(options)
     data = load_data(options, options.resolution)
     task = data.task
     chosen = choose_architecture(options, data)

@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 
+from config_file.errors import choose
 from config_file.options import TrainSupernetOptions
-from config_file.plugins import is_reference, load_object
+from config_file.plugins import is_reference
 from config_file.run_folder import RunFolder, stage_path
 from config_file.stages import command
 from supernet import SearchSpace, Supernet, build_space, make_sampler
-from supernet.samplers import Sampler
+from supernet.samplers import SAMPLERS, Sampler
 from training.architecture_file import FILE, save_distribution
 from training.architecture_report import PICTURE, distribution_of, draw_probabilities, report_epoch
 from training.architecture_step import WeightStep
@@ -28,7 +29,7 @@ from training.data.part import divide
 from training.device import choose_device, prepare_device
 from training.differentiable import ArchitectureLearner
 from training.evaluate import PathValidation
-from training.hardware import make_hardware
+from training.hardware import cost_range, make_hardware
 from training.initialise import initialise
 from training.loop import fit
 from training.planning import duration, print_plan
@@ -55,18 +56,6 @@ def space_of(options: Any, data: Data) -> SearchSpace:
         strides=options.strides,
         skip=options.skip,
     )
-
-
-def path_sampler(name: str, space: SearchSpace, seed: int) -> Sampler:
-    """A sampler by name, or "package.module:callable", called as callable(space, seed).
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    if is_reference(name):
-        sampler: Sampler = load_object(name)(space, seed)
-        return sampler
-    return make_sampler(name, space, seed)
 
 
 def path_plan(supernet: Supernet, sampler: Sampler) -> Callable[[int], StepPlan]:
@@ -106,6 +95,8 @@ def prepare_supernet(options: TrainSupernetOptions) -> SupernetTraining:
     Raises:
         UserError: an option names something that there is not, or data cannot be read.
     """
+    if not is_reference(options.sample_strategy):
+        choose("sample strategy", options.sample_strategy, dict.fromkeys([*SAMPLERS, *DIFFERENTIABLE]))
     device = choose_device(options.device)
     prepare_device(device, options.threads)
     data = load_data(options, options.resolution)
@@ -119,7 +110,7 @@ def prepare_supernet(options: TrainSupernetOptions) -> SupernetTraining:
     state = make_state(options, supernet, device, task=data.task)
     if options.sample_strategy in DIFFERENTIABLE:
         return _with_learner(options, data, supernet, state, device)
-    sampler = constrained_sampler(options, space, data.resolution) or path_sampler(
+    sampler = constrained_sampler(options, space, data.resolution) or make_sampler(
         options.sample_strategy, space, options.random_seed
     )
     recipe = make_recipe(options, data.train, device, path_plan(supernet, sampler))
@@ -157,7 +148,8 @@ def _with_learner(
 def plan_supernet(options: TrainSupernetOptions) -> None:
     """Print what `train_supernet` would do with these options, from a few timed steps."""
     job = prepare_supernet(options)
-    print_plan("train_supernet", job.data, _model_line(job), job.recipe, job.state, stage_path(options))
+    target = cost_range(options, job.supernet.space, job.data.resolution)
+    print_plan("train_supernet", job.data, _model_line(job), job.recipe, job.state, options, target)
 
 
 def train_supernet(options: TrainSupernetOptions) -> Path:
@@ -174,6 +166,7 @@ def train_supernet(options: TrainSupernetOptions) -> Path:
     if options.resume and (folder / WEIGHTS).is_file():
         print(f"{folder} has finished already; next: {command('search', options)}")
         return folder
+    RunFolder.check(options)
     job = prepare_supernet(options)
     space, state, recipe = job.supernet.space, job.state, job.recipe
     fingerprint, settings = space.macro_fingerprint, trajectory(options)
@@ -240,7 +233,7 @@ def _path_validation(job: SupernetTraining) -> PathValidation:
     if job.learner is None:
         sampler = job.sampler
         if not isinstance(sampler, ConstrainedSampler):
-            sampler = path_sampler("uniform", job.supernet.space, job.options.random_seed)
+            sampler = make_sampler("uniform", job.supernet.space, job.options.random_seed)
         # Steps no training reaches, so that these are not just the paths it began with.
         paths = [sampler.paths(-1 - index)[0] for index in range(VALIDATED_PATHS)]
     else:

@@ -7,24 +7,35 @@ A new one is one file with a class as below and one entry in STRATEGIES, or `pac
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from config_file.errors import UserError, choose
 from config_file.gradient_options import parse_constraints
 from config_file.options import SearchOptions
-from config_file.plugins import is_reference, load_object
+from config_file.plugins import is_reference
 from config_file.stages import find_stage
+from lookup_tables import CostTable
 from search.constraints import Constraint
 from search.objectives import ACCURACY, Objective, parse_objectives, single
 from search.result import Result
+from search.strategies.bayesian import BayesianOptimization
 from search.strategies.evolution import Evolution
 from search.strategies.grid import GridSearch
 from search.strategies.learnt import LearntDistribution
 from search.strategies.local_search import LocalSearch
 from search.strategies.nsga import Nsga
+from search.strategies.own import OwnStrategy
+from search.strategies.policy_gradient import PolicyGradient
+from search.strategies.predictor import PredictorSearch
 from search.strategies.random_search import RandomSearch
 from search.strategies.regularized_evolution import RegularizedEvolution
+from search.strategies.tpe import Tpe
+from search.warm_start import read_results
 from supernet import Architecture
 from training.architecture_file import Distribution, load_distribution
 from training.hardware import limits_of, tables_of
@@ -129,6 +140,77 @@ def make_nsga(survival: str, constraint: Constraint, options: SearchOptions) -> 
     )
 
 
+def make_predictor(constraint: Constraint, options: SearchOptions) -> Strategy:
+    """`predictor`."""
+    objectives = objectives_of(options)
+    space, table = constraint.space, constraint.table
+    metrics = dict.fromkeys(objective.name for objective in objectives if not objective.measured)
+    resolution = space.input_shape[1] if table is None else table.resolution
+    tables = tables_of(options, space, resolution, metrics)
+    costs = {metric: partial(cost_of, one) for metric, one in tables.items()}
+    measured = read_results(options.warm_start, space) if options.warm_start else []
+    return PredictorSearch(
+        constraint,
+        objectives=objectives,
+        costs=costs,
+        evaluations=options.evaluations,
+        population=options.population,
+        inner_evaluations=options.inner_evaluations,
+        measured=[
+            replace(result, cost={metric: float(cost([result.architecture])[0]) for metric, cost in costs.items()})
+            for result in measured
+        ],
+        seed=options.random_seed,
+    )
+
+
+def cost_of(table: CostTable, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+    """(N,) costs."""
+    return table.cost(np.asarray(architectures))
+
+
+def make_tpe(constraint: Constraint, options: SearchOptions) -> Strategy:
+    """`tpe`."""
+    return Tpe(
+        constraint,
+        evaluations=options.evaluations,
+        startup=options.startup,
+        objective=single(objectives_of(options), options.search_strategy),
+        seed=options.random_seed,
+    )
+
+
+def make_bayesian(constraint: Constraint, options: SearchOptions) -> Strategy:
+    """`bayesian`."""
+    return BayesianOptimization(
+        constraint,
+        evaluations=options.evaluations,
+        startup=options.startup,
+        pool=options.bo_pool,
+        acquisition=options.bo_acquisition,
+        kappa=options.bo_kappa,
+        proposals=options.proposals,
+        objective=single(objectives_of(options), options.search_strategy),
+        seed=options.random_seed,
+    )
+
+
+def make_rl(constraint: Constraint, options: SearchOptions) -> Strategy:
+    """`rl`."""
+    return PolicyGradient(
+        constraint,
+        evaluations=options.evaluations,
+        controller=options.rl_controller,
+        update=options.rl_update,
+        samples=options.rl_samples,
+        lr=options.rl_lr or {"factorised": 0.1, "lstm": 0.01}[options.rl_controller],
+        entropy=options.rl_entropy,
+        baseline=options.rl_baseline,
+        objective=single(objectives_of(options), options.search_strategy),
+        seed=options.random_seed,
+    )
+
+
 def make_differentiable(
     constraint: Constraint, options: SearchOptions, distribution: Distribution | None = None
 ) -> Strategy:
@@ -175,12 +257,16 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "evolution": make_evolution,
     "regularized_evolution": make_regularized_evolution,
     "local_search": make_local_search,
+    "tpe": make_tpe,
+    "bayesian": make_bayesian,
+    "rl": make_rl,
     "nsga2": partial(make_nsga, "nsga2"),
     "nsga3": partial(make_nsga, "nsga3"),
+    "predictor": make_predictor,
     "differentiable": make_differentiable,
 }
 
-OF_A_FRONT = ("nsga2", "nsga3")
+OF_A_FRONT = ("nsga2", "nsga3", "predictor")
 """The strategies that take several objectives."""
 
 
@@ -189,5 +275,6 @@ def make_strategy(name: str, constraint: Constraint, options: SearchOptions) -> 
 
     Raises UserError for an unknown name or options that do not fit.
     """
-    factory = load_object(name) if is_reference(name) else choose("search strategy", name, STRATEGIES)
-    return factory(constraint, options)
+    if is_reference(name):
+        return OwnStrategy(name, constraint, options)
+    return choose("search strategy", name, STRATEGIES)(constraint, options)

@@ -10,12 +10,13 @@ import numpy as np
 
 from search.constraints import Constraint
 from search.result import Result
+from search.strategies.limited_draws import LimitedDraws, within
 from search.strategies.random_state import rng_from_json, rng_to_json
 from supernet import Architecture
 from supernet.derivation import Limit, derive_within
 from training.architecture_file import Distribution
 
-TRIES = 200  # draws per sample asked for, before the strategy has seen all that is likely within the limits
+TRIES = 1000  # draws per sample, most rejected where limits are tight, after which no other is likely within the limits
 
 
 class LearntDistribution:
@@ -44,7 +45,8 @@ class LearntDistribution:
         self.constraint = constraint
         self.distribution = distribution
         self.budget = samples + 1
-        self._limits = list(limits)
+        self._limits = [*limits, *_limits_of(constraint)]
+        self._draws = LimitedDraws(distribution.log_probabilities, self._limits)
         self._rng = Random(seed)
         self._visited: set[Architecture] = set()
         self._ended = False
@@ -52,17 +54,10 @@ class LearntDistribution:
 
     def _derive(self) -> Architecture:
         """What the training derived, or the most probable one within the limits, exactly, where that is not."""
-        space, table = self.constraint.space, self.constraint.table
-        derived = self.distribution.derived
-        if self.constraint.allows(derived) and self._keeps(derived):
+        space, derived = self.constraint.space, self.distribution.derived
+        if self._allowed(derived):
             return space.canonical(derived)
-        limits = list(self._limits)
-        if table is not None:
-            limits.append(Limit(table.metric, table.factors, self.constraint.upper))
-            if self.constraint.lower > -np.inf:
-                negated = [(scope, -values) for scope, values in table.factors]
-                limits.append(Limit(f"-{table.metric}", negated, -self.constraint.lower))
-        return space.canonical(derive_within(space.sizes, self.distribution.log_probabilities, limits))
+        return space.canonical(derive_within(space.sizes, self.distribution.log_probabilities, self._limits))
 
     def ask(self, n: int) -> list[Architecture]:
         proposals: list[Architecture] = []
@@ -81,17 +76,16 @@ class LearntDistribution:
     def _draw(self) -> Architecture | None:
         generator = np.random.default_rng(self._rng.getrandbits(64))
         for _ in range(TRIES):
-            drawn = self.constraint.space.canonical(self.distribution.sample(generator))
-            if drawn not in self._visited and self.constraint.allows(drawn) and self._keeps(drawn):
-                return drawn
+            drawn = self._draws(generator)
+            if drawn is None:
+                continue
+            canonical = self.constraint.space.canonical(drawn)
+            if canonical not in self._visited and self._allowed(canonical):
+                return canonical
         return None
 
-    def _keeps(self, architecture: Architecture) -> bool:
-        for limit in self._limits:
-            cost = sum(table[tuple(architecture[d] for d in scope)] for scope, table in limit.factors)
-            if not cost <= limit.upper:
-                return False
-        return True
+    def _allowed(self, architecture: Architecture) -> bool:
+        return self.constraint.allows(architecture) and within(self._limits, architecture)
 
     def tell(self, results: Sequence[Result]) -> None:
         """Nothing is learnt any more."""
@@ -107,3 +101,15 @@ class LearntDistribution:
         self._rng = rng_from_json(state["rng"])
         self._visited = {tuple(architecture) for architecture in state["visited"]}
         self._ended = state["ended"]
+
+
+def _limits_of(constraint: Constraint) -> list[Limit]:
+    """The ends of a constraint's cost band as upper limits."""
+    table = constraint.table
+    if table is None:
+        return []
+    limits = [Limit(table.metric, table.factors, constraint.upper)] if constraint.upper < np.inf else []
+    if constraint.lower > -np.inf:
+        negated = [(scope, -values) for scope, values in table.factors]
+        limits.append(Limit(f"-{table.metric}", negated, -constraint.lower))
+    return limits

@@ -34,7 +34,7 @@ class RegularizedEvolution:
         evaluations: proposals in all.
         population: members that are alive; the first ones are random.
         sample_size: members of a tournament, drawn without replacement (at most the population).
-        mutation_prob: probability that a decision changes, to another option; None: one decision on average.
+        mutation_prob: probability that a decision changes, to another option; None: exactly one does, as in the paper.
         crossover: cross the winners of two tournaments decision by decision before the mutation.
         dedup: never propose an architecture twice.
         proposals: children made at once, from the same population.
@@ -60,7 +60,7 @@ class RegularizedEvolution:
         self.budget = evaluations
         self.population = population
         self.sample_size = sample_size
-        self.mutation_prob = 1 / len(constraint.space.sizes) if mutation_prob is None else mutation_prob
+        self.mutation_prob = mutation_prob
         self.crossover = crossover
         self.dedup = dedup
         self.proposals = proposals
@@ -133,13 +133,22 @@ class RegularizedEvolution:
     def _child(self, excluded: Set[Architecture]) -> Architecture | None:
         """A child within the limits, not among those excluded; None if there was none in many attempts."""
         space, rng, probability = self.constraint.space, self._rng, self.mutation_prob
-        parent = self._winner()
         for _ in range(ATTEMPTS):
+            parent = self._winner()
             child = space.crossover(parent, self._winner(), rng) if self.crossover else parent
-            child = space.canonical(space.mutate(child, rng, probability))
+            child = self._changed(child) if probability is None else space.mutate(child, rng, probability)
+            child = space.canonical(child)
             if child not in excluded and child != parent and self.constraint.allows(child):
                 return child
         return None
+
+    def _changed(self, architecture: Architecture) -> Architecture:
+        """One decision, drawn uniformly, with another option."""
+        draw, sizes = self._rng.random, self.constraint.space.sizes
+        decision = int(draw() * len(sizes))
+        size = sizes[decision]
+        option = (architecture[decision] + 1 + int(draw() * (size - 1))) % size
+        return (*architecture[:decision], option, *architecture[decision + 1 :])
 
     def _winner(self) -> Architecture:
         """The best of `sample_size` members drawn without replacement: its rank is drawn from its distribution."""

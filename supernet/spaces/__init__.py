@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from config_file.errors import UserError, choose
-from config_file.plugins import is_reference, load_object
+from config_file.plugins import guarded, is_reference, load_object
 from supernet.space import SearchSpace
 from supernet.spaces.chain import ChainTable
 from supernet.spaces.fbnet import FBNET_L, FBNET_S
@@ -139,7 +139,7 @@ def _own_space(reference: str, recipe: dict[str, Any]) -> SearchSpace:
         inspect.signature(make).bind(**keywords)
     except TypeError as error:
         raise UserError(f"{reference} must take resolution, num_classes and in_channels: {error}") from None
-    space = make(**keywords)
+    space = guarded(reference, make)(**keywords)
     if not isinstance(space, SearchSpace):
         raise UserError(f"{reference} returned a {type(space).__name__}, not a supernet.SearchSpace")
     return SearchSpace(space.name, space.decisions, space.sites, space.input_shape, recipe)

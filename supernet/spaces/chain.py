@@ -152,7 +152,11 @@ class ChainTable:
             _expect(strides, count + 1, f"strides of {self.name}: stem, then one per stage")
             stages = tuple(replace(s, stride=d) for s, d in zip(table.stages, strides[1:], strict=True))
             table = replace(table, stem_stride=strides[0], stages=stages, small_images=False)
-        return table if skip is None else replace(table, skip=skip)
+        if skip is None:
+            return table
+        if not any(name in SKIPS for name in self.candidates):
+            raise UserError(f"--skip does not apply to {self.name}: no candidate of it is a skip")
+        return replace(table, skip=skip)
 
     def at_resolution(self, resolution: int) -> ChainTable:
         """The table with the strides that suit images of this size."""

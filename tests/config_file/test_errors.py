@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,9 +41,11 @@ def _raise(error: BaseException) -> None:
     ("error", "status", "line"),
     [
         (UserError("no such\nspace"), 2, "error: no such space\n"),
-        (KeyboardInterrupt(), 130, "interrupted: what is finished is kept; the same command with --resume continues"),
+        (KeyboardInterrupt(), 130, "interrupted: stopped; the same command starts again, with --resume where"),
         (KeyboardInterrupt("nothing was written"), 130, "interrupted: nothing was written\n"),
         (OSError(errno.ENOSPC, "x", "runs/a/log.txt"), 2, "error: runs/a/log.txt: the disk is full\n"),
+        (MemoryError(), 2, "error: out of memory; try a smaller --batch-size"),
+        (RuntimeError("alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you"), 2, "error: out of memory"),
         (OSError(errno.ENOSPC, "x"), 2, "error: the disk is full\n"),
         (PermissionError(errno.EACCES, "x", "runs"), 2, "error: runs: no permission\n"),
         (FileNotFoundError(errno.ENOENT, "x", "a.pt"), 2, "error: a.pt: no such file or folder\n"),
@@ -68,7 +71,7 @@ def test_run_main_gives_the_status(returned: int | None, status: int) -> None:
     assert end.value.code == status
 
 
-@pytest.mark.parametrize("error", [ValueError("a defect"), OSError(errno.EIO, "hardware")])
+@pytest.mark.parametrize("error", [ValueError("a defect"), RuntimeError("a defect"), OSError(errno.EIO, "hardware")])
 def test_defects_keep_their_traceback(error: Exception) -> None:
     with pytest.raises(type(error)):
         run_main(lambda argv: _raise(error))
@@ -85,6 +88,16 @@ def test_closed_pipe_is_quiet() -> None:
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait() == 141
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+@pytest.mark.parametrize("count", [1, 10**5])
+def test_printing_to_a_full_disk_is_one_line(count: int) -> None:
+    work = f"[print('x' * 100) for _ in range({count})] and 0"
+    code = f"from config_file.errors import run_main\nrun_main(lambda argv: {work})"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: the disk is full\n")
 
 
 def test_importing_the_room_does_not_import_torch() -> None:

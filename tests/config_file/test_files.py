@@ -23,6 +23,7 @@ from config_file.files import (
     atomic_write_text,
     read_jsonl,
     remove_leftovers,
+    staging_folder,
 )
 
 NUMBERS = st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False), max_size=4)
@@ -48,6 +49,46 @@ def test_temporary_file_keeps_the_suffix_and_the_folder(tmp_path: Path) -> None:
         assert temporary.suffix == ".png"
         temporary.write_bytes(b"x")
     assert names(tmp_path) == ["plot.png"]
+
+
+def test_a_staging_folder_is_beside_its_target_and_gone_afterwards(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "export"
+    killed = tmp_path / "new" / ".export.partial-abc"
+    killed.mkdir(parents=True)
+    (killed / "model.onnx").write_text("half")
+    with staging_folder(target) as staged:
+        assert staged.parent == target.parent
+        assert not killed.exists()
+        (staged / "model.onnx").write_text("whole")
+        target.mkdir()
+        (staged / "model.onnx").replace(target / "model.onnx")
+    assert names(target.parent) == ["export"]
+    assert names(target) == ["model.onnx"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
+def test_a_failure_in_a_staging_folder_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    def work() -> None:
+        with staging_folder(tmp_path / "deep" / "down" / "export") as staged:
+            (staged / "model.onnx").write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        work()
+    assert names(tmp_path) == []
+
+
+def test_an_error_in_a_staging_folder_names_the_target(tmp_path: Path) -> None:
+    def work(target: Path) -> None:
+        with staging_folder(target) as staged:
+            raise OSError(errno.ENOSPC, "full", str(staged / "model.onnx"))
+
+    with pytest.raises(OSError, match="full") as caught:
+        work(tmp_path / "export")
+    assert caught.value.filename == str(tmp_path / "export" / "model.onnx")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"Not a directory|File exists"):
+        work(tmp_path / "file" / "export")
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])

@@ -77,6 +77,29 @@ def test_other_names_of_values_and_flags() -> None:
     assert search("--title", "a", "--info-metric", "param").info_metric == "params"
 
 
+OSNASLIB = (  # the flags of its search and its evaluation
+    "title resume random-seed device ngpu dataset dataset-path classes input-size batch-size num-workers train-portion "
+    "root-path logger-path writer-path checkpoint-path-root lookup-table-path best-model-path searched-model-path "
+    "hyperparameter-tracker directly-search search-strategy target-hc hc-weight info-metric random-iteration "
+    "generation-num population parent-num a-optimizer a-lr a-weight-decay a-momentum a-decay-step a-decay-ratio "
+    "a-alpha a-beta search-space sample-strategy epochs optimizer lr weight-decay momentum lr-scheduler decay-step "
+    "decay-ratio alpha beta bn-momentum bn-track-running-stats"
+)
+
+
+@pytest.mark.parametrize("flag", OSNASLIB.split())
+def test_every_flag_of_osnaslib_is_one_or_says_where_it_went(flag: str) -> None:
+    known = [
+        name
+        for options_class in STAGE_OPTIONS.values()
+        for option, spec in options_of(options_class).items()
+        for name in (option, *spec.flags)
+    ]
+    if flag.replace("-", "_") not in known:
+        with pytest.raises(UserError, match=rf"^unknown option --{flag}: "):
+            search("--title", "a", f"--{flag}", "1")
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -123,6 +146,7 @@ def test_bad_flags_are_one_line(argv: list[str], message: str) -> None:
         ("evolution: {poplation: 3}", "my.yml: unknown key 'poplation'; did you mean 'population'?"),
         ("evolutoin: {population: 3}", "my.yml: unknown key 'evolutoin'; did you mean 'evolution'?"),
         ("opset: 3", "my.yml: unknown key 'opset': it is an option of export.py"),
+        ("network: {init: scratch}", "my.yml: unknown key 'network': it holds options of retrain.py"),
         ("population: ten", "my.yml: population takes an integer, not 'ten'"),
         ("population: [1]", "my.yml: population takes an integer, not ['1']"),
         ("population: null", "my.yml: population needs a value, it cannot be null"),

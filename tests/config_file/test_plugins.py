@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from config_file.errors import UserError
-from config_file.plugins import is_reference, load_object
+from config_file.plugins import call_own, guarded, is_reference, load_object
 
 
 @pytest.fixture
@@ -53,9 +53,29 @@ def test_mistakes_are_one_line(mine: Path, reference: str, message: str) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_the_users_own_exception_passes_through(mine: Path) -> None:
-    with pytest.raises(ZeroDivisionError):
+def test_an_exception_of_the_users_module_says_where_it_arose(mine: Path) -> None:
+    message = r"'my_failing_plugin:f' raised ZeroDivisionError: division by zero \(.*my_failing_plugin\.py, line 1\)"
+    with pytest.raises(UserError, match=message) as caught:
         load_object("my_failing_plugin:f")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_so_does_one_of_the_users_callable(mine: Path) -> None:
+    (mine / "my_calling_plugin.py").write_text(
+        "import json\ndef deep(text):\n    return json.loads(text)\ndef f(text):\n    return deep(text)\n"
+    )
+    assert call_own("my_calling_plugin:f", "[1]") == [1]
+    with pytest.raises(UserError, match=r"raised JSONDecodeError: .*my_calling_plugin\.py, line 3\)") as caught:
+        call_own("my_calling_plugin:f", "[1")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=r"raised TypeError: .*missing 1 required positional argument"):
+        call_own("my_calling_plugin:f")
+    with pytest.raises(KeyboardInterrupt):
+        guarded("my_calling_plugin:f", interrupted)()
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,17 @@ def test_commands_name_the_run() -> None:
     )
 
 
+def test_commands_name_folders_of_their_own() -> None:
+    chosen = options(output="out", supernet="net")
+    assert command("search", chosen) == "python search.py --title a --output out"
+    assert command("retrain", chosen) == "python retrain.py --title a --search out"
+    assert command("export", chosen) == "python export.py --title a"
+    assert command("supernet", chosen) == "python train_supernet.py --title a --output net"
+    nameless = options(title=None, output="out")
+    assert command("search", nameless) == "python search.py --output out"
+    assert command("retrain", nameless) == "python retrain.py --title NAME --search out"
+
+
 def test_output_is_the_stages_own_folder_only() -> None:
     chosen = options(output="out", supernet="net")
     assert stage_path(chosen) == Path("out")

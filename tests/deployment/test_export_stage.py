@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -114,8 +115,12 @@ def test_an_earlier_export_is_not_overwritten_by_accident(root, capsys):
     with pytest.raises(UserError, match="--overwrite"):
         main(["--title", "first", *LEGACY])
     assert (result(root) / "model.onnx").read_bytes() == before
+    capsys.readouterr()
     main(["--title", "first", "--plan"])
     assert "--overwrite" in capsys.readouterr().out
+    assert main(["--title", "first", *LEGACY, "--resume"]) == 0
+    assert "finished already" in capsys.readouterr().out
+    assert (result(root) / "model.onnx").read_bytes() == before
     assert main(["--title", "first", "--exporter", "legacy", "--opset", "13", "--overwrite"]) == 0
     assert read_card(result(root) / "card.json")["export"]["opset"] == 13
 
@@ -147,9 +152,25 @@ def test_a_failed_parity_leaves_nothing_behind(root, monkeypatch, output):
     with pytest.raises(UserError, match="parity: image"):
         main(["--title", "first", *LEGACY, *output])
     assert not result(root).exists()
-    assert not Path("there").exists()
+    assert not output or not any(Path("there").iterdir())
+    assert not list(root.rglob(".*")), "nor beside it"
     monkeypatch.setattr(handover, "to_onnx", onnx_of)
     assert main(["--title", "first", *LEGACY, *output]) == 0, "the same command is not in its own way"
+
+
+@pytest.mark.parametrize("where", ["to_onnx", "measure_latency", "write_card"])
+def test_an_older_export_stays_until_the_new_one_is_accepted(root, monkeypatch, where):
+    main(["--title", "first", *LEGACY])
+    before = {path.name: path.read_bytes() for path in result(root).iterdir()}
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(handover, where, perturbed if where == "to_onnx" else full)
+    with pytest.raises((UserError, OSError), match=r"parity: image|No space left"):
+        main(["--title", "first", *LEGACY, "--overwrite"])
+    assert {path.name: path.read_bytes() for path in result(root).iterdir()} == before
+    assert {path.name for path in result(root).parent.iterdir()} == {"retrain", "export"}
 
 
 def test_an_interrupted_export_leaves_nothing_behind(root, monkeypatch):

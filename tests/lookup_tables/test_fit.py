@@ -141,6 +141,15 @@ def test_accuracy_against_known_values() -> None:
     np.testing.assert_allclose(affine(x, 2 * x - 0.5, least=1.0), (2, -0.5))
 
 
+def test_a_network_that_was_disturbed_does_not_tilt_the_line() -> None:
+    rng = np.random.default_rng(0)
+    x = np.linspace(5, 20, 12)
+    measured = (2 * x + 3) * (1 + 0.01 * rng.standard_normal(12))
+    undisturbed = np.polyval(affine(x, measured), x)
+    measured[7] *= 1.5
+    np.testing.assert_allclose(np.polyval(affine(x, measured), x), undisturbed, rtol=0.01)  # least squares: 0.03
+
+
 # ---- the command
 
 TOY = ["--search-space", "proxylessnas", "--widths", "8,4,8,12,16,24,24,32,64", "--depths", "1,2,1,1,2,1"]

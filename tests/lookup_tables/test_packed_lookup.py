@@ -81,13 +81,22 @@ def test_any_layout_and_integer_type(
     assert np.array_equal(lookup(array), expected)
 
 
+def test_measured_values_add_up_to_rounding() -> None:
+    rng = np.random.default_rng(2)
+    factors = [((), np.array(0.37)), *(((d,), rng.gamma(2.0, size=7)) for d in range(21))]
+    architectures = rng.integers(0, 7, (500, 21))
+    costs = PackedLookup(decisions([7] * 21), factors)(architectures)
+    # The terms are added up in another order: 21 additions of positive numbers, each within 2^-53 of its sum.
+    np.testing.assert_allclose(costs, plain(factors, architectures), rtol=21 * 2**-52, atol=0)
+
+
 def test_few_and_balanced_tables() -> None:
     factors = [((d,), np.zeros(9)) for d in range(22)]
-    tables = [table.size for table in PackedLookup(decisions([9] * 22), factors)._tables]
+    tables = [packed.table.size for packed in PackedLookup(decisions([9] * 22), factors)._tables]
     assert len(tables) == 6
     assert max(tables) <= packed_lookup.MOST_ENTRIES
     shared = [((0, 1), np.zeros((2, 4))), ((0, 2), np.zeros((2, 2))), ((2, 3), np.zeros((2, 4)))]
-    assert [table.size for table in PackedLookup(decisions([2, 4, 2, 4]), shared)._tables] == [64]
+    assert [packed.table.size for packed in PackedLookup(decisions([2, 4, 2, 4]), shared)._tables] == [64]
 
 
 def test_more_options_than_a_byte_holds() -> None:

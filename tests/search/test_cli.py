@@ -183,6 +183,38 @@ def test_a_strategy_of_ones_own(here: Path) -> None:
     assert len(rows(here / "runs/toy/search")) == 3
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return None", "made a NoneType without a method ask"),
+        ("return [][1]", r"'nonsense:make' raised IndexError: .*nonsense\.py, line 9"),
+        ("return Mine(7)", r"ask\(\) must return a list of architectures, not a int"),
+        (
+            "return Mine([(9, 9)])",
+            r"ask\(\) proposed \(9, 9\), which is not an architecture of tiny, a tuple",
+        ),
+        ("return Mine(['k3e3'])", "proposed 'k3e3', which is not"),
+        ("return Mine([], budget='all')", "its budget must be an integer or None, not 'all'"),
+        ("return Mine([constraint.space.canonical((0,) * 4)])", r"raised RuntimeError: no thanks \(.*line 7\)"),
+    ],
+)
+def test_a_strategy_of_ones_own_that_is_none(here: Path, monkeypatch, body: str, message: str) -> None:
+    monkeypatch.delitem(sys.modules, "nonsense", raising=False)
+    (here / "nonsense.py").write_text(
+        "class Mine:\n"
+        "    def __init__(self, proposals, budget=None):\n"
+        "        self.proposals, self.budget = proposals, budget\n"
+        "    def ask(self, n):\n"
+        "        return self.proposals\n"
+        "    def tell(self, results):\n"
+        "        raise RuntimeError('no thanks')\n"
+        "def make(constraint, options):\n"
+        f"    {body}\n"
+    )
+    with pytest.raises(UserError, match=message):
+        main([*QUICK, "--search-strategy", "nonsense:make"])
+
+
 def test_a_lookup_table_from_a_file(here: Path) -> None:
     options = cli.parse(cli.SearchOptions, QUICK, "search.py", "")
     cli.prepare(options).tables["flops"].save(here / "table.json")

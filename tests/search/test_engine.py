@@ -4,18 +4,22 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from config_file.errors import UserError
+from config_file.options import SearchOptions
 from search.archive import Archive
 from search.constraints import Constraint
 from search.engine import best_of, run
 from search.result import Result, wilson_interval
-from search.strategies import Strategy
+from search.strategies import STRATEGIES, Strategy, make_strategy
 from search.strategies.evolution import Evolution
+from search.strategies.learnt import LearntDistribution
 from search.strategies.random_search import RandomSearch
 from supernet import Architecture, SearchSpace
 from tests.search.toy import FailingEvaluator, TableEvaluator, toy_space, toy_tables
+from training.architecture_file import Distribution
 
 FINGERPRINTS = {"space": "toy", "weights": "abc", "settings": [1, 2.5, None]}
 
@@ -54,10 +58,7 @@ def strategy(name: str, space: SearchSpace) -> Strategy:
     return Evolution(band, population=20, parent_num=5, generation_num=4, seed=5, dedup=False)
 
 
-STRATEGIES = ("random", "evolution", "evolution with duplicates")
-
-
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", ["random", "evolution", "evolution with duplicates"])
 @pytest.mark.parametrize("kills", [(0,), (1,), (19,), (20,), (21,), (34, 1, 5), (40,)])
 def test_killed_and_resumed_it_ends_the_same(
     name: str, kills: tuple[int, ...], space: SearchSpace, tmp_path: Path
@@ -73,6 +74,37 @@ def test_killed_and_resumed_it_ends_the_same(
     assert run(strategy(name, space), evaluator, Archive(path, FINGERPRINTS), tables) == expected
     assert path.read_bytes() == whole.path.read_bytes()
     assert len(evaluator.evaluated) == len(whole) - sum(kills)
+
+
+def registered(name: str, space: SearchSpace) -> Strategy:
+    table = toy_tables(space)["flops"]
+    band = Constraint(space, table, upper=0.7 * table.maximum()[0])
+    if name == "differentiable":
+        learnt = Distribution([np.full(size, -np.log(size)) for size in space.sizes], (0,) * len(space.sizes), {})
+        return LearntDistribution(band, learnt, samples=40, seed=5)
+    if name == "tpe":
+        pytest.importorskip("optuna", reason="needs the extra tpe")
+    sizes = {"population": 12, "parent_num": 4, "re_population": 12, "startup": 8, "rl_samples": 8, "bo_pool": 20}
+    budget = {"evaluations": 44, "random_iteration": 44, "generation_num": 4, "inner_evaluations": 100}
+    options = SearchOptions(title="toy", search_strategy=name, random_seed=5, **sizes, **budget)  # type: ignore[arg-type]
+    return make_strategy(name, band, options)
+
+
+@pytest.mark.parametrize("kills", [(0, 13, 1, 12), (30,)])
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_ends_the_same_when_killed_in_the_middle(
+    name: str, kills: tuple[int, ...], space: SearchSpace, tmp_path: Path
+) -> None:
+    tables = toy_tables(space)
+    whole = Archive(tmp_path / "whole.jsonl", FINGERPRINTS)
+    expected = run(registered(name, space), TableEvaluator(), whole, tables)
+    assert len(whole) > sum(kills)
+    path = tmp_path / "killed.jsonl"
+    for lives in kills:
+        with pytest.raises(Killed):
+            run(registered(name, space), MortalEvaluator(lives), Archive(path, FINGERPRINTS), tables)
+    assert run(registered(name, space), TableEvaluator(), Archive(path, FINGERPRINTS), tables) == expected
+    assert path.read_bytes() == whole.path.read_bytes()
 
 
 @pytest.mark.parametrize("cut", [1, 2, 40, 150, 400])
@@ -103,7 +135,7 @@ def test_nothing_is_evaluated_twice(space: SearchSpace, tmp_path: Path) -> None:
         evaluator,
         archive,
         toy_tables(space),
-        lambda result, cached: calls.append((result.architecture, cached)),
+        lambda result, cached, first: calls.append((result.architecture, cached)),
     )
     assert len(told) > len(evaluator.evaluated) == len(set(evaluator.evaluated)) == len(archive)
     assert len(calls) == len(told)

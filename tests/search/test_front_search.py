@@ -27,7 +27,10 @@ def test_it_ends_with_what_was_asked_for(strategy: str, here: Path, capsys: pyte
             rows = list(csv.DictReader(file))
         assert list(rows[0])[:2] == ["loss", "params"]
         assert rows[0]["indices"] == min(losses, key=lambda indices: losses[indices])
-        assert "hypervolume" in capsys.readouterr().out
+        assert "hypervol." in capsys.readouterr().out
+        report = (folder / "report.html").read_text()
+        assert "Hypervolume" in report
+        assert "knee" in report
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,12 @@ def test_on_frozen_weights_it_learns_an_architecture(tmp_path: Path, capsys: pyt
     assert main(flags(tmp_path, *more)) == 0
     assert load_supernet(folder).info["sha256"] == before
     assert best(tmp_path)["cost"]["flops"] <= 0.03e6
+    (tmp_path / "toy" / "search" / "best.json").unlink()
+    capsys.readouterr()
+    assert main(flags(tmp_path, *more, "--a-epochs", "1000", "--plan")) == 0
+    out = capsys.readouterr().out  # of these thousands a few are made
+    assert re.search(r"learning   \d+,000 architecture steps on frozen weights first, about", out), out
+    assert not (tmp_path / "toy" / "search" / "best.json").exists()
     with pytest.raises(UserError, match="frozen"):
         main(flags(tmp_path, *more, "--a-order", "2", "--overwrite"))
 
@@ -68,6 +75,14 @@ def test_directly_search_does_both(tmp_path: Path) -> None:
     assert best(tmp_path)["cost"]["params"] <= 0.005e6
     assert torch.tensor(best(tmp_path)["architecture"]).shape == (8,)
     assert (tmp_path / "toy" / "supernet" / "probabilities.png").is_file()
+
+
+def test_a_search_in_the_way_is_found_before_the_training(tmp_path: Path) -> None:
+    (tmp_path / "toy" / "search").mkdir(parents=True)
+    (tmp_path / "toy" / "search" / "note.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds files that are not of a run"):
+        main(flags(tmp_path, "--directly-search"))
+    assert not (tmp_path / "toy" / "supernet").exists()
 
 
 def test_bad_input_is_one_line(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -126,6 +127,21 @@ def test_each_shared_layer_is_made_once(data: Data, monkeypatch: pytest.MonkeyPa
     assert sorted(made) == sorted(
         ["stem", "layer0", "head", *["layer1"] * 2, *["layer2"] * 2, *["layer3"] * 3, *["head"] * 3]
     )
+    tree = tree_of(space, architectures, IMAGE)
+    assert tree is not None
+    assert tree.layers() == (len(made), 3 * 6 + 3)  # the two short networks are one and the same
+
+
+def test_a_thousand_networks_of_nasbench_macro_share_more_than_half() -> None:
+    space = build_space("nasbench_macro", resolution=32, num_classes=10)
+    drawn = random.Random(0).sample(sorted(itertools.product(range(3), repeat=8)), 1000)
+    whole, parts = tree_of(space, drawn, (3, 32, 32)), [tree_of(space, drawn[i::16], (3, 32, 32)) for i in range(16)]
+    assert whole is not None
+    shared, alone = whole.layers()
+    assert alone == sum(len(space.decode(architecture).nodes) for architecture in drawn)
+    in_parts = [part.layers() for part in parts if part is not None]
+    assert sum(count for _, count in in_parts) == alone
+    assert 2.2 * shared < alone < 1.7 * sum(count for count, _ in in_parts)
 
 
 def test_an_interrupted_walk_is_continued_in_the_same_order(data: Data) -> None:

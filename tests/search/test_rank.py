@@ -15,6 +15,7 @@ from scipy import stats
 from config_file.errors import UserError
 from search import rank
 from search.archive import Archive
+from search.evaluator import SupernetEvaluator
 from search.rank import ceiling, compare, main
 from search.rank_statistics import bootstrap, kendall_tau, spearman_rho, top_k_regret
 from search.rank_truth import load_truth, read_scores
@@ -202,8 +203,12 @@ def test_a_supernet_is_ranked_and_an_interrupted_ranking_goes_on(
     arguments = ["--title", "toy", "--truth", "truth.csv", "--calibration-images", "40", "--eval-images", "40"]
     arguments += ["--architectures", "8", "--resamples", "20", "--threads", "1", "--no-tensorboard"]
     assert main([*arguments, "--plan"]) == 0
-    assert "8 architectures of truth.csv" in capsys.readouterr().out
+    plan = capsys.readouterr().out
+    assert "8 architectures of truth.csv" in plan
+    made, layer = [], SupernetEvaluator._layer
+    monkeypatch.setattr(SupernetEvaluator, "_layer", lambda self, step: made.append(step) or layer(self, step))
     assert main([*arguments, "--output", "whole"]) == 0
+    assert f"\n{len(made)} layers to evaluate instead of" in plan  # all that are drawn share, as planned
     add, added = Archive.add, []
 
     def interrupted(archive: Archive, result: object) -> None:

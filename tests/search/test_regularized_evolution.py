@@ -54,12 +54,21 @@ def test_the_oldest_leaves_whatever_it_is_worth() -> None:
 
 def test_a_tournament_of_all_breeds_from_the_best() -> None:
     space = toy_space(layers=6)
-    strategy = RegularizedEvolution(Constraint(space), population=8, sample_size=99, mutation_prob=0.01, seed=4)
+    strategy = RegularizedEvolution(Constraint(space), population=8, sample_size=99, seed=4)
     members = strategy.ask(8)
     strategy.tell(results_of(members))
     best = max(members, key=toy_accuracy)
     (child,) = strategy.ask(1)
     assert child in {space.canonical(a) for a in space.neighbours(best)}
+
+
+def test_one_decision_changes_whichever_to_whatever_unless_a_probability_is_given() -> None:
+    strategy = RegularizedEvolution(Constraint(toy_space(layers=2)), seed=3)  # 2, 3 and 3 options
+    parent = (1, 0, 2)
+    children = Counter(strategy._changed(parent) for _ in range(6000))
+    assert all(sum(a != b for a, b in zip(child, parent, strict=True)) == 1 for child in children)
+    expected = {(0, 0, 2): 2000, (1, 1, 2): 1000, (1, 2, 2): 1000, (1, 0, 0): 1000, (1, 0, 1): 1000}
+    assert chisquare([children[a] for a in expected], list(expected.values())).pvalue > 1e-3
 
 
 def test_without_deduplication_proposals_repeat() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from config_file.errors import UserError
 from lookup_tables import build_table
 from search.scaled_baseline import scaled_mobilenetv2
 from search.verdict import Difference, difference
@@ -63,6 +64,13 @@ def test_the_whole_comparison(tmp_path, capsys) -> None:
     main_train_supernet([*common, *space, "--epochs", "1", "--batch-size", "256"])
     search([*common, "--search-strategy", "random", "--random-iteration", "4", "--target-hc", "5"])
     arguments = [*common, "--epochs", "1", "--batch-size", "256", "--seeds", "2"]
+    best = tmp_path / "v" / "search" / "best.json"
+    whole = best.read_text()
+    for damaged in (whole[:60], "{}", "[]"):
+        best.write_text(damaged)
+        with pytest.raises(UserError, match="damaged"):
+            main(arguments)
+    best.write_text(whole)
     main([*arguments, "--only", "found"])
     assert "random networks" not in capsys.readouterr().out
     main([*arguments, "--resume"])

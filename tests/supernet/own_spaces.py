@@ -180,3 +180,9 @@ stages:
   - {channels: 16, depth: 2, stride: 2}
   - {channels: 24, depth: 1, stride: 2}
 """
+
+
+def failing(*, resolution: int, num_classes: int, in_channels: int) -> SearchSpace:
+    """A mistake of the user's."""
+    widths: dict[str, int] = {}
+    raise ValueError(widths["stem"])

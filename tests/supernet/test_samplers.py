@@ -115,3 +115,45 @@ def test_a_space_without_choices_has_one_path():
 def test_unknown_sampler_names_the_nearest():
     with pytest.raises(UserError, match="did you mean 'uniform'"):
         make_sampler("unifrom", build_space("spos"), 0)
+
+
+class own:  # noqa: N801 - named on a command line like a function
+    """A sampler of the user's own, whose paths are what the test says."""
+
+    given: object = None
+
+    def __init__(self, space: SearchSpace, seed: int) -> None:
+        self.paths_per_step = 2
+
+    def paths(self, step: int) -> object:
+        return own.given
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        ([(0, 0, 1)], r"as many architectures as its paths_per_step says \(2\)"),
+        (None, "not None"),
+        ([(0, 0, 1), (9, 0, 0)], r"\(9, 0, 0\) is not an architecture of .* a tuple of 3 indices"),
+        ([(0, 0, 1), "k3e3"], "'k3e3' is not an architecture"),
+    ],
+)
+def test_a_sampler_of_the_users_own_is_held_to_what_a_sampler_is(paths, message) -> None:
+    space = space_of((4, 3, 2))
+    own.given = [(0, 0, 1), (0, 0, 0)]
+    sampler = make_sampler("tests.supernet.test_samplers:own", space, 0)
+    assert sampler.paths(3) == own.given
+    own.given = paths
+    with pytest.raises(UserError, match=message):
+        sampler.paths(4)
+    with pytest.raises(UserError, match=message):
+        make_sampler("tests.supernet.test_samplers:own", space, 0)
+
+
+def test_an_object_without_paths_is_no_sampler() -> None:
+    with pytest.raises(UserError, match=r"made a tuple without a method paths\(step\)"):
+        make_sampler("tests.supernet.test_samplers:pair", space_of((2,)), 0)
+
+
+def pair(space: SearchSpace, seed: int) -> tuple[SearchSpace, int]:
+    return space, seed

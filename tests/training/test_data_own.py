@@ -107,6 +107,10 @@ def test_large_arrays_over_the_limit_keep_their_own_margin(own, settings) -> Non
         (arrays() | {"train_labels": [0] * 19}, "train_labels must be 20 integers"),
         (arrays() | {"train_labels": np.arange(20)}, "train_labels lie in 0..19, but 2 classes are named"),
         (arrays(mean=[0.5] * 3), "mean and std are three numbers each"),
+        (arrays(mean=[0.5] * 3, std=[0.5, 0.5, 0.0]), "std must be above 0"),
+        (arrays(mean=["a", "b", "c"], std=[0.5] * 3), "returns what cannot be used: could not convert"),
+        (arrays(resolution=-8), "resolution must be at least 1"),
+        (arrays() | {"classes": 2}, "returns what cannot be used: 'int' object is not iterable"),
         (arrays(mean=[0.5], std=[0.5]), "mean and std are three numbers each"),
         (
             arrays(test_images=np.zeros((4, 9, 9, 3), dtype=np.uint8), test_labels=[0] * 4),
@@ -117,6 +121,11 @@ def test_large_arrays_over_the_limit_keep_their_own_margin(own, settings) -> Non
 def test_what_does_not_fit_is_said_in_one_line(own, settings, returned: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         load_data(settings(own(lambda _: returned)))
+
+
+def test_an_exception_of_the_callable_is_said_in_one_line(own, settings) -> None:
+    with pytest.raises(UserError, match=r"raised FileNotFoundError: .*no_such_file"):
+        load_data(settings(own(lambda _: Path("no_such_file").read_bytes())))
 
 
 def test_a_missing_module_is_said(settings) -> None:

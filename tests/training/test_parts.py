@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -25,7 +27,30 @@ def test_label_smoothing_is_the_mixture_with_the_uniform_distribution() -> None:
 
 
 def test_a_loss_of_the_users_own() -> None:
-    assert make_loss("tests.training.toy:noisy_loss") is toy.noisy_loss
+    logits, labels = torch.randn(4, 3, requires_grad=True), torch.tensor([0, 1, 2, 0])
+    toy.reset()
+    torch.manual_seed(0)
+    expected = toy.noisy_loss(logits, labels)
+    torch.manual_seed(0)
+    assert torch.equal(make_loss("tests.training.toy:noisy_loss")(logits, labels), expected)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ("0.5", r"returned a float; it must return a tensor of shape \(\)"),
+        ("logits.sum(1)", r"returned shape \(4,\)"),
+        ("logits.detach().sum()", "without gradient"),
+        ("logits + labels", "raised RuntimeError: The size of tensor a .*, line 2"),
+    ],
+)
+def test_a_loss_of_the_users_own_that_is_none(tmp_path: Path, monkeypatch, returned: str, message: str) -> None:
+    module = f"own_loss_{abs(hash(returned))}"
+    (tmp_path / f"{module}.py").write_text(f"def loss(logits, labels):\n    return {returned}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    loss = make_loss(f"{module}:loss")
+    with pytest.raises(UserError, match=message):
+        loss(torch.randn(4, 3, requires_grad=True), torch.tensor([0, 1, 2, 0]))
 
 
 @pytest.mark.parametrize(("name", "smoothing"), [("cross_entropi", 0.1), ("cross_entropy", 1.0), ("no_module:x", 0.0)])

@@ -208,11 +208,40 @@ def test_a_found_architecture_is_built_for_the_data_at_hand(tmp_path: Path) -> N
         ('["e6k5", "e9", "identity", "identity", "identity", "identity", "identity", "identity"]', "unknown option"),
         ("[1, 2", "not JSON"),
         ('{"arch": []}', "'architecture'"),
+        ('{"architecture": [0], "space_options": 3}', "'space_options' are not those of a search space"),
+        ('{"architecture": [0], "space_options": {"width": 3}}', "'space_options' are not those of a search space"),
+        ('{"architecture": [0], "space_options": {"search_space": "sops"}}', "did you mean 'spos'"),
+        ('{"architecture": 7}', "architecture"),
+        ('[[0, 1], {"a": 2}, null, 1, 1, 1, 1, 1]', "architecture entry 0"),
         ('{"architecture": [0,0,0,0,0,0,0,0], "decisions_fingerprint": "0"}', "is not of nasbench_macro"),
     ],
 )
 def test_bad_architectures(tmp_path: Path, text: str, message: str) -> None:
     options = toy.retrain_options(tmp_path, architecture=text)
+    with pytest.raises(UserError, match=message):
+        choose_architecture(options, load_data(options, 8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"search_space": "spos", "widths": None}, "--search-space spos: the network in .*best.json is of another one"),
+        ({"widths": (4, 4, 6, 8, 32)}, r"--widths \(4, 4, 6, 8, 32\): the network in .* is of another one"),
+        ({"skip": "identity"}, "--skip identity: the network in .* is of another one"),
+        ({}, None),
+        ({"search_space": "proxylessnas", "widths": None}, None),  # the default: nobody asked for it
+    ],
+)
+def test_another_space_than_the_search_s_is_not_ignored(tmp_path: Path, changes: dict, message: str | None) -> None:
+    space = toy.toy_space()
+    found = {"search_space": space.name, "space_options": space.describe(), "architecture": json.loads(FIXED)}
+    folder = tmp_path / "toy" / "search"
+    folder.mkdir(parents=True)
+    (folder / "best.json").write_text(json.dumps(found))
+    options = toy.retrain_options(tmp_path, **changes)
+    if message is None:
+        assert choose_architecture(options, load_data(options, 8)).space.name == "nasbench_macro"
+        return
     with pytest.raises(UserError, match=message):
         choose_architecture(options, load_data(options, 8))
 

@@ -13,6 +13,7 @@ import torch
 
 from config_file.errors import UserError
 from config_file.files import read_jsonl
+from config_file.run_folder import RunFolder
 from supernet import Supernet, make_sampler
 from tests.training import toy
 from training.cli import main_train_supernet
@@ -21,7 +22,7 @@ from training.initialise import initialise
 from training.loop import train_step
 from training.recipe import make_recipe, make_state
 from training.supernet_file import load_supernet
-from training.train_supernet import path_plan, prepare_supernet, train_supernet
+from training.train_supernet import path_plan, plan_supernet, prepare_supernet, train_supernet
 
 NOISY = {"loss": "tests.training.toy:noisy_loss"}
 
@@ -242,20 +243,42 @@ def test_a_plan_writes_nothing(tmp_path: Path, capsys) -> None:
     main_train_supernet([*arguments, "--sample-strategy", "fair"])
     text = capsys.readouterr().out
     assert not (tmp_path / "runs").exists()
-    for word in ("images", "steps", "3 passes", "s per step", "MiB", str(tmp_path / "runs" / "toy" / "supernet")):
+    for word in (
+        "range     flops from 0.0",
+        "images",
+        "steps",
+        "3 passes",
+        "s per step",
+        "MiB",
+        str(tmp_path / "runs" / "toy" / "supernet"),
+    ):
         assert word in text
+
+
+def test_a_plan_says_what_is_in_the_way_of_the_run(tmp_path: Path, capsys) -> None:
+    options = toy.supernet_options(tmp_path)
+    RunFolder.open(options)
+    plan_supernet(options)
+    assert "but       " + str(tmp_path / "toy/supernet") + " has been run before" in capsys.readouterr().out
+    with pytest.raises(UserError, match="has been run before"):
+        train_supernet(replace(options, data_path="/no/such/folder", dataset="imagefolder"))  # not a word of the images
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"search_space": "nasbench_makro"}, "nasbench_macro"),
-        ({"sample_strategy": "unifrom"}, "uniform"),
+        ({"sample_strategy": "unifrom"}, r"'uniform'\? \(choices: uniform, fair, differentiable, "),
+        ({"sample_strategy": "diferentiable"}, "did you mean 'differentiable'"),
+        ({"sample_strategy": "tests.training.toy:SMALL"}, "is a dict, not something to call"),
+        ({"target_hc": 0.001, "info_metric": "flop"}, "needs --lookup-table .*did you mean 'flops'"),
         ({"dataset": "digitz"}, "digits"),
         ({"optimizer": "sgdd"}, "sgd"),
         ({"lr_scheduler": "cosin"}, "cosine"),
         ({"loss": "crossentropy"}, "cross_entropy"),
         ({"device": "tpu"}, "cpu"),
+        ({"device": "cpu:3"}, "only cuda has a number"),
+        ({"hc_loss": "sqared"}, "did you mean 'squared'"),
         ({"batch_size": 10**6}, "batch"),
     ],
 )

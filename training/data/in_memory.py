@@ -62,14 +62,20 @@ class ImageStore:
         if not self.margin and not horizontal_flip:
             self.augmentation = "none"
         self._on_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
-        pixels = images.numpy()
+
+    @property
+    def _windows(self) -> np.ndarray:
+        """Every window of every image as a view (N, places, places, W, W * 3), a row of pixels as one run of bytes.
+
+        numpy copies such runs several times faster than torch's indexing, which goes element by element. Made anew each
+        time, as a tensor's memory moves when it is sent to another process.
+        """
+        pixels = self.images.numpy()
         image, row, pixel, _ = pixels.strides
-        places = images.shape[1] - window + 1
-        # Every window of every image as a view, a row of pixels as one run of bytes. numpy copies such runs several
-        # times faster than torch's indexing, which goes element by element.
-        self._windows = as_strided(
+        places = pixels.shape[1] - self.window + 1
+        return as_strided(
             pixels,
-            shape=(len(pixels), places, places, window, window * 3),
+            shape=(len(pixels), places, places, self.window, self.window * 3),
             strides=(image, row, pixel, row, 1),
             writeable=False,
         )

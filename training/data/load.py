@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from config_file.errors import UserError, choose
-from config_file.plugins import is_reference, load_object
+from config_file.plugins import call_own, is_reference
 from training.data.cache import cache_images
 from training.data.cifar import load_cifar10, load_cifar100
 from training.data.digits import load_digits
@@ -63,7 +63,7 @@ def load_data(options: DataSettings, resolution: int | None = None) -> Data:
     if not 0.0 < options.train_portion < 1.0:
         raise UserError(f"--train-portion {options.train_portion} must lie between 0 and 1: the rest validates")
     if is_reference(options.dataset):
-        source = _of_user(options.dataset, load_object(options.dataset)(options))
+        source = _of_user(options.dataset, call_own(options.dataset, options))
     else:
         source = choose("dataset", options.dataset, DATASETS)(options)
     if isinstance(source, Data):
@@ -85,7 +85,10 @@ def _of_user(name: str, returned: Any) -> Source | Data:
     if isinstance(returned, Mapping):
         returned = ImageArrays.from_mapping(name, returned)
     if isinstance(returned, ImageArrays):
-        returned = returned.source(name)
+        try:
+            returned = returned.source(name)
+        except (TypeError, ValueError) as error:  # no list where there should be one, text for a number
+            raise UserError(f"dataset {name!r} returns what cannot be used: {error}") from None
     if not isinstance(returned, Source | Data):
         raise UserError(
             f"dataset {name!r} returns a {type(returned).__name__}; it must return a Data, an ImageArrays, or a dict "

@@ -124,6 +124,10 @@ class ImageArrays:
         for statistic in (self.mean, self.std):
             if (statistic is None) != (self.mean is None) or (statistic is not None and len(statistic) != 3):
                 raise UserError(f"dataset {name!r}: mean and std are three numbers each, or both left out")
+        if self.std is not None and min(map(float, self.std)) <= 0:
+            raise UserError(f"dataset {name!r}: std must be above 0, not {list(self.std)}")
+        if self.resolution is not None and int(self.resolution) < 1:
+            raise UserError(f"dataset {name!r}: resolution must be at least 1, not {self.resolution}")
         sides = images[0].shape[1:3]
         total = sum(map(len, images))
         return Source(
@@ -133,9 +137,9 @@ class ImageArrays:
             labels=np.concatenate(labels),
             train=np.arange(len(images[0])),
             test=None if len(images) == 1 else np.arange(len(images[0]), total),
-            resolution=self.resolution or max(sides),
-            mean=None if self.mean is None else tuple(self.mean),
-            std=None if self.std is None else tuple(self.std),
+            resolution=max(sides) if self.resolution is None else int(self.resolution),
+            mean=None if self.mean is None else tuple(map(float, self.mean)),
+            std=None if self.std is None else tuple(map(float, self.std)),
             horizontal_flip=self.horizontal_flip,
             crop_margin=self.crop_margin,
         )

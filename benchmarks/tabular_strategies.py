@@ -1,0 +1,253 @@
+"""Every search strategy on NAS-Bench-Macro: regret against evaluations, and fronts. No training.
+
+    python -m benchmarks.tabular_strategies --seeds 200 --slow-seeds 60 --plot docs/strategies.png
+
+With --keep FILE.npz what has run is kept, and more seeds are added to it.
+
+Regret: the best mean accuracy (three trainings) of all 6,561 networks less the best one proposed, in points. The band
+is a 95 % interval of the mean over seeds. Fronts: hypervolume of all that was measured, accuracy against FLOPs, as a
+share of the true front's, of `predictor` and `nsga2` with the same seeds. The table is read from the folder that
+NAS_SHARED_DATA names (default: ../shared/data). The last line is JSON; the exit status is 1 if regularised evolution
+is clearly worse than its reference (field's code, population 20, sample 5).
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from config_file.errors import UserError, run_main
+from lookup_tables import CostTable, build_table
+from search.constraints import Constraint
+from search.objectives import ACCURACY, Objective
+from search.pareto import hypervolume
+from search.result import Result
+from search.strategies import Strategy
+from search.strategies.bayesian import BayesianOptimization
+from search.strategies.evolution import Evolution
+from search.strategies.grid import GridSearch
+from search.strategies.local_search import LocalSearch
+from search.strategies.nsga import Nsga
+from search.strategies.policy_gradient import PolicyGradient
+from search.strategies.predictor import PredictorSearch
+from search.strategies.random_search import RandomSearch
+from search.strategies.regularized_evolution import RegularizedEvolution
+from search.strategies.tpe import Tpe
+from supernet import Architecture, build_space
+
+MARKS = (50, 100, 200, 400)
+REFERENCES = {"random": (0.358, 0.248, 0.172, 0.115), "regularized_evolution": (0.210, 0.053, 0.009, 0.001)}
+N = MARKS[-1]
+ROUND = 20
+FRONT = (ACCURACY, Objective("flops"))
+FRONT_MARKS = (60, 100, 200)
+
+MAKERS: dict[str, Callable[[Constraint, int], Strategy]] = {
+    "random": lambda c, s: RandomSearch(c, iterations=N, seed=s),
+    "grid": lambda c, s: GridSearch(c, evaluations=N, shuffle=True, seed=s),
+    "evolution": lambda c, s: Evolution(c, population=20, parent_num=5, generation_num=26, seed=s),
+    "regularized_evolution": lambda c, s: RegularizedEvolution(c, evaluations=N, population=20, sample_size=5, seed=s),
+    "local_search": lambda c, s: LocalSearch(c, evaluations=N, seed=s),
+    "local_search best": lambda c, s: LocalSearch(c, evaluations=N, improvement="best", seed=s),
+    "rl": lambda c, s: PolicyGradient(c, evaluations=N, seed=s),
+    "nsga2": lambda c, s: Nsga(c, objectives=FRONT, evaluations=N, population=ROUND, seed=s),
+    "nsga3": lambda c, s: Nsga(c, objectives=FRONT, evaluations=N, population=ROUND, survival="nsga3", seed=s),
+    "rl ppo": lambda c, s: PolicyGradient(c, evaluations=N, update="ppo", lr=0.05, seed=s),
+    "rl lstm": lambda c, s: PolicyGradient(c, evaluations=N, controller="lstm", lr=0.01, seed=s),
+    "tpe": lambda c, s: Tpe(c, evaluations=N, seed=s),
+    "bayesian": lambda c, s: BayesianOptimization(c, evaluations=N, seed=s),
+    "predictor": lambda c, s: PredictorSearch(
+        c, objectives=(ACCURACY,), evaluations=N, population=ROUND, inner_evaluations=1000, seed=s
+    ),
+}
+SLOW = ("rl ppo", "rl lstm", "tpe", "bayesian", "predictor")
+
+
+@cache
+def truth() -> tuple[Constraint, CostTable, dict[Architecture, Result]]:
+    """The space, its FLOPs and what its networks reached."""
+    path = Path(os.environ.get("NAS_SHARED_DATA", "../shared/data")) / "nasbench_macro_cifar10.npz"
+    if not path.is_file():
+        raise UserError(f"needs {path}: NAS_SHARED_DATA must name its folder")
+    space = build_space("nasbench_macro", resolution=32, num_classes=10)
+    table = build_table(space, "flops", 32)
+    with np.load(path, allow_pickle=False) as file:
+        architectures = [tuple(map(int, row)) for row in file["arch"]]
+        accuracies = file["mean_acc"].tolist()
+    costs = table.cost(np.array(architectures)).tolist()
+    rows = zip(architectures, accuracies, costs, strict=True)
+    return Constraint(space), table, {a: Result(a, accuracy / 100, cost={"flops": cost}) for a, accuracy, cost in rows}
+
+
+def proposals(strategy: Strategy) -> list[Result]:
+    """All results, in the order proposed."""
+    found: list[Result] = []
+    results = truth()[2]
+    while batch := strategy.ask(1000):
+        told = [results[architecture] for architecture in batch]
+        strategy.tell(told)
+        found += told
+    return found
+
+
+def regret(name: str, seed: int) -> tuple[list[float], float]:
+    """(N,) points missing after each evaluation, and the seconds of the whole search."""
+    torch.set_num_threads(1)
+    started = time.process_time()
+    found = proposals(MAKERS[name](truth()[0], seed))
+    seconds = time.process_time() - started
+    best = max(result.accuracy for result in truth()[2].values())
+    curve = 100 * (best - np.maximum.accumulate([result.accuracy for result in found]))
+    return [*curve.tolist(), *[float(curve[-1])] * (N - len(curve))][:N], seconds
+
+
+def volumes(seed: int) -> list[tuple[float, float]]:
+    """Shares of the true front's hypervolume that (predictor, nsga2) reach with FRONT_MARKS evaluations."""
+    constraint, table, results = truth()
+    most = FRONT_MARKS[-1]
+    cost = partial(_cost, table)
+    ours = proposals(
+        PredictorSearch(
+            constraint,
+            objectives=FRONT,
+            costs={"flops": cost},
+            evaluations=most,
+            population=ROUND,
+            inner_evaluations=1000,
+            seed=seed,
+        )
+    )
+    theirs = proposals(Nsga(constraint, objectives=FRONT, evaluations=most, population=ROUND, seed=seed))
+    whole = _values(list(results.values()))
+    reference = whole.max(0)
+    full = hypervolume(whole, reference.tolist())
+
+    def share(found: list[Result]) -> float:
+        return hypervolume(_values(found), reference.tolist()) / full
+
+    return [(share(ours[:mark]), share(theirs[:mark])) for mark in FRONT_MARKS]
+
+
+def _cost(table: CostTable, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+    return table.cost(np.asarray(architectures))
+
+
+def _values(results: Sequence[Result]) -> NDArray[np.float64]:
+    return np.array([[-objective.score(result) for objective in FRONT] for result in results])
+
+
+def interval(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Half the width of the 95 % interval of the mean over the first axis (Student)."""
+    count = len(values)
+    error = values.std(0, ddof=1) / np.sqrt(count) if count > 1 else np.full(values.shape[1:], np.nan)
+    return np.asarray(student.ppf(0.975, max(count - 1, 1)) * error)
+
+
+def draw(path: Path, curves: Mapping[str, NDArray[np.float64]]) -> None:
+    """Mean regret with its band."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - only with --plot
+
+    figure = Figure(figsize=(8, 5), dpi=90, layout="constrained")
+    axes = figure.subplots()
+    steps = np.arange(1, N + 1)
+    styles = ["-", "--", ":"]
+    for number, (name, values) in enumerate(curves.items()):
+        mean, half = values.mean(0), interval(values)
+        (line,) = axes.plot(steps, mean, styles[number // 10 % 3], label=f"{name} ({len(values)})", linewidth=1.3)
+        axes.fill_between(steps, np.maximum(mean - half, 1e-4), mean + half, color=line.get_color(), alpha=0.15, lw=0)
+    for name, reference in REFERENCES.items():
+        axes.plot(MARKS, reference, "kx" if name == "random" else "k+", label=f"reference: {name}")
+    axes.set(
+        xlim=(10, N), ylim=(5e-4, 2), yscale="log", xlabel="evaluations", ylabel="regret, points of accuracy",
+        title="NAS-Bench-Macro, mean over seeds (their number in brackets), 95 % band",
+    )  # fmt: skip
+    axes.legend(fontsize=7, ncols=2)
+    axes.grid(alpha=0.3, which="both")
+    figure.savefig(path)
+
+
+def read_kept(path: Path | None) -> dict[str, Any]:
+    """By strategy (seeds, N + 1): regret after each evaluation, and the seconds of the search."""
+    if path is None or not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file.items())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seeds", type=int, default=200, help="seeds of each strategy (default: 200)")
+    parser.add_argument("--slow-seeds", type=int, default=20, help=f"seeds of {', '.join(SLOW)} (default: 20)")
+    parser.add_argument("--front-seeds", type=int, default=30, help="paired seeds of the fronts (default: 30)")
+    parser.add_argument("--strategies", nargs="+", choices=MAKERS, default=list(MAKERS), help="default: all")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--keep", type=Path, metavar="FILE.npz", help="curves of finished strategies; continued")
+    parser.add_argument("--plot", type=Path, help="write the curves to this PNG")
+    options = parser.parse_args(argv)
+    truth()
+    kept = read_kept(options.keep)
+    summary: dict[str, object] = {"benchmark": "tabular_strategies"}
+    rows = {}
+    print(f"{'regret after':24}{'seeds':>6}" + "".join(f"{mark:>17}" for mark in MARKS) + "   s/search", flush=True)
+    with ProcessPoolExecutor(options.workers) as pool:
+        for name in options.strategies:
+            seeds = options.slow_seeds if name in SLOW else options.seeds
+            done = kept.get(name, np.empty((0, N + 1)))
+            if len(done) < seeds:
+                runs = list(pool.map(partial(regret, name), range(len(done), seeds)))
+                kept[name] = np.concatenate([done, [[*curve, second] for curve, second in runs]])
+                if options.keep:
+                    np.savez(options.keep, **kept)
+            at = kept[name][:, [mark - 1 for mark in MARKS]]
+            mean, half, seeds = at.mean(0), interval(at), len(at)
+            seconds = float(np.median(kept[name][:, -1]))
+            shown = "".join(f"{m:>9.3f} ±{h:6.3f}" for m, h in zip(mean, half, strict=True))
+            print(f"{name:24}{seeds:6d}{shown}{seconds:11.2f}", flush=True)
+            rows[name] = {
+                "seeds": seeds,
+                "regret": mean.round(4).tolist(),
+                "half_width": half.round(4).tolist(),
+                "seconds": round(seconds, 3),
+            }
+        paired = np.array(list(pool.map(volumes, range(options.front_seeds))))  # (seeds, marks, 2)
+    difference = paired[..., 0] - paired[..., 1]
+    half = interval(difference)
+    fronts = {}
+    for number, mark in enumerate(FRONT_MARKS):
+        ours, theirs = paired[:, number].mean(0)
+        print(
+            f"hypervolume after {mark}: predictor {ours:.4f}, nsga2 {theirs:.4f} of the true front's, difference "
+            f"{difference[:, number].mean():+.4f} ± {half[number]:.4f} ({len(paired)} seeds)"
+        )
+        fronts[mark] = {
+            "predictor": round(float(ours), 5),
+            "nsga2": round(float(theirs), 5),
+            "difference": round(float(difference[:, number].mean()), 5),
+            "half_width": round(float(half[number]), 5),
+        }
+    if options.plot:
+        draw(options.plot, {name: kept[name][:, :N] for name in options.strategies})
+    summary |= {"marks": MARKS, "strategies": rows, "hypervolume": fronts, "passed": True}
+    if "regularized_evolution" in rows:
+        row = rows["regularized_evolution"]
+        low = np.array(row["regret"]) - np.array(row["half_width"])
+        summary["passed"] = bool((low <= REFERENCES["regularized_evolution"]).all())
+    print(json.dumps(summary))
+    return 0 if summary["passed"] else 1
+
+
+if __name__ == "__main__":
+    run_main(main, sys.argv[1:])

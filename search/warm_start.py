@@ -1,0 +1,59 @@
+"""Results of earlier searches, to learn from: an archive.jsonl or a results.csv."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from config_file.errors import UserError
+from config_file.files import read_jsonl
+from search.archive import FORMAT
+from search.result import Result
+from supernet import SearchSpace
+from supernet.task import TASKS
+
+
+def read_results(path: str | Path, space: SearchSpace) -> list[Result]:
+    """The results in a file, canonical; of an architecture that is there twice, the last one. Costs are left out.
+
+    A CSV needs the columns `indices` (option indices, blanks in between) and `accuracy` or another task's metric (a
+    fraction); `loss` is read if it is there.
+
+    Raises:
+        UserError: there is no such file, it is neither of both, or it is of another space.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"--warm-start {path}: no such file")
+    try:
+        results = _of_table(path) if path.suffix == ".csv" else _of_archive(path)
+    except (KeyError, TypeError, ValueError, AttributeError, UnicodeDecodeError):
+        raise UserError(f"--warm-start {path}: neither an archive.jsonl nor a results.csv of a search") from None
+    found = {}
+    for result in results:
+        if not space.is_valid(result.architecture):
+            raise UserError(f"--warm-start {path}: {result.architecture} is no architecture of {space.name}")
+        architecture = space.canonical(result.architecture)
+        found[architecture] = Result(architecture, result.accuracy, result.loss, nme=result.nme)
+    return list(found.values())
+
+
+def _of_archive(path: Path) -> list[Result]:
+    header, *rows = read_jsonl(path)
+    if header["format"] != FORMAT:
+        raise ValueError
+    return [Result.from_row(row) for row in rows]
+
+
+def _of_table(path: Path) -> list[Result]:
+    with path.open(newline="") as file:
+        return [_of_row(row) for row in csv.DictReader(file)]
+
+
+def _of_row(row: Mapping[str, str]) -> Result:
+    known = [task.metric for task in TASKS.values() if task.metric in row]
+    if not known:
+        raise KeyError
+    numbers = {name: float(row[name] or "nan") for name in [*known, "loss"] if name in row}
+    return Result(tuple(map(int, row["indices"].split())), **numbers)  # type: ignore[arg-type]

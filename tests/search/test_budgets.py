@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import csv
+import json
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from config_file.errors import UserError
+from search.archive import Archive
+from search.budgets import Budgets, Ladder, budgets_of
+from search.cli import main
+from search.constraints import Constraint
+from search.engine import best_of, run
+from search.finished_search import read_search
+from search.objectives import ACCURACY, Objective
+from search.result import Result
+from search.strategies import Strategy
+from search.strategies.evolution import Evolution
+from search.strategies.local_search import LocalSearch
+from supernet import Architecture, SearchSpace
+from tests.search.test_cli import EVOLUTION, here, trained  # noqa: F401 - fixtures
+from tests.search.toy import toy_accuracy, toy_space, toy_tables
+
+BUDGETS = Budgets((100, 400, 1600))
+
+
+class NoisyEvaluator:
+    """The toy's accuracy with the noise of so many images; dies after `lives` evaluations."""
+
+    def __init__(self, lives: int = 10**9) -> None:
+        self.lives = lives
+        self.made: list[tuple[Architecture, int]] = []
+
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
+        assert fidelity is not None
+        for architecture in architectures:
+            if len(self.made) == self.lives:
+                raise KeyboardInterrupt
+            self.made.append((architecture, fidelity))
+            noise = random.Random(f"{architecture} {fidelity}").gauss(0, fidelity**-0.5)
+            yield Result(architecture, toy_accuracy(architecture) + noise, n_images=fidelity, seconds=0.25)
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return toy_space(layers=6)
+
+
+def strategy(name: str, space: SearchSpace) -> Strategy:
+    if name == "local search":
+        return LocalSearch(Constraint(space), evaluations=60, proposals=1, seed=1)
+    return Evolution(
+        Constraint(space), population=20, parent_num=5, generation_num=3, seed=5, dedup=name == "evolution"
+    )
+
+
+def best(results: Sequence[Result]) -> list[Result]:
+    return [max(results, key=ACCURACY.score)]
+
+
+NAMES = ("evolution", "evolution with duplicates", "local search")
+
+
+def test_the_better_half_goes_on_and_what_is_chosen_is_judged_on_all(space: SearchSpace, tmp_path: Path) -> None:
+    evaluator = NoisyEvaluator()
+    archive = Archive(tmp_path / "archive.jsonl", {})
+    told = run(strategy("evolution", space), evaluator, archive, toy_tables(space), budgets=BUDGETS, pick=best)
+    first = [architecture for architecture, images in evaluator.made[:20]]
+    assert {images for _, images in evaluator.made[:20]} == {100}
+    scores = {a: archive.find(a, 100).accuracy for a in first}  # type: ignore[union-attr]
+    better = sorted(first, key=lambda a: -scores[a])[:10]
+    assert evaluator.made[20:30] == [(a, 400) for a in better]
+    assert [images for _, images in evaluator.made[30:35]] == [1600] * 5
+    assert len(set(evaluator.made)) == len(evaluator.made) == len(archive)
+    assert max(told, key=ACCURACY.score).n_images == 1600
+    chosen = best_of(list(archive), Constraint(space))
+    assert chosen is not None
+    assert chosen.n_images == 1600
+    assert chosen.accuracy >= max(result.accuracy for result in told)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("lives", [0, 7, 20, 27, 31, 44, 52])
+def test_killed_and_resumed_it_ends_the_same(name: str, lives: int, space: SearchSpace, tmp_path: Path) -> None:
+    def search(file: str, evaluator: NoisyEvaluator) -> list[Result]:
+        archive = Archive(tmp_path / file, {})
+        return run(strategy(name, space), evaluator, archive, toy_tables(space), budgets=BUDGETS, pick=best)
+
+    expected = search("whole", NoisyEvaluator())
+    with pytest.raises(KeyboardInterrupt):
+        search("killed", NoisyEvaluator(lives))
+    assert search("killed", NoisyEvaluator()) == expected
+    assert (tmp_path / "killed").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_one_at_a_time_goes_on_above_the_median() -> None:
+    ladder = Ladder(Budgets((10, 20)))
+    going_on = [
+        bool(ladder.better_half([Result((number,), accuracy, n_images=10)], 0))
+        for number, accuracy in enumerate((0.5, 0.6, 0.4, 0.7, 0.49, 0.55))
+    ]
+    assert going_on == [True, True, False, True, False, True]
+
+
+def test_failed_ones_do_not_go_on() -> None:
+    ladder = Ladder(BUDGETS)
+    results = [Result((0,), float("nan"), n_images=100), Result((1,), 0.1, n_images=100)]
+    assert ladder.better_half(results, 0) == [(1,)]
+    assert ladder.better_half(results[:1], 0) == []
+    assert ladder.better_half(results, 2) == []
+
+
+def test_budgets_of_the_option() -> None:
+    loss = Objective("loss")
+    assert budgets_of((0,), 50, loss) == budgets_of((20,), 50, loss) == Budgets((None,), loss)
+    assert budgets_of((20, 0), 50, loss).images == (20, 50)
+    assert budgets_of((20, 40, 600), 50, loss) == Budgets((20, 40, 50), loss)
+    assert budgets_of((200, 600), 50, loss).images == (None,)
+    for wrong in ((20, 20), (0, 20), (40, 20)):
+        with pytest.raises(UserError, match="successive budgets rise"):
+            budgets_of(wrong, 50, loss)
+
+
+def test_from_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    assert main([*EVOLUTION, "--eval-images", "40,80,0"]) == 0
+    out = capsys.readouterr().out
+    assert "accuracy on 40, of the better half on 80, of the better half on 287 validation images" in out
+    folder = here / "runs/toy/search"
+    with (folder / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    counts = [row["n_images"] for row in rows]
+    assert counts[:14] == ["40"] * 8 + ["80"] * 4 + ["287"] * 2
+    assert rows[7]["best_so_far"] == "" != rows[13]["best_so_far"]
+    chosen = json.loads((folder / "best.json").read_text())
+    assert chosen["n_images"] == 287
+    assert chosen["search"]["evaluations"] == len(rows)
+    on_all = [row for row in rows if row["n_images"] == "287"]
+    assert chosen["accuracy"] == pytest.approx(max(float(row["accuracy"]) for row in on_all), abs=1e-6)
+    search = read_search(folder)
+    assert len(search.results) == 8 + 3 * 5
+    assert sum(map(search.allows, search.results)) == len(on_all)
+    with pytest.raises(UserError, match="budgets"):
+        main([*EVOLUTION, "--eval-images", "40,0", "--output", str(folder), "--resume"])
