@@ -56,10 +56,21 @@ class SpaceOptions:
 
     search_space: str = option(
         "proxylessnas",
-        "proxylessnas, fbnet_s, fbnet_l, spos, mobilenetv2, single_path, nasbench_macro, FILE.yml or module:callable",
+        "proxylessnas, fbnet_s, fbnet_l, spos, mobilenetv2, single_path, nasbench_macro, pfld (landmarks), FILE.yml or "
+        "module:callable",
         group="Space",
         metavar="NAME",
-        known=("proxylessnas", "fbnet", "fbnet_s", "fbnet_l", "spos", "mobilenetv2", "single_path", "nasbench_macro"),
+        known=(
+            "proxylessnas",
+            "fbnet",
+            "fbnet_s",
+            "fbnet_l",
+            "spos",
+            "mobilenetv2",
+            "single_path",
+            "nasbench_macro",
+            "pfld",
+        ),
         inherit=True,
     )
     resolution: int | None = option(
@@ -99,14 +110,28 @@ class DataOptions:
 
     dataset: str = option(
         "digits",
-        "digits (embedded), cifar10, cifar100, imagenet, imagefolder or module:callable",
+        "digits (embedded), cifar10, cifar100, imagenet, imagefolder, landmarks (106 points) or module:callable",
         group="Data",
         metavar="NAME",
-        known=("digits", "cifar10", "cifar100", "imagenet", "imagefolder"),
+        known=("digits", "cifar10", "cifar100", "imagenet", "imagefolder", "landmarks"),
         inherit=True,
     )
     data_path: str = option(
         "./data", "folder of the data set", group="Data", metavar="FOLDER", flags=("dataset_path",), inherit=True
+    )
+    list_file: str | None = option(
+        None,
+        "landmarks: images and points to train on; none: train_data/list.txt or list.txt in the data set's folder",
+        group="Data",
+        metavar="FILE",
+        inherit=True,
+    )
+    test_list_file: str | None = option(
+        None,
+        "landmarks: the same to test on; none: test_data/list.txt, or a fifth of the others",
+        group="Data",
+        metavar="FILE",
+        inherit=True,
     )
     download: bool = option(False, "download the data set where torchvision can", group="Data")
     train_portion: float = option(
@@ -180,8 +205,12 @@ class TrainingOptions:
     decay_ratio: float | None = option(
         None, "step schedule: factor of a drop; none: 0.1", group="Training", above=0, at_most=1
     )
-    loss: str = option(
-        "cross_entropy", "cross_entropy or module:callable", group="Training", metavar="NAME", known=("cross_entropy",)
+    loss: str | None = option(
+        None,
+        "cross_entropy (classes), wing or l2 (landmarks), or module:callable; none: cross_entropy, for landmarks wing",
+        group="Training",
+        metavar="NAME",
+        known=("cross_entropy", "wing", "l2"),
     )
     label_smoothing: float = option(0.1, "of the cross entropy", group="Training", at_least=0, below=1)
     decay_vectors: bool = option(

@@ -35,7 +35,7 @@ ARTEFACTS = (
     "archive.jsonl", "state.json", "results.csv", "front.csv", "best.json", "accuracy_vs_cost.png", "report.html",
     "model.safetensors", "result.json", "samples.npz", "trainings.jsonl", "verdict.json",
     "rank.json", "scores.csv", "ranking.png",
-    "model.onnx", "model.onnx.data", "card.json", "card.md", "classify.py", "sample.png",
+    "model.onnx", "model.onnx.data", "card.json", "card.md", "classify.py", "locate.py", "sample.png",
     "config.yaml", "env.json",
 )  # fmt: skip
 

@@ -9,21 +9,22 @@ from config_file.files import atomic_write_text
 from deployment.card_page import example, markdown
 from deployment.onnx_export import INPUT_NAME, OUTPUT_NAME
 from deployment.retrained import Retrained
+from supernet.task import task_of
 
 FORMAT = "oneshot-nas card 1"
-EXAMPLE_FILE = "classify.py"
 COUNTED = "multiply-accumulates of convolution and linear layers, one image"
 
 
 def describe_network(source: Retrained, *, dynamic_batch: bool, fold_normalisation: bool) -> dict[str, Any]:
     """What is known before an export: input, output, classes, cost, accuracy, architecture, layers."""
-    metadata, (channels, height, width) = source.metadata, source.shape
+    metadata, (channels, height, width), task = source.metadata, source.shape, source.task
     batch: int | str = "batch" if dynamic_batch else 1
     spec = source.network.spec
     per_channel = list(zip(source.mean, source.std, strict=True))
     normal_range = [round(min(-m / s for m, s in per_channel), 4), round(max((1 - m) / s for m, s in per_channel), 4)]
     return {
         "format": FORMAT,
+        "task": task.name,
         "input": {
             "name": INPUT_NAME,
             "shape": [batch, channels, height, width],
@@ -34,15 +35,20 @@ def describe_network(source: Retrained, *, dynamic_batch: bool, fold_normalisati
             "normalisation": "inside the graph" if fold_normalisation else "(pixel / 255 - mean) / std",
             "mean": list(source.mean),
             "std": list(source.std),
-            "resize": {"crop_pct": metadata.get("crop_pct"), "size": [height, width], "filter": "bilinear"},
+            "resize": {
+                "crop_pct": metadata.get("crop_pct"),
+                "stretch": bool(metadata.get("stretch")),
+                "size": [height, width],
+                "filter": "bilinear",
+            },
         },
-        "output": {"name": OUTPUT_NAME, "shape": [batch, len(source.classes)], "meaning": "logits, before softmax"},
+        "output": {"name": OUTPUT_NAME, "shape": [batch, len(source.classes)], "meaning": task.meaning},
         "classes": list(source.classes),
         "cost": {"macs": spec.macs(source.shape), "params": spec.params(source.shape), "counted": COUNTED},
-        "accuracy": {
+        task.metric: {
             "dataset": metadata.get("dataset"),
-            "test": metadata.get("test_accuracy"),
-            "validation": metadata.get("val_accuracy"),
+            "test": metadata.get(f"test_{task.metric}"),
+            "validation": metadata.get(f"val_{task.metric}"),
         },
         "architecture": {
             "search_space": metadata.get("search_space"),
@@ -51,20 +57,21 @@ def describe_network(source: Retrained, *, dynamic_batch: bool, fold_normalisati
             "names": metadata.get("names"),
         },
         "layers": spec.layers(source.shape),
-        "example": EXAMPLE_FILE,
+        "example": task.script,
         "weights": {"file": source.weights.name, "bytes": source.weights.stat().st_size, "sha256": source.sha256},
     }
 
 
 def model_properties(card: dict[str, Any]) -> dict[str, str]:
     """The essentials of a card as strings, for the metadata of the ONNX file itself."""
+    metric = task_of(card).metric
     essentials = {
         "card": card["format"],
         "input": card["input"],
         "output": card["output"],
         "classes": card["classes"],
         "cost": card["cost"],
-        "accuracy": card["accuracy"],
+        metric: card[metric],
         "architecture": card["architecture"],
         "weights_sha256": card["weights"]["sha256"],
     }

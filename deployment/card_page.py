@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from supernet.task import Task, task_of
+
 
 def markdown(card: dict[str, Any]) -> str:
     """The page of a card (see :mod:`deployment.card`)."""
@@ -19,7 +21,7 @@ def markdown(card: dict[str, Any]) -> str:
             "",
             "## Run it",
             "",
-            f"`python {card['example']} {sample['file']}` prints `{sample['predicted']}`. The script:",
+            f"`python {card['example']} {sample['file']}` prints {_printed(card)}. The script:",
             "",
             "```python",
             example(card).rstrip(),
@@ -38,6 +40,10 @@ def markdown(card: dict[str, Any]) -> str:
     )
 
 
+def _printed(card: dict[str, Any]) -> str:
+    return task_of(card).prints.format(card["sample"]["predicted"])
+
+
 def _interface(card: dict[str, Any]) -> list[tuple[str, str]]:
     """What goes in and comes out."""
     given, output = card["input"], card["output"]
@@ -48,24 +54,28 @@ def _interface(card: dict[str, Any]) -> list[tuple[str, str]]:
         ("values", f"{low:g} to {high:g}: {_normalisation(given)}"),
         ("resize", _resize(given["resize"])),
         ("output", f"`{output['name']}` {_sizes(output['shape'])}, {output['meaning']}"),
-        ("classes", f"{len(card['classes'])}: {_listed(card['classes'])}"),
+        (task_of(card).outputs, f"{len(card['classes'])}: {_listed(card['classes'])}"),
     ]
 
 
 def _provenance(card: dict[str, Any]) -> list[tuple[str, str]]:
     """How good, how large, how made, how checked."""
+    task = task_of(card)
     cost, export, parity, latency = card["cost"], card["export"], card["parity"], card["latency"]
     operations = ", ".join(f"{number} {name}" for name, number in export["operations"].items())
     allowed = f"{parity['tolerance']:g} · max(1, \\|logit\\|)"
     compared = f"{parity['engine']} against PyTorch on {parity['images']} real images, optimisations off and on"
     where = f"{latency['threads']} thread, {latency['engine']}, {latency['processor'] or 'unknown CPU'}"
     return [
-        ("accuracy", _accuracy(card["accuracy"])),
+        (task.title, _quality(task, card[task.metric])),
         ("cost", f"{cost['macs']:,} MACs, {cost['params']:,} parameters ({cost['counted']})"),
         ("file", f"`{card['onnx']['file']}`, {card['onnx']['bytes']:,} bytes"),
         ("graph", f"opset {export['opset']}, {export['nodes']} nodes ({operations}); batch norm folded"),
         ("exporter", f"PyTorch's {export['exporter']}; {_versions(export['versions'])}"),
-        ("parity", f"{compared}: largest difference {parity['max_difference']:.1e} (allowed {allowed}), same top-1"),
+        (
+            "parity",
+            f"{compared}: largest difference {parity['max_difference']:.1e} (allowed {allowed}), {task.agreement}",
+        ),
         (
             "latency",
             f"{latency['median_ms']:.2f} ms per image, median, on the exporting machine, not on yours ({where})",
@@ -74,7 +84,7 @@ def _provenance(card: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def example(card: dict[str, Any]) -> str:
-    """A complete Python script that classifies an image file with onnxruntime, numpy and Pillow."""
+    """A complete Python script that runs the network on an image file with onnxruntime, numpy and Pillow."""
     given = card["input"]
     height, width = given["resize"]["size"]
     lines = [
@@ -88,24 +98,35 @@ def example(card: dict[str, Any]) -> str:
         "",
         f'model = Path(__file__).with_name("{card["onnx"]["file"]}")',
         'session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])',
-        'classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])',
         f'image = Image.open(sys.argv[1]).convert("{"RGB" if given["shape"][1] == 3 else "L"}")',
-        "side = min(image.size)",
-        *_centre_crop(given["resize"]),
-        "left, top = (image.width - side) / 2, (image.height - side) / 2",
-        "box = (left, top, left + side, top + side)",
-        f"image = image.resize(({width}, {height}), Image.Resampling.BILINEAR, box=box)",
+        *_resized(given["resize"]),
         f"x = np.asarray(image, dtype=np.float32).reshape({height}, {width}, {given['shape'][1]}) / 255",
     ]
     if given["normalisation"] != "inside the graph":
         lines.append(f"x = (x - np.array({given['mean']})) / np.array({given['std']})")
     lines += [
         "x = x.transpose(2, 0, 1)[None].astype(np.float32)  # (1, C, H, W)",
-        f'logits = session.run(None, {{"{given["name"]}": x}})[0][0]',
-        "print(classes[int(logits.argmax())])",
+        f'outputs = session.run(None, {{"{given["name"]}": x}})[0][0]',
+        *task_of(card).answer_lines,
         "",
     ]
     return "\n".join(lines)
+
+
+def _resized(resize: dict[str, Any]) -> list[str]:
+    height, width = resize["size"]
+    if resize["stretch"]:
+        return [
+            "width, height = image.size",
+            f"image = image.resize(({width}, {height}), Image.Resampling.BILINEAR)",
+        ]
+    return [
+        "side = min(image.size)",
+        *_centre_crop(resize),
+        "left, top = (image.width - side) / 2, (image.height - side) / 2",
+        "box = (left, top, left + side, top + side)",
+        f"image = image.resize(({width}, {height}), Image.Resampling.BILINEAR, box=box)",
+    ]
 
 
 def _centre_crop(resize: dict[str, Any]) -> list[str]:
@@ -125,6 +146,8 @@ def _normalisation(given: dict[str, Any]) -> str:
 
 
 def _resize(resize: dict[str, Any]) -> str:
+    if resize["stretch"]:
+        return f"the whole image to {_sizes(resize['size'])}, whatever its shape, {resize['filter']}"
     to = f"resized to {_sizes(resize['size'])}, {resize['filter']}"
     if resize["crop_pct"] is None:
         return f"the centred square, {to} (how much of it the network was evaluated on has not been recorded)"
@@ -132,9 +155,9 @@ def _resize(resize: dict[str, Any]) -> str:
     return f"the centred square of {part} shorter side, {to}"
 
 
-def _accuracy(accuracy: dict[str, Any]) -> str:
-    parts = [f"{accuracy[split]:.2%} on {split}" for split in ("test", "validation") if accuracy[split] is not None]
-    return f"{', '.join(parts) or 'not recorded'} ({accuracy['dataset'] or 'data set not recorded'})"
+def _quality(task: Task, found: dict[str, Any]) -> str:
+    parts = [f"{task.show(found[split])} on {split}" for split in ("test", "validation") if found[split] is not None]
+    return f"{', '.join(parts) or 'not recorded'} ({found['dataset'] or 'data set not recorded'})"
 
 
 def _layer_table(card: dict[str, Any]) -> list[str]:

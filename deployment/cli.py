@@ -13,9 +13,10 @@ from config_file.files import staging_folder
 from config_file.loader import parse
 from config_file.options import ExportOptions
 from config_file.run_folder import RunFolder, find_stage, stage_path
-from deployment.handover import FILES, ONNX_FILE, hand_over
+from deployment.handover import ONNX_FILE, files_of, hand_over
 from deployment.onnx_export import check_opset
 from deployment.retrained import Retrained, load_retrained
+from supernet.task import Task
 
 DESCRIPTION = "Write a retrained network as ONNX, prove that onnxruntime computes the same, and describe it in a card."
 EXAMPLES = (
@@ -79,20 +80,20 @@ def _export(options: ExportOptions, source: Retrained) -> None:
             say=say,
         )
         with RunFolder.open(options) as folder:
-            for name in reversed(FILES):  # the model last: where it is, everything else is complete
+            for name in reversed(files_of(source.task)):  # the model last: where it is, everything else is complete
                 (staged / name).replace(folder.path / name)
             for line in said:
                 folder.record(line)
-            _conclude(card, folder, time.perf_counter() - start)
+            _conclude(card, source.task, folder, time.perf_counter() - start)
 
 
-def _conclude(card: dict[str, Any], folder: RunFolder, seconds: float) -> None:
+def _conclude(card: dict[str, Any], task: Task, folder: RunFolder, seconds: float) -> None:
     sample = card["sample"]
     folder.log(
         f"onnxruntime on {sample['file']}: predicted {sample['predicted']}, label {sample['label']} "
         f"({sample['right']} of {sample['images']} sample images right)"
     )
-    folder.log(f"wrote {', '.join(FILES)} ({card['onnx']['bytes'] / 1e6:.2f} MB) to {folder.path}")
+    folder.log(f"wrote {', '.join(files_of(task))} ({card['onnx']['bytes'] / 1e6:.2f} MB) to {folder.path}")
     folder.log(f"the export took {seconds:.1f} s")
     folder.log(f"next: python {folder.path / card['example']} {folder.path / sample['file']}")
     with contextlib.suppress(OSError):  # empty, unless somebody keeps files of their own there
@@ -103,7 +104,7 @@ def _about(source: Retrained) -> str:
     spec, space = source.network.spec, source.metadata.get("search_space") or "a network"
     return (
         f"{space}: {len(spec.nodes)} blocks, {spec.macs(source.shape) / 1e6:.2f} M MACs, "
-        f"{spec.params(source.shape) / 1e6:.2f} M parameters, {len(source.classes)} classes; {source.weights}"
+        f"{spec.params(source.shape) / 1e6:.2f} M parameters, {source.task.describe(source.classes)}; {source.weights}"
     )
 
 
@@ -116,12 +117,13 @@ def _plan(options: ExportOptions, source: Retrained) -> str:
     memory = "" if resident is None else f"; {resident / 2**20:,.0f} MiB of memory so far, some hundreds more"
     batch = "open batch" if options.dynamic_batch else "batch 1"
     pixels = "pixels in 0..1, normalised inside the graph" if options.fold_normalisation else "normalised pixels"
+    files = ", ".join(files_of(source.task))
     lines = [
         _about(source),
         f"exporter: PyTorch's {options.exporter}, opset {options.opset}, {batch}",
         f"input: {' x '.join(map(str, source.shape))}, {pixels}",
         f"parity: onnxruntime against PyTorch on {len(source.images)} real images, tolerance {options.tolerance:g}",
-        f"would write to {folder}: {', '.join(FILES)}; about {megabytes:.1f} MB, {seconds:.0f} s{memory}",
+        f"would write to {folder}: {files}; about {megabytes:.1f} MB, {seconds:.0f} s{memory}",
     ]
     if (obstacle := RunFolder.obstacle(options)) is not None:
         lines.append(f"but {obstacle}")

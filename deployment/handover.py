@@ -9,21 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from PIL import Image
 
 from config_file.files import atomic_path
-from deployment.card import EXAMPLE_FILE, describe_network, model_properties, write_card
+from deployment.card import describe_network, model_properties, write_card
 from deployment.latency import measure_latency
 from deployment.onnx_export import to_onnx
-from deployment.parity import check_parity, open_session, run_batches
+from deployment.parity import Floats, check_parity, open_session, run_batches
 from deployment.retrained import Retrained, normalised, scaled
+from supernet.task import CLASSIFICATION, Task, measured_on
 
 ONNX_FILE = "model.onnx"
 SAMPLE_FILE = "sample.png"
-# What a hand-over consists of.
-FILES = (ONNX_FILE, "card.json", "card.md", EXAMPLE_FILE, SAMPLE_FILE)
+
+
+def files_of(task: Task) -> tuple[str, ...]:
+    """What a hand-over consists of."""
+    return ONNX_FILE, "card.json", "card.md", task.script, SAMPLE_FILE
+
+
+FILES = files_of(CLASSIFICATION)
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
 
 
@@ -38,7 +44,7 @@ def hand_over(
     tolerance: float = 1e-4,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Export a network and write :data:`FILES`; nothing is written unless the graph and its results pass every check.
+    """Export a network and write :func:`files_of`, nothing of it unless the graph and its results pass every check.
 
     Args:
         folder: an existing folder.
@@ -74,11 +80,17 @@ def hand_over(
     with atomic_path(folder / ONNX_FILE) as temporary:
         temporary.write_bytes(model.SerializeToString())
         parity = check_parity(
-            temporary, images, source.logits, tolerance=tolerance, batch_sizes=(1, 3) if dynamic_batch else (1,)
+            temporary,
+            images,
+            source.logits,
+            tolerance=tolerance,
+            batch_sizes=(1, 3) if dynamic_batch else (1,),
+            task=source.task,
         )
         say(
             f"parity: {parity.engine} against PyTorch on {parity.images} real images, optimisations off and on: "
-            f"largest difference {parity.max_difference:.1e} (allowed {tolerance:g} * max(1, |logit|)), same top-1"
+            f"largest difference {parity.max_difference:.1e} (allowed {tolerance:g} * max(1, |logit|)), "
+            f"{source.task.agreement}"
         )
         latency = measure_latency(temporary, images[:1])
         say(f"latency of this machine's CPU, {latency['threads']} thread: {latency['median_ms']:.2f} ms per image")
@@ -96,23 +108,24 @@ def hand_over(
             },
             "parity": parity.to_dict(),
             "latency": latency,
-            "sample": _write_sample(source, run_batches(open_session(temporary), images).argmax(1), folder),
+            "sample": _write_sample(source, run_batches(open_session(temporary), images), folder),
         }
         write_card(folder, card)
     # The model appears last: where it is, everything else is complete.
     return card
 
 
-def _write_sample(source: Retrained, predicted: npt.NDArray[np.int64], folder: Path) -> dict[str, Any]:
-    """Leave one of the images (one that onnxruntime classifies rightly, if any) as an image file."""
-    right = predicted == source.labels
+def _write_sample(source: Retrained, outputs: Floats, folder: Path) -> dict[str, Any]:
+    """Leave one of the images (the first that onnxruntime answers rightly, if any) as an image file."""
+    task, names = source.task, source.classes
+    right = np.array([task.is_right(value) for value in measured_on(task, outputs, source.labels)])
     chosen = int(right.argmax())
     with atomic_path(folder / SAMPLE_FILE) as temporary:
         Image.fromarray(np.squeeze(source.images[chosen])).save(temporary)
     return {
         "file": SAMPLE_FILE,
-        "label": source.classes[source.labels[chosen]],
-        "predicted": source.classes[predicted[chosen]],
+        "label": task.answer(task.as_output(source.labels[chosen], len(names)), names),
+        "predicted": task.answer(outputs[chosen], names),
         "right": int(right.sum()),
         "images": len(right),
     }

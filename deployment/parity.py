@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from config_file.errors import UserError
+from supernet.task import CLASSIFICATION, Task
 
 Floats = npt.NDArray[np.float32]
 
@@ -27,6 +28,7 @@ class Parity:
         max_difference: largest |difference| seen.
         max_relative: the same, each relative to max(1, |logit|); at most ``tolerance``.
         engine: onnxruntime and its version.
+        task: what the outputs are for.
     """
 
     images: int
@@ -35,26 +37,36 @@ class Parity:
     max_difference: float
     max_relative: float
     engine: str
+    task: Task = CLASSIFICATION
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, with what holds for every parity that was reached."""
-        return asdict(self) | {"batch_sizes": list(self.batch_sizes), "optimisations": list(_LEVELS), "same_top1": True}
+        plain = asdict(self) | {"batch_sizes": list(self.batch_sizes), "optimisations": list(_LEVELS)}
+        del plain["task"]
+        return plain | {self.task.agreed: True}
 
 
 def check_parity(
-    path: str | Path, images: Floats, reference: Floats, *, tolerance: float = 1e-4, batch_sizes: Sequence[int] = (1,)
+    path: str | Path,
+    images: Floats,
+    reference: Floats,
+    *,
+    tolerance: float = 1e-4,
+    batch_sizes: Sequence[int] = (1,),
+    task: Task = CLASSIFICATION,
 ) -> Parity:
-    """Run an ONNX file, read from disk, on ``images`` and hold its logits against PyTorch's.
+    """Run an ONNX file, read from disk, on ``images`` and hold its outputs against PyTorch's.
 
     Args:
         path: the ONNX file.
         images: (N, C, H, W), as the graph expects them.
-        reference: (N, classes), PyTorch's logits for them.
+        reference: (N, O), PyTorch's outputs for them.
         tolerance: allowed |difference| per logit, relative to max(1, |logit|).
         batch_sizes: batches to feed the images in; other than 1 only where the graph leaves the batch open.
+        task: says whether outputs that are close mean the same.
 
     Raises:
-        UserError: a logit differs by more, an image gets another class, or onnxruntime cannot run the file.
+        UserError: an output differs by more, an image gets another answer, or onnxruntime cannot run the file.
     """
     largest = largest_relative = 0.0
     for name, level in _LEVELS.items():
@@ -72,17 +84,13 @@ def check_parity(
                     f"parity: image {worst} differs from PyTorch by {difference[worst].max():.2e} in a logit, "
                     f"allowed are {tolerance:g} * max(1, |logit|) {where}"
                 )
-            other = np.flatnonzero(logits.argmax(1) != reference.argmax(1))
-            if other.size:
-                first = int(other[0])
-                raise UserError(
-                    f"parity: image {first} becomes class {logits[first].argmax()}, PyTorch says "
-                    f"{reference[first].argmax()} {where}"
-                )
+            other = task.disagreement(logits, reference)
+            if other is not None:
+                raise UserError(f"parity: image {other[0]} {other[1]} {where}")
             largest = max(largest, float(difference.max()))
             largest_relative = max(largest_relative, float(relative.max()))
     engine = f"onnxruntime {ort.__version__}"
-    return Parity(len(images), tuple(batch_sizes), tolerance, largest, largest_relative, engine)
+    return Parity(len(images), tuple(batch_sizes), tolerance, largest, largest_relative, engine, task)
 
 
 def open_session(

@@ -15,6 +15,7 @@ from deployment.parity import Floats
 from deployment.weights import load_network
 from supernet.blocks import Shape
 from supernet.network import Network
+from supernet.task import Targets, Task, task_of
 
 # Far above what two ways of computing the same differ by, far below what a wrong mean, file or class order does.
 _SAME_LOGITS = 1e-2
@@ -30,13 +31,14 @@ class Retrained:
         sha256: of that file.
         network: in eval mode, on the CPU.
         metadata: of the file, decoded.
-        classes: their names, in the order of the logits.
+        classes: names of the outputs, in their order.
+        task: what they are for.
         mean: per channel, of pixels in 0..1.
         std: per channel, of pixels in 0..1.
         shape: (C, H, W) of an image.
         images: uint8 (N, H, W, C), real images at the network's resolution.
-        labels: int64 (N,).
-        logits: float32 (N, classes), the network's, computed here by PyTorch.
+        labels: the targets: int64 (N,), of landmarks float32 (N, O).
+        logits: float32 (N, O), the network's outputs, computed here by PyTorch.
     """
 
     weights: Path
@@ -48,8 +50,9 @@ class Retrained:
     std: tuple[float, ...]
     shape: Shape
     images: npt.NDArray[np.uint8]
-    labels: npt.NDArray[np.int64]
+    labels: Targets
     logits: Floats
+    task: Task
 
 
 def load_retrained(weights: str | Path, samples: str | Path | None = None, limit: int | None = None) -> Retrained:
@@ -68,6 +71,7 @@ def load_retrained(weights: str | Path, samples: str | Path | None = None, limit
     weights = Path(weights)
     network, metadata = load_network(weights)
     classes, mean, std, resolution = _described_input(weights, metadata)
+    task = _task(weights, metadata)
     shape = (network.in_channels, resolution, resolution)
     path = weights.with_name("samples.npz") if samples is None else Path(samples)
     images, labels, recorded = _read_samples(path, limit)
@@ -83,12 +87,12 @@ def load_retrained(weights: str | Path, samples: str | Path | None = None, limit
         raise UserError(f"{weights}: names {len(classes)} classes, its network gives outputs of shape {logits.shape}")
     if not np.isfinite(logits).all():
         raise UserError(f"{weights}: the network answers with NaN or infinity; its training diverged")
-    if labels.min() < 0 or labels.max() >= len(classes):
-        raise UserError(f"{path}: labels from {labels.min()} to {labels.max()}, the network has {len(classes)} classes")
+    if misfit := task.misfit(labels, len(classes)):
+        raise UserError(f"{path}: {misfit}")
     if recorded is not None:
         _check_recorded(path, weights, logits, recorded)
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-    return Retrained(weights, sha256, network, metadata, classes, mean, std, shape, images, labels, logits)
+    return Retrained(weights, sha256, network, metadata, classes, mean, std, shape, images, labels, logits, task)
 
 
 def normalised(images: npt.NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> Floats:
@@ -100,6 +104,13 @@ def normalised(images: npt.NDArray[np.uint8], mean: tuple[float, ...], std: tupl
 def scaled(images: npt.NDArray[np.uint8]) -> Floats:
     """Pixels in 0..1: uint8 (N, H, W, C) -> float32 (N, C, H, W)."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
+
+
+def _task(path: Path, metadata: dict[str, Any]) -> Task:
+    try:
+        return task_of(metadata)
+    except KeyError as error:
+        raise UserError(f"{path}: it is for a task that this version does not know: {error.args[0]!r}") from None
 
 
 def _described_input(path: Path, metadata: dict[str, Any]) -> tuple[tuple[str, ...], Any, Any, int]:
@@ -119,7 +130,7 @@ def _described_input(path: Path, metadata: dict[str, Any]) -> tuple[tuple[str, .
     return classes, mean, std, resolution
 
 
-def _read_samples(path: Path, limit: int | None) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], Floats | None]:
+def _read_samples(path: Path, limit: int | None) -> tuple[npt.NDArray[np.uint8], Targets, Floats | None]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; parity is checked on real images: give others with --samples FILE.npz")
     try:
@@ -128,11 +139,11 @@ def _read_samples(path: Path, limit: int | None) -> tuple[npt.NDArray[np.uint8],
             logits = file["logits"][:limit] if "logits" in file else None
     except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: truncated, or not an .npz file with images and labels ({error})") from None
-    if images.dtype != np.uint8 or images.ndim != 4 or not np.issubdtype(labels.dtype, np.integer):
-        raise UserError(f"{path}: expected images uint8 (N, H, W, C) and labels of integers, not {images.dtype}")
-    if len(images) == 0 or labels.shape != (len(images),):
+    if images.dtype != np.uint8 or images.ndim != 4 or labels.dtype.kind not in "iuf":
+        raise UserError(f"{path}: expected images uint8 (N, H, W, C) and labels that are numbers, not {images.dtype}")
+    if len(images) == 0 or len(labels.shape) == 0 or len(labels) != len(images):
         raise UserError(f"{path}: {len(images)} images and labels of shape {labels.shape}; one label each is needed")
-    return images, labels.astype(np.int64), logits
+    return images, labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64), logits
 
 
 def _check_recorded(path: Path, weights: Path, logits: Floats, recorded: Floats) -> None:

@@ -10,12 +10,16 @@ get the mean:
 
 - osnaslib: JSON, `{"flops": [[per option] per layer], "param": ..., "latency": ..., "base_flops": ..., ...}` in
   millions, parameters and seconds.
-- fbnet: text, a line with the names of the options, then a line of microseconds per layer.
+- fbnet: text, a line with the names of the options, then a line of microseconds per layer; what a layer does not have
+  is left out of account, whatever stands there.
+- nni: lut.txt of NNI's FBNet, a line per operation such as {'op_name': 'sep_k3', 'op_data_shape': (14, 14, 32, 32, 1),
+  'op_dtype': 'float', 'op_latency': 120.5}: width, height, channels in and out, stride; microseconds.
 - csv: the columns layer, option and ms; what all networks share has the name of its site and no option, or layer base.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -116,6 +120,34 @@ def fbnet(path: Path, space: SearchSpace, metric: str) -> Imported:
     return _by_layer(path, space, values, 0.0)
 
 
+def nni(path: Path, space: SearchSpace, metric: str) -> Imported:
+    """NNI's lut.txt for its FBNet example. Raises UserError."""
+    _only_latency(path, metric)
+    known: dict[tuple[Any, ...], float] = {}
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            try:
+                row = ast.literal_eval(line.strip())
+                key = row["op_name"], *row["op_data_shape"]
+                known[key] = _number(row["op_latency"], where) / 1e3
+            except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
+                raise UserError(
+                    f"{where}: expected {{'op_name': ..., 'op_data_shape': ..., 'op_latency': ...}}"
+                ) from None
+    values: list[list[float]] = [[] for _ in space.decisions]
+    for scope, keys in space.factors(input_shape(space, space.input_shape[1])):
+        if len(scope) != 1 or None in keys.flat:
+            continue  # refused below
+        for option, (block, shape) in zip(space.decisions[scope[0]].options, keys.flat, strict=True):
+            out = block.output_shape(shape)
+            key = option, shape[2], shape[1], shape[0], out[0], -(-shape[1] // out[1])
+            if key not in known:
+                raise UserError(f"{path}: no line for {option} at {key[1:]} (width, height, in, out, stride)")
+            values[scope[0]].append(known[key])
+    return _by_layer(path, space, values, 0.0)
+
+
 def layers_csv(path: Path, space: SearchSpace, metric: str) -> Imported:
     """Our own table by layer and option. Raises UserError."""
     _only_latency(path, metric)
@@ -147,6 +179,7 @@ FORMATS: dict[str, Callable[[Path, SearchSpace, str], Imported]] = {
     "ofa": by_key,
     "osnaslib": osnaslib,
     "fbnet": fbnet,
+    "nni": nni,
     "csv": layers_csv,
 }
 """By name: (file, space at its resolution, metric) -> what it says."""
@@ -183,20 +216,31 @@ def _names(block: Block, shape: Shape) -> list[list[str]]:
 
 
 def _by_layer(path: Path, space: SearchSpace, values: Sequence[Sequence[float]], base: float) -> Imported:
-    """Values per decision and option, spread over blocks; what does not depend on any decision is in the base."""
+    """Values per decision and option, spread over blocks; what does not depend on any decision is in the base.
+
+    Where a block also stands in a place of its own, the base is less by it: a block has one cost in a table.
+    """
     if [len(row) for row in values] != list(space.sizes):
         raise UserError(
             f"{path} has {len(values)} layers of {_span(len(row) for row in values)} options, {space.name} "
             f"{len(space.sizes)} of {_span(space.sizes)}"
         )
     met: dict[Key, list[float]] = defaultdict(list)
+    fixed: list[Key] = []
     for scope, keys in space.factors(input_shape(space, space.input_shape[1])):
         if len(scope) > 1:
             raise UserError(
                 f"{path}: a table by layer does not fit {space.name}, where a block depends on several choices"
             )
         for option, key in enumerate(keys.flat):
-            met[key].append(values[scope[0]][option] if scope else 0.0)
+            if scope:
+                met[key].append(values[scope[0]][option])
+            else:
+                fixed.append(key)
+    for key in fixed:
+        if key in met:
+            base -= float(np.mean(met[key]))
+    met |= {key: [0.0] for key in fixed if key not in met}
     entries: dict[Key, Entry] = {}
     for key, found in met.items():
         spread = float(np.subtract(*np.percentile(found, [75, 25])))

@@ -37,7 +37,7 @@ class ImportOptions(PlaceOptions):
 
     file: str | None = option(None, "the file, or the kit's folder", group=TABLE, metavar="FILE")
     format: str = option(
-        KIT, "what it is: kit, proxylessnas, ofa (YAML), osnaslib (JSON), fbnet (text) or csv (layer, option, ms)",
+        KIT, "what it is: kit, proxylessnas, ofa (YAML), osnaslib (JSON), fbnet, nni (text) or csv (layer, option, ms)",
         group=TABLE, choices=(KIT, *FORMATS),
     )  # fmt: skip
     metric: str = option(

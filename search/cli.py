@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -36,6 +36,7 @@ from search.strategies import OF_A_FRONT, Strategy, make_differentiable, make_st
 from search.workers import in_processes
 from supernet import SearchSpace
 from supernet.spaces import SPACES
+from supernet.task import CLASSIFICATION, Task, task_of
 from training.data import Data, load_data
 from training.device import choose_amp, choose_device, prepare_device
 from training.planning import duration, peak_memory
@@ -68,6 +69,16 @@ class Search:
     def title(self) -> str:
         return f"{self.options.search_strategy} over {self.space.name} at {self.resolution} px"
 
+    @property
+    def task(self) -> Task:
+        """What the networks predict."""
+        return self.evaluator.task
+
+    @property
+    def objective(self) -> Objective:
+        """What one architecture is picked by."""
+        return chosen_by(objectives_of(self.options), self.task)
+
     def describe(self) -> list[str]:
         """What will run, for people."""
         table, space = self.constraint.table, self.space
@@ -83,7 +94,7 @@ class Search:
             f"range      {metric} from {number(minimum, metric)} to {number(maximum, metric)}",
             f"limits     {'; '.join(self.constraint.describe())}; {share(self.constraint.acceptance)} of the space",
             f"strategy   {self.options.search_strategy}, {budget}",
-            f"evaluation {calibration}, accuracy on {self._images()} validation images",
+            f"evaluation {calibration}, {self.task.title} on {self._images()} validation images",
         ]
 
     def _images(self) -> str:
@@ -143,11 +154,13 @@ def prepare(options: SearchOptions) -> Search:
     device = choose_device(options.device)
     prepare_device(device, options.threads)
     trained = load_supernet(source)
+    task = task_of(trained.info)
+    options = with_metric(options, task)
     space = trained.space
     check_same_space(options, space, source)
     resolution = options.resolution or trained.info.get("resolution") or space.input_shape[1]
     tables = tables_for(options, space, resolution)
-    check_objectives(objectives_of(options), tables)
+    check_objectives(objectives_of(options), tables, task)
     constraint = constraint_of(options, space, tables)
     constraint.check()
     learnt = options.search_strategy == "differentiable"
@@ -160,7 +173,7 @@ def prepare(options: SearchOptions) -> Search:
         distribution = learnt_distribution(options, source, supernet, data, device)
         strategy = make_differentiable(constraint, options, distribution)
         learning = distribution.about
-    budgets = budgets_of(options.eval_images, len(data.val), chosen_by(objectives_of(options)))
+    budgets = budgets_of(options.eval_images, len(data.val), chosen_by(objectives_of(options), task))
     evaluator = SupernetEvaluator(
         supernet,
         data,
@@ -196,6 +209,14 @@ def prepare(options: SearchOptions) -> Search:
         budgets,
         fingerprints,
     )
+
+
+def with_metric(options: SearchOptions, task: Task) -> SearchOptions:
+    """The options with the task's metric where they would mean the accuracy."""
+    if options.objective or task is CLASSIFICATION:
+        return options
+    front = f",{options.info_metric}" if options.search_strategy in OF_A_FRONT else ""
+    return replace(options, objective=task.metric + front)
 
 
 def tables_for(options: SearchOptions, space: SearchSpace, resolution: int) -> dict[str, CostTable]:
@@ -252,6 +273,8 @@ def check_same_data(data: Data, info: Mapping[str, Any], source: Path) -> None:
 
     Otherwise the search would validate on images that the weights were fitted to.
     """
+    if data.task is not task_of(info):
+        raise UserError(f"{data.name} is of {data.task.name}, the supernet in {source} of {task_of(info).name}")
     if len(data.classes) != len(info["classes"]):
         raise UserError(f"{data.name} has {len(data.classes)} classes, the supernet in {source} {len(info['classes'])}")
     if data.split_record.get("sha256") != info["split"].get("sha256"):
@@ -263,7 +286,8 @@ def check_same_data(data: Data, info: Mapping[str, Any], source: Path) -> None:
 
 def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
     """Run the strategy to its end, showing progress."""
-    best: Result | None = engine.best_of(list(archive), search.constraint)
+    by, task = search.objective, search.task
+    best: Result | None = engine.best_of(list(archive), search.constraint, by)
     objectives, table = objectives_of(search.options), search.constraint.table
     assert table is not None
     front = GrowingFront(objectives if len(objectives) > 1 else (*objectives, Objective(table.metric)))
@@ -272,15 +296,16 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
 
         def watch(result: Result, cached: bool, first: bool) -> None:
             nonlocal best
-            best = engine.best_of([result] if best is None else [best, result], search.constraint)
+            best = engine.best_of([result] if best is None else [best, result], search.constraint, by)
             bar.update(int(first))
             if result.n_images >= search.budgets.most and allowed([result], search.constraint):
                 front.add(result)
             if best is not None:
-                bar.set_postfix_str(f"best {100 * best.accuracy:.2f} %, front of {len(front)}", refresh=False)
+                bar.set_postfix_str(f"best {task.show(best.value)}, front of {len(front)}", refresh=False)
             if not cached:
-                found = math.nan if best is None else best.accuracy
-                folder.metric(len(archive), accuracy=result.accuracy, best_accuracy=found, **result.cost)
+                found = math.nan if best is None else best.value
+                measured = {task.metric: result.value, f"best_{task.metric}": found}
+                folder.metric(len(archive), **measured, **result.cost)
 
         evaluator = in_processes(search.evaluator, search.options.workers, search.options.threads)
         proposals = engine.run(
@@ -301,16 +326,16 @@ def pick(search: Search, results: Sequence[Result]) -> list[Result]:
         return []
     if search.options.search_strategy in OF_A_FRONT:
         return [candidates[position] for position in non_dominated(values_of(candidates, objectives))]
-    return [max(candidates, key=chosen_by(objectives).score)]
+    return [max(candidates, key=search.objective.score)]
 
 
 def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float) -> None:
     """Write what the search found, and say it."""
-    options = search.options
+    options, task = search.options, search.task
     evaluations = [engine.with_costs(result, search.tables) for result in archive]
-    results_file.write_results(folder.path / "results.csv", evaluations, search.constraint)
+    results_file.write_results(folder.path / "results.csv", evaluations, search.constraint, task)
     results = most_images(evaluations)
-    best = engine.best_of(results, search.constraint, chosen_by(objectives_of(options)))
+    best = engine.best_of(results, search.constraint, search.objective)
     if best is None:
         if not results:
             limits = " and ".join(search.constraint.describe())
@@ -320,6 +345,7 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
             f"{find_stage(search.options, 'supernet')} trained to the end?"
         )
     about = {
+        "task": task.name,
         "dataset": options.dataset,
         "search": {
             "strategy": options.search_strategy,
@@ -333,13 +359,14 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
             "supernet_sha256": search.fingerprints["weights"],
         },
     }
-    results_file.write_best(folder.path / "best.json", best, search.space, search.resolution, about)
+    results_file.write_best(folder.path / "best.json", best, search.space, search.resolution, about, task)
     plot.draw(
         folder.path / "accuracy_vs_cost.png",
         results,
         best,
         search.constraint,
         f"{search.title}: {len(results):,} evaluations",
+        task,
     )
     write_report(folder.path / "report.html", [read_search(folder.path)])
     failed = sum(result.failed for result in evaluations)
@@ -348,7 +375,7 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
     folder.log()
     folder.log(f"best       {' '.join(search.space.names(best.architecture))}")
     folder.log(
-        f"accuracy   {100 * best.accuracy:.2f} % on {best.n_images:,} validation images, inherited weights "
+        f"{task.title:<10} {task.show(best.value)} on {best.n_images:,} validation images, inherited weights "
         f"(95 % interval {100 * low:.2f} to {100 * high:.2f})"
     )
     folder.log("cost       " + ", ".join(f"{metric} {number(cost, metric)}" for metric, cost in best.cost.items()))

@@ -1,4 +1,4 @@
-"""The validation accuracy of architectures with the weights of a supernet.
+"""The validation accuracy (or NME) of architectures with the weights of a supernet.
 
 Each architecture is extracted into a network of its own, its batch norms are re-calibrated on training images, and the
 validation split (never the test split) is classified without augmentation. Nothing of one evaluation reaches the next,
@@ -18,12 +18,12 @@ from torch import nn
 
 from deployment.folding import fold_batch_norms
 from search.prefix_evaluation import Node, PrefixEvaluation, Step, tree_of
-from search.result import Result, wilson_interval
+from search.result import Result
 from supernet import Architecture, Supernet, extract
 from training.bn_calibration import calibrate_batch_norm
 from training.data import Data, Split
 from training.device import autocast, place
-from training.evaluate import Score, classify
+from training.evaluate import Score, score
 
 KEPT_BYTES = 1 << 30
 
@@ -85,6 +85,7 @@ class SupernetEvaluator:
         self.memory = memory
         self._calibration = self._batches(data.train, self.calibration_images) if self.calibration_images else None
         self._data = data
+        self.task = data.task
         self._validation = {self.eval_images: self._batches(data.val, self.eval_images)}
 
     @property
@@ -128,8 +129,8 @@ class SupernetEvaluator:
             self._validation[images] = self._batches(self._data.val, images)
         batches = self._validation[images]
         start = time.perf_counter()
-        for architecture, score in self._scores(list(dict.fromkeys(architectures)), batches, images):
-            yield self._result(architecture, score, time.perf_counter() - start)
+        for architecture, found in self._scores(list(dict.fromkeys(architectures)), batches, images):
+            yield self._result(architecture, found, time.perf_counter() - start)
             start = time.perf_counter()
 
     def network(self, architecture: Architecture) -> nn.Module:
@@ -152,7 +153,7 @@ class SupernetEvaluator:
             layer=self._layer,
             finish=fold_batch_norms,
             context=self._inference,
-            classify=lambda logits: classify(nn.Identity(), logits, self.device),
+            score=lambda outputs: score(nn.Identity(), outputs, self.device, None, self.task),
             alone=lambda architecture: self._score(architecture, batches),
             calibration=None if calibration is None else Images(calibration),
             calibration_images=self.calibration_images,
@@ -172,7 +173,7 @@ class SupernetEvaluator:
 
     def _score(self, architecture: Architecture, batches: Iterable[Batch]) -> Score:
         with self._inference():
-            return classify(fold_batch_norms(self.network(architecture)), batches, self.device, self.amp)
+            return score(fold_batch_norms(self.network(architecture)), batches, self.device, self.amp, self.task)
 
     def _layer(self, step: Step) -> nn.Module:
         layer = self.supernet.weights_at(step.site).layer(step.choice, step.in_channels)
@@ -183,15 +184,16 @@ class SupernetEvaluator:
         with torch.inference_mode(), autocast(self.device, self.amp):
             yield
 
-    def _result(self, architecture: Architecture, score: Score, seconds: float) -> Result:
-        failed = not math.isfinite(score.loss)
+    def _result(self, architecture: Architecture, found: Score, seconds: float) -> Result:
+        failed = not math.isfinite(found.loss)
+        measured: dict[str, Any] = {self.task.metric: math.nan if failed else found.value}
         return Result(
             architecture=architecture,
-            accuracy=math.nan if failed else score.accuracy,
-            loss=score.loss,
-            n_images=score.images,
-            interval=(0.0, 1.0) if failed else wilson_interval(round(score.accuracy * score.images), score.images),
+            loss=found.loss,
+            n_images=found.images,
+            interval=(0.0, 1.0) if failed else self.task.interval(found.value, found.deviation, found.images),
             seconds=seconds,
+            **measured,
         )
 
     def _batches(self, split: Split, images: int) -> KeptBatches:

@@ -17,6 +17,7 @@ from search.constraints import IN_MILLIONS
 from search.objectives import Objective, parse_objectives
 from search.result import Result
 from supernet import Architecture, SearchSpace, build_space
+from supernet.task import Task, task_of
 
 ARCHIVE, BEST = "archive.jsonl", "best.json"
 
@@ -49,6 +50,16 @@ class FinishedSearch:
     @property
     def chosen(self) -> Architecture:
         return tuple(self.best["architecture"])
+
+    @property
+    def task(self) -> Task:
+        """What the networks predict."""
+        return task_of(dict(self.best))
+
+    @property
+    def found(self) -> float:
+        """The task's metric of the chosen architecture."""
+        return float(self.best[self.task.metric])
 
     @property
     def metrics(self) -> list[str]:
@@ -119,7 +130,7 @@ def read_search(folder: Path) -> FinishedSearch:
         space = build_space(**best["space_options"])
         rows = read_jsonl(folder / ARCHIVE)[1:]
         results = _on_most_images([Result.from_row(row) for row in rows])
-        known = {"accuracy", "interval", "n_images", "cost", "names", "resolution"} <= best.keys()
+        known = {task_of(best).metric, "interval", "n_images", "cost", "names", "resolution"} <= best.keys()
         if not known or not isinstance(best["search"], dict) or not results or not space.is_valid(best["architecture"]):
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):

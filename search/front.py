@@ -15,8 +15,11 @@ from search.constraints import Constraint, number
 from search.objectives import Objective
 from search.pareto import Values, best_within, hypervolume, knee_point, non_dominated
 from search.result import Result
+from supernet.task import TASKS
 
 BUDGETS = 5
+METRICS = {task.metric for task in TASKS.values()}
+"""What is shown in percent."""
 
 
 def values_of(results: Sequence[Result], objectives: Sequence[Objective]) -> Values:
@@ -138,6 +141,6 @@ def write_front(path: Path, front: Front, constraint: Constraint) -> None:
 def _shown(values: Sequence[float] | Values, objectives: Sequence[Objective]) -> str:
     pairs = [(o, -value if o.maximise else value) for o, value in zip(objectives, values, strict=True)]
     return ", ".join(
-        f"{o.name} {100 * value:.2f} %" if o.name == "accuracy" else f"{o.name} {number(value, o.name)}"
+        f"{o.name} {100 * value:.2f} %" if o.name in METRICS else f"{o.name} {number(value, o.name)}"
         for o, value in pairs
     )

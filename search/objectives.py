@@ -1,4 +1,4 @@
-"""What a search optimises: the accuracy or the loss of a network, or any of its costs, each maximised or minimised.
+"""What a search optimises: the accuracy (or NME) or the loss of a network, or any of its costs, maximised or minimised.
 
 --objective accuracy --objective flops --objective my_score:max
 """
@@ -12,8 +12,11 @@ from operator import attrgetter
 
 from config_file.errors import UserError, nearest
 from search.result import Result
+from supernet.task import CLASSIFICATION, TASKS, Task
 
-MEASURED: dict[str, Callable[[Result], float]] = {"accuracy": attrgetter("accuracy"), "loss": attrgetter("loss")}
+MEASURED: dict[str, Callable[[Result], float]] = {
+    name: attrgetter(name) for name in (*(task.metric for task in TASKS.values()), "loss")
+}
 """What an evaluator measures; every other objective is looked up in `Result.cost`."""
 
 ALIASES = {"macs": "flops", "param": "params", "acc": "accuracy", "top1": "accuracy"}
@@ -37,7 +40,7 @@ class Objective:
 
         Raises KeyError if the result has no such cost.
         """
-        if not math.isfinite(result.accuracy):
+        if result.failed:
             return math.nan
         read = MEASURED.get(self.name)
         return float(result.cost[self.name]) if read is None else read(result)
@@ -73,9 +76,15 @@ def parse_objectives(text: str | None) -> tuple[Objective, ...]:
     return tuple(objectives)
 
 
-def check_objectives(objectives: Sequence[Objective], metrics: Collection[str]) -> None:
-    """Raises UserError for an objective that is neither measured nor one of the metrics there are tables of."""
-    known = [*MEASURED, *metrics]
+def metric_of(task: Task) -> Objective:
+    """A task's own metric as an objective."""
+    return Objective(task.metric, task.maximise)
+
+
+def check_objectives(objectives: Sequence[Objective], metrics: Collection[str], task: Task = CLASSIFICATION) -> None:
+    """Raises UserError for an objective that the task does not measure and that there are no tables of."""
+    others = {other.metric for other in TASKS.values()} - {task.metric}
+    known = [name for name in (*MEASURED, *metrics) if name not in others]
     for objective in objectives:
         if objective.name not in known:
             raise UserError(
@@ -84,9 +93,9 @@ def check_objectives(objectives: Sequence[Objective], metrics: Collection[str]) 
             )
 
 
-def chosen_by(objectives: Sequence[Objective]) -> Objective:
-    """What one architecture is picked by: the first objective that is measured, accuracy if there is none."""
-    return next((objective for objective in objectives if objective.measured), ACCURACY)
+def chosen_by(objectives: Sequence[Objective], task: Task = CLASSIFICATION) -> Objective:
+    """What one architecture is picked by: the first objective that is measured, the task's metric if there is none."""
+    return next((objective for objective in objectives if objective.measured), metric_of(task))
 
 
 def single(objectives: Sequence[Objective], strategy: str) -> Objective:

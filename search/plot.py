@@ -16,12 +16,20 @@ from matplotlib.figure import Figure
 from config_file.files import atomic_path
 from search.constraints import Constraint
 from search.result import Result
+from supernet.task import CLASSIFICATION, Task
 
 INK, MUTED, ACCENT, FRONT = "#1f2933", "#7b8794", "#d64545", "#243b53"
 UNITS = {"flops": (1e6, "million multiply-accumulates"), "params": (1e6, "million parameters"), "latency": (1.0, "ms")}
 
 
-def draw(path: Path, results: Sequence[Result], best: Result, constraint: Constraint, title: str) -> None:
+def draw(
+    path: Path,
+    results: Sequence[Result],
+    best: Result,
+    constraint: Constraint,
+    title: str,
+    task: Task = CLASSIFICATION,
+) -> None:
     """Write `accuracy_vs_cost.png`.
 
     Args:
@@ -30,6 +38,7 @@ def draw(path: Path, results: Sequence[Result], best: Result, constraint: Constr
         best: the chosen one.
         constraint: the limits, and the table whose cost is the x-axis.
         title: one line.
+        task: whose metric is the y-axis.
     """
     assert constraint.table is not None
     metric = constraint.table.name
@@ -37,7 +46,7 @@ def draw(path: Path, results: Sequence[Result], best: Result, constraint: Constr
     shown = [(number, result) for number, result in enumerate(results, start=1) if not result.failed]
     order = np.array([number for number, _ in shown])
     cost = np.array([result.cost[metric] for _, result in shown]) / unit
-    accuracy = 100 * np.array([result.accuracy for _, result in shown])
+    measured = 100 * np.array([result.value for _, result in shown])
     allowed = np.array([constraint.allows(result.architecture) for _, result in shown])
 
     figure = Figure(figsize=(11.5, 5.4), layout="constrained")
@@ -45,11 +54,11 @@ def draw(path: Path, results: Sequence[Result], best: Result, constraint: Constr
     axes = figure.subplot_mosaic([["range", "."], ["cost", "best"]], width_ratios=(1.75, 1), height_ratios=(0.05, 1))
     figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold", color=INK)
     _range(axes["range"], constraint, best.cost[metric] / unit, unit, word)
-    _accuracy_against_cost(axes["cost"], order, cost, accuracy, allowed)
+    _metric_against_cost(axes["cost"], order, cost, measured, allowed, task)
     _chosen(axes["cost"], best, best.cost[metric] / unit)
     _limits(axes["cost"], constraint, unit)
     axes["cost"].set_xlabel(word, color=INK)
-    axes["cost"].set_ylabel("validation accuracy, inherited weights (%)", color=INK)
+    axes["cost"].set_ylabel(f"validation {task.title}, inherited weights (%)", color=INK)
     axes["cost"].legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
@@ -60,7 +69,7 @@ def draw(path: Path, results: Sequence[Result], best: Result, constraint: Constr
         columnspacing=1.4,
     )
     axes["best"].sharey(axes["cost"])
-    _best_so_far(axes["best"], order, np.where(allowed, accuracy, math.nan), len(results))
+    _best_so_far(axes["best"], order, np.where(allowed, measured, math.nan), len(results), task)
     for panel in (axes["cost"], axes["best"]):
         panel.spines[["top", "right"]].set_visible(False)
         panel.spines[["left", "bottom"]].set_color(MUTED)
@@ -89,16 +98,16 @@ def _range(axes: Any, constraint: Constraint, chosen: float, unit: float, word: 
     axes.set_title(f"{constraint.space.name}: {word}, feasible part filled", fontsize=9, color=MUTED, loc="left", pad=3)
 
 
-def _accuracy_against_cost(
-    axes: Any, order: np.ndarray, cost: np.ndarray, accuracy: np.ndarray, allowed: np.ndarray
+def _metric_against_cost(
+    axes: Any, order: np.ndarray, cost: np.ndarray, measured: np.ndarray, allowed: np.ndarray, task: Task
 ) -> None:
     colours = ScalarMappable(Normalize(1, max(2, int(order.max()))), "viridis_r")
     if not allowed.all():
         axes.scatter(
-            cost[~allowed], accuracy[~allowed], c=MUTED, marker="x", s=18, linewidths=0.8, label="outside the limits"
+            cost[~allowed], measured[~allowed], c=MUTED, marker="x", s=18, linewidths=0.8, label="outside the limits"
         )
-    axes.scatter(cost[allowed], accuracy[allowed], c=colours.to_rgba(order[allowed]), s=22, linewidths=0, alpha=0.75)
-    front = np.array(front_of(cost[allowed], accuracy[allowed]))
+    axes.scatter(cost[allowed], measured[allowed], c=colours.to_rgba(order[allowed]), s=22, linewidths=0, alpha=0.75)
+    front = np.array(front_of(cost[allowed], measured[allowed], task.maximise))
     axes.step(*front.T, where="post", color=FRONT, linewidth=1.4, label="best at or below this cost")
     axes.margins(0.05, 0.07)
     bar = axes.figure.colorbar(colours, ax=axes, pad=0.015, aspect=32)
@@ -108,18 +117,18 @@ def _accuracy_against_cost(
 
 
 def _chosen(axes: Any, best: Result, cost: float) -> None:
-    accuracy, low, high = (100 * share for share in (best.accuracy, *best.interval))
-    axes.errorbar(cost, accuracy, [[accuracy - low], [high - accuracy]], color=ACCENT, capsize=3, zorder=4)
+    value, low, high = (100 * share for share in (best.value, *best.interval))
+    axes.errorbar(cost, value, [[value - low], [high - value]], color=ACCENT, capsize=3, zorder=4)
     axes.plot(
         cost,
-        accuracy,
+        value,
         "*",
         color=ACCENT,
         markersize=16,
         markeredgecolor="white",
         linestyle="none",
         zorder=5,
-        label=f"chosen: {accuracy:.2f} % at {cost:.4g}",
+        label=f"chosen: {value:.2f} % at {cost:.4g}",
     )
 
 
@@ -135,19 +144,20 @@ def _limits(axes: Any, constraint: Constraint, unit: float) -> None:
     axes.set_xlim(left, right)
 
 
-def _best_so_far(axes: Any, order: np.ndarray, accuracy: np.ndarray, count: int) -> None:
-    axes.scatter(order, accuracy, s=8, color=MUTED, alpha=0.45, linewidths=0)
-    best = np.fmax.accumulate(accuracy)
+def _best_so_far(axes: Any, order: np.ndarray, measured: np.ndarray, count: int, task: Task) -> None:
+    axes.scatter(order, measured, s=8, color=MUTED, alpha=0.45, linewidths=0)
+    best = (np.fmax if task.maximise else np.fmin).accumulate(measured)
     axes.step([*order, count], [*best, best[-1]], where="post", color=ACCENT, linewidth=1.8)
     axes.set_xlim(0, count + 1)
     axes.set_xlabel("evaluations", color=INK)
     axes.set_title("best so far", fontsize=9, color=MUTED, loc="left")
 
 
-def front_of(cost: np.ndarray, accuracy: np.ndarray) -> list[tuple[float, float]]:
+def front_of(cost: np.ndarray, measured: np.ndarray, maximise: bool = True) -> list[tuple[float, float]]:
     """The points that no cheaper (or equally dear) one beats, by rising cost."""
-    front: list[tuple[float, float]] = []
-    for at in np.lexsort((-accuracy, cost)):
-        if not front or accuracy[at] > front[-1][1]:
-            front.append((float(cost[at]), float(accuracy[at])))
-    return front
+    score = measured if maximise else -measured
+    front: list[int] = []
+    for at in np.lexsort((-score, cost)).tolist():
+        if not front or score[at] > score[front[-1]]:
+            front.append(at)
+    return [(float(cost[at]), float(measured[at])) for at in front]

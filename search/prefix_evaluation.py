@@ -126,7 +126,7 @@ class PrefixEvaluation:
         layer: makes a step's layer with the supernet's weights, where it runs and in its memory format.
         finish: prepares a calibrated layer for inference.
         context: everything runs in one of these; none is open while a score is handed out.
-        classify: (logits, labels) of every batch -> score.
+        score: (outputs, targets) of every batch -> score.
         alone: scores one architecture by itself, in a single batch's memory.
         calibration: images, None to keep the supernet's batch-norm statistics.
         validation: (images, labels).
@@ -136,7 +136,7 @@ class PrefixEvaluation:
     layer: Callable[[Step], nn.Module]
     finish: Callable[[nn.Module], nn.Module]
     context: Callable[[], AbstractContextManager[object]]
-    classify: Callable[[Iterable[Batch]], Score]
+    score: Callable[[Iterable[Batch]], Score]
     alone: Callable[[Architecture], Score]
     calibration: Iterable[torch.Tensor] | None
     calibration_images: int
@@ -200,7 +200,7 @@ class PrefixEvaluation:
                     yield x, y
 
         with self.context():
-            return self.classify(batches())
+            return self.score(batches())
 
 
 def _calibrated(layer: nn.Module, batches: Iterable[torch.Tensor]) -> list[torch.Tensor]:

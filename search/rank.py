@@ -39,6 +39,7 @@ from search.rank_truth import Truth, load_truth, read_scores
 from search.report import renew_report
 from search.workers import in_processes
 from supernet import Architecture, SearchSpace
+from supernet.task import CLASSIFICATION, task_of
 from training.data import load_data
 from training.device import choose_amp, choose_device, prepare_device
 from training.supernet_file import load_supernet
@@ -112,6 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     source = find_stage(options, "supernet")
     trained = load_supernet(source)
+    if task_of(trained.info) is not CLASSIFICATION:
+        raise UserError(f"the supernet in {source} is of {task_of(trained.info).name}: search.rank ranks by accuracy")
     truth = load_truth(options.truth, trained.space, options.truth_dataset)
     chosen = draw([a for a in truth.accuracy if trained.space.is_valid(a)], options)
     resolution = options.resolution or trained.info["resolution"]

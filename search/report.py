@@ -102,7 +102,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
     chosen = run.chosen
     rows = layers(space, chosen)
     colours = report_plots.option_colours(space)
-    inside = sorted((r for r in run.results if run.allows(r)), key=lambda r: -r.accuracy)
+    inside = sorted((r for r in run.results if run.allows(r)), key=lambda r: -r.value if run.task.maximise else r.value)
     good = inside[: max(10, len(inside) // 10)]
     low, high = (100 * end for end in best["interval"])
     searched = best["search"]
@@ -116,7 +116,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         "name": run.name,
         "heading": f"{searched['strategy']} over {space.name}, {best['dataset']} at {best['resolution']} px",
         "tiles": [
-            (f"{100 * best['accuracy']:.2f} %", f"accuracy of the chosen one, 95 % interval {low:.1f} to {high:.1f}"),
+            (run.task.show(run.found), f"{run.task.title} of the chosen one, 95 % interval {low:.1f} to {high:.1f}"),
             *(
                 (in_words(metric, best["cost"][metric]), f"limit: {' and '.join(limits)}" if first and limits else "")
                 for first, metric in zip((True, *[False] * len(run.metrics)), run.metrics, strict=False)
@@ -125,7 +125,8 @@ def about(run: FinishedSearch) -> dict[str, Any]:
             (_size(space.size), "architectures in the space"),
             (_duration(sum(r.seconds for r in run.results)), "of evaluation"),
         ],
-        "pareto": [report_plots.accuracy_against_cost(run, metric) for metric in run.metrics],
+        "metric": run.task.title,
+        "pareto": [report_plots.metric_against_cost(run, metric) for metric in run.metrics],
         "progress": report_plots.best_so_far([run]),
         "generations": report_plots.generations(run),
         "silhouette": report_plots.silhouette(rows, colours),
@@ -164,7 +165,7 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
             "space": run.space.name,
             "dataset": run.best["dataset"],
             "evaluations": f"{len(run.results):,}",
-            "accuracy": f"{100 * run.best['accuracy']:.2f}",
+            "value": f"{100 * run.found:.2f}",
             "interval": " to ".join(f"{100 * end:.1f}" for end in run.best["interval"]),
             "images": f"{run.best['n_images']:,}",
             "costs": [in_words(metric, run.best["cost"][metric]) for metric in shared],
@@ -176,6 +177,7 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
     return {
         "rows": rows,
         "metrics": shared,
+        "metric": runs[0].task.title,
         "comparable": len({(row["dataset"], row["images"], row["weights"]) for row in rows}) == 1,
         "plots": [report_plots.best_so_far(runs), *(report_plots.fronts(runs, metric) for metric in shared)],
     }
@@ -185,9 +187,9 @@ def _front(run: FinishedSearch) -> list[Result]:
     """The most accurate at or below each cost that brings a better one, by rising cost."""
     metric = run.metrics[0]
     inside = [r for r in run.results if run.allows(r)]
-    points = {(r.cost[metric], r.accuracy): r for r in reversed(inside)}
-    costs, accuracies = zip(*points, strict=True) if points else ((), ())
-    return [points[point] for point in front_of(np.array(costs), np.array(accuracies))]
+    points = {(r.cost[metric], r.value): r for r in reversed(inside)}
+    costs, values = zip(*points, strict=True) if points else ((), ())
+    return [points[point] for point in front_of(np.array(costs), np.array(values), run.task.maximise)]
 
 
 def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[str, str]]:
@@ -207,7 +209,7 @@ def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[st
 def _row(run: FinishedSearch, result: Result) -> dict[str, Any]:
     low, high = (f"{100 * end:.1f}" for end in result.interval)
     return {
-        "accuracy": f"{100 * result.accuracy:.2f}",
+        "value": f"{100 * result.value:.2f}",
         "interval": f"{low} to {high}",
         "costs": [in_words(metric, result.cost[metric]) for metric in run.metrics],
         "names": run.space.names(result.architecture),

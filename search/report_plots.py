@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -18,8 +19,12 @@ from supernet import SearchSpace
 COLOURS = ("#3b6fb6", "#e08a2e", "#4a9d6f", "#c8525d", "#8566b0", "#97704f", "#d682b8", "#5fa9c4", "#a9a432", "#6b7785")
 """Of options and of runs, in order; repeated where there are more."""
 FIXED = "#9aa5b1"
-ACCURACY = "validation accuracy, inherited weights (%)"
 ARMS = {"found": "found", "random": "random, same cost", "mobilenetv2": "MobileNetV2, same cost"}
+
+
+def axis(run: FinishedSearch) -> str:
+    """Title of the axis of the task's metric."""
+    return f"validation {run.task.title}, inherited weights (%)"
 
 
 def scaled(metric: str, value: float) -> float:
@@ -37,26 +42,26 @@ def tip(space: SearchSpace, result: Result, number: int | None = None) -> str:
     """What hovering over an evaluation says."""
     low, high = result.interval
     lines = [
-        f"{100 * result.accuracy:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})",
+        f"{100 * result.value:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})",
         ", ".join(in_words(metric, cost) for metric, cost in result.cost.items()),
         " ".join(space.names(result.architecture)),
     ]
     return "\n".join([*([f"evaluation {number}"] if number else []), *lines])
 
 
-def accuracy_against_cost(run: FinishedSearch, metric: str) -> Plot:
+def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
     """Every evaluation, the front, the limits and the chosen one."""
     shown = [(n, r) for n, r in enumerate(run.results, start=1) if not r.failed]
     costs = [scaled(metric, r.cost[metric]) for _, r in shown]
-    accuracies = [100 * r.accuracy for _, r in shown]
+    values = [100 * r.value for _, r in shown]
     word = UNITS.get(metric, (1.0, metric))[1]
     low, high = (scaled(metric, limit) for limit in run.limits) if metric == run.metrics[0] else (-math.inf, math.inf)
     wide = max(costs) - min(costs)
     # A limit far from everything evaluated would squeeze the points together.
     limits = [limit for limit in (low, high) if min(costs) - wide < limit < max(costs) + wide]
-    chosen = 100 * run.best["accuracy"]
+    chosen = 100 * run.found
     interval = [100 * end for end in run.best["interval"]]
-    figure = plot(f"accuracy against {word}", ([*costs, *limits], word), ([*accuracies, *interval], ACCURACY))
+    figure = plot(f"{run.task.title} against {word}", ([*costs, *limits], word), ([*values, *interval], axis(run)))
     for limit, end in ((low, figure.x.low), (high, figure.x.high)):
         if limit in limits:
             figure.box((limit, end), (figure.y.low, figure.y.high), "forbidden")
@@ -64,19 +69,20 @@ def accuracy_against_cost(run: FinishedSearch, metric: str) -> Plot:
     colours = _by_evaluation(len(run.results))
     allowed = [run.allows(r) for _, r in shown]
     for inside in (False, True):
-        for (n, r), cost, accuracy, within in zip(shown, costs, accuracies, allowed, strict=True):
+        for (n, r), cost, value, within in zip(shown, costs, values, allowed, strict=True):
             if within is inside:
                 kind, fill = ("point", colours[n - 1]) if inside else ("outside", "")
-                figure.mark(cost, accuracy, kind, tip(run.space, r, n), fill)
-    front = front_of(np.array(costs)[allowed], np.array(accuracies)[allowed])
+                figure.mark(cost, value, kind, tip(run.space, r, n), fill)
+    front = front_of(np.array(costs)[allowed], np.array(values)[allowed], run.task.maximise)
     figure.line(stairs(front, figure.x.high if high > figure.x.high else min(high, figure.x.high)), "front")
-    of = {(c, a): (n, r) for (n, r), c, a in reversed(list(zip(shown, costs, accuracies, strict=True)))}
+    of = {(c, a): (n, r) for (n, r), c, a in reversed(list(zip(shown, costs, values, strict=True)))}
     for point in front:
         n, r = of[point]
         figure.mark(*point, "on-front", "on the front, " + tip(run.space, r, n))
     at = scaled(metric, run.best["cost"][metric])
     figure.line([(at, interval[0]), (at, interval[1])], "interval")
-    best = Result(run.chosen, run.best["accuracy"], interval=tuple(run.best["interval"]), cost=run.best["cost"])
+    measured: dict[str, Any] = {run.task.metric: run.found}
+    best = Result(run.chosen, interval=tuple(run.best["interval"]), cost=run.best["cost"], **measured)
     figure.mark(at, chosen, "chosen", "chosen\n" + tip(run.space, best))
     figure.legend = [
         ("star", "", "chosen, with its 95 % interval"),
@@ -94,25 +100,25 @@ def best_so_far(runs: Sequence[FinishedSearch]) -> Plot:
     alone = len(runs) == 1
     curves = []
     for run in runs:
-        best, curve = -math.inf, []
+        best, curve = run.task.worst, []
         for n, r in enumerate(run.results, start=1):
-            if run.allows(r) and 100 * r.accuracy > best:
-                best = 100 * r.accuracy
+            if run.allows(r) and run.task.better(100 * r.value, best):
+                best = 100 * r.value
                 curve.append((float(n), best))
         curves.append(curve)
     known = [a for curve in curves for _, a in curve]
     if alone:
-        known += [100 * r.accuracy for r in runs[0].results if runs[0].allows(r)]
+        known += [100 * r.value for r in runs[0].results if runs[0].allows(r)]
     figure = plot(
         "best so far",
         ([float(max(len(run.results) for run in runs))], "evaluations"),
-        (known, ACCURACY),
+        (known, axis(runs[0])),
         from_zero=True,
     )
     if alone:
         for n, r in enumerate(runs[0].results, start=1):
             if runs[0].allows(r):
-                figure.mark(n, 100 * r.accuracy, "faint", tip(runs[0].space, r, n))
+                figure.mark(n, 100 * r.value, "faint", tip(runs[0].space, r, n))
     for index, (run, curve) in enumerate(zip(runs, curves, strict=True)):
         colour = "" if alone else COLOURS[index % len(COLOURS)]
         figure.line(stairs(curve, len(run.results)), "best", colour)
@@ -128,9 +134,9 @@ def fronts(runs: Sequence[FinishedSearch], metric: str) -> Plot:
     for run in runs:
         inside = [r for r in run.results if run.allows(r)]
         costs = np.array([scaled(metric, r.cost[metric]) for r in inside])
-        points.append(front_of(costs, np.array([100 * r.accuracy for r in inside])))
+        points.append(front_of(costs, np.array([100 * r.value for r in inside]), run.task.maximise))
     every = [point for front in points for point in front]
-    figure = plot(f"fronts over {word}", ([c for c, _ in every], word), ([a for _, a in every], ACCURACY))
+    figure = plot(f"fronts over {word}", ([c for c, _ in every], word), ([a for _, a in every], axis(runs[0])))
     for index, (run, front) in enumerate(zip(runs, points, strict=True)):
         colour = COLOURS[index % len(COLOURS)]
         figure.line(stairs(front, figure.x.high), "best", colour)
@@ -141,23 +147,24 @@ def fronts(runs: Sequence[FinishedSearch], metric: str) -> Plot:
 
 
 def generations(run: FinishedSearch) -> Plot:
-    """Accuracy within each generation: its range, its middle half, its median, and every member."""
+    """The metric within each generation: its range, its middle half, its median, and every member."""
     groups = [(name, [(n, r) for n, r in members if run.allows(r)]) for name, members in run.generations()]
-    accuracies = [100 * r.accuracy for _, members in groups for _, r in members]
+    every = [100 * r.value for _, members in groups for _, r in members]
     evolution = groups and groups[0][0] == "0"
     title = "generation" if evolution else "evaluations, in tenths of the search"
-    figure = plot("accuracy by generation", ([-0.5, len(groups) - 0.5], title), (accuracies, ACCURACY))
+    figure = plot(f"{run.task.title} by generation", ([-0.5, len(groups) - 0.5], title), (every, axis(run)))
     for at, (name, members) in enumerate(groups):
-        values = np.array([100 * r.accuracy for _, r in members])
+        values = np.array([100 * r.value for _, r in members])
         if len(values):
             low, first, middle, third, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
-            words = f"{title} {name}: best {high:.2f} %, median {middle:.2f} %, {len(values)} evaluations"
+            best = high if run.task.maximise else low
+            words = f"{title} {name}: best {best:.2f} %, median {middle:.2f} %, {len(values)} evaluations"
             figure.line([(at, low), (at, high)], "whisker")
             figure.box((at - 0.3, at + 0.3), (first, third), "quartiles", words)
             figure.line([(at - 0.3, middle), (at + 0.3, middle)], "median")
             for spot, (n, r) in enumerate(members):
                 aside = at + 0.24 * math.sin(2.4 * spot)  # so that equal ones are seen beside each other
-                figure.mark(aside, 100 * r.accuracy, "faint", tip(run.space, r, n))
+                figure.mark(aside, 100 * r.value, "faint", tip(run.space, r, n))
     return figure
 
 

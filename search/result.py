@@ -8,33 +8,44 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supernet import Architecture
+from supernet.task import wilson_interval
+
+__all__ = ["Result", "wilson_interval"]
 
 
 @dataclass(frozen=True)
 class Result:
     """The validation score of one architecture.
 
-    accuracy: top-1 as a fraction of `n_images`, NaN when the evaluation failed; interval: its 95 % Wilson interval;
-    loss: mean cross-entropy; seconds: what the evaluation took; cost: {metric: value} in raw units (MACs, parameters).
+    accuracy: top-1 as a fraction of `n_images`, of a classification; nme: normalised mean error, of landmarks; both NaN
+    when the evaluation failed; interval: its 95 % interval; loss: mean cross-entropy or squared distance; seconds: what
+    the evaluation took; cost: {metric: value} in raw units (MACs, parameters).
     """
 
     architecture: Architecture
-    accuracy: float
+    accuracy: float = math.nan
     loss: float = math.nan
     n_images: int = 0
     interval: tuple[float, float] = (0.0, 1.0)
     seconds: float = 0.0
     cost: Mapping[str, float] = field(default_factory=dict)
+    nme: float = math.nan
+
+    @property
+    def value(self) -> float:
+        """The metric of whichever task it was evaluated on."""
+        return self.nme if math.isnan(self.accuracy) else self.accuracy
 
     @property
     def failed(self) -> bool:
-        return not math.isfinite(self.accuracy)
+        return not math.isfinite(self.value)
 
     def to_row(self) -> dict[str, Any]:
         """A JSON object; a number that is not finite becomes null, which every JSON reader understands."""
+        measured = {"accuracy": _finite(self.accuracy)} if math.isnan(self.nme) else {"nme": _finite(self.nme)}
         return {
             "architecture": list(self.architecture),
-            "accuracy": _finite(self.accuracy),
+            **measured,
             "loss": _finite(self.loss),
             "n_images": self.n_images,
             "interval": list(self.interval),
@@ -48,7 +59,8 @@ class Result:
         low, high = row["interval"]
         return cls(
             architecture=tuple(int(option) for option in row["architecture"]),
-            accuracy=_number(row["accuracy"]),
+            accuracy=_number(None if "nme" in row else row["accuracy"]),
+            nme=_number(row.get("nme")),
             loss=_number(row["loss"]),
             n_images=int(row["n_images"]),
             interval=(float(low), float(high)),
@@ -62,17 +74,6 @@ def most_images(results: Iterable[Result]) -> list[Result]:
     results = list(results)
     most = max((result.n_images for result in results), default=0)
     return [result for result in results if result.n_images == most]
-
-
-def wilson_interval(correct: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Score interval of a proportion (Wilson 1927); unlike ±z·s it stays inside [0, 1] and is right near its ends."""
-    if total <= 0:
-        return 0.0, 1.0
-    p = correct / total
-    scale = 1 + z * z / total
-    centre = (p + z * z / (2 * total)) / scale
-    half = z / scale * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _finite(number: float) -> float | None:

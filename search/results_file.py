@@ -14,30 +14,31 @@ from config_file.files import atomic_write_text
 from search.constraints import Constraint
 from search.result import Result
 from supernet import SearchSpace
+from supernet.task import CLASSIFICATION, Task
 
-BEFORE_COSTS = ("evaluation", "accuracy", "ci_low", "ci_high", "loss")
 AFTER_COSTS = ("within_limits", "best_so_far", "n_images", "seconds", "indices", "architecture")
 
 
-def write_results(path: Path, results: Sequence[Result], constraint: Constraint) -> None:
-    """One row per evaluation, in the order they were made; costs in raw units, accuracies as fractions.
+def write_results(path: Path, results: Sequence[Result], constraint: Constraint, task: Task = CLASSIFICATION) -> None:
+    """One row per evaluation, in the order they were made; costs in raw units, the task's metric as a fraction.
 
     With successive budgets an architecture has a row for each, and only the last one counts for `best_so_far`.
     """
+    scored = (task.metric, "ci_low", "ci_high", "loss")
     metrics = list(results[0].cost) if results else []
     text = io.StringIO()
-    table = csv.DictWriter(text, [*BEFORE_COSTS, *metrics, *AFTER_COSTS], lineterminator="\n")
+    table = csv.DictWriter(text, ["evaluation", *scored, *metrics, *AFTER_COSTS], lineterminator="\n")
     table.writeheader()
-    best, most = -math.inf, max((result.n_images for result in results), default=0)
+    best, most = task.worst, max((result.n_images for result in results), default=0)
     for number, result in enumerate(results, start=1):
         allowed = constraint.allows(result.architecture)
-        if allowed and not result.failed and result.n_images == most:
-            best = max(best, result.accuracy)
-        scores = [math.nan] * 4 if result.failed else [result.accuracy, *result.interval, result.loss]
+        if allowed and not result.failed and result.n_images == most and task.better(result.value, best):
+            best = result.value
+        scores = [math.nan] * 4 if result.failed else [result.value, *result.interval, result.loss]
         table.writerow(
             {
                 "evaluation": number,
-                **dict(zip(("accuracy", "ci_low", "ci_high", "loss"), map(_decimal, scores), strict=True)),
+                **dict(zip(scored, map(_decimal, scores), strict=True)),
                 **{metric: f"{result.cost[metric]:.12g}" for metric in metrics},
                 "within_limits": int(allowed),
                 "best_so_far": _decimal(best),
@@ -54,14 +55,21 @@ def _decimal(number: float) -> str:
     return f"{number:.6f}" if math.isfinite(number) else ""
 
 
-def write_best(path: Path, best: Result, space: SearchSpace, resolution: int, about: dict[str, Any]) -> None:
+def write_best(
+    path: Path,
+    best: Result,
+    space: SearchSpace,
+    resolution: int,
+    about: dict[str, Any],
+    task: Task = CLASSIFICATION,
+) -> None:
     """The chosen architecture with all that is needed to build and train it; `about`: how it was found."""
     content = {
         "search_space": space.name,
         "space_options": space.describe(),
         "architecture": list(best.architecture),
         "names": space.names(best.architecture),
-        "accuracy": best.accuracy,
+        task.metric: best.value,
         "interval": list(best.interval),
         "loss": best.loss,
         "n_images": best.n_images,

@@ -28,10 +28,12 @@ from config_file.stages import command, find_stage, stage_path
 from lookup_tables import CostTable, build_table
 from search.constraints import Constraint, number
 from search.finished_search import FinishedSearch, read_search
+from search.objectives import chosen_by
 from search.report import renew_report
 from search.result import most_images
 from search.scaled_baseline import scaled_mobilenetv2
 from supernet import NetSpec, SearchSpace
+from supernet.task import CLASSIFICATION
 from training.data import load_data
 from training.retrain import retrain
 
@@ -105,6 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(VerdictOptions, argv, "python -m search.verdict", "Did the search help?", EXAMPLES)
     source = find_stage(options, "search")
     finished = read_search(source)
+    if finished.task is not CLASSIFICATION:
+        raise UserError(f"{source} is of {finished.task.name}: search.verdict compares test accuracies of classifiers")
     best, space = finished.best, finished.space
     metric = best["search"]["info_metric"]
     table = build_table(space, metric, best["resolution"])
@@ -141,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     "arm": contender.arm,
                     "network": contender.network,
                     "seed": contender.seed,
-                    "test_accuracy": result.test.accuracy,
+                    "test_accuracy": result.test.value,
                     "macs": result.macs,
                     "params": result.params,
                     "seconds": round(result.seconds, 1),
@@ -164,9 +168,10 @@ def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable)
     space = finished.space
     found = [finished.chosen]
     constraint = _limits(space, table, finished.best["search"])
-    results = most_images(finished.results)
-    for result in sorted(results, key=lambda result: (-result.accuracy, result.architecture)):
-        if len(found) < options.top_k and constraint.allows(result.architecture) and not result.failed:
+    by = chosen_by(finished.objectives, finished.task)
+    sound = [result for result in most_images(finished.results) if not result.failed]
+    for result in sorted(sound, key=lambda result: (-by.score(result), result.architecture)):
+        if len(found) < options.top_k and constraint.allows(result.architecture):
             known = {space.network_key(architecture) for architecture in found}
             if space.network_key(result.architecture) not in known:
                 found.append(result.architecture)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 from config_file.errors import UserError
@@ -10,13 +11,14 @@ from config_file.files import read_jsonl
 from search.archive import FORMAT
 from search.result import Result
 from supernet import SearchSpace
+from supernet.task import TASKS
 
 
 def read_results(path: str | Path, space: SearchSpace) -> list[Result]:
     """The results in a file, canonical; of an architecture that is there twice, the last one. Costs are left out.
 
-    A CSV needs the columns `indices` (option indices, blanks in between) or `architecture` (their names), and
-    `accuracy` (a fraction); `loss` is read if it is there.
+    A CSV needs the columns `indices` (option indices, blanks in between) or `architecture` (their names), and `accuracy`
+    or another task's metric (a fraction); `loss` is read if it is there.
 
     Raises:
         UserError: there is no such file, it is neither of both, it is of another space, or accuracies are no fractions.
@@ -35,7 +37,7 @@ def read_results(path: str | Path, space: SearchSpace) -> list[Result]:
         if result.accuracy > 1:
             raise UserError(f"--warm-start {path}: an accuracy of {result.accuracy:g}; they must be fractions, up to 1")
         architecture = space.canonical(result.architecture)
-        found[architecture] = Result(architecture, result.accuracy, result.loss)
+        found[architecture] = Result(architecture, result.accuracy, result.loss, nme=result.nme)
     return list(found.values())
 
 
@@ -48,13 +50,14 @@ def _of_archive(path: Path) -> list[Result]:
 
 def _of_table(path: Path, space: SearchSpace) -> list[Result]:
     with path.open(newline="") as file:
-        return [
-            Result(
-                tuple(map(int, row["indices"].split()))
-                if "indices" in row
-                else space.parse(row["architecture"].split()),
-                float(row["accuracy"] or "nan"),
-                float(row.get("loss") or "nan"),
-            )
-            for row in csv.DictReader(file)
-        ]
+        return [_of_row(row, space) for row in csv.DictReader(file)]
+
+
+def _of_row(row: Mapping[str, str], space: SearchSpace) -> Result:
+    known = [task.metric for task in TASKS.values() if task.metric in row]
+    if not known:
+        raise KeyError
+    numbers = {name: float(row[name] or "nan") for name in [*known, "loss"] if name in row}
+    indices = row["indices"].split() if "indices" in row else None
+    architecture = space.parse(row["architecture"].split()) if indices is None else tuple(map(int, indices))
+    return Result(architecture, **numbers)  # type: ignore[arg-type]

@@ -228,27 +228,29 @@ class BatchNormAct(Block):
 
 @dataclass(frozen=True)
 class Pool(Block):
-    """Average or maximum pooling with a 3x3 window and same padding (padding is not averaged), or a 2x2 mean."""
+    """Average or maximum pooling: 3x3 with same padding (padding is not averaged), or the mean or maximum of 2x2."""
 
     kind: str = "avg"
     stride: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.kind not in ("avg", "max", "mean2x2"):
-            raise ValueError(f"unknown pooling {self.kind!r}; known: avg, max, mean2x2")
+        if self.kind not in ("avg", "max", "mean2x2", "max2x2"):
+            raise ValueError(f"unknown pooling {self.kind!r}; known: avg, max, mean2x2, max2x2")
 
     @property
     def label(self) -> str:
         return f"{self.kind}pool"
 
     def output_shape(self, shape: Shape) -> Shape:
-        stride = 2 if self.kind == "mean2x2" else self.stride
+        stride = 2 if self.kind.endswith("2x2") else self.stride
         return shape[0], -(-shape[1] // stride), -(-shape[2] // stride)
 
     def build(self, in_channels: int) -> nn.Module:
         if self.kind == "mean2x2":
             return nn.AvgPool2d(2, 2, ceil_mode=True)
+        if self.kind == "max2x2":
+            return nn.MaxPool2d(2, 2, ceil_mode=True)
         if self.kind == "max":
             return nn.MaxPool2d(3, self.stride, 1)
         return nn.AvgPool2d(3, self.stride, 1, count_include_pad=False)

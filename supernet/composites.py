@@ -25,14 +25,15 @@ class Shuffle(Block):
         return ChannelShuffle(self.groups)
 
 
-def _through(parts: Iterable[Block], shape: Shape) -> Iterator[tuple[Block, Shape]]:
+def through(parts: Iterable[Block], shape: Shape) -> Iterator[tuple[Block, Shape]]:
     """The primitives of blocks that run one after another."""
     for part in parts:
         yield from part.primitives(shape)
         shape = part.output_shape(shape)
 
 
-def _sequence(parts: Iterable[Block], in_channels: int) -> list[nn.Module]:
+def layers_of(parts: Iterable[Block], in_channels: int) -> list[nn.Module]:
+    """The layers of blocks that run one after another."""
     layers, shape = [], (in_channels, 1, 1)
     for part in parts:
         layers.append(part.build(shape[0]))
@@ -83,13 +84,13 @@ class InvertedResidual(Block):
         return self.residual and self.stride == 1 and in_channels == self.out_channels
 
     def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
-        return _through(self.parts(shape[0]), shape)
+        return through(self.parts(shape[0]), shape)
 
     def output_shape(self, shape: Shape) -> Shape:
         return self.out_channels, -(-shape[1] // self.stride), -(-shape[2] // self.stride)
 
     def build(self, in_channels: int) -> nn.Module:
-        layers = _sequence(self.parts(in_channels), in_channels)
+        layers = layers_of(self.parts(in_channels), in_channels)
         return Residual(*layers) if self.has_shortcut(in_channels) else nn.Sequential(*layers)
 
 
@@ -149,13 +150,13 @@ class ShuffleBlock(Block):
         return in_channels if self.projects(in_channels) else in_channels // 2
 
     def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
-        yield from _through(self.main(shape[0]), (self._main_input(shape[0]), *shape[1:]))
-        yield from _through(self.projection(shape[0]), shape)
+        yield from through(self.main(shape[0]), (self._main_input(shape[0]), *shape[1:]))
+        yield from through(self.projection(shape[0]), shape)
 
     def output_shape(self, shape: Shape) -> Shape:
         return self.out_channels, -(-shape[1] // self.stride), -(-shape[2] // self.stride)
 
     def build(self, in_channels: int) -> nn.Module:
-        main = nn.Sequential(*_sequence(self.main(in_channels), self._main_input(in_channels)))
+        main = nn.Sequential(*layers_of(self.main(in_channels), self._main_input(in_channels)))
         projection = self.projection(in_channels)
-        return ShuffleUnit(main, nn.Sequential(*_sequence(projection, in_channels)) if projection else None)
+        return ShuffleUnit(main, nn.Sequential(*layers_of(projection, in_channels)) if projection else None)

@@ -68,3 +68,59 @@ class ShuffleUnit(nn.Module):
         batch, channels, height, width = x.shape
         pairs = x.view(batch, channels // 2, 2, height, width)
         return torch.cat((pairs[:, :, 0], self.main(pairs[:, :, 1])), 1)
+
+
+class LearnedPooling(nn.Module):
+    """One number per channel: a depthwise convolution over the whole map, which is averaged to its size first."""
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.weigh = nn.Conv2d(channels, channels, size, groups=channels, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W) -> (B, C, 1, 1)
+        if tuple(x.shape[2:]) != (self.size, self.size):
+            x = nn.functional.adaptive_avg_pool2d(x, self.size)
+        pooled: torch.Tensor = self.weigh(x)
+        return pooled
+
+
+class StridedPooling(nn.Module):
+    """A depthwise convolution of kernel stride + 1, padded by one pixel and by as many more as a last window lacks."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.weigh = nn.Conv2d(channels, channels, stride + 1, stride, 1, groups=channels, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W) -> (B, C, H/s, W/s), rounded up
+        lacking = [max(0, -(-side // self.stride) * self.stride - side - 1) for side in x.shape[2:]]
+        if any(lacking):
+            x = nn.functional.pad(x, (0, lacking[1], 0, lacking[0]))
+        pooled: torch.Tensor = self.weigh(x)
+        return pooled
+
+
+class SpatialExcitation(nn.Module):
+    """ReLU of every channel scaled by a gate that is computed from a learned pooling."""
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        self.pool = LearnedPooling(channels, size)
+        self.excite = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W) -> (B, C, H, W)
+        return (x * nn.functional.hardsigmoid(self.excite(self.pool(x)))).relu()
+
+
+class GhostUnit(nn.Module):
+    """Some channels by a convolution, the rest cheaply from those; concatenated."""
+
+    def __init__(self, primary: nn.Module, cheap: nn.Module) -> None:
+        super().__init__()
+        self.primary = primary
+        self.cheap = cheap
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W) -> (B, C', H', W')
+        first = self.primary(x)
+        return torch.cat((first, self.cheap(first)), 1)

@@ -1,14 +1,15 @@
-"""How well networks classify: one network on a split, or a few paths of a supernet while it is being trained."""
+"""How well networks do: one network on a split, or a few paths of a supernet while it is being trained."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from supernet import Architecture, Supernet, extract
+from supernet.task import CLASSIFICATION, Task
 from training.bn_calibration import calibrate_batch_norm
 from training.data import Data, Split
 from training.device import autocast, place
@@ -16,11 +17,16 @@ from training.device import autocast, place
 
 @dataclass(frozen=True)
 class Score:
-    """Top-1 accuracy in 0..1 and mean cross-entropy (without smoothing) over `images`."""
+    """Means over `images`.
 
-    accuracy: float
+    value: the task's metric (top-1 accuracy in 0..1; NME); loss: the task's error (cross-entropy without smoothing;
+    squared distance); deviation: standard deviation of the metric over the images.
+    """
+
+    value: float
     loss: float
     images: int
+    deviation: float = 0.0
 
 
 @torch.no_grad()
@@ -35,11 +41,11 @@ def evaluate(
     seed: int = 0,
     channels_last: bool = True,
 ) -> Score:
-    """Classify a split, without augmentation.
+    """Score a network on a split, without augmentation, by the split's task.
 
     Args:
-        network: images (B, C, H, W) -> logits (B, classes), in eval mode.
-        split: what to classify.
+        network: images (B, C, H, W) -> outputs (B, O), in eval mode.
+        split: what to predict.
         batch_size: images per forward pass.
         device: where the network is.
         amp: number format of autocast, None for float32.
@@ -50,31 +56,33 @@ def evaluate(
     batches = split.batches(
         batch_size, seed=seed, shuffle=limit is not None, limit=limit, device=device, channels_last=channels_last
     )
-    return classify(network, batches, device, amp)
+    return score(network, batches, device, amp, split.task)
 
 
 @torch.no_grad()
-def classify(
+def score(
     network: Callable[[Tensor], Tensor],
     batches: Iterable[tuple[Tensor, Tensor]],
     device: torch.device,
     amp: torch.dtype | None = None,
+    task: Task = CLASSIFICATION,
 ) -> Score:
-    """Classify batches (x, y) that are on `device`, as `evaluate` does."""
-    total = torch.zeros(2, dtype=torch.float64, device=device)  # correct, summed loss: read once, at the end
+    """Score a network on batches (x, y) that are on `device`, as `evaluate` does."""
+    total = torch.zeros(3, dtype=torch.float64, device=device)  # metric, its square, error: read once, at the end
     images = 0
     for x, y in batches:
         with autocast(device, amp):
-            logits = network(x).float()  # (B, classes)
-        total += torch.stack(((logits.argmax(1) == y).sum(), F.cross_entropy(logits, y, reduction="sum")))
+            outputs = network(x).float()  # (B, O)
+        measured = task.measure(outputs, y).double()
+        total += torch.stack((measured.sum(), measured.square().sum(), task.error(outputs, y).sum()))
         images += len(y)
-    correct, loss = total.tolist()
-    return Score(correct / images, loss / images, images)
+    value, square, loss = (sum_ / images for sum_ in total.tolist())
+    return Score(value, loss, images, math.sqrt(max(0.0, square - value**2)) if math.isfinite(square) else math.nan)
 
 
 @dataclass(frozen=True)
 class PathValidation:
-    """Accuracy of a few fixed paths with inherited weights: a curve that says whether the supernet learns.
+    """The metric of a few fixed paths with inherited weights: a curve that says whether the supernet learns.
 
     Each path's BN statistics are measured on one batch of training images, as those the supernet keeps are mixed over
     all paths. The supernet itself is left as it is. Not a ranking: that is the search's work, on more images.
@@ -98,7 +106,7 @@ class PathValidation:
     channels_last: bool = True
 
     def __call__(self, supernet: Supernet) -> dict[str, float]:
-        """{"val_accuracy": mean over the paths, "val_accuracy_min", "val_accuracy_max", "val_loss"}."""
+        """{"val_accuracy": mean over the paths, "val_accuracy_min", "val_accuracy_max", "val_loss"} (or "val_nme")."""
         size = min(self.batch_size, len(self.data.train))
         batches = self.data.train.batches(
             size, seed=self.seed, shuffle=True, limit=size, device=self.device, channels_last=self.channels_last
@@ -119,10 +127,11 @@ class PathValidation:
                     channels_last=self.channels_last,
                 )
             )
-        accuracies = [score.accuracy for score in scores]
+        values = [found.value for found in scores]
+        key = f"val_{self.data.task.metric}"
         return {
-            "val_accuracy": sum(accuracies) / len(scores),
-            "val_accuracy_min": min(accuracies),
-            "val_accuracy_max": max(accuracies),
-            "val_loss": sum(score.loss for score in scores) / len(scores),
+            key: sum(values) / len(scores),
+            f"{key}_min": min(values),
+            f"{key}_max": max(values),
+            "val_loss": sum(found.loss for found in scores) / len(scores),
         }

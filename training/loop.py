@@ -25,7 +25,7 @@ ROWS_EVERY = 50  # steps between two rows of metrics, where an epoch is longer t
 
 
 def train_step(recipe: Recipe, state: TrainingState, x: Tensor, y: Tensor) -> None:
-    """One optimizer step on one batch x (B, C, H, W), y (B,); afterwards every gradient is None again.
+    """One optimizer step on one batch x (B, C, H, W), y (B,) or (B, O); afterwards every gradient is None again.
 
     The gradients of the plan's forward passes are summed, not averaged, as FairNAS does. Only its parameters are
     clipped (their norm as a whole) and stepped. Nothing here waits for the device.
@@ -36,10 +36,10 @@ def train_step(recipe: Recipe, state: TrainingState, x: Tensor, y: Tensor) -> No
     seed_step(recipe.device, recipe.seed, state.step)
     for forward in plan.forwards:
         with autocast(recipe.device, recipe.amp):
-            logits = forward(x).float()  # (B, classes)
-        loss = recipe.loss(logits, y)
+            outputs = forward(x).float()  # (B, O)
+        loss = recipe.loss(outputs, y)
         (loss if state.scaler is None else state.scaler.scale(loss)).backward()
-        state.totals.add(loss.detach(), logits.detach(), y)
+        state.totals.add(loss.detach(), outputs.detach(), y)
     if state.scaler is not None:
         state.scaler.unscale_(state.optimizer)
     if recipe.clip_grad_norm:
@@ -69,7 +69,7 @@ def fit(
         state: where to begin; holds the result afterwards.
         run: takes the log and the metrics.
         save: writes a checkpoint of `state`.
-        validate: gives numbers for the metrics, "val_accuracy" among them; None for no validation.
+        validate: gives numbers for the metrics, "val_" and the metric's name among them; None for no validation.
         each_epoch: called at the end of every epoch, after its line in the log.
         how_to_resume: command line that goes on after an interruption.
         description: in front of the progress bar.
@@ -96,8 +96,9 @@ def fit(
                 if validate is not None and validated:
                     state.validation = validate()
                     run.metric(state.step, **state.validation)
-                    if state.validation["val_accuracy"] > state.best.get("val_accuracy", -1.0):
-                        state.best = {"val_accuracy": state.validation["val_accuracy"], "step": state.step}
+                    key = f"val_{recipe.task.metric}"
+                    if recipe.task.better(state.validation[key], state.best.get(key, recipe.task.worst)):
+                        state.best = {key: state.validation[key], "step": state.step}
                 if last:
                     _end_epoch(recipe, state, run, validated, time.perf_counter() - started)
                     if each_epoch is not None:
@@ -116,26 +117,27 @@ def fit(
 
 def _write_row(recipe: Recipe, state: TrainingState, run: RunFolder) -> float:
     """The means since the row before; returns the loss."""
-    loss, correct, images = state.totals.read()
+    loss, measured, images = state.totals.read()
     if not math.isfinite(loss):
         _diverged(recipe, state, run, "loss")
     before = state.reported
     count = images - before[2]
-    means = {"loss": (loss - before[0]) / count, "accuracy": (correct - before[1]) / count}
+    means = {"loss": (loss - before[0]) / count, recipe.task.metric: (measured - before[1]) / count}
     run.metric(state.step, epoch=state.step / recipe.steps_per_epoch, lr=recipe.rate(state.step - 1), **means)
-    state.reported = loss, correct, images
+    state.reported = loss, measured, images
     return means["loss"]
 
 
 def _end_epoch(recipe: Recipe, state: TrainingState, run: RunFolder, validated: bool, seconds: float) -> None:
-    loss, correct, images = state.reported
+    loss, measured, images = state.reported
+    task, key = recipe.task, f"val_{recipe.task.metric}"
     text = f"epoch {state.step // recipe.steps_per_epoch}/{recipe.epochs}: loss {loss / images:.3f}, "
-    text += f"training accuracy {correct / images:.1%}"
+    text += f"training {task.title} {task.show(measured / images, 1)}"
     validation = state.validation
     if validated:
-        text += f", validation accuracy {validation['val_accuracy']:.1%}"
-        if "val_accuracy_min" in validation:
-            text += f" ({validation['val_accuracy_min']:.1%} to {validation['val_accuracy_max']:.1%})"
+        text += f", validation {task.title} {task.show(validation[key], 1)}"
+        if f"{key}_min" in validation:
+            text += f" ({task.show(validation[f'{key}_min'], 1)} to {task.show(validation[f'{key}_max'], 1)})"
     run.log(f"{text}, {seconds:.1f} s")
     state.totals.sums.zero_()
     state.totals.images = 0

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from config_file.gradient_options import GradientOptions
 from config_file.options import RetrainOptions, TrainSupernetOptions
+from supernet.task import CLASSIFICATION, Task
 from training.data import Split
 from training.device import choose_amp, make_scaler, place
 from training.ema import WeightAverage
@@ -27,7 +28,7 @@ class StepPlan:
     """One optimizer step: forward passes whose gradients are summed, and the parameters they reach.
 
     Attributes:
-        forwards: each (B, C, H, W) -> logits (B, classes), all on the same batch.
+        forwards: each (B, C, H, W) -> outputs (B, O), all on the same batch.
         parameters: what is clipped, stepped and has its gradients dropped afterwards. Nothing else is touched.
     """
 
@@ -41,7 +42,7 @@ class Recipe:
 
     Attributes:
         plan: step -> what it trains.
-        loss: (logits, labels) -> scalar.
+        loss: (outputs, targets) -> scalar.
         rate: step -> learning rate.
         images: what is learnt from.
         epochs: passes over the images.
@@ -68,6 +69,11 @@ class Recipe:
     before_step: Callable[[int, Tensor, Tensor], None] | None = None
 
     @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return self.images.task
+
+    @property
     def steps_per_epoch(self) -> int:
         """A last batch that is not full is left out, as BN would take its statistics from too few images."""
         return max(1, len(self.images) // self.batch_size)
@@ -78,7 +84,7 @@ class Recipe:
         return self.epochs * self.steps_per_epoch
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch from position `start` on: x (B, C, H, W), y (B,)."""
+        """The batches of an epoch from position `start` on: x (B, C, H, W), y (B,) or (B, O)."""
         return self.images.batches(
             self.batch_size,
             seed=self.seed,
@@ -93,22 +99,23 @@ class Recipe:
 
 
 class Totals:
-    """Loss and correct predictions, summed where they arise; nothing waits for the device until they are read."""
+    """Loss and metric, summed where they arise; nothing waits for the device until they are read."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss x images, correct
+    def __init__(self, device: torch.device, task: Task = CLASSIFICATION) -> None:
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss x images, metric
         self.images = 0
+        self.task = task
 
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Take in the mean loss () of a batch, its logits (B, classes) and labels (B,)."""
-        correct = (logits.argmax(1) == labels).sum()
-        self.sums += torch.stack((loss.double() * len(labels), correct.double()))
-        self.images += len(labels)
+    def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
+        """Take in the mean loss () of a batch, its outputs (B, O) and targets."""
+        measured = self.task.measure(outputs, targets).sum()
+        self.sums += torch.stack((loss.double() * len(targets), measured.double()))
+        self.images += len(targets)
 
     def read(self) -> tuple[float, float, int]:
-        """(summed loss, correct predictions, images); waits for the device."""
-        loss, correct = self.sums.tolist()
-        return loss, correct, self.images
+        """(summed loss, summed metric, images); waits for the device."""
+        loss, measured = self.sums.tolist()
+        return loss, measured, self.images
 
 
 class Stateful(Protocol):
@@ -138,7 +145,7 @@ class TrainingState:
         reported: what `totals` was when the last row of metrics was written.
         seconds: time spent, over all the times this training was resumed.
         validation: the latest validation's numbers.
-        best: the best validation so far, as {"val_accuracy", "step"}.
+        best: the best validation so far, as {"val_accuracy" or another metric's, "step"}.
     """
 
     model: nn.Module
@@ -197,7 +204,7 @@ def make_recipe(options: Options, images: Split, device: torch.device, plan: Cal
     steps_per_epoch = max(1, len(images) // options.batch_size)
     return Recipe(
         plan=plan,
-        loss=make_loss(options.loss, options.label_smoothing),
+        loss=make_loss(options.loss, options.label_smoothing, images.task),
         rate=make_schedule(
             options.lr_scheduler,
             options.lr,
@@ -218,7 +225,9 @@ def make_recipe(options: Options, images: Split, device: torch.device, plan: Cal
     )
 
 
-def make_state(options: Options, model: nn.Module, device: torch.device, ema_decay: float = 0.0) -> TrainingState:
+def make_state(
+    options: Options, model: nn.Module, device: torch.device, ema_decay: float = 0.0, task: Task = CLASSIFICATION
+) -> TrainingState:
     """The start of a training: moves the model to its device and memory format, and sets BN's momentum.
 
     Raises:
@@ -244,7 +253,7 @@ def make_state(options: Options, model: nn.Module, device: torch.device, ema_dec
         optimizer=optimizer,
         scaler=make_scaler(choose_amp(options.amp, device), device),
         average=WeightAverage(model, ema_decay) if ema_decay else None,
-        totals=Totals(device),
+        totals=Totals(device, task),
     )
 
 

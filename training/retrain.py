@@ -83,6 +83,7 @@ def retrain(
         KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
     """
     recipe, state = _prepare(spec, data, options, network)
+    metric = data.task.metric
     checkpoint = run.checkpoints / LAST
     if run.resumed:
         _load(checkpoint, spec, options, state)
@@ -103,7 +104,7 @@ def retrain(
 
     def validate() -> dict[str, float]:
         found = score(data.val)
-        return {"val_accuracy": found.accuracy, "val_loss": found.loss}
+        return {f"val_{metric}": found.value, "val_loss": found.loss}
 
     validates = options.train_on == "train"
     fit(
@@ -126,14 +127,16 @@ def retrain(
         "architecture": None,
         "names": None,
         **(about or {}),
+        "task": data.task.name,
         "classes": list(data.classes),
         "mean": list(data.mean),
         "std": list(data.std),
         "resolution": data.resolution,
         "crop_pct": data.crop_pct,
+        "stretch": data.stretch,
         "dataset": data.name,
-        "test_accuracy": test.accuracy,
-        "val_accuracy": None if val is None else val.accuracy,
+        f"test_{metric}": test.value,
+        f"val_{metric}": None if val is None else val.value,
         "macs": spec.macs(shape),
         "params": spec.params(shape),
         "train": _how_trained(options, recipe, state),
@@ -159,7 +162,7 @@ def _prepare(
     if network is None:
         network = Network(spec, data.in_channels)
         initialise(network, options.random_seed)
-    state = make_state(options, network, device, options.ema_decay)
+    state = make_state(options, network, device, options.ema_decay, data.task)
     everything = StepPlan([network], list(network.parameters()))
     images = data.train if options.train_on == "train" else data.trainval
     return make_recipe(options, images, device, lambda step: everything), state
@@ -221,6 +224,7 @@ def retrain_stage(options: RetrainOptions) -> Path:
         return folder
     RunFolder.check(options)
     data = load_data(options, options.resolution)
+    task = data.task
     chosen = choose_architecture(options, data)
     spec = chosen.space.decode(chosen.architecture)
     network = _inherit(options, chosen) if options.init == "supernet" else None
@@ -244,8 +248,8 @@ def retrain_stage(options: RetrainOptions) -> Path:
             f"{duration(result.seconds)}"
         )
         if result.val is not None:
-            run.log(f"validation accuracy {result.val.accuracy:.2%} on {result.val.images:,} images")
-        run.log(f"test accuracy {result.test.accuracy:.2%} on {result.test.images:,} images, looked at once")
+            run.log(f"validation {task.title} {task.show(result.val.value)} on {result.val.images:,} images")
+        run.log(f"test {task.title} {task.show(result.test.value)} on {result.test.images:,} images, looked at once")
         run.log(f"wrote {folder / WEIGHTS}, {RESULT}, {SAMPLES}")
         run.log(f"next: {command('export', options)}")
     return folder

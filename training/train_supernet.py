@@ -107,7 +107,7 @@ def prepare_supernet(options: TrainSupernetOptions) -> SupernetTraining:
         from supernet.pretrained import load_pretrained  # noqa: PLC0415  # imports torchvision
 
         load_pretrained(supernet, options.pretrained)
-    state = make_state(options, supernet, device)
+    state = make_state(options, supernet, device, task=data.task)
     if options.sample_strategy in DIFFERENTIABLE:
         return _with_learner(options, data, supernet, state, device)
     sampler = constrained_sampler(options, space, data.resolution) or make_sampler(
@@ -197,8 +197,8 @@ def train_supernet(options: TrainSupernetOptions) -> Path:
         paths = "random paths" if job.learner is None else "paths of the learnt distribution"
         run.log(
             f"trained {recipe.steps:,} steps of {job.sampler.paths_per_step} path(s) on {recipe.batch_size} images in "
-            f"{duration(state.seconds)}; {VALIDATED_PATHS} {paths} with inherited weights classify "
-            f"{state.validation['val_accuracy']:.1%} of the validation images"
+            f"{duration(state.seconds)}; {VALIDATED_PATHS} {paths} with inherited weights: validation "
+            f"{job.data.task.title} {job.data.task.show(state.validation[f'val_{job.data.task.metric}'], 1)}"
         )
         if job.learner is not None:
             _save_learnt(job.learner, run)
@@ -269,6 +269,7 @@ def _save_learnt(learner: ArchitectureLearner, run: RunFolder) -> None:
 def _about(job: SupernetTraining) -> dict[str, Any]:
     data, state, recipe = job.data, job.state, job.recipe
     return {
+        "task": data.task.name,
         "classes": list(data.classes),
         "in_channels": data.in_channels,
         "resolution": data.resolution,

@@ -16,6 +16,7 @@ from supernet.spaces.chain import ChainTable
 from supernet.spaces.fbnet import FBNET_L, FBNET_S
 from supernet.spaces.mobilenetv2 import build_mobilenetv2
 from supernet.spaces.nasbench_macro import NASBENCH_MACRO
+from supernet.spaces.pfld import build_pfld
 from supernet.spaces.proxylessnas import PROXYLESSNAS
 from supernet.spaces.single_path import SINGLE_PATH
 from supernet.spaces.spos import SPOS
@@ -29,10 +30,11 @@ SPACES: dict[str, ChainTable | Callable[..., SearchSpace]] = {
     "mobilenetv2": build_mobilenetv2,
     "single_path": SINGLE_PATH,
     "nasbench_macro": NASBENCH_MACRO,
+    "pfld": build_pfld,
 }
 """A table, or a callable (resolution, num_classes, in_channels, recipe, widths, depths, strides) -> SearchSpace."""
 
-DEFAULT_RESOLUTION = {"nasbench_macro": 32}
+DEFAULT_RESOLUTION = {"nasbench_macro": 32, "pfld": 112}
 
 
 def build_space(
@@ -50,7 +52,7 @@ def build_space(
     Args:
         search_space: a shipped name (`SPACES`), the path of a YAML file, the content of one as a mapping, or
             "package.module:callable", called as callable(resolution=, num_classes=, in_channels=) -> SearchSpace.
-        resolution: height and width of the image; default 224 (32 for nasbench_macro).
+        resolution: height and width of the image; default 224 (32 for nasbench_macro, 112 for pfld).
         num_classes: width of the classifier.
         in_channels: channels of the image.
         widths: channels of the stem, the fixed first block if there is one, each stage, and the head.

@@ -95,7 +95,7 @@ def test_the_card_page_holds_a_script_that_runs(root, tmp_path, more):
     assert run_example(folder / "classify.py", str(folder / "sample.png")) == card["sample"]["label"]
     for row in card["layers"]:
         assert f"| {row['site']} |" in page
-    assert "98.76% on test (digits)" in page
+    assert "98.76 % on test (digits)" in page
     assert ("inside the graph" in page) == bool(more)
     assert card["input"]["shape"][0] == ("batch" if more else 1)
 

@@ -46,6 +46,20 @@ def space() -> SearchSpace:
     return build_space(TINY, resolution=16, num_classes=10)
 
 
+PFLD = build_space("pfld", resolution=32, num_classes=8, widths=(8, 8, 16, 16), depths=(1, 2))
+"""Layers 8 to 8 at 4 px, 8 to 16 with stride 2, and 16 to 16 at 2 px, with the first and the last two in one stage."""
+
+
+def nni_lines() -> list[str]:
+    """NNI's lut.txt for PFLD: the layer's number and the option's, in microseconds."""
+    shapes = [(4, 4, 8, 8, 1), (4, 4, 8, 16, 2), (2, 2, 16, 16, 1)]
+    return [
+        str({"op_name": name, "op_data_shape": shape, "op_dtype": "float", "op_latency": 1000.0 * layer + option})
+        for layer, (shape, decision) in enumerate(zip(shapes, PFLD.decisions, strict=True), 1)
+        for option, name in enumerate(decision.options)
+    ]
+
+
 def write(folder: Path, text: str) -> Path:
     path = folder / "table"
     path.write_text(text)
@@ -75,6 +89,33 @@ def test_osnaslib(space: SearchSpace, tmp_path: Path) -> None:
     assert table_of(path, "osnaslib", space, "flops").cost([(0, 1, 0)])[0] == pytest.approx((1.5 + 2 + 5 + 6) * 1e6)
     assert table_of(path, "osnaslib", space, "params").cost([(1, 0, 0)])[0] == pytest.approx(7 + 3 + 4 + 6)
     assert table_of(path, "osnaslib", space).cost([(0, 0, 2)])[0] == pytest.approx(10 + 2 + 4 + 0.001)
+
+
+def test_nni_s_table_of_pfld(tmp_path: Path) -> None:
+    table = table_of(write(tmp_path, "\n".join(nni_lines())), "nni", PFLD)
+    architectures = [(0, 0, 0), (3, 5, 7)]
+    assert table.cost(architectures).tolist() == pytest.approx([6.0, 6.015])
+    with pytest.raises(UserError, match=r"no line for gh_k5 at \(2, 2, 16, 16, 1\)"):
+        table_of(write(tmp_path, "\n".join(nni_lines()[:-1])), "nni", PFLD)
+    for line in (
+        "__import__('os')",
+        "{'op_name': 'gh_k3'}",
+        "1e",
+        "{'op_name': 'a', 'op_data_shape': 3, 'op_latency': 1}",
+    ):
+        with pytest.raises(UserError, match="line 1: expected"):
+            table_of(write(tmp_path, line), "nni", PFLD)
+
+
+def test_fbnet_s_text_carries_pfld(tmp_path: Path) -> None:
+    """Layers have different options: the header is all of them, and a layer reads its own."""
+    names = list(dict.fromkeys(name for decision in PFLD.decisions for name in decision.options))
+    rows = [
+        " ".join(str(1000 * layer + decision.options.index(n)) if n in decision.options else "0" for n in names)
+        for layer, decision in enumerate(PFLD.decisions, 1)
+    ]
+    table = table_of(write(tmp_path, "\n".join([" ".join(names), *rows])), "fbnet", PFLD)
+    assert table.cost([(0, 0, 0), (3, 5, 7)]).tolist() == pytest.approx([6.0, 6.015])
 
 
 def test_fbnet_text(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from search.results_file import write_results
 from search.strategies.predictor import PredictorSearch
 from search.strategies.surrogate import fit_predictor, one_hot
 from search.warm_start import read_results
+from supernet.task import LANDMARKS
 from tests.search.strategy_suite import StrategySuite
 from tests.search.toy import results_of, toy_accuracy, toy_space, toy_tables
 
@@ -117,6 +118,17 @@ def test_it_starts_from_the_files_of_an_earlier_search(tmp_path: Path) -> None:
     (tmp_path / "percent.csv").write_text(text.replace("0.5", "50"))
     with pytest.raises(UserError, match="must be fractions"):
         read_results(tmp_path / "percent.csv", space)
+
+
+def test_results_of_landmarks_are_known_by_their_nme(tmp_path: Path) -> None:
+    space = toy_space()
+    archive = Archive(tmp_path / "archive.jsonl", {})
+    archive.add(with_costs(Result((1, 2, 1, 0, 0), nme=0.25), toy_tables(space)))
+    write_results(tmp_path / "results.csv", list(archive), Constraint(space), LANDMARKS)
+    for name in ("archive.jsonl", "results.csv"):
+        (read,) = read_results(tmp_path / name, space)
+        assert read.nme == 0.25
+        assert np.isnan(read.accuracy)
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2\n", "indices,accuracy\nx,1\n"])

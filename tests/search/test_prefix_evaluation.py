@@ -45,14 +45,14 @@ def make(supernet: Supernet, data: Data, **settings: object) -> SupernetEvaluato
 def evaluated(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[Result], Logits]]:
     """Evaluate, and keep the logits of every batch."""
     seen: list[list[torch.Tensor]] = []
-    classify = evaluator_module.classify
+    classify = evaluator_module.score
 
     def recording(network: nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]], *rest: object) -> object:
         outputs = [(network(x), y) for x, y in batches]
         seen.append([x for x, _ in outputs])
         return classify(nn.Identity(), outputs, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(evaluator_module, "classify", recording)
+    monkeypatch.setattr(evaluator_module, "score", recording)
 
     def run(evaluator: SupernetEvaluator, architectures: list[Architecture]) -> tuple[list[Result], Logits]:
         results, logits = [], {}

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from supernet.blocks import BatchNormAct, Block, Conv, Head, Identity, Pool, SqueezeExcite, Zero, make_divisible
 from supernet.composites import InvertedResidual, ShuffleBlock
+from supernet.landmark_blocks import DilatedResidual, Ghost, LearnedPool, Separable, SpatialExcite, StridedPool
 from supernet.layers import Residual, ShuffleUnit
 
 kernels = st.sampled_from([1, 3, 5, 7])
@@ -27,7 +28,7 @@ BLOCKS = st.one_of(
     st.builds(Conv, st.none(), kernels, strides, act=acts | st.just("")),
     st.builds(SqueezeExcite, st.sampled_from([2, 4])),
     st.builds(BatchNormAct, acts),
-    st.builds(Pool, st.sampled_from(["avg", "max", "mean2x2"]), strides),
+    st.builds(Pool, st.sampled_from(["avg", "max", "mean2x2", "max2x2"]), strides),
     st.builds(Zero, strides),
     st.builds(Head, st.integers(1, 9), st.booleans(), st.sampled_from([0.0, 0.2])),
     st.builds(
@@ -36,6 +37,15 @@ BLOCKS = st.one_of(
     ),
     st.builds(ShuffleBlock, st.sampled_from([12, 16, 20]), kernels, strides),
     st.builds(ShuffleBlock, st.sampled_from([12, 16, 20]), stride=strides, xception=st.just(True)),
+    st.builds(LearnedPool, st.integers(1, 5)),
+    st.builds(StridedPool, st.sampled_from([2, 4, 8])),
+    st.builds(SpatialExcite, st.integers(1, 5)),
+    st.builds(
+        DilatedResidual, evens, kernels, st.integers(1, 4), strides, st.integers(1, 3), st.none() | st.integers(1, 5),
+        st.booleans(),
+    ),
+    st.builds(Separable, evens, kernels, strides),
+    st.builds(Ghost, evens, kernels, strides),
 )  # fmt: skip
 
 

@@ -157,8 +157,8 @@ def test_any_network_can_be_trained_from_a_program(tmp_path: Path) -> None:
     assert isinstance(result.network, Network)
     assert result.summary["names"] == ["mine"]
     assert result.summary["search_space"] is None
-    assert result.test.accuracy == result.summary["test_accuracy"]
-    assert result.test.accuracy > 0.5
+    assert result.test.value == result.summary["test_accuracy"]
+    assert result.test.value > 0.5
 
 
 def test_a_plan_writes_nothing(tmp_path: Path, capsys) -> None:

@@ -20,7 +20,7 @@ def cache_images(source: Source, resolution: int, memory_limit: int) -> ImageSto
     """
     images = source.images
     own = typical_shorter_side(images, source.train) if isinstance(images, ImageFiles) else min(images.shape[1:3])
-    margin = evaluation_margin(resolution, own)
+    margin = 0 if source.stretch else evaluation_margin(resolution, own)
     inside = margin > 0
     if not inside:
         margin = round(resolution * source.crop_margin)
@@ -34,7 +34,7 @@ def cache_images(source: Source, resolution: int, memory_limit: int) -> ImageSto
     stored = torch.zeros(len(images), side, side, 3, dtype=torch.uint8)
     filled = stored if inside else stored[:, margin : margin + window, margin : margin + window]
     if isinstance(images, ImageFiles):
-        decode(images, filled.numpy(), f"reading {source.name}")
+        decode(images, filled.numpy(), f"reading {source.name}", source.stretch)
     else:
         _copy_squares(images, filled)
     return ImageStore(
@@ -44,6 +44,7 @@ def cache_images(source: Source, resolution: int, memory_limit: int) -> ImageSto
         resolution,
         horizontal_flip=source.horizontal_flip,
         padded=not inside,
+        task=source.task,
     )
 
 

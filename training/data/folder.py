@@ -21,12 +21,12 @@ def load_image_folder(settings: DataSettings) -> Source:
     Where all three of train, val and test stand, val validates and test tests. Where one of val and test stands beside
     train, it is the test split; where none does, the test split is drawn from the training images.
     """
-    return folder_source("imagefolder", _existing_folder(settings))
+    return folder_source("imagefolder", existing_folder(settings))
 
 
 def load_imagenet(settings: DataSettings) -> Source:
     """ImageNet: DIR/train and DIR/val, a folder per class in each; val is the test split, as its test has no labels."""
-    root = _existing_folder(settings)
+    root = existing_folder(settings)
     for part in ("train", "val"):
         if not (root / part).is_dir():
             raise UserError(f"imagenet: no {part}/ in {root}; it needs train/ and val/ with a folder per class each")
@@ -109,7 +109,8 @@ def _read_parts(
     )
 
 
-def _existing_folder(settings: DataSettings) -> Path:
+def existing_folder(settings: DataSettings) -> Path:
+    """The folder of ``--data-path``. Raises UserError where there is none."""
     root = Path(settings.data_path).expanduser()
     if not root.exists():
         raise UserError(f"no folder {root} (--data-path)")

@@ -59,23 +59,35 @@ def square(image: Image.Image, side: int) -> Image.Image:
     return image.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + short, top + short))
 
 
+def whole(image: Image.Image, side: int) -> Image.Image:
+    """All of an image, resized to (side, side) whatever its shape."""
+    return image if image.size == (side, side) else image.resize((side, side), Image.Resampling.BILINEAR)
+
+
 def evaluation_margin(resolution: int, shorter_side: int) -> int:
     """Pixels that a centre crop leaves out on every side: 16 of 256 at 224, as in ImageNet recipes; 0 if too small."""
     margin = round(resolution / 14)
     return margin if shorter_side >= resolution + 2 * margin else 0
 
 
-def decode(files: ImageFiles, into: NDArray[np.uint8], title: str) -> None:
-    """Read every file as a centred square of the side that `into` has: uint8 (N, side, side, 3).
+def decode(files: ImageFiles, into: NDArray[np.uint8], title: str, stretch: bool = False) -> None:
+    """Read every file as a centred square of the side that `into` has, or with `stretch` as a whole.
+
+    Args:
+        files: to be read.
+        into: uint8 (N, side, side, 3).
+        title: of the progress bar.
+        stretch: see `training.data.source.Source`.
 
     Raises:
         UserError: a file cannot be read; the first one in the list is named.
     """
     side = into.shape[1]
+    fit = whole if stretch else square
 
     def decode_chunk(rows: range) -> int:
         for row in rows:
-            into[row] = np.asarray(square(read_image(files.root / files.names[row], side), side))
+            into[row] = np.asarray(fit(read_image(files.root / files.names[row], side), side))
         return len(rows)
 
     chunks = [range(start, min(start + _CHUNK, len(files))) for start in range(0, len(files), _CHUNK)]

@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 from torch.nn import functional as F
 
+from supernet.task import CLASSIFICATION, Task
 from training.data.seeds import generator_of
 from training.data.split import Batch, Normalisation, Split
 
@@ -23,11 +24,12 @@ class ImageStore:
 
     Args:
         images: uint8 (N, S, S, 3), contiguous.
-        labels: int64 (N,).
+        labels: the targets, (N,) or (N, outputs).
         window: side of the cut window; S - window is even.
         resolution: side of the images handed out; where it is not `window`, batches are resized.
         horizontal_flip: whether training mirrors half of the images.
         padded: whether the margin is black, not image (to be described; it changes nothing here).
+        task: what is predicted.
 
     Attributes:
         augmentation: what training does with an image, in words.
@@ -43,6 +45,7 @@ class ImageStore:
         *,
         horizontal_flip: bool = True,
         padded: bool = True,
+        task: Task = CLASSIFICATION,
     ) -> None:
         self.images = images
         self.labels = labels
@@ -50,11 +53,14 @@ class ImageStore:
         self.margin = (images.shape[1] - window) // 2
         self.resolution = resolution
         self.horizontal_flip = horizontal_flip
+        self.task = task
         self.crop_pct = 1.0 if padded else window / images.shape[1]
         self.augmentation = (
             f"random crop of {window} from {images.shape[1]} pixels"
             f"{' with zero padding' if padded else ' inside the image'}{', horizontal flip' if horizontal_flip else ''}"
         )
+        if not self.margin and not horizontal_flip:
+            self.augmentation = "none"
         self._on_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     @property
@@ -75,7 +81,7 @@ class ImageStore:
         )
 
     def cut(self, rows: Tensor, draw: torch.Generator | None, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Windows of these images and their labels, on `device`: uint8 (B, R, R, 3) and int64 (B,).
+        """Windows of these images and their labels, on `device`: uint8 (B, R, R, 3) and the targets.
 
         `draw` gives places and mirroring; None is the middle window as it is. It is a CPU generator, so that every
         device cuts alike.
@@ -138,6 +144,7 @@ class InMemorySplit(Split):
     def __init__(self, store: ImageStore, indices: Tensor, normalisation: Normalisation) -> None:
         super().__init__(store.labels[indices], normalisation)
         self.store = store
+        self.task = store.task
         self.indices = indices
 
     def raw(self, indices: Sequence[int] | Tensor) -> Tensor:

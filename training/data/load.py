@@ -19,6 +19,7 @@ from training.data.folder import load_image_folder, load_imagenet
 from training.data.holdout import Indices, fingerprint, hold_out
 from training.data.image_files import evaluation_margin, typical_shorter_side
 from training.data.in_memory import ImageStore, InMemorySplit
+from training.data.landmarks import load_landmarks
 from training.data.seeds import seed_of
 from training.data.settings import DataSettings
 from training.data.source import ImageArrays, ImageFiles, Source
@@ -31,6 +32,7 @@ DATASETS: dict[str, Callable[[DataSettings], Source | Data]] = {
     "cifar100": load_cifar100,
     "imagenet": load_imagenet,
     "imagefolder": load_image_folder,
+    "landmarks": load_landmarks,
 }
 
 TEST_SHARE = 0.2
@@ -72,6 +74,8 @@ def load_data(options: DataSettings, resolution: int | None = None) -> Data:
         if options.flip is not None:
             raise UserError(f"dataset {options.dataset!r} makes its own batches: --flip does not apply to it")
         return source
+    if options.flip and not source.task.mirrors:
+        raise UserError(f"--flip: a mirrored image of {source.name} has another target (left and right change places)")
     if options.flip is not None:
         source = replace(source, horizontal_flip=options.flip)
     return _build(source, options, resolution or source.resolution)
@@ -107,6 +111,8 @@ def _build(source: Source, options: DataSettings, resolution: int) -> Data:
             resolution,
             margin=evaluation_margin(resolution, typical_shorter_side(source.images, source.train)),
             horizontal_flip=source.horizontal_flip,
+            stretch=source.stretch,
+            task=source.task,
         )
         make_split = partial(StreamedSplit, pool, workers=options.num_workers)
     record["augmentation"] = pool.augmentation
@@ -131,19 +137,21 @@ def _build(source: Source, options: DataSettings, resolution: int) -> Data:
         trainval=splits["trainval"],
         crop_pct=pool.crop_pct,
         split_record=record,
+        stretch=source.stretch,
     )
 
 
 def _split(source: Source, options: DataSettings) -> tuple[dict[str, Indices], dict[str, Any]]:
     """Rows of train, val and test, and what is worth keeping about how they came about."""
     train, val, test = source.train, source.val, source.test
+    strata, names = source.task.strata(source.labels, source.classes)
     record: dict[str, Any] = {"test": "given by the data set", "validation": "given by the data set"}
     if test is None:
-        train, test = hold_out(train, source.labels, TEST_SHARE, TEST_SEED, "test", source.classes)
+        train, test = hold_out(train, strata, TEST_SHARE, TEST_SEED, "test", names)
         record["test"] = f"{TEST_SHARE:.0%} of every class, seed {TEST_SEED}"
     if val is None:
         share = 1.0 - options.train_portion
-        train, val = hold_out(train, source.labels, share, options.split_seed, "validation", source.classes)
+        train, val = hold_out(train, strata, share, options.split_seed, "validation", names)
         record["validation"] = "held out of train, per class"
         record["train_portion"] = options.train_portion
         record["seed"] = options.split_seed

@@ -14,6 +14,7 @@ class SplitPart(Split):
 
     def __init__(self, whole: Split, positions: Tensor) -> None:
         super().__init__(whole.labels[positions], whole.normalisation)
+        self.task = whole.task
         self.whole = whole
         self.positions = positions
 

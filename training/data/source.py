@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from config_file.errors import UserError, nearest
+from supernet.task import CLASSIFICATION, Targets, Task
 from training.data.holdout import Indices
 
 
@@ -26,13 +27,13 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as it comes: N images, labels and given splits; what is not given is drawn later.
+    """A data set as it comes: N images, targets and given splits; what is not given is drawn later.
 
     Attributes:
         name: as in ``--dataset``.
-        classes: their names; label i is classes[i].
+        classes: names of the outputs; of a classification label i is classes[i].
         images: uint8 (N, H, W, 3), or files.
-        labels: int64 (N,).
+        labels: the targets: int64 (N,), of landmarks float32 (N, outputs).
         train: rows to train and validate on, int64 (n,).
         test: rows of the test split; None: held out of `train` here, always the same ones.
         val: rows of a validation split that the data set brings; None: held out of `train`.
@@ -41,12 +42,15 @@ class Source:
         std: likewise.
         horizontal_flip: whether an image and its mirror image are of the same class.
         crop_margin: largest shift of training's random crop, as a share of the resolution (4 of 32 pixels for CIFAR).
+        task: what is predicted.
+        stretch: files are brought to the square as a whole, in training too, instead of cropped: what is predicted
+            lies in the image.
     """
 
     name: str
     classes: tuple[str, ...]
     images: Tensor | ImageFiles
-    labels: Indices
+    labels: Targets
     train: Indices
     test: Indices | None
     resolution: int
@@ -55,6 +59,8 @@ class Source:
     std: tuple[float, ...] | None = None
     horizontal_flip: bool = True
     crop_margin: float = 1 / 8
+    task: Task = CLASSIFICATION
+    stretch: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

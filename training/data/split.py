@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from config_file.errors import UserError
+from supernet.task import CLASSIFICATION, Task
 from training.data.seeds import generator_of
 
 Batch = tuple[Tensor, Tensor]
@@ -43,9 +44,12 @@ class Split(ABC):
     """A part of a data set: N images at the network's resolution R and their labels.
 
     Attributes:
-        labels: int64 (N,), classes from 0, in the order of `raw`.
+        labels: the targets in the order of `raw`: int64 (N,), classes from 0; of landmarks float32 (N, outputs).
         normalisation: what turns `raw` images into a network's input.
+        task: what is predicted.
     """
+
+    task: Task = CLASSIFICATION
 
     def __init__(self, labels: Tensor, normalisation: Normalisation) -> None:
         self.labels = labels
@@ -88,7 +92,7 @@ class Split(ABC):
             channels_last: memory format of the images.
 
         Returns:
-            an iterator of (x, y): x float32 (B, 3, R, R), y int64 (B,).
+            an iterator of (x, y): x float32 (B, 3, R, R), y int64 (B,), of landmarks float32 (B, outputs).
 
         Raises:
             UserError: `batch_size` leaves no full batch with `drop_last`; an image file cannot be read.
@@ -134,7 +138,7 @@ class Data:
 
     Attributes:
         name: as given to ``--dataset``.
-        classes: their names, in the order of the labels.
+        classes: names of the outputs, of a classification in the order of the labels.
         mean: per channel, of pixels in 0..1.
         std: per channel, of pixels in 0..1.
         resolution: height and width of a batch's images.
@@ -143,6 +147,7 @@ class Data:
         test: reported once, at the end; nothing is ever chosen by it.
         trainval: `train` and `val` together, for a last training.
         crop_pct: share of an image's shorter side that evaluation sees, 1.0 for all of it; None if not known.
+        stretch: an image is brought to the square as a whole, instead of its centre.
         split_record: sizes, seed and SHA-256 of the three index sets, to be kept with a run.
         in_channels: 3.
     """
@@ -159,10 +164,16 @@ class Data:
     crop_pct: float | None = None
     split_record: dict[str, Any] = field(default_factory=dict)
     in_channels: int = 3
+    stretch: bool = False
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return self.train.task
 
     def summary(self) -> str:
         """One line for a person."""
         return (
             f"{self.name}: {len(self.train):,} train, {len(self.val):,} validation, "
-            f"{len(self.test):,} test images, {len(self.classes)} classes, {self.resolution} px"
+            f"{len(self.test):,} test images, {self.task.describe(self.classes)}, {self.resolution} px"
         )

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from config_file.errors import UserError
-from training.data.image_files import read_image, square
+from supernet.task import CLASSIFICATION, Task
+from training.data.image_files import read_image, square, whole
 from training.data.seeds import generator_of
 from training.data.source import ImageFiles
 from training.data.split import Batch, Normalisation, Split
@@ -21,7 +22,8 @@ class FilePool:
     """All files of a data set and how one of them becomes R x R pixels.
 
     Evaluation: shorter side to R + 2 * margin, centre crop of R. Training: a random resized crop of 20 to 100 % of the
-    area at aspect ratios 3/4 to 4/3 (Szegedy et al. 2015), and a mirror image in half of the cases.
+    area at aspect ratios 3/4 to 4/3 (Szegedy et al. 2015), and a mirror image in half of the cases. With `stretch` both
+    see the whole image as it is, brought to R x R.
 
     Attributes:
         augmentation: what training does with an image, in words.
@@ -29,7 +31,15 @@ class FilePool:
     """
 
     def __init__(
-        self, files: ImageFiles, labels: Tensor, resolution: int, *, margin: int, horizontal_flip: bool = True
+        self,
+        files: ImageFiles,
+        labels: Tensor,
+        resolution: int,
+        *,
+        margin: int,
+        horizontal_flip: bool = True,
+        stretch: bool = False,
+        task: Task = CLASSIFICATION,
     ) -> None:
         # Bytes in one array: a list of a million strings would be copied into every worker, as reading moves its
         # reference counts.
@@ -37,11 +47,15 @@ class FilePool:
         self._root = files.root
         self.labels = labels
         self.resolution = resolution
-        self.margin = margin
-        self.crop_pct = resolution / (resolution + 2 * margin)
+        self.margin = 0 if stretch else margin
+        self.stretch = stretch
+        self.task = task
+        self.crop_pct = resolution / (resolution + 2 * self.margin)
         self.augmentation = (
             f"random resized crop of 20 to 100 % of the area{', horizontal flip' if horizontal_flip else ''}"
         )
+        if stretch:
+            self.augmentation = "none"
         # Made here, so that torchvision is imported once and not by every worker.
         self._transform = _training_transform(resolution, horizontal_flip)
 
@@ -55,7 +69,9 @@ class FilePool:
             UserError: the file cannot be read.
         """
         path = self._root / os.fsdecode(self._names[row])
-        if seed is None:
+        if self.stretch:
+            image = whole(read_image(path, self.resolution), self.resolution)
+        elif seed is None:
             side = self.resolution + 2 * self.margin
             image = square(read_image(path, side), side)
             inner = self.margin + self.resolution
@@ -84,16 +100,16 @@ def _training_transform(resolution: int, horizontal_flip: bool) -> Any:
     return v2.Compose(steps)
 
 
-class _Reader(Dataset[tuple[Tensor, int] | UserError]):
+class _Reader(Dataset[tuple[Tensor, Tensor] | UserError]):
     """What a worker does with a request: (row, seed of its augmentation or None)."""
 
     def __init__(self, pool: FilePool) -> None:
         self.pool = pool
 
-    def __getitem__(self, request: tuple[int, int | None]) -> tuple[Tensor, int] | UserError:
+    def __getitem__(self, request: tuple[int, int | None]) -> tuple[Tensor, Tensor] | UserError:
         row, seed = request
         try:
-            return self.pool.read(row, seed), int(self.pool.labels[row])
+            return self.pool.read(row, seed), self.pool.labels[row]
         except UserError as error:
             # Raised in a worker, it would arrive wrapped in the worker's traceback.
             return error
@@ -106,14 +122,14 @@ def _requests(batches: list[Tensor], rows: Tensor, seeds: Tensor | None) -> Iter
         yield list(zip(rows[positions].tolist(), drawn, strict=True))
 
 
-def _collate(items: list[tuple[Tensor, int] | UserError]) -> Batch | UserError:
+def _collate(items: list[tuple[Tensor, Tensor] | UserError]) -> Batch | UserError:
     images, labels = [], []
     for item in items:
         if isinstance(item, UserError):
             return item
         images.append(item[0])
         labels.append(item[1])
-    return torch.stack(images), torch.tensor(labels)
+    return torch.stack(images), torch.stack(labels)
 
 
 class StreamedSplit(Split):
@@ -122,6 +138,7 @@ class StreamedSplit(Split):
     def __init__(self, pool: FilePool, indices: Tensor, normalisation: Normalisation, workers: int = 0) -> None:
         super().__init__(pool.labels[indices], normalisation)
         self.pool = pool
+        self.task = pool.task
         self.indices = indices
         self.workers = workers
 

@@ -1,0 +1,160 @@
+"""Facial landmarks from an image folder and a list file, 106 points, as PFLD's implementations and NNI's example read.
+
+A line of the list is one image, and its fields are separated by blanks:
+
+    path x0 y0 x1 y1 ... x105 y105 [angles] or [attributes angles]
+
+- path: of the image, relative to the data set's folder or else to the list's, without blanks;
+- 212 coordinates: x and y of each point as shares of the image's width and height, 0 to 1 (a little outside is a point
+  outside of the image);
+- optionally the 3 Euler angles of the head, or 6 attributes (pose, expression, illumination, make-up, occlusion, blur)
+  and the angles, as in lists made for PFLD. They are read over: NNI's auxiliary loss on the angles is not ours.
+
+Empty lines and lines that begin with # are left out. The image is brought to the square as a whole, as in NNI, so that
+coordinates stay what they are; there is no augmentation. A mirrored face would need its points renumbered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from config_file.errors import UserError
+from supernet.task import LANDMARKS
+from training.data.folder import existing_folder
+from training.data.settings import DataSettings
+from training.data.source import ImageFiles, Source
+
+POINTS = 106
+RESOLUTION = 112
+EXTRAS = (0, 3, 9)
+"""Numbers that may follow the coordinates: nothing, angles, or attributes and angles."""
+OUTSIDE = 2.0
+"""Greatest absolute coordinate: beyond it, it is no share of the image."""
+
+
+def load_landmarks(settings: DataSettings) -> Source:
+    """``--dataset landmarks --data-path DIR [--list-file FILE] [--test-list-file FILE]``.
+
+    Without the flags the lists are DIR/train_data/list.txt and DIR/test_data/list.txt, as in NNI's example, or
+    DIR/list.txt. Without a list to test on, a fifth of the images tests, the same ones whatever the seed.
+
+    Raises:
+        UserError: no list, a line that is not of the format (with its number), an image that is missing, or too few.
+    """
+    root = existing_folder(settings)
+    given = [root / "train_data" / "list.txt", root / "list.txt"]
+    if settings.list_file is not None:
+        given = [Path(settings.list_file).expanduser()]
+    found = next((path for path in given if path.is_file()), None)
+    if found is None:
+        raise UserError(f"no list of landmarks at {' or '.join(map(str, given))} (--list-file)")
+    test = root / "test_data" / "list.txt"
+    if settings.test_list_file is not None:
+        test = Path(settings.test_list_file).expanduser()
+        if not test.is_file():
+            raise UserError(f"no list of landmarks at {test} (--test-list-file)")
+    names, targets = read_list(found, root)
+    count = len(names)
+    if test.is_file():
+        others, more = read_list(test, root)
+        both = set(names) & set(others)
+        if both:
+            raise UserError(f"{test}: {min(both)} tests, but {found} trains on it")
+        names, targets = names + others, np.concatenate((targets, more))
+    return Source(
+        name="landmarks",
+        classes=tuple(f"{axis}{point}" for point in range(POINTS) for axis in "xy"),
+        images=ImageFiles(root, tuple(names)),
+        labels=targets,
+        train=np.arange(count),
+        test=np.arange(count, len(names)) if len(names) > count else None,
+        resolution=RESOLUTION,
+        horizontal_flip=False,
+        crop_margin=0.0,
+        task=LANDMARKS,
+        stretch=True,
+    )
+
+
+def read_list(path: Path, root: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """The images of a list, as paths that hold from `root`, and their coordinates, float32 (N, 212).
+
+    Raises:
+        UserError: as `load_landmarks`.
+    """
+    names: list[str] = []
+    rows: list[list[float]] = []
+    for where, line in _lines(path):
+        name, *fields = line.split()
+        rows.append(_coordinates(fields, where))
+        names.append(_image(name, root, path.parent, where))
+    if not names:
+        raise UserError(f"{path} lists no images")
+    targets = np.asarray(rows, dtype=np.float32)
+    _check_eyes(targets, path)
+    return names, targets
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield f"{path}, line {number}", line
+
+
+def _coordinates(fields: list[str], where: str) -> list[float]:
+    try:
+        values = [float(field) for field in fields]
+    except ValueError:
+        wrong = next(field for field in fields if not _is_number(field))
+        raise UserError(f"{where}: {wrong!r} is not a number (a path must not hold blanks)") from None
+    extra = len(values) - 2 * POINTS
+    if extra not in EXTRAS:
+        raise UserError(
+            f"{where}: {len(values)} numbers after the path; {2 * POINTS} are needed (x and y of {POINTS} points), and "
+            "3 angles or 6 attributes and 3 angles may follow"
+        )
+    coordinates = values[: 2 * POINTS]
+    for index, value in enumerate(coordinates):
+        if not abs(value) <= OUTSIDE:  # NaN too
+            point, axis = index // 2, "xy"[index % 2]
+            raise UserError(
+                f"{where}: {axis} of point {point} is {value:g}; coordinates are shares of the image's width and "
+                "height, 0 to 1, not pixels"
+            )
+    return coordinates
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _image(name: str, root: Path, beside: Path, where: str) -> str:
+    """The path of an image from the data set's folder (an absolute one stays what it is)."""
+    if (root / name).is_file():
+        return name
+    other = (beside / name).absolute()
+    if other.is_file():
+        return str(other)
+    raise UserError(f"{where}: no image {name} in {root} or {beside}")
+
+
+def _check_eyes(targets: npt.NDArray[np.float32], path: Path) -> None:
+    first, second = (targets[:, 2 * eye : 2 * eye + 2] for eye in LANDMARKS.eyes)
+    together = np.flatnonzero(np.abs(first - second).sum(1) == 0)
+    if together.size:
+        raise UserError(
+            f"{path}, image {int(together[0]) + 1}: points {LANDMARKS.eyes[0]} and {LANDMARKS.eyes[1]}, the outer "
+            "corners of the eyes, are the same; the error is measured in their distance"
+        )
