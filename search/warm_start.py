@@ -17,8 +17,8 @@ from supernet.task import TASKS
 def read_results(path: str | Path, space: SearchSpace) -> list[Result]:
     """The results in a file, canonical; of an architecture that is there twice, the last one. Costs are left out.
 
-    A CSV needs the columns `indices` (option indices, blanks in between) or `architecture` (their names), and `accuracy`
-    or another task's metric (a fraction); `loss` is read if it is there.
+    A CSV needs the columns `indices` (option indices, blanks in between) or `architecture` (their names), and
+    `accuracy` or another task's metric (a fraction); `loss` is read if it is there.
 
     Raises:
         UserError: there is no such file, it is neither of both, it is of another space, or accuracies are no fractions.
