@@ -31,10 +31,11 @@ import torch
 
 from config_file.loader import parse
 from config_file.options import SearchOptions
-from search import cli
 from search.archive import Archive
+from search.cli import main as run_search
 from search.evaluator import SupernetEvaluator
 from search.prefix_evaluation import tree_of
+from search.preparation import prepare
 from search.result import Result
 from supernet import Architecture
 from training.cli import main_train_supernet
@@ -65,8 +66,8 @@ def population(folder: Path, form: str, generation: int) -> tuple[list[Architect
         main_train_supernet([*run, *TRAINING, "--overwrite"])
     arguments = [*run, "--output", str(folder / form), *SEARCHING, *FORMS[form], "--generation-num", str(generation)]
     if not (folder / form / "best.json").is_file():
-        cli.main([*arguments, "--overwrite"])
-    search = cli.prepare(parse(SearchOptions, arguments, "search.py", "", ()))
+        run_search([*arguments, "--overwrite"])
+    search = prepare(parse(SearchOptions, arguments, "search.py", "", ()))
     archive = Archive(folder / form / "archive.jsonl", search.fingerprints)
     members: list[Architecture] = []
     for _ in range(generation + 1):

@@ -1,46 +1,32 @@
-"""`python search.py`: from a trained supernet to the architecture that is most accurate within the limits."""
+"""`python search.py`: from a trained supernet to the architecture that is best within the limits."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
 from tqdm import tqdm
 
-from config_file.errors import UserError, nearest
-from config_file.gradient_options import parse_limits
+from config_file.errors import UserError
 from config_file.loader import parse
 from config_file.options import SearchOptions
 from config_file.progress import progress
 from config_file.run_folder import RunFolder
-from config_file.stages import command, find_stage, stage_path
-from lookup_tables import CostTable, build_table, load_tables
-from search import engine, plot, results_file
+from config_file.stages import command, stage_path
+from search import engine
 from search.archive import Archive
-from search.budgets import Budgets, budgets_of
-from search.constraints import IN_MILLIONS, Constraint, number
-from search.evaluator import SupernetEvaluator
-from search.finished_search import read_search
-from search.front import GrowingFront, allowed, front_among, values_of, write_front
-from search.learning import learnt_distribution, train_first, with_constraints
-from search.objectives import Objective, check_objectives, chosen_by
-from search.pareto import non_dominated
-from search.report import write_report
-from search.result import Result, most_images
-from search.strategies import OF_A_FRONT, Strategy, make_differentiable, make_strategy, objectives_of
+from search.conclusion import conclude, pick
+from search.front import GrowingFront, allowed
+from search.learning import train_first, with_constraints
+from search.objectives import Objective
+from search.preparation import Search, prepare
+from search.result import Result
+from search.strategies import objectives_of
 from search.workers import in_processes
-from supernet import SearchSpace
-from supernet.spaces import SPACES
-from supernet.task import CLASSIFICATION, Task, task_of
-from training.data import Data, load_data
-from training.device import choose_amp, choose_device, prepare_device
 from training.planning import duration, peak_memory
-from training.supernet_file import load_supernet
 
 EXAMPLES = (
     "python search.py --title first --search-strategy evolution --info-metric flops --target-hc 60",
@@ -48,59 +34,6 @@ EXAMPLES = (
     "python search.py --title mine --directly-search --epochs 60 --target-hc 60 --hc-mode constrained",
     "python search.py --title first --resume",
 )
-
-
-@dataclass(frozen=True)
-class Search:
-    """Everything one search needs, ready to run."""
-
-    options: SearchOptions
-    space: SearchSpace
-    resolution: int
-    tables: Mapping[str, CostTable]
-    constraint: Constraint
-    strategy: Strategy
-    learning: Mapping[str, Any]  # how an architecture was learnt for the strategy, where one was
-    evaluator: SupernetEvaluator
-    budgets: Budgets
-    fingerprints: Mapping[str, Any]
-
-    @property
-    def title(self) -> str:
-        return f"{self.options.search_strategy} over {self.space.name} at {self.resolution} px"
-
-    @property
-    def task(self) -> Task:
-        """What the networks predict."""
-        return self.evaluator.task
-
-    @property
-    def objective(self) -> Objective:
-        """What one architecture is picked by."""
-        return chosen_by(objectives_of(self.options), self.task)
-
-    def describe(self) -> list[str]:
-        """What will run, for people."""
-        table, space = self.constraint.table, self.space
-        assert table is not None
-        metric = table.name
-        minimum, maximum = table.minimum()[0], table.maximum()[0]
-        images = self.evaluator.calibration_images
-        calibration = f"BN re-calibrated on {images:,} training images" if images else "BN statistics of the supernet"
-        most = self.strategy.budget
-        budget = "as many evaluations as it asks for" if most is None else f"at most {most:,} evaluations"
-        return [
-            f"space      {space.name}: {space.size:,} encodings, {len(space.sizes)} decisions, {self.resolution} px",
-            f"range      {metric} from {number(minimum, metric)} to {number(maximum, metric)}",
-            f"limits     {'; '.join(self.constraint.describe())}; {share(self.constraint.acceptance)} of the space",
-            f"strategy   {self.options.search_strategy}, {budget}",
-            f"evaluation {calibration}, {self.task.title} on {self._images()} validation images",
-        ]
-
-    def _images(self) -> str:
-        first, *more = (images or self.evaluator.eval_images for images in self.budgets.images)
-        text = f"{first:,}"
-        return text + "".join(f", of the better half on {number:,}" for number in more)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,145 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def prepare(options: SearchOptions) -> Search:
-    """Read the supernet and its data, build the tables, and find out whether the limits can be met.
-
-    Raises UserError for anything that does not fit.
-    """
-    source = find_stage(options, "supernet")
-    device = choose_device(options.device)
-    prepare_device(device, options.threads)
-    trained = load_supernet(source)
-    task = task_of(trained.info)
-    options = with_metric(options, task)
-    space = trained.space
-    check_same_space(options, space, source)
-    resolution = options.resolution or trained.info.get("resolution") or space.input_shape[1]
-    tables = tables_for(options, space, resolution)
-    check_objectives(objectives_of(options), tables, task)
-    constraint = constraint_of(options, space, tables)
-    constraint.check()
-    learnt = options.search_strategy == "differentiable"
-    strategy = None if learnt else make_strategy(options.search_strategy, constraint, options)
-    data = load_data(options, resolution)
-    check_same_data(data, trained.info, source)
-    supernet = trained.supernet.to(device)
-    learning: Mapping[str, Any] = {}
-    if strategy is None:
-        distribution = learnt_distribution(options, source, supernet, data, device)
-        strategy = make_differentiable(constraint, options, distribution)
-        learning = distribution.about
-    budgets = budgets_of(options.eval_images, len(data.val), chosen_by(objectives_of(options), task))
-    evaluator = SupernetEvaluator(
-        supernet,
-        data,
-        calibration_images=options.calibration_images,
-        eval_images=budgets.most or options.eval_images[-1],
-        batch_size=options.eval_batch_size,
-        seed=options.random_seed,
-        device=device,
-        channels_last=options.channels_last,
-        # auto is for training: a ranking is worth float32 unless asked otherwise
-        amp=None if options.amp == "auto" else choose_amp(options.amp, device),
-        prefix_sharing=options.prefix_sharing,
-        memory=options.eval_memory,
-    )
-    fingerprints = {
-        "space": space.macro_fingerprint,
-        "weights": trained.info["sha256"],
-        "images": data.split_record.get("sha256"),
-        "mean and std": [data.mean, data.std],
-        "resolution": resolution,
-        **evaluator.settings,
-        **({"budgets": budgets.images} if budgets.most else {}),
-    }
-    return Search(
-        options,
-        space,
-        resolution,
-        tables,
-        constraint,
-        strategy,
-        learning,
-        evaluator,
-        budgets,
-        fingerprints,
-    )
-
-
-def with_metric(options: SearchOptions, task: Task) -> SearchOptions:
-    """The options with the task's metric where they would mean the accuracy."""
-    if options.objective or task is CLASSIFICATION:
-        return options
-    front = f",{options.info_metric}" if options.search_strategy in OF_A_FRONT else ""
-    return replace(options, objective=task.metric + front)
-
-
-def tables_for(options: SearchOptions, space: SearchSpace, resolution: int) -> dict[str, CostTable]:
-    """What every evaluation is recorded with: counts, and the tables of --lookup-table."""
-    counted = {metric: build_table(space, metric, resolution) for metric in IN_MILLIONS}
-    if options.info_metric in IN_MILLIONS:
-        counted[options.info_metric] = build_table(space, options.info_metric, resolution, options.counter)
-    return counted | load_tables(options.lookup_table, space, resolution)
-
-
-def constraint_of(options: SearchOptions, space: SearchSpace, tables: Mapping[str, CostTable]) -> Constraint:
-    """The limits of --info-metric, and those that --constraint adds for other costs.
-
-    Raises UserError for a cost that there is no table of.
-    """
-    others = []
-    for metric, (low, high) in parse_limits(options.constraint).items():
-        if metric != options.info_metric:
-            others.append(limit_of(space, tables, metric, low, high))
-    limits = limit_of(space, tables, options.info_metric, options.min_hc, options.target_hc)
-    return Constraint(space, limits.table, upper=limits.upper, lower=limits.lower, also=others)
-
-
-def limit_of(
-    space: SearchSpace, tables: Mapping[str, CostTable], metric: str, low: float | None, high: float
-) -> Constraint:
-    """One cost between two values in the unit of the flags."""
-    if metric not in tables:
-        raise UserError(
-            f"a limit on {metric} needs --lookup-table FILE.json with a table of it{nearest(metric, list(tables))} "
-            f"(there are: {', '.join(tables)})"
-        )
-    unit = 1e6 if metric in IN_MILLIONS else 1.0
-    lower = -math.inf if low is None else low * unit
-    return Constraint(space, tables[metric], upper=high * unit, lower=lower)
-
-
-def check_same_space(options: SearchOptions, space: SearchSpace, source: Path) -> None:
-    """Raises UserError where a flag asks for another space than the supernet was trained on."""
-    recipe = space.describe()
-    asked = {name: getattr(options, name) for name in ("search_space", "widths", "depths", "strides", "skip")}
-    for name, value in asked.items():
-        trained = recipe.get(name)
-        if isinstance(trained, dict):  # the content of a file, which may have moved since
-            trained = trained["name"] if value in SPACES else value
-        if value is None:
-            continue
-        if (list(value) if isinstance(value, tuple) else value) != trained:
-            raise UserError(f"--{name.replace('_', '-')} {value}: the supernet in {source} was trained with {trained}")
-
-
-def check_same_data(data: Data, info: Mapping[str, Any], source: Path) -> None:
-    """Raises UserError unless these are the images, split as they were when the supernet was trained.
-
-    Otherwise the search would validate on images that the weights were fitted to.
-    """
-    if data.task is not task_of(info):
-        raise UserError(f"{data.name} is of {data.task.name}, the supernet in {source} of {task_of(info).name}")
-    if len(data.classes) != len(info["classes"]):
-        raise UserError(f"{data.name} has {len(data.classes)} classes, the supernet in {source} {len(info['classes'])}")
-    if data.split_record.get("sha256") != info["split"].get("sha256"):
-        raise UserError(
-            f"{data.name} is split differently than when the supernet in {source} was trained, which would validate on "
-            "training images: give the same --dataset, --data-path, --train-portion and --split-seed"
-        )
-
-
 def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
     """Run the strategy to its end, showing progress."""
     by, task = search.objective, search.task
@@ -318,82 +112,6 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
         )
 
 
-def pick(search: Search, results: Sequence[Result]) -> list[Result]:
-    """What would be chosen if all results were on as many images: the best one, or the front."""
-    objectives = objectives_of(search.options)
-    candidates = allowed(results, search.constraint)
-    if not candidates:
-        return []
-    if search.options.search_strategy in OF_A_FRONT:
-        return [candidates[position] for position in non_dominated(values_of(candidates, objectives))]
-    return [max(candidates, key=search.objective.score)]
-
-
-def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float) -> None:
-    """Write what the search found, and say it."""
-    options, task = search.options, search.task
-    evaluations = [engine.with_costs(result, search.tables) for result in archive]
-    results_file.write_results(folder.path / "results.csv", evaluations, search.constraint, task)
-    results = most_images(evaluations)
-    best = engine.best_of(results, search.constraint, search.objective)
-    if best is None:
-        if not results:
-            limits = " and ".join(search.constraint.describe())
-            raise UserError(f"no architecture was found within the limits: {limits}")
-        raise UserError(
-            f"all {len(evaluations):,} evaluations failed (no finite loss): was the supernet in "
-            f"{find_stage(search.options, 'supernet')} trained to the end?"
-        )
-    about = {
-        "task": task.name,
-        "dataset": options.dataset,
-        "search": {
-            "strategy": options.search_strategy,
-            "info_metric": options.info_metric,
-            "target_hc": options.target_hc,
-            "min_hc": options.min_hc,
-            "constraint": options.constraint,
-            "objectives": [f"{o.name}:{'max' if o.maximise else 'min'}" for o in objectives_of(options)],
-            "evaluations": len(evaluations),
-            "random_seed": options.random_seed,
-            "supernet_sha256": search.fingerprints["weights"],
-        },
-    }
-    results_file.write_best(folder.path / "best.json", best, search.space, search.resolution, about, task)
-    plot.draw(
-        folder.path / "accuracy_vs_cost.png",
-        results,
-        best,
-        search.constraint,
-        f"{search.title}: {len(results):,} evaluations",
-        task,
-    )
-    write_report(folder.path / "report.html", [read_search(folder.path)])
-    failed = sum(result.failed for result in evaluations)
-    architectures = len({result.architecture for result in evaluations})
-    low, high = best.interval
-    folder.log()
-    folder.log(f"best       {' '.join(search.space.names(best.architecture))}")
-    folder.log(
-        f"{task.title:<10} {task.show(best.value)} on {best.n_images:,} validation images, inherited weights "
-        f"(95 % interval {100 * low:.2f} to {100 * high:.2f})"
-    )
-    folder.log("cost       " + ", ".join(f"{metric} {number(cost, metric)}" for metric, cost in best.cost.items()))
-    folder.log(
-        f"effort     {len(evaluations):,} evaluations of {architectures:,} architectures"
-        f"{f', {failed} of them failed' if failed else ''}, {sum(result.seconds for result in evaluations):,.0f} s of "
-        f"evaluation, {seconds:,.0f} s in this session"
-    )
-    if options.search_strategy in OF_A_FRONT:
-        front = front_among(allowed(results, search.constraint), objectives_of(options))
-        write_front(folder.path / "front.csv", front, search.constraint)
-        for what, words in front.in_words():
-            folder.log(f"{what:10} {words}")
-    files = "best.json report.html results.csv accuracy_vs_cost.png archive.jsonl"
-    folder.log(f"files      {folder.path}/: {files}{' front.csv' if options.search_strategy in OF_A_FRONT else ''}")
-    folder.log(f"next       {command('retrain', options)}")
-
-
 def estimate(search: Search) -> list[str]:
     """Time and memory, from a few evaluations that are really done."""
     rng = Random(search.options.random_seed)
@@ -418,10 +136,3 @@ def estimate(search: Search) -> list[str]:
     if (obstacle := RunFolder.obstacle(search.options)) is not None:
         lines.append(f"but        {obstacle}")
     return lines
-
-
-def share(fraction: float) -> str:
-    """A share of a space in words."""
-    if fraction == 1:
-        return "all"
-    return f"about {100 * fraction:.2g} %" if fraction > 0 else "less than 0.002 %"

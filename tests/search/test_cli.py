@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from config_file.errors import UserError
-from config_file.loader import save
-from config_file.options import TrainSupernetOptions
-from search import cli
+from config_file.loader import parse, save
+from config_file.options import SearchOptions, TrainSupernetOptions
 from search.cli import main
 from search.evaluator import SupernetEvaluator
+from search.preparation import prepare
 from supernet import Supernet, build_space
 from training.data import load_data
 from training.supernet_file import save_supernet
@@ -216,8 +216,8 @@ def test_a_strategy_of_ones_own_that_is_none(here: Path, monkeypatch, body: str,
 
 
 def test_a_lookup_table_from_a_file(here: Path) -> None:
-    options = cli.parse(cli.SearchOptions, QUICK, "search.py", "")
-    cli.prepare(options).tables["flops"].save(here / "table.json")
+    options = parse(SearchOptions, QUICK, "search.py", "")
+    prepare(options).tables["flops"].save(here / "table.json")
     assert main([*QUICK, "--generation-num", "0", "--lookup-table", "table.json"]) == 0
     with pytest.raises(UserError, match="holds flops, not params"):
         main([*QUICK, "--lookup-table", "table.json", "--info-metric", "params", "--overwrite"])

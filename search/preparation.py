@@ -1,0 +1,226 @@
+"""Before a search: the supernet, its data, the tables and the limits, checked against each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from config_file.errors import UserError, nearest
+from config_file.gradient_options import parse_limits
+from config_file.options import SearchOptions
+from config_file.stages import find_stage
+from lookup_tables import CostTable, build_table, load_tables
+from search.budgets import Budgets, budgets_of
+from search.constraints import IN_MILLIONS, Constraint, number
+from search.evaluator import SupernetEvaluator
+from search.learning import learnt_distribution
+from search.objectives import Objective, check_objectives, chosen_by
+from search.strategies import OF_A_FRONT, Strategy, make_differentiable, make_strategy, objectives_of
+from supernet import SearchSpace
+from supernet.spaces import SPACES
+from supernet.task import CLASSIFICATION, Task, task_of
+from training.data import Data, load_data
+from training.device import choose_amp, choose_device, prepare_device
+from training.supernet_file import load_supernet
+
+
+@dataclass(frozen=True)
+class Search:
+    """Everything one search needs, ready to run."""
+
+    options: SearchOptions
+    space: SearchSpace
+    resolution: int
+    tables: Mapping[str, CostTable]
+    constraint: Constraint
+    strategy: Strategy
+    learning: Mapping[str, Any]  # how an architecture was learnt for the strategy, where one was
+    evaluator: SupernetEvaluator
+    budgets: Budgets
+    fingerprints: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        return f"{self.options.search_strategy} over {self.space.name} at {self.resolution} px"
+
+    @property
+    def task(self) -> Task:
+        """What the networks predict."""
+        return self.evaluator.task
+
+    @property
+    def objective(self) -> Objective:
+        """What one architecture is picked by."""
+        return chosen_by(objectives_of(self.options), self.task)
+
+    def describe(self) -> list[str]:
+        """What will run, for people."""
+        table, space = self.constraint.table, self.space
+        assert table is not None
+        metric = table.name
+        minimum, maximum = table.minimum()[0], table.maximum()[0]
+        images = self.evaluator.calibration_images
+        calibration = f"BN re-calibrated on {images:,} training images" if images else "BN statistics of the supernet"
+        most = self.strategy.budget
+        budget = "as many evaluations as it asks for" if most is None else f"at most {most:,} evaluations"
+        return [
+            f"space      {space.name}: {space.size:,} encodings, {len(space.sizes)} decisions, {self.resolution} px",
+            f"range      {metric} from {number(minimum, metric)} to {number(maximum, metric)}",
+            f"limits     {'; '.join(self.constraint.describe())}; {share(self.constraint.acceptance)} of the space",
+            f"strategy   {self.options.search_strategy}, {budget}",
+            f"evaluation {calibration}, {self.task.title} on {self._images()} validation images",
+        ]
+
+    def _images(self) -> str:
+        first, *more = (images or self.evaluator.eval_images for images in self.budgets.images)
+        text = f"{first:,}"
+        return text + "".join(f", of the better half on {number:,}" for number in more)
+
+
+def prepare(options: SearchOptions) -> Search:
+    """Read the supernet and its data, build the tables, and find out whether the limits can be met.
+
+    Raises UserError for anything that does not fit.
+    """
+    source = find_stage(options, "supernet")
+    device = choose_device(options.device)
+    prepare_device(device, options.threads)
+    trained = load_supernet(source)
+    task = task_of(trained.info)
+    options = with_metric(options, task)
+    space = trained.space
+    check_same_space(options, space, source)
+    resolution = options.resolution or trained.info.get("resolution") or space.input_shape[1]
+    tables = tables_for(options, space, resolution)
+    check_objectives(objectives_of(options), tables, task)
+    constraint = constraint_of(options, space, tables)
+    constraint.check()
+    learnt = options.search_strategy == "differentiable"
+    strategy = None if learnt else make_strategy(options.search_strategy, constraint, options)
+    data = load_data(options, resolution)
+    check_same_data(data, trained.info, source)
+    supernet = trained.supernet.to(device)
+    learning: Mapping[str, Any] = {}
+    if strategy is None:
+        distribution = learnt_distribution(options, source, supernet, data, device)
+        strategy = make_differentiable(constraint, options, distribution)
+        learning = distribution.about
+    budgets = budgets_of(options.eval_images, len(data.val), chosen_by(objectives_of(options), task))
+    evaluator = SupernetEvaluator(
+        supernet,
+        data,
+        calibration_images=options.calibration_images,
+        eval_images=budgets.most or options.eval_images[-1],
+        batch_size=options.eval_batch_size,
+        seed=options.random_seed,
+        device=device,
+        channels_last=options.channels_last,
+        # auto is for training: a ranking is worth float32 unless asked otherwise
+        amp=None if options.amp == "auto" else choose_amp(options.amp, device),
+        prefix_sharing=options.prefix_sharing,
+        memory=options.eval_memory,
+    )
+    fingerprints = {
+        "space": space.macro_fingerprint,
+        "weights": trained.info["sha256"],
+        "images": data.split_record.get("sha256"),
+        "mean and std": [data.mean, data.std],
+        "resolution": resolution,
+        **evaluator.settings,
+        **({"budgets": budgets.images} if budgets.most else {}),
+    }
+    return Search(
+        options,
+        space,
+        resolution,
+        tables,
+        constraint,
+        strategy,
+        learning,
+        evaluator,
+        budgets,
+        fingerprints,
+    )
+
+
+def with_metric(options: SearchOptions, task: Task) -> SearchOptions:
+    """The options with the task's metric where they would mean the accuracy."""
+    if options.objective or task is CLASSIFICATION:
+        return options
+    front = f",{options.info_metric}" if options.search_strategy in OF_A_FRONT else ""
+    return replace(options, objective=task.metric + front)
+
+
+def tables_for(options: SearchOptions, space: SearchSpace, resolution: int) -> dict[str, CostTable]:
+    """What every evaluation is recorded with: counts, and the tables of --lookup-table."""
+    counted = {metric: build_table(space, metric, resolution) for metric in IN_MILLIONS}
+    if options.info_metric in IN_MILLIONS:
+        counted[options.info_metric] = build_table(space, options.info_metric, resolution, options.counter)
+    return counted | load_tables(options.lookup_table, space, resolution)
+
+
+def constraint_of(options: SearchOptions, space: SearchSpace, tables: Mapping[str, CostTable]) -> Constraint:
+    """The limits of --info-metric, and those that --constraint adds for other costs.
+
+    Raises UserError for a cost that there is no table of.
+    """
+    others = []
+    for metric, (low, high) in parse_limits(options.constraint).items():
+        if metric != options.info_metric:
+            others.append(limit_of(space, tables, metric, low, high))
+    limits = limit_of(space, tables, options.info_metric, options.min_hc, options.target_hc)
+    return Constraint(space, limits.table, upper=limits.upper, lower=limits.lower, also=others)
+
+
+def limit_of(
+    space: SearchSpace, tables: Mapping[str, CostTable], metric: str, low: float | None, high: float
+) -> Constraint:
+    """One cost between two values in the unit of the flags."""
+    if metric not in tables:
+        raise UserError(
+            f"a limit on {metric} needs --lookup-table FILE.json with a table of it{nearest(metric, list(tables))} "
+            f"(there are: {', '.join(tables)})"
+        )
+    unit = 1e6 if metric in IN_MILLIONS else 1.0
+    lower = -math.inf if low is None else low * unit
+    return Constraint(space, tables[metric], upper=high * unit, lower=lower)
+
+
+def check_same_space(options: SearchOptions, space: SearchSpace, source: Path) -> None:
+    """Raises UserError where a flag asks for another space than the supernet was trained on."""
+    recipe = space.describe()
+    asked = {name: getattr(options, name) for name in ("search_space", "widths", "depths", "strides", "skip")}
+    for name, value in asked.items():
+        trained = recipe.get(name)
+        if isinstance(trained, dict):  # the content of a file, which may have moved since
+            trained = trained["name"] if value in SPACES else value
+        if value is None:
+            continue
+        if (list(value) if isinstance(value, tuple) else value) != trained:
+            raise UserError(f"--{name.replace('_', '-')} {value}: the supernet in {source} was trained with {trained}")
+
+
+def check_same_data(data: Data, info: Mapping[str, Any], source: Path) -> None:
+    """Raises UserError unless these are the images, split as they were when the supernet was trained.
+
+    Otherwise the search would validate on images that the weights were fitted to.
+    """
+    if data.task is not task_of(info):
+        raise UserError(f"{data.name} is of {data.task.name}, the supernet in {source} of {task_of(info).name}")
+    if len(data.classes) != len(info["classes"]):
+        raise UserError(f"{data.name} has {len(data.classes)} classes, the supernet in {source} {len(info['classes'])}")
+    if data.split_record.get("sha256") != info["split"].get("sha256"):
+        raise UserError(
+            f"{data.name} is split differently than when the supernet in {source} was trained, which would validate on "
+            "training images: give the same --dataset, --data-path, --train-portion and --split-seed"
+        )
+
+
+def share(fraction: float) -> str:
+    """A share of a space in words."""
+    if fraction == 1:
+        return "all"
+    return f"about {100 * fraction:.2g} %" if fraction > 0 else "less than 0.002 %"
