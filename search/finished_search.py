@@ -22,6 +22,14 @@ from supernet.task import Task, task_of
 ARCHIVE, BEST = "archive.jsonl", "best.json"
 
 
+RANDOM_START = dict.fromkeys(("evolution", "nsga2", "nsga3", "predictor"), "population") | {
+    "regularized_evolution": "re_population",
+    "tpe": "startup",
+    "bayesian": "startup",
+}
+"""By strategy the option that says how many random architectures it begins with."""
+
+
 @dataclass(frozen=True)
 class FinishedSearch:
     """One search and what is known around it.
@@ -90,13 +98,26 @@ class FinishedSearch:
         comparable = not result.failed and result.n_images == self.best["n_images"]
         return comparable and all(low <= result.cost[metric] <= high for metric, (low, high) in limits)
 
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {name: value for group in self.config.values() for name, value in group.items()}
+
+    @property
+    def random_start(self) -> list[Result]:
+        """The random networks within the limits that the search began with: the baseline of what it added."""
+        options = self._options
+        strategy = str(options.get("search_strategy"))
+        began = len(self.results) if strategy == "random" else int(options.get(RANDOM_START.get(strategy, ""), 0))
+        warm = options.get("warm_start") not in (None, "none")
+        return [] if warm else [result for result in self.results[:began] if self.allows(result)]
+
     def generations(self) -> list[tuple[str, list[tuple[int, Result]]]]:
         """(name, [(number of the evaluation from 1, result)]): generations of an evolution, else tenths of the search.
 
         Where proposals repeat, evaluations cannot be told apart by generation, and tenths are given too.
         """
         numbered = list(enumerate(self.results, start=1))
-        options = {name: value for group in self.config.values() for name, value in group.items()}
+        options = self._options
         evolution = options.get("search_strategy") == "evolution" and options.get("dedup") == "true"
         if evolution and {"population", "parent_num", "evolution_form"} <= options.keys():
             first = int(options["population"])

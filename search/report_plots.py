@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def tip(space: SearchSpace, result: Result, number: int | None = None) -> str:
 
 
 def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
-    """Every evaluation, the front, the limits and the chosen one."""
+    """Every evaluation, the front, the limits, the random baseline and the chosen one."""
     shown = [(n, r) for n, r in enumerate(run.results, start=1) if not r.failed]
     costs = [scaled(metric, r.cost[metric]) for _, r in shown]
     values = [100 * r.value for _, r in shown]
@@ -66,6 +67,9 @@ def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
         if limit in limits:
             figure.box((limit, end), (figure.y.low, figure.y.high), "forbidden")
             figure.line([(limit, figure.y.low), (limit, figure.y.high)], "limit")
+    began = [100 * result.value for result in run.random_start]
+    if began:
+        figure.line([(figure.x.low, median(began)), (figure.x.high, median(began))], "baseline")
     colours = _by_evaluation(len(run.results))
     allowed = [run.allows(r) for _, r in shown]
     for inside in (False, True):
@@ -90,6 +94,8 @@ def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
         ("dot", colours[0], "first evaluations"),
         ("dot", colours[-1], "last evaluations"),
     ]
+    if began:
+        figure.legend.append(("dots", "", f"baseline: median of the {len(began)} random networks it began with"))
     if limits:
         figure.legend.append(("dashes", "", "limit"))
     return figure

@@ -189,6 +189,28 @@ def test_generations_of_an_evolution(chain: SearchSpace, tmp_path: Path) -> None
     assert len(read_search(folder).generations()) == 10
 
 
+@pytest.mark.parametrize(
+    ("options", "began"),
+    [
+        ({"search_strategy": "random"}, 40),
+        ({"search_strategy": "evolution", "population": 10}, 10),
+        ({"search_strategy": "bayesian", "startup": 7}, 7),
+        ({"search_strategy": "predictor", "population": 10, "warm_start": "archive.jsonl"}, 0),
+        ({"search_strategy": "local_search"}, 0),
+    ],
+)
+def test_the_random_networks_it_began_with_are_the_baseline(
+    options: dict[str, Any], began: int, chain: SearchSpace, tmp_path: Path
+) -> None:
+    folder = make_run(tmp_path / "run", chain, 40, 0)
+    (folder / "search/config.yaml").write_text(json.dumps({"strategy": options}))
+    search = read_search(folder)
+    assert search.random_start == [result for result in search.results[:began] if search.allows(result)]
+    page = rendered(folder, tmp_path / "report.html")
+    assert len(page.of_class("baseline")) == (2 if search.random_start else 0)  # against either cost
+    assert ("median of the" in page.text) == bool(search.random_start)
+
+
 def test_runs_are_compared(run: Path, chain: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = make_run(tmp_path / "other", chain, 15, supernet_sha256="another")
     monkeypatch.chdir(tmp_path)
