@@ -88,5 +88,5 @@ def test_a_search_in_the_way_is_found_before_the_training(tmp_path: Path) -> Non
 def test_bad_input_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not by --sample-strategy fair"):
         main(flags(tmp_path, "--directly-search", "--sample-strategy", "fair"))
-    with pytest.raises(UserError, match="limits of several costs need --search-strategy differentiable"):
-        main(flags(tmp_path, "--constraint", "params<=3"))
+    with pytest.raises(UserError, match="keeps upper limits only"):
+        main(flags(tmp_path, "--directly-search", "--constraint", "1<=params<=3"))
