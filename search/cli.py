@@ -172,11 +172,22 @@ def prepare(options: SearchOptions) -> Search:
 
 
 def tables_for(options: SearchOptions, space: SearchSpace, resolution: int) -> dict[str, CostTable]:
-    """What every evaluation is recorded with: counts, and the tables of --lookup-table."""
+    """What every evaluation is recorded with: counts, and the tables of --lookup-table.
+
+    Raises UserError for a table that does not fit, or one that nothing asks for: a name says that it is meant.
+    """
+    given = load_tables(options.lookup_table, space, resolution)
+    used = {options.info_metric, *parse_limits(options.constraint), *(o.name for o in objectives_of(options))}
+    for name, table in given.items():
+        if name not in used and table.title is None:
+            raise UserError(
+                f"--lookup-table holds {name}, not {options.info_metric}; if it is only to be recorded, name it: "
+                f"{name}=FILE.json"
+            )
     counted = {metric: build_table(space, metric, resolution) for metric in IN_MILLIONS}
     if options.info_metric in IN_MILLIONS:
         counted[options.info_metric] = build_table(space, options.info_metric, resolution, options.counter)
-    return counted | load_tables(options.lookup_table, space, resolution)
+    return counted | given
 
 
 def constraint_of(options: SearchOptions, space: SearchSpace, tables: Mapping[str, CostTable]) -> Constraint:

@@ -73,5 +73,5 @@ def test_directly_search_does_both(tmp_path: Path) -> None:
 def test_bad_input_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not by --sample-strategy fair"):
         main(flags(tmp_path, "--directly-search", "--sample-strategy", "fair"))
-    with pytest.raises(UserError, match="limits of several costs need --search-strategy differentiable"):
-        main(flags(tmp_path, "--constraint", "params<=3"))
+    with pytest.raises(UserError, match="keeps upper limits only"):
+        main(flags(tmp_path, "--directly-search", "--constraint", "1<=params<=3"))
