@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from config_file.errors import UserError
+from config_file.gradient_options import parse_constraints
 from config_file.loader import parse
 from config_file.options import SearchOptions
 from config_file.progress import progress
@@ -145,7 +146,7 @@ def prepare(options: SearchOptions) -> Search:
     lower = -math.inf if options.min_hc is None else options.min_hc * unit
     check_objectives(objectives_of(options), {*tables, table.metric})
     constraint = Constraint(space, table, upper=options.target_hc * unit, lower=lower)
-    constraint.check()
+    constraint.check("--constraint" if table.metric in parse_constraints(options.constraint) else "--target-hc")
     learnt = options.search_strategy == "differentiable"
     strategy = None if learnt else make_strategy(options.search_strategy, constraint, options)
     data = load_data(options, resolution)
