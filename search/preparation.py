@@ -97,7 +97,8 @@ def prepare(options: SearchOptions) -> Search:
     tables = tables_for(options, space, resolution)
     check_objectives(objectives_of(options), tables, task)
     constraint = constraint_of(options, space, tables)
-    constraint.check()
+    limited = options.info_metric in parse_limits(options.constraint)
+    constraint.check(*(["--constraint"] * 2 if limited else []))
     learnt = options.search_strategy == "differentiable"
     strategy = None if learnt else make_strategy(options.search_strategy, constraint, options)
     data = load_data(options, resolution)

@@ -32,7 +32,7 @@ from search.objectives import chosen_by
 from search.report import renew_report
 from search.result import most_images
 from search.scaled_baseline import scaled_mobilenetv2
-from supernet import NetSpec, SearchSpace
+from supernet import NetSpec
 from supernet.task import CLASSIFICATION
 from training.data import load_data
 from training.retrain import retrain
@@ -167,11 +167,10 @@ def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable)
     """Who is compared: the same for the same options and search."""
     space = finished.space
     found = [finished.chosen]
-    constraint = _limits(space, table, finished.best["search"])
     by = chosen_by(finished.objectives, finished.task)
-    sound = [result for result in most_images(finished.results) if not result.failed]
-    for result in sorted(sound, key=lambda result: (-by.score(result), result.architecture)):
-        if len(found) < options.top_k and constraint.allows(result.architecture):
+    within = [result for result in most_images(finished.results) if finished.allows(result)]
+    for result in sorted(within, key=lambda result: (-by.score(result), result.architecture)):
+        if len(found) < options.top_k:
             known = {space.network_key(architecture) for architecture in found}
             if space.network_key(result.architecture) not in known:
                 found.append(result.architecture)
@@ -195,12 +194,6 @@ def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable)
     spec, multiplier = scaled_mobilenetv2(space, lambda network: cost_of(network, table), target)
     contenders += [Contender(BASELINE, 0, seed, spec, [f"width x{multiplier:g}"]) for seed in seeds]
     return contenders
-
-
-def _limits(space: SearchSpace, table: CostTable, searched: dict[str, Any]) -> Constraint:
-    unit = 1e6 if table.metric in ("flops", "params") else 1.0
-    lower = -np.inf if searched["min_hc"] is None else searched["min_hc"] * unit
-    return Constraint(space, table, upper=searched["target_hc"] * unit, lower=lower)
 
 
 def cost_of(spec: NetSpec, table: CostTable) -> float:

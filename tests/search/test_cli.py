@@ -227,6 +227,7 @@ def test_a_lookup_table_from_a_file(here: Path) -> None:
     ("arguments", "message"),
     [
         (["--target-hc", "0.01"], r"--target-hc: no architecture has flops of 10,000 .*from [\d,]+ .* to [\d,]+ "),
+        (["--constraint", "flops<=0.01"], r"--constraint: no architecture has flops of 10,000 .*from [\d,]+ "),
         (["--min-hc", "50", "--target-hc", "90"], r"--min-hc: no architecture .*from [\d,]+ .* to [\d,]+ "),
         (["--search-strategy", "evolutoin"], "did you mean 'evolution'"),
         (["--info-metric", "flop"], "did you mean 'flops'"),
