@@ -13,11 +13,11 @@ from config_file.errors import UserError
 from config_file.files import read_jsonl
 from config_file.gradient_options import parse_limits
 from config_file.yaml_text import read_mapping
-from search.constraints import IN_MILLIONS
 from search.objectives import Objective, parse_objectives
 from search.result import Result
 from supernet import Architecture, SearchSpace, build_space
 from supernet.task import Task, task_of
+from training.hardware import unit_of
 
 ARCHIVE, BEST = "archive.jsonl", "best.json"
 
@@ -132,7 +132,7 @@ class FinishedSearch:
 
 
 def _raw(metric: str, low: float | None, high: float | None) -> tuple[float, float]:
-    unit = 1e6 if metric in IN_MILLIONS else 1.0
+    unit = unit_of(metric)
     return -math.inf if low is None else low * unit, math.inf if high is None else high * unit
 
 

@@ -24,6 +24,7 @@ from supernet.spaces import SPACES
 from supernet.task import CLASSIFICATION, Task, task_of
 from training.data import Data, load_data
 from training.device import choose_amp, choose_device, prepare_device
+from training.hardware import unit_of
 from training.supernet_file import load_supernet
 
 
@@ -196,7 +197,7 @@ def limit_of(
             f"a limit on {metric} needs --lookup-table FILE.json with a table of it{nearest(metric, list(tables))} "
             f"(there are: {', '.join(tables)})"
         )
-    unit = 1e6 if metric in IN_MILLIONS else 1.0
+    unit = unit_of(metric)
     lower = -math.inf if low is None else low * unit
     return Constraint(space, tables[metric], upper=high * unit, lower=lower)
 

@@ -23,7 +23,7 @@ from config_file.errors import choose
 from search.constraints import Constraint
 from search.objectives import ACCURACY, Objective
 from search.result import Result
-from search.strategies.generation import Generation, Told
+from search.strategies.generation import Generation, Told, known_from_json, known_to_json
 from search.strategies.random_state import rng_from_json, rng_to_json
 from search.strategies.surrogate import one_hot
 from supernet import Architecture
@@ -106,7 +106,7 @@ class BayesianOptimization:
         return {
             "rng": rng_to_json(self._rng),
             "generation": self._generation.state_dict(),
-            "known": [[list(a), None if isnan(score) else score] for a, score in self._known.items()],
+            "known": known_to_json(self._known),
             "kernel": self._kernel,
             "fitted_to": self._fitted_to,
         }
@@ -114,7 +114,7 @@ class BayesianOptimization:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._rng = rng_from_json(state["rng"])
         self._generation.load_state_dict(state["generation"])
-        self._known = {tuple(a): float("nan") if score is None else score for a, score in state["known"]}
+        self._known = known_from_json(state["known"])
         self._kernel = state["kernel"]
         self._fitted_to = state["fitted_to"]
 

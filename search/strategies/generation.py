@@ -6,7 +6,7 @@ results arrive.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isnan, nan
 from typing import Any
 
@@ -79,3 +79,13 @@ def scores_to_json(scores: Scores) -> list[float | None]:
 def scores_from_json(scores: Sequence[float | None]) -> Scores:
     """The inverse of `scores_to_json`."""
     return tuple(nan if score is None else score for score in scores)
+
+
+def known_to_json(known: Mapping[Architecture, float]) -> list[list[Any]]:
+    """[architecture, score] of what a strategy of one objective knows, NaN as null."""
+    return [[list(architecture), *scores_to_json((score,))] for architecture, score in known.items()]
+
+
+def known_from_json(rows: Sequence[Sequence[Any]]) -> dict[Architecture, float]:
+    """The inverse of `known_to_json`."""
+    return {tuple(architecture): scores_from_json((score,))[0] for architecture, score in rows}

@@ -19,7 +19,7 @@ from search.constraints import Constraint
 from search.objectives import ACCURACY, Objective
 from search.result import Result
 from search.strategies.controllers import CONTROLLERS
-from search.strategies.generation import Generation, Told
+from search.strategies.generation import Generation, Told, known_from_json, known_to_json
 from search.strategies.random_state import rng_from_json, rng_to_json
 from supernet import Architecture
 
@@ -97,7 +97,7 @@ class PolicyGradient:
         return {
             "rng": rng_to_json(self._rng),
             "generation": self._generation.state_dict(),
-            "known": [[list(a), None if isnan(score) else score] for a, score in self._known.items()],
+            "known": known_to_json(self._known),
             "drawn": [list(architecture) for architecture in self._drawn],
             "average": self._average,
             "spread": self._spread,
@@ -108,7 +108,7 @@ class PolicyGradient:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._rng = rng_from_json(state["rng"])
         self._generation.load_state_dict(state["generation"])
-        self._known = {tuple(a): nan if score is None else score for a, score in state["known"]}
+        self._known = known_from_json(state["known"])
         self._drawn = [tuple(architecture) for architecture in state["drawn"]]
         self._average, self._spread = state["average"], state["spread"]
         self._controller.load_state_dict({name: torch.tensor(value) for name, value in state["controller"].items()})

@@ -12,7 +12,7 @@ from config_file.errors import UserError
 from search.constraints import Constraint
 from search.objectives import ACCURACY, Objective
 from search.result import Result
-from search.strategies.generation import Generation, Told
+from search.strategies.generation import Generation, Told, known_from_json, known_to_json
 from search.strategies.random_state import rng_from_json, rng_to_json
 from supernet import Architecture
 
@@ -75,14 +75,14 @@ class Tpe:
         return {
             "rng": rng_to_json(self._rng),
             "generation": self._generation.state_dict(),
-            "known": [[list(a), None if isnan(score) else score] for a, score in self._known.items()],
+            "known": known_to_json(self._known),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._rng = rng_from_json(state["rng"])
         self._generation.load_state_dict(state["generation"])
         self._known, self._study = {}, self._new_study()
-        self._learn([(tuple(a), (float("nan") if score is None else score,)) for a, score in state["known"]])
+        self._learn([(architecture, (score,)) for architecture, score in known_from_json(state["known"]).items()])
 
     def _new_study(self) -> Any:
         return self._optuna.create_study(direction="maximize")
