@@ -10,7 +10,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from config_file.errors import UserError
 from config_file.loader import parse
 from config_file.options import SearchOptions
 from config_file.progress import progress
@@ -50,8 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.directly_search:
         options = train_first(options)
     path = stage_path(options) / "archive.jsonl"
-    if options.resume and not path.is_file():
-        raise UserError(f"nothing to resume: no {path}; without --resume it starts: {command('search', options)}")
     if not options.plan:
         RunFolder.check(options)
     search = prepare(options)
@@ -59,11 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("plan of search; nothing is started and nothing written")
         print("\n".join([*search.describe(), *estimate(search)]))
         return 0
-    if options.resume:
+    if path.is_file() and options.resume:
         Archive(path, search.fingerprints)  # before the folder is opened: what is refused is left as it was
     with RunFolder.open(options) as folder:
         for line in search.describe():
             folder.log(line)
+        search = search.learn()
         archive = Archive(path, search.fingerprints)
         if len(archive):
             folder.log(f"resumed    {len(archive):,} evaluations are kept in {archive.path}")
@@ -85,7 +83,7 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
     objectives, table = objectives_of(search.options), search.constraint.table
     assert table is not None
     front = GrowingFront(objectives if len(objectives) > 1 else (*objectives, Objective(table.metric)))
-    bar: tqdm[Any] = progress(search.strategy.budget or 0, "searching", "architecture")
+    bar: tqdm[Any] = progress(search.budget or 0, "searching", "architecture")
     with bar:
 
         def watch(result: Result, cached: bool, first: bool) -> None:
@@ -105,7 +103,7 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
         proposals = engine.run(
             search.strategy, evaluator, archive, search.tables, watch, search.budgets, lambda found: pick(search, found)
         )
-    budget = search.strategy.budget
+    budget = search.budget
     if budget is not None and len(proposals) < budget:
         folder.log(
             f"stopped    after {len(proposals):,} of {budget:,}: no further architecture was found within the limits"
@@ -116,20 +114,20 @@ def estimate(search: Search) -> list[str]:
     """Time and memory, from a few evaluations that are really done."""
     rng = Random(search.options.random_seed)
     timed = [search.constraint.sample(rng) for _ in range(3)]
-    seconds = [result.seconds for result in search.evaluator.evaluate([a for a in timed if a is not None])][
+    timings = [result.seconds for result in search.evaluator.evaluate([a for a in timed if a is not None])][
         1:
     ]  # the first one also loads the images
-    budget = search.strategy.budget
+    budget = search.budget
     lines = []
-    if search.learning.get("frozen_weights"):
-        steps, step = search.learning["steps"], search.learning["seconds_per_step"]
-        lines.append(f"learning   {steps:,} architecture steps on frozen weights first, about {duration(steps * step)}")
-    if seconds and budget:
-        each = sum(seconds) / len(seconds)
+    if search.learning is not None:
+        steps, seconds = search.learning.steps, search.learning.seconds()
+        lines.append(f"learning   {steps:,} architecture steps on frozen weights first, about {duration(seconds)}")
+    if timings and budget:
+        each = sum(timings) / len(timings)
         images = budget * (search.evaluator.calibration_images + search.evaluator.eval_images)
         lines.append(f"images     {images:,} forward, none backward")
         lines.append(
-            f"time       about {duration(each * budget)}: {each:.2f} s per evaluation, timed on {len(seconds)}"
+            f"time       about {duration(each * budget)}: {each:.2f} s per evaluation, timed on {len(timings)}"
         )
     lines.append(f"memory     {peak_memory(search.evaluator.device)} at its highest so far")
     lines.append(f"writes     {stage_path(search.options)}")

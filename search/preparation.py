@@ -16,12 +16,13 @@ from lookup_tables import CostTable, build_table, load_tables
 from search.budgets import Budgets, budgets_of
 from search.constraints import IN_MILLIONS, Constraint, number
 from search.evaluator import SupernetEvaluator
-from search.learning import learnt_distribution
+from search.frozen_learning import FrozenLearning
 from search.objectives import Objective, check_objectives, chosen_by
 from search.strategies import OF_A_FRONT, Strategy, make_differentiable, make_strategy, objectives_of
 from supernet import SearchSpace
 from supernet.spaces import SPACES
 from supernet.task import CLASSIFICATION, Task, task_of
+from training.architecture_file import FILE
 from training.data import Data, load_data
 from training.device import choose_amp, choose_device, prepare_device
 from training.hardware import unit_of
@@ -30,18 +31,45 @@ from training.supernet_file import load_supernet
 
 @dataclass(frozen=True)
 class Search:
-    """Everything one search needs, ready to run."""
+    """Everything one search needs, ready to run.
+
+    Attributes:
+        prepared: the strategy, None where `learning` comes first.
+        learning: what an architecture is learnt by on frozen weights, where it is.
+    """
 
     options: SearchOptions
     space: SearchSpace
     resolution: int
     tables: Mapping[str, CostTable]
     constraint: Constraint
-    strategy: Strategy
-    learning: Mapping[str, Any]  # how an architecture was learnt for the strategy, where one was
+    prepared: Strategy | None
+    learning: FrozenLearning | None
     evaluator: SupernetEvaluator
     budgets: Budgets
     fingerprints: Mapping[str, Any]
+
+    @property
+    def strategy(self) -> Strategy:
+        """What proposes architectures."""
+        assert self.prepared is not None, "what it proposes from is to be learnt first"
+        return self.prepared
+
+    @property
+    def budget(self) -> int | None:
+        """The greatest number of evaluations, None if not known beforehand."""
+        return self.options.a_samples + 1 if self.prepared is None else self.prepared.budget
+
+    def learn(self) -> Search:
+        """The search once an architecture is learnt on frozen weights, where that comes first.
+
+        Raises:
+            UserError: a checkpoint to go on from does not fit, or what is learnt became NaN.
+            KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint.
+        """
+        if self.learning is None or self.prepared is not None:
+            return self
+        return replace(self, prepared=make_differentiable(self.constraint, self.options, self.learning.run()))
 
     @property
     def title(self) -> str:
@@ -65,7 +93,7 @@ class Search:
         minimum, maximum = table.minimum()[0], table.maximum()[0]
         images = self.evaluator.calibration_images
         calibration = f"BN re-calibrated on {images:,} training images" if images else "BN statistics of the supernet"
-        most = self.strategy.budget
+        most = self.budget
         budget = "as many evaluations as it asks for" if most is None else f"at most {most:,} evaluations"
         return [
             f"space      {space.name}: {space.size:,} encodings, {len(space.sizes)} decisions, {self.resolution} px",
@@ -100,16 +128,12 @@ def prepare(options: SearchOptions) -> Search:
     constraint = constraint_of(options, space, tables)
     limited = options.info_metric in parse_limits(options.constraint)
     constraint.check(*(["--constraint"] * 2 if limited else []))
-    learnt = options.search_strategy == "differentiable"
-    strategy = None if learnt else make_strategy(options.search_strategy, constraint, options)
+    to_learn = options.search_strategy == "differentiable" and not (source / FILE).is_file()
+    strategy = None if to_learn else make_strategy(options.search_strategy, constraint, options)
     data = load_data(options, resolution)
     check_same_data(data, trained.info, source)
     supernet = trained.supernet.to(device)
-    learning: Mapping[str, Any] = {}
-    if strategy is None:
-        distribution = learnt_distribution(options, source, supernet, data, device)
-        strategy = make_differentiable(constraint, options, distribution)
-        learning = distribution.about
+    learning = FrozenLearning(options, supernet, trained.info["sha256"], data, device) if to_learn else None
     budgets = budgets_of(options.eval_images, len(data.val), chosen_by(objectives_of(options), task))
     evaluator = SupernetEvaluator(
         supernet,

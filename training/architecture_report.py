@@ -13,7 +13,7 @@ import torch
 from config_file.files import atomic_path
 from config_file.run_folder import RunFolder
 from supernet import Architecture, SearchSpace
-from training.architecture_file import Distribution
+from training.architecture_file import FILE, Distribution, save_distribution
 from training.differentiable import ArchitectureLearner
 
 PICTURE = "probabilities.png"
@@ -99,6 +99,23 @@ def distribution_of(learner: ArchitectureLearner, about: Mapping[str, Any]) -> D
         "costs": {} if hardware is None else hardware.costs(derived),
     }
     return Distribution(learner.parameters.log_probabilities(), derived, told | dict(about))
+
+
+def save_learnt(learner: ArchitectureLearner, run: RunFolder, about: Mapping[str, Any]) -> Distribution:
+    """Write `architecture.json` and the picture into the run's folder, and what was derived into its log.
+
+    Returns:
+        What was written.
+    """
+    space = learner.supernet.space
+    learnt = distribution_of(learner, about)
+    title = f"{space.name}: probabilities of the options ({learner.relaxation.name})"
+    draw_probabilities(run.path / PICTURE, space, run.metrics(), title)
+    save_distribution(run.path, space, learnt)
+    costs = ", ".join(f"{metric} {cost:.4g}" for metric, cost in learnt.about["costs"].items())
+    run.log(f"derived: {' '.join(space.names(learnt.derived))}" + (f" ({costs})" if costs else ""))
+    run.log(f"wrote {run.path / FILE} and {PICTURE}")
+    return learnt
 
 
 def draw_probabilities(path: Path, space: SearchSpace, rows: Sequence[Mapping[str, Any]], title: str) -> bool:

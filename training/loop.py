@@ -81,7 +81,7 @@ def fit(
     checkpoints = run.config.checkpoint_every * recipe.steps_per_epoch
     validations = run.config.validate_every * recipe.steps_per_epoch
     bar: tqdm[int] = progress(recipe.steps, description, "step", initial=state.step)
-    with _stop_signal() as stop, bar:
+    with stop_signal() as stop, bar:
         while state.step < recipe.steps:
             epoch, position = divmod(state.step, recipe.steps_per_epoch)
             started = clock = time.perf_counter()
@@ -166,7 +166,7 @@ def _diverged(recipe: Recipe, state: TrainingState, run: RunFolder, what: str) -
 
 
 @contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
+def stop_signal() -> Iterator[threading.Event]:
     """An event that Ctrl-C or SIGTERM sets instead of breaking into a step; a second Ctrl-C interrupts at once."""
     asked = threading.Event()
     process = os.getpid()

@@ -10,7 +10,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from config_file.gradient_options import GradientOptions
-from config_file.options import RetrainOptions, TrainSupernetOptions
+from config_file.options import RetrainOptions, SearchOptions, TrainSupernetOptions
 from supernet.task import CLASSIFICATION, Task
 from training.data import Split
 from training.device import choose_amp, make_scaler, place
@@ -257,7 +257,7 @@ def make_state(
     )
 
 
-def trajectory(options: Options) -> dict[str, Any]:
+def trajectory(options: Options | SearchOptions) -> dict[str, Any]:
     """The options that decide the course of a training, by flag: with another value, going on is another training."""
     names = [*TRAJECTORY]
     if getattr(options, "sample_strategy", "") in DIFFERENTIABLE:

@@ -19,8 +19,7 @@ from config_file.run_folder import RunFolder, stage_path
 from config_file.stages import command
 from supernet import SearchSpace, Supernet, build_space, make_sampler
 from supernet.samplers import SAMPLERS, Sampler
-from training.architecture_file import FILE, save_distribution
-from training.architecture_report import PICTURE, distribution_of, draw_probabilities, report_epoch
+from training.architecture_report import report_epoch, save_learnt
 from training.architecture_step import WeightStep
 from training.checkpoint import LAST, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
 from training.constrained_sampler import ConstrainedSampler, constrained_sampler
@@ -193,15 +192,15 @@ def train_supernet(options: TrainSupernetOptions) -> Path:
             how_to_resume=f"{command('supernet', options)} --resume",
             description=f"supernet {space.name}",
         )
-        save_supernet(folder, job.supernet, _about(job))
+        if job.learner is not None:
+            save_learnt(job.learner, run, {"order": job.learner.options.a_order})
+        save_supernet(folder, job.supernet, _about(job))  # last: it marks the stage as finished
         paths = "random paths" if job.learner is None else "paths of the learnt distribution"
         run.log(
             f"trained {recipe.steps:,} steps of {job.sampler.paths_per_step} path(s) on {recipe.batch_size} images in "
             f"{duration(state.seconds)}; {VALIDATED_PATHS} {paths} with inherited weights: validation "
             f"{job.data.task.title} {job.data.task.show(state.validation[f'val_{job.data.task.metric}'], 1)}"
         )
-        if job.learner is not None:
-            _save_learnt(job.learner, run)
         run.log(f"wrote {folder / WEIGHTS}")
         run.log(f"next: {command('search', options)}")
     return folder
@@ -253,17 +252,6 @@ def _path_validation(job: SupernetTraining) -> PathValidation:
 def _report_epoch(job: SupernetTraining, run: RunFolder) -> None:
     assert job.learner is not None
     report_epoch(job.learner, run, job.state.step)
-
-
-def _save_learnt(learner: ArchitectureLearner, run: RunFolder) -> None:
-    space = learner.supernet.space
-    learnt = distribution_of(learner, {"order": learner.options.a_order})
-    save_distribution(run.path, space, learnt)
-    title = f"{space.name}: probabilities of the options ({learner.relaxation.name})"
-    draw_probabilities(run.path / PICTURE, space, run.metrics(), title)
-    costs = ", ".join(f"{metric} {cost:.4g}" for metric, cost in learnt.about["costs"].items())
-    run.log(f"derived: {' '.join(space.names(learnt.derived))}" + (f" ({costs})" if costs else ""))
-    run.log(f"wrote {run.path / FILE} and {PICTURE}")
 
 
 def _about(job: SupernetTraining) -> dict[str, Any]:

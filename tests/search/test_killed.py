@@ -1,0 +1,96 @@
+"""`python search.py` killed by SIGKILL in the middle and resumed, with every strategy."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from search.cli import main
+from search.strategies import STRATEGIES
+from tests.search.test_cli import QUICK, ROOT, here, rows, trained  # noqa: F401 - fixtures
+
+# What each needs to be in the middle of something (a generation, a neighbourhood, an update, a round of predictions)
+# after some of 24 evaluations.
+EVALUATIONS = ["--evaluations", "24"]
+OPTIONS = {
+    "random": ["--random-iteration", "24"],
+    "grid": [*EVALUATIONS, "--grid-shuffle"],
+    "evolution": ["--generation-num", "4"],
+    "regularized_evolution": [*EVALUATIONS, "--re-population", "6", "--re-sample", "3"],
+    "local_search": EVALUATIONS,
+    "tpe": [*EVALUATIONS, "--startup", "6"],
+    "bayesian": [*EVALUATIONS, "--startup", "6", "--bo-pool", "20"],
+    "rl": [*EVALUATIONS, "--rl-samples", "5"],
+    "nsga2": EVALUATIONS,
+    "nsga3": EVALUATIONS,
+    "predictor": [*EVALUATIONS, "--inner-evaluations", "100"],
+    "differentiable": ["--a-samples", "23", "--a-epochs", "2"],
+}
+
+
+def kill_once(arguments: list[str], reached: Callable[[], bool]) -> None:
+    """Start `search.py` and kill it as soon as it has come so far."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "search.py"), *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    while process.poll() is None and not reached():
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL, errors.decode()
+
+
+def lines(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+def test_every_strategy_is_killed_here() -> None:
+    assert OPTIONS.keys() == STRATEGIES.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", OPTIONS)
+def test_killed_and_resumed_it_ends_the_same(here: Path, strategy: str) -> None:  # noqa: F811
+    if strategy == "tpe":
+        pytest.importorskip("optuna")
+    arguments = [*QUICK, "--search-strategy", strategy, *OPTIONS[strategy]]
+    folder = here / "runs/toy/search"
+    kill_once(arguments, lambda: lines(folder / "archive.jsonl") > 11)
+    assert not (folder / "best.json").exists()
+    kept = lines(folder / "archive.jsonl")
+    with (folder / "archive.jsonl").open("ab") as file:
+        file.write(b'{"architecture": [0, 1')  # a line torn by the kill
+    assert main(["--title", "toy", "--resume"]) == 0
+    assert main([*arguments, "--output", "whole"]) == 0
+    assert rows(folder) == rows(here / "whole")
+    assert len(rows(folder)) > kept - 1 > 10
+    best, expected = (json.loads((path / "best.json").read_text()) for path in (folder, here / "whole"))
+    assert best == expected
+
+
+@pytest.mark.slow
+def test_killed_while_an_architecture_is_learnt_it_goes_on_from_the_last_epoch(here: Path) -> None:  # noqa: F811
+    arguments = [*QUICK, "--search-strategy", "differentiable", "--a-epochs", "6", "--batch-size", "64"]
+    folder = here / "runs/toy/search"
+    learning = folder / "learning"
+    kill_once(arguments, lambda: lines(learning / "metrics.jsonl") > 1)
+    assert not (learning / "architecture.json").exists()
+    assert main(["--title", "toy", "--resume"]) == 0
+    assert re.search(r"resumed after architecture step [1-9]", (learning / "log.txt").read_text())
+    assert main([*arguments, "--output", "whole"]) == 0
+    for name in ("learning/architecture.json", "learning/metrics.jsonl", "best.json"):
+        assert (folder / name).read_bytes() == (here / "whole" / name).read_bytes()
+    assert (learning / "probabilities.png").read_bytes().startswith(b"\x89PNG")
+    assert rows(folder) == rows(here / "whole")
