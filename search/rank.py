@@ -50,7 +50,7 @@ EXAMPLES = (
     "python -m search.rank --output ranked --scores scores.csv --truth nasbench201",
 )
 TOP_K = (1, 5, 10)
-SUPERNET = "supernet"
+SUPERNET, LOSS = "supernet", "supernet, by its loss"
 _GROUP = "Ranking"
 
 
@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.plan:
             return _planned(chosen, truth)
         with RunFolder.open(options) as run:
-            conclude(run, "scores", chosen, scores, truth, _costs(truth, chosen, None, 0), options)
+            conclude(run, "scores", chosen, scores, truth, _costs(truth, chosen, None, 0), options, {})
         return 0
     source = find_stage(options, "supernet")
     trained = load_supernet(source)
@@ -159,7 +159,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 bar.update(1)
         scores = {a: archive[a].accuracy for a in chosen if not archive[a].failed}
         kept = [a for a in chosen if a in scores]
-        conclude(run, SUPERNET, kept, scores, truth, _costs(truth, kept, trained.space, resolution), options)
+        costs = _costs(truth, kept, trained.space, resolution)
+        conclude(run, SUPERNET, kept, scores, truth, costs, options, {LOSS: {a: -archive[a].loss for a in kept}})
     return 0
 
 
@@ -258,11 +259,13 @@ def conclude(
     truth: Truth,
     costs: Mapping[str, NDArray[np.float64]],
     options: RankOptions,
+    others: Mapping[str, Mapping[Architecture, float]],
 ) -> None:
-    """Say and write what was found: `rank.json`, `scores.csv` and `ranking.png`."""
+    """Say and write what was found, of `others`, further scores, too: `rank.json`, `scores.csv` and `ranking.png`."""
     values = np.array([scores[a] for a in chosen])
+    further = {other: np.array([found[a] for a in chosen]) for other, found in others.items()}
     accuracy = np.array([truth.accuracy[a] for a in chosen])
-    rows = compare({name: values, **costs}, accuracy, options.resamples, options.random_seed)
+    rows = compare({name: values, **further, **costs}, accuracy, options.resamples, options.random_seed)
     if truth.seeds is not None:
         position = {architecture: index for index, architecture in enumerate(truth.accuracy)}
         top = ceiling(truth.seeds[[position[a] for a in chosen]], options.resamples, options.random_seed)

@@ -227,5 +227,9 @@ def test_a_supernet_is_ranked_and_an_interrupted_ranking_goes_on(
     assert (folder / "scores.csv").read_text() == (here / "whole/scores.csv").read_text()
     found = json.loads((folder / "rank.json").read_text())
     assert found["networks"] == 8
-    assert [row["name"] for row in found["rows"]] == ["supernet", "flops", "params"]
-    assert len((folder / "archive.jsonl").read_text().splitlines()) == 1 + 8
+    assert [row["name"] for row in found["rows"]] == ["supernet", "supernet, by its loss", "flops", "params"]
+    archive = [json.loads(line) for line in (folder / "archive.jsonl").read_text().splitlines()][1:]
+    assert len(archive) == 8
+    names = [" ".join(SPACE["candidates"][option] for option in row["architecture"]) for row in archive]
+    expected = stats.kendalltau([-row["loss"] for row in archive], [truth[name] for name in names]).statistic
+    assert found["rows"][1]["numbers"]["tau"]["value"] == pytest.approx(expected)
