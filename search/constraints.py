@@ -19,11 +19,11 @@ from config_file.errors import UserError
 from lookup_tables import CostTable
 from supernet import Architecture, SearchSpace
 from supernet.derivation import Limit, check_feasible
+from training.hardware import COUNTED
 
 ENUMERABLE = 1 << 16  # encodings: below this the space is listed
 DUPLICATE_TRIES = 64
 CHUNK, CHUNKS = 4096, 64  # with limits of several costs: drawn at once within the rarest, and how often at most
-IN_MILLIONS = ("flops", "params")  # the metrics whose flags count millions
 
 
 class Constraint:
@@ -225,6 +225,6 @@ def as_architecture(row: NDArray[np.integer]) -> Architecture:
 
 def number(value: float, metric: str) -> str:
     """A cost as a person reads it: the exact count, and millions where the flags are in millions."""
-    if metric in IN_MILLIONS:
+    if metric in COUNTED:
         return f"{value:,.0f} ({value / 1e6:.4g} M)"
     return f"{value:,.4f}"

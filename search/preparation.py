@@ -14,7 +14,7 @@ from config_file.options import SearchOptions
 from config_file.stages import find_stage
 from lookup_tables import CostTable, build_table, load_tables
 from search.budgets import Budgets, budgets_of
-from search.constraints import IN_MILLIONS, Constraint, number
+from search.constraints import Constraint, number
 from search.evaluator import SupernetEvaluator
 from search.frozen_learning import FrozenLearning
 from search.objectives import Objective, check_objectives, chosen_by
@@ -25,7 +25,7 @@ from supernet.task import CLASSIFICATION, Task, task_of
 from training.architecture_file import FILE
 from training.data import Data, load_data
 from training.device import choose_amp, choose_device, prepare_device
-from training.hardware import unit_of
+from training.hardware import COUNTED, unit_of
 from training.supernet_file import load_supernet
 
 
@@ -193,8 +193,8 @@ def tables_for(options: SearchOptions, space: SearchSpace, resolution: int) -> d
                 f"--lookup-table holds {name}, not {options.info_metric}; if it is only to be recorded, name it: "
                 f"{name}=FILE.json"
             )
-    counted = {metric: build_table(space, metric, resolution) for metric in IN_MILLIONS}
-    if options.info_metric in IN_MILLIONS:
+    counted = {metric: build_table(space, metric, resolution) for metric in COUNTED}
+    if options.info_metric in COUNTED:
         counted[options.info_metric] = build_table(space, options.info_metric, resolution, options.counter)
     return counted | given
 

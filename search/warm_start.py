@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from config_file.errors import UserError
 from config_file.files import read_jsonl
 from search.archive import FORMAT
+from search.objectives import Objective
 from search.result import Result
 from supernet import SearchSpace
 from supernet.task import TASKS
 
 
-def read_results(path: str | Path, space: SearchSpace) -> list[Result]:
+def read_results(path: str | Path, space: SearchSpace, objectives: Sequence[Objective] = ()) -> list[Result]:
     """The results in a file, canonical; of an architecture that is there twice, the last one. Costs are left out.
 
     A CSV needs the columns `indices` (option indices, blanks in between) or `architecture` (their names), and
     `accuracy` or another task's metric (a fraction); `loss` is read if it is there.
 
     Raises:
-        UserError: there is no such file, it is neither of both, it is of another space, or accuracies are no fractions.
+        UserError: there is no such file, it is neither of both, it is of another space, accuracies are no fractions, or
+            none of the results has a number for one of the objectives that is measured.
     """
     path = Path(path)
     if not path.is_file():
@@ -38,6 +41,9 @@ def read_results(path: str | Path, space: SearchSpace) -> list[Result]:
             raise UserError(f"--warm-start {path}: an accuracy of {result.accuracy:g}; they must be fractions, up to 1")
         architecture = space.canonical(result.architecture)
         found[architecture] = Result(architecture, result.accuracy, result.loss, nme=result.nme)
+    for objective in objectives:
+        if objective.measured and all(math.isnan(objective.value(result)) for result in found.values()):
+            raise UserError(f"--warm-start {path}: no result in it has {objective.name}, which this search optimises")
     return list(found.values())
 
 

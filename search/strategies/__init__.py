@@ -148,7 +148,7 @@ def make_predictor(constraint: Constraint, options: SearchOptions) -> Strategy:
     resolution = space.input_shape[1] if table is None else table.resolution
     tables = tables_of(options, space, resolution, metrics)
     costs = {metric: partial(cost_of, one) for metric, one in tables.items()}
-    measured = read_results(options.warm_start, space) if options.warm_start else []
+    measured = read_results(options.warm_start, space, objectives) if options.warm_start else []
     return PredictorSearch(
         constraint,
         objectives=objectives,

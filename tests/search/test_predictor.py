@@ -129,6 +129,9 @@ def test_results_of_landmarks_are_known_by_their_nme(tmp_path: Path) -> None:
         (read,) = read_results(tmp_path / name, space)
         assert read.nme == 0.25
         assert np.isnan(read.accuracy)
+        assert len(read_results(tmp_path / name, space, parse_objectives("nme,flops"))) == 1
+        with pytest.raises(UserError, match="no result in it has accuracy"):
+            read_results(tmp_path / name, space, parse_objectives("accuracy,flops"))
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2\n", "indices,accuracy\nx,1\n"])
