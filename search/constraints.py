@@ -224,7 +224,10 @@ def as_architecture(row: NDArray[np.integer]) -> Architecture:
 
 
 def number(value: float, metric: str) -> str:
-    """A cost as a person reads it: the exact count, and millions where the flags are in millions."""
+    """A cost as a person reads it: the exact count, and millions where the flags are in millions; milliseconds.
+
+    A table with a title of its own is given without a unit.
+    """
     if metric in COUNTED:
         return f"{value:,.0f} ({value / 1e6:.4g} M)"
-    return f"{value:,.4f}"
+    return f"{value:,.4f}" + (" ms" if metric == "latency" else "")
