@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from config_file.errors import UserError
 from config_file.files import read_jsonl
 from config_file.gradient_options import parse_limits
@@ -17,6 +20,8 @@ from search.objectives import Objective, parse_objectives
 from search.result import Result
 from supernet import Architecture, SearchSpace, build_space
 from supernet.task import Task, task_of
+from training.architecture_file import FILE as LEARNT
+from training.architecture_file import load_distribution
 from training.hardware import unit_of
 
 ARCHIVE, BEST = "archive.jsonl", "best.json"
@@ -43,6 +48,7 @@ class FinishedSearch:
         environment: the content of `env.json`.
         supernet: the content of `supernet.json`, {} where the supernet's folder is not beside the search's.
         verdict, ranking: what `search.verdict` and `search.rank` found, None where they have not been run.
+        learnt: of a differentiable search the probabilities of every decision's options, where their file is there.
     """
 
     name: str
@@ -54,6 +60,7 @@ class FinishedSearch:
     supernet: Mapping[str, Any] = field(default_factory=dict)
     verdict: Mapping[str, Any] | None = None
     ranking: Mapping[str, Any] | None = None
+    learnt: Sequence[NDArray[np.float64]] | None = None
 
     @property
     def chosen(self) -> Architecture:
@@ -167,7 +174,21 @@ def read_search(folder: Path) -> FinishedSearch:
         supernet=_beside(around, "supernet/supernet.json") or {},
         verdict=_beside(around, "verdict/verdict.json"),
         ranking=_beside(around, "rank/rank.json"),
+        learnt=_learnt(folder, around, best, space),
     )
+
+
+def _learnt(
+    folder: Path, around: Path | None, best: Mapping[str, Any], space: SearchSpace
+) -> list[NDArray[np.float64]] | None:
+    """Learnt on frozen weights by the search itself, or with the supernet beside it."""
+    if best["search"].get("strategy") != "differentiable":
+        return None
+    places = [folder / "learning", *([around / "supernet"] if around else [])]
+    found = next((place for place in places if (place / LEARNT).is_file()), None)
+    if found is None:
+        return None
+    return [np.exp(row) for row in load_distribution(found, space).log_probabilities]
 
 
 def _on_most_images(results: Sequence[Result]) -> list[Result]:

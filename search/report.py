@@ -139,6 +139,9 @@ def about(run: FinishedSearch) -> dict[str, Any]:
                 ([r for r in run.results if not r.failed], f"all {len(run.results) - failed}"),
             )
         ],
+        "learnt": None
+        if run.learnt is None
+        else report_plots.probabilities(space, run.learnt, chosen, "probabilities at the end of the learning"),
         "choice_names": list(colours),
         "decisions": [decision.name for decision in space.decisions],
         "budgets": [_row(run, r) for r in _front(run)],

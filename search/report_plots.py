@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
+from numpy.typing import NDArray
 
 from search.finished_search import FinishedSearch
 from search.plot import UNITS, front_of
@@ -204,20 +205,37 @@ def option_colours(space: SearchSpace) -> Mapping[str, str]:
 
 def choices(space: SearchSpace, of: Sequence[Result], chosen: Sequence[int], words: str) -> Plot:
     """A map of how often each option (row) is taken in each decision (column), where the decision matters."""
-    names = list(option_colours(space))
     indices = space.encode([r.architecture for r in of])  # (N, D)
+    shares, samples = [], []
+    for column, decision in enumerate(space.decisions):
+        matters = indices[:, column] >= 0
+        taken = indices[matters, column, None] == np.arange(len(decision.options))  # (M, options)
+        shares.append(taken.mean(0) if matters.any() else np.zeros(len(decision.options)))
+        samples.append(f" of {int(matters.sum())}")
+    return _option_map(space, shares, samples, chosen, words)
+
+
+def probabilities(space: SearchSpace, rows: Sequence[NDArray[np.float64]], chosen: Sequence[int], words: str) -> Plot:
+    """The same map of learnt probabilities, (options,) per decision."""
+    return _option_map(space, rows, [""] * len(rows), chosen, words)
+
+
+def _option_map(
+    space: SearchSpace,
+    shares: Sequence[NDArray[np.float64]],
+    samples: Sequence[str],
+    chosen: Sequence[int],
+    words: str,
+) -> Plot:
+    names = list(option_colours(space))
     left, cell_height = 12.0 + 6.6 * max(map(len, names)), 22.0
     wide = min(44.0, (1000.0 - left) / len(space.decisions))
     height = cell_height * len(names)
     figure = plot(words, ([0.0], ""), ([0.0], ""), width=left + wide * len(space.decisions) + 4, height=height + 86)
-    for column, decision in enumerate(space.decisions):
-        matters = indices[:, column] >= 0
-        for option, name in enumerate(decision.options):
-            share = float((indices[matters, column] == option).mean()) if matters.any() else 0.0
+    for column, (decision, row, sample) in enumerate(zip(space.decisions, shares, samples, strict=True)):
+        for option, (name, share) in enumerate(zip(decision.options, row.tolist(), strict=True)):
             kind = "cell picked" if chosen[column] == option else "cell"
-            text = f"{decision.name}: {name} in {share:.0%} of {int(matters.sum())}" + (
-                "\nchosen" if chosen[column] == option else ""
-            )
+            text = f"{decision.name}: {name} in {share:.0%}{sample}" + ("\nchosen" if chosen[column] == option else "")
             x, y = left + column * wide, names.index(name) * cell_height
             inside = f"{100 * share:.0f}" if share >= 0.01 and wide > 22 else ""
             figure.boxes.append(

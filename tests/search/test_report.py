@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from config_file.errors import UserError
@@ -24,6 +25,7 @@ from search.result import Result, wilson_interval
 from search.results_file import write_best
 from search.svg_plot import Axis, stairs
 from supernet import SearchSpace, build_space
+from training.architecture_file import Distribution, save_distribution
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
 CHAIN = {
@@ -228,6 +230,22 @@ def test_a_later_stage_renews_the_report(chain: SearchSpace, tmp_path: Path) -> 
     (folder / "rank" / "rank.json").write_text(json.dumps({"words": ["It ranks well."], "top_k": [1], "rows": []}))
     assert renew_report(folder / "rank") == [f"report     {folder / 'search/report.html'}"]
     assert "It ranks well." in (folder / "search/report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("place", ["search/learning", "supernet"])
+def test_what_was_learnt_is_shown(place: str, chain: SearchSpace, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", chain, 5, 0, strategy="differentiable")
+    (folder / place).mkdir(parents=True)
+    assert read_search(folder).learnt is None
+    rows = [np.log([0.4, 0.3, 0.2, 0.1]) for _ in chain.decisions]
+    save_distribution(folder / place, chain, Distribution(rows, (0,) * len(rows), {}))
+    page = rendered(folder, tmp_path / "report.html")
+    assert "What was learnt" in page.text
+    shown = [attrs["data-tip"] for attrs in page.of_class("cell") if "% of" not in str(attrs["data-tip"])]
+    names = [f"{decision.name}: {name}" for decision in chain.decisions for name in decision.options]
+    assert [str(text).split("\n")[0] for text in shown] == [
+        f"{name} in {share}%" for name, share in zip(names, [40, 30, 20, 10] * len(rows), strict=True)
+    ]
 
 
 def test_the_report_of_one_run_lies_beside_it(chain: SearchSpace, tmp_path: Path) -> None:
