@@ -64,15 +64,17 @@ FORMS = {
 
 
 def populations(
-    folder: Path, form: str, run: Sequence[str], generations: Sequence[int]
+    folder: Path, form: str, run: Sequence[str], target: str, generations: Sequence[int]
 ) -> tuple[dict[int, list[Architecture]], Archive, SupernetEvaluator]:
     """({generation: what a search of that form proposed}, all it evaluated, its evaluator); searches if needed."""
     last = str(max(generations))
-    arguments = [*run, "--output", str(folder / form), *SEARCHING, *FORMS[form], "--generation-num", last]
-    if not (folder / form / "best.json").is_file():
+    output = folder / f"{form}-{last}-{target}"
+    arguments = [*run, "--output", str(output), *SEARCHING, *FORMS[form], "--generation-num", last]
+    arguments += ["--target-hc", target]
+    if not (output / "best.json").is_file():
         run_search([*arguments, "--overwrite"])
     search = prepare(parse(SearchOptions, arguments, "search.py", "", ()))
-    archive = Archive(folder / form / "archive.jsonl", search.fingerprints)
+    archive = Archive(output / "archive.jsonl", search.fingerprints)
     members = {}
     for generation in range(max(generations) + 1):
         members[generation] = search.strategy.ask(CANDIDATES + PARENTS)
@@ -84,7 +86,7 @@ def timed(evaluator: SupernetEvaluator, architectures: Sequence[Architecture]) -
     """CPU seconds, and the results in the order of the architectures."""
     start = time.process_time()
     results = {result.architecture: replace(result, seconds=0.0) for result in evaluator.evaluate(architectures)}
-    return time.process_time() - start, [results[architecture] for architecture in architectures]
+    return max(time.process_time() - start, 1e-6), [results[architecture] for architecture in architectures]
 
 
 def measure(
@@ -154,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             main_train_supernet([*run, *TRAINING, "--overwrite"])
         rows = []
         for form in FORMS:
-            found = populations(folder, form, (*run, "--target-hc", options.target_hc), options.generation)
+            found = populations(folder, form, run, options.target_hc, options.generation)
             rows += [measure(form, generation, *found) for generation in options.generation]
     medians = {form: median(row["ratio"] for row in rows if row["form"] == form) for form in FORMS}
     passed = all(row["bit_identical"] for row in rows) and all(medians[form] >= TARGETS[form] for form in FORMS)

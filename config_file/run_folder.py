@@ -38,6 +38,8 @@ ARTEFACTS = (
     "model.onnx", "model.onnx.data", "card.json", "card.md", "classify.py", "locate.py", "sample.png",
     "config.yaml", "env.json",
 )  # fmt: skip
+NESTED = ("*/env.json", "*/*/env.json")
+"""Marks of further runs inside a stage's folder: a search's learning, the trainings of a verdict."""
 
 
 class RunFolder:
@@ -70,7 +72,8 @@ class RunFolder:
         """Make the folder and write ``env.json`` and ``config.yaml``.
 
         Args:
-            overwrite: remove what an earlier run of this stage wrote here (``ARTEFACTS``), keep everything else.
+            overwrite: remove what an earlier run of this stage wrote here (``ARTEFACTS``, and those of runs inside
+                it), keep everything else.
             resume: keep what is there and add to it.
 
         Raises:
@@ -214,12 +217,21 @@ def _read_mark(path: Path) -> dict[str, Any] | None:
 
 
 def _remove_artefacts(path: Path) -> None:
+    for mark in [mark for pattern in NESTED for mark in path.glob(pattern) if _read_mark(mark.parent)]:
+        _remove_artefacts(mark.parent)
+        _remove_if_empty(mark.parent)
+        if mark.parent.parent != path:
+            _remove_if_empty(mark.parent.parent)
     for pattern in ARTEFACTS:
         for file in path.glob(pattern):
             file.unlink()
     for name in ("tensorboard", "checkpoints"):
-        with contextlib.suppress(OSError):  # absent, or holds something that is not ours
-            (path / name).rmdir()
+        _remove_if_empty(path / name)
+
+
+def _remove_if_empty(path: Path) -> None:
+    with contextlib.suppress(OSError):  # absent, or holds something that is not ours
+        path.rmdir()
 
 
 def _changes(path: Path, options: Any) -> dict[str, tuple[Any, Any]]:

@@ -18,8 +18,8 @@ from config_file.stages import command, stage_path
 from search import engine
 from search.archive import Archive
 from search.conclusion import conclude, pick
+from search.direct_search import train_first, with_constraints
 from search.front import GrowingFront, allowed
-from search.learning import train_first, with_constraints
 from search.objectives import Objective
 from search.preparation import Search, prepare
 from search.result import Result
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.directly_search:
         options = train_first(options)
     path = stage_path(options) / "archive.jsonl"
-    if not options.plan:
+    if options.resume or not options.plan:
         RunFolder.check(options)
     search = prepare(options)
     if options.plan:
@@ -120,7 +120,7 @@ def estimate(search: Search) -> list[str]:
     budget = search.budget
     lines = []
     if search.learning is not None:
-        steps, seconds = search.learning.steps, search.learning.seconds()
+        steps, seconds = search.learning.left, search.learning.seconds()
         lines.append(f"learning   {steps:,} architecture steps on frozen weights first, about {duration(seconds)}")
     if timings and budget:
         each = sum(timings) / len(timings)

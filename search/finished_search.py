@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,6 @@ from search.objectives import Objective, parse_objectives
 from search.result import Result
 from supernet import Architecture, SearchSpace, build_space
 from supernet.task import Task, task_of
-from training.architecture_file import FILE as LEARNT
 from training.architecture_file import load_distribution
 from training.hardware import unit_of
 
@@ -181,14 +181,17 @@ def read_search(folder: Path) -> FinishedSearch:
 def _learnt(
     folder: Path, around: Path | None, best: Mapping[str, Any], space: SearchSpace
 ) -> list[NDArray[np.float64]] | None:
-    """Learnt on frozen weights by the search itself, or with the supernet beside it."""
+    """Learnt on frozen weights by the search itself, or with the supernet beside it if that is what was searched."""
     if best["search"].get("strategy") != "differentiable":
         return None
-    places = [folder / "learning", *([around / "supernet"] if around else [])]
-    found = next((place for place in places if (place / LEARNT).is_file()), None)
-    if found is None:
-        return None
-    return [np.exp(row) for row in load_distribution(found, space).log_probabilities]
+    places = [folder / "learning"]
+    beside = _beside(around, "supernet/supernet.json") or {}
+    if around is not None and beside.get("sha256") == best["search"].get("supernet_sha256", ""):
+        places.append(around / "supernet")
+    for place in places:
+        with contextlib.suppress(UserError):  # missing, or damaged: then a report does without
+            return [np.exp(row) for row in load_distribution(place, space).log_probabilities]
+    return None
 
 
 def _on_most_images(results: Sequence[Result]) -> list[Result]:

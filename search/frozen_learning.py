@@ -21,15 +21,21 @@ from supernet.gating import statistics_kept
 from training.architecture_file import FILE, Distribution, load_distribution
 from training.architecture_report import report_epoch, save_learnt
 from training.architecture_step import WeightStep
-from training.checkpoint import LAST, load_checkpoint, save_checkpoint
+from training.checkpoint import ARCHITECTURE, LAST, load_checkpoint, save_checkpoint
 from training.data import Data
 from training.differentiable import ArchitectureLearner
 from training.hardware import make_hardware
 from training.loop import stop_signal
-from training.recipe import DIFFERENTIABLE, trajectory
+from training.recipe import DIFFERENTIABLE, GRADIENT_TRAJECTORY
 
 PLANNED_STEPS = 3
 """Architecture steps that --plan makes, to say how long all of them take."""
+
+SETTINGS = (
+    *(name for name in GRADIENT_TRAJECTORY if name not in ("a_order", "a_warmup_epochs", "a_every", "a_portion")),
+    "a_epochs", "sample_strategy", "batch_size", "loss", "label_smoothing", "random_seed",
+)  # fmt: skip
+"""The options that decide what is learnt, beside weights and images."""
 
 
 class FrozenLearning:
@@ -46,7 +52,8 @@ class FrozenLearning:
         device: where the supernet is.
 
     Raises:
-        UserError: an unknown relaxation, second order, or limits that nothing is within.
+        UserError: an unknown relaxation, second order, limits that nothing is within, or under --resume a checkpoint
+            of other weights or settings.
     """
 
     def __init__(
@@ -67,50 +74,62 @@ class FrozenLearning:
             epochs=options.a_epochs,
             steps_per_epoch=self.steps_per_epoch,
         )
-        settings = trajectory(self._learner.options) | {"--a-epochs": options.a_epochs}
-        self._kind = ("architecture", weights, settings)
+        settings = {"--" + name.replace("_", "-"): getattr(self._learner.options, name) for name in SETTINGS}
+        self._identity = (ARCHITECTURE, weights, settings)
+        self._begun = 0
+        if options.resume and self._checkpoint.is_file():
+            state = load_checkpoint(self._checkpoint, *self._identity)
+            self._learner.load_state_dict(state["learner"])
+            self._begun = int(state["step"])
 
     @property
     def path(self) -> Path:
         """The folder."""
         return stage_path(self.options) / "learning"
 
+    @property
+    def left(self) -> int:
+        """Steps still to make."""
+        return self.steps - self._begun
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.path / "checkpoints" / LAST
+
     def seconds(self) -> float:
-        """What all steps take, from a few that are really made: this object can no longer be run."""
-        made = min(self.steps, PLANNED_STEPS)
+        """What the steps that are left take, from a few that are really made: this object can no longer be run."""
+        made = min(self.left, PLANNED_STEPS)
         with self._training():
             started = time.perf_counter()
-            for step in range(made):
+            for step in range(self._begun, self._begun + made):
                 self._step(step)
-            return self.steps * (time.perf_counter() - started) / made
+            return self.left * (time.perf_counter() - started) / max(1, made)
 
     def run(self) -> Distribution:
-        """What is learnt; of an earlier, finished learning under --resume what it left.
+        """What is learnt; of a learning that has ended before, under --resume, what it left.
 
         Raises:
-            UserError: the checkpoint to go on from does not fit, or the parameters became NaN.
+            UserError: the parameters became NaN, or a file that was left is damaged.
             KeyboardInterrupt: Ctrl-C or SIGTERM, once the running step has ended and a checkpoint is written.
         """
-        resume = self.options.resume and (self.path / "env.json").is_file()
-        if resume and (self.path / FILE).is_file():
+        if not self.left and (self.path / FILE).is_file():
+            print(f"learnt     before: {self.path / FILE}")
             return load_distribution(self.path, self._learner.supernet.space)
-        checkpoint, begun = self.path / "checkpoints" / LAST, 0
-        if resume and checkpoint.is_file():
-            state = load_checkpoint(checkpoint, *self._kind)
-            self._learner.load_state_dict(state["learner"])
-            begun = int(state["step"])
+        resume = self._begun > 0
         with RunFolder.create(self.path, self.options, overwrite=not resume, resume=resume) as run:
             if resume:
-                run.truncate_metrics(begun)
-                run.log(f"resumed after architecture step {begun:,} of {self.steps:,}")
+                run.truncate_metrics(self._begun)
+                run.log(f"resumed after architecture step {self._begun:,} of {self.steps:,}")
             with self._training():
-                self._learn(run, begun, checkpoint)
+                self._learn(run)
             return save_learnt(self._learner, run, {"order": 1, "frozen_weights": True, "steps": self.steps})
 
-    def _learn(self, run: RunFolder, begun: int, checkpoint: Path) -> None:
-        bar: tqdm[int] = progress(self.steps, "learning the architecture on frozen weights", "step", initial=begun)
+    def _learn(self, run: RunFolder) -> None:
+        bar: tqdm[int] = progress(
+            self.steps, "learning the architecture on frozen weights", "step", initial=self._begun
+        )
         with stop_signal() as stop, bar:
-            for step in range(begun, self.steps):
+            for step in range(self._begun, self.steps):
                 self._step(step)
                 bar.update()
                 done = step + 1
@@ -118,7 +137,8 @@ class FrozenLearning:
                 if epoch:
                     report_epoch(self._learner, run, done)
                 if epoch or stop.is_set():
-                    save_checkpoint(checkpoint, *self._kind, {"learner": self._learner.state_dict(), "step": done})
+                    state = {"learner": self._learner.state_dict(), "step": done}
+                    save_checkpoint(self._checkpoint, *self._identity, state)
                 if stop.is_set():
                     raise KeyboardInterrupt(
                         f"stopped after architecture step {done:,} of {self.steps:,} and saved; go on with: "
@@ -136,9 +156,11 @@ class FrozenLearning:
         norms = [module for module in supernet.modules() if isinstance(module, torch.nn.BatchNorm2d)]
         training = supernet.training
         supernet.train()
-        with statistics_kept(lambda: norms):
-            yield
-        supernet.train(training)
+        try:
+            with statistics_kept(lambda: norms):
+                yield
+        finally:
+            supernet.train(training)
 
 
 def _no_weight_step() -> WeightStep:

@@ -3,6 +3,7 @@
 import inspect
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
@@ -43,6 +44,7 @@ def choose_architecture(options: RetrainOptions, data: Data) -> Chosen:
     if text is None:
         path = find_stage(options, "search") / "best.json"
         found = read_content(str(path))
+        _check_same_space(found, options, path)
         return _from_found(found, options, data, str(path))
     if text == "random":
         space = space_of(options, data)
@@ -51,9 +53,12 @@ def choose_architecture(options: RetrainOptions, data: Data) -> Chosen:
     return _from_found(read_content(text), options, data, "--architecture" if inline else text)
 
 
-def _check_same_space(recipe: dict[str, Any], options: RetrainOptions, origin: str) -> None:
-    """Raises UserError where a flag asks for another space than what was found brings with it: it would be ignored."""
-    other = f"the network in {origin} is of another one; --architecture LIST or random trains one of this"
+def _check_same_space(found: Any, options: RetrainOptions, path: Path) -> None:
+    """Raises UserError where a flag asks for another space than the search's: it would be ignored."""
+    recipe = found.get("space_options", {}) if isinstance(found, dict) else {}
+    if not isinstance(recipe, dict):
+        return  # refused where it is read
+    other = f"the network in {path} is of another one; --architecture LIST or random trains one of this"
     known, asked = recipe.get("search_space"), options.search_space
     shipped = isinstance(known, str) and asked in SPACES and asked != RetrainOptions.search_space
     if shipped and SPACES.get(str(known)) is not SPACES[asked]:
@@ -79,7 +84,6 @@ def _from_found(content: Any, options: RetrainOptions, data: Data, origin: str) 
         # The same space for the data that is trained on now, which need not be what was searched on.
         recipe |= {"resolution": data.resolution, "num_classes": len(data.classes), "in_channels": data.in_channels}
         space = build_space(**recipe)
-        _check_same_space(recipe, options, origin)
     expected = content.get("decisions_fingerprint", space.decisions_fingerprint)
     if space.decisions_fingerprint != expected:
         raise UserError(f"{origin}: its architecture is not of {space.name} as it is declared now")

@@ -1,8 +1,9 @@
 """Checkpoints: tensors and primitives only, written whole or not at all, refused when they are not what is asked for.
 
-A file holds `{"format", "version", "kind", "fingerprint", "settings", "state"}`. The fingerprint names what the weights
-belong to (the space's macro-structure, or the network's spec), the settings what decided the course of the training:
-with either changed, going on would not be the same training, so loading says which one differs.
+A file holds `{"format", "version", "kind", "fingerprint", "settings", "state"}`. The fingerprint names what the state
+belongs to (the space's macro-structure, the network's spec, or the weights that an architecture is learnt on), the
+settings what decided the course of the training: with either changed, going on would not be the same training, so
+loading says which one differs.
 """
 
 import io
@@ -23,6 +24,14 @@ VERSION = 1
 LAST = "last.pt"
 """The latest checkpoint in a run's folder of checkpoints."""
 
+SUPERNET, RETRAIN, ARCHITECTURE = "supernet", "retrain", "architecture"
+OTHERS = {
+    SUPERNET: "another search space",
+    RETRAIN: "another network",
+    ARCHITECTURE: "another supernet: its weights differ",
+}
+"""The kinds, and what a checkpoint of each belongs to where its fingerprint is another."""
+
 
 def save_checkpoint(
     path: Path, kind: str, fingerprint: str, settings: Mapping[str, Any], state: Mapping[str, Any]
@@ -31,7 +40,7 @@ def save_checkpoint(
 
     Args:
         path: where to.
-        kind: "supernet" or "retrain".
+        kind: of `OTHERS`.
         fingerprint: what the weights belong to.
         settings: what decides the course of the training: primitives, by flag.
         state: tensors, primitives, and lists and dicts of them.
@@ -67,7 +76,7 @@ def load_checkpoint(path: Path, kind: str, fingerprint: str, settings: Mapping[s
     if content["kind"] != kind:
         raise UserError(f"{path} is a {content['kind']} checkpoint, not a {kind} one")
     if content["fingerprint"] != fingerprint:
-        raise UserError(f"{path} belongs to another {'network' if kind == 'retrain' else 'search space'}")
+        raise UserError(f"{path} belongs to {OTHERS[kind]}")
     for name, now in settings.items():
         then = content["settings"].get(name)
         if then != now:

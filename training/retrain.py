@@ -19,7 +19,7 @@ from config_file.stages import command
 from deployment.weights import save_network
 from supernet import NetSpec, Network, extract
 from training.architecture import Chosen, choose_architecture
-from training.checkpoint import LAST, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
+from training.checkpoint import LAST, RETRAIN, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
 from training.data import Data, Split, load_data
 from training.data.seeds import generator_of
 from training.device import choose_device, prepare_device
@@ -92,7 +92,7 @@ def retrain(
 
     def save() -> None:
         content = state.state_dict() | {"rng": rng_states()}
-        save_checkpoint(checkpoint, "retrain", _fingerprint(spec), trajectory(options), content)
+        save_checkpoint(checkpoint, RETRAIN, _fingerprint(spec), trajectory(options), content)
 
     def score(split: Split) -> Score:
         judged = state.model if state.average is None else state.average.network
@@ -170,7 +170,7 @@ def _prepare(
 
 def _load(checkpoint: Path, spec: NetSpec, options: RetrainOptions, state: TrainingState) -> None:
     if checkpoint.is_file():
-        saved = load_checkpoint(checkpoint, "retrain", _fingerprint(spec), trajectory(options))
+        saved = load_checkpoint(checkpoint, RETRAIN, _fingerprint(spec), trajectory(options))
         state.load_state_dict(saved)
         restore_rng_states(saved["rng"])
 

@@ -21,7 +21,7 @@ from supernet import SearchSpace, Supernet, build_space, make_sampler
 from supernet.samplers import SAMPLERS, Sampler
 from training.architecture_report import report_epoch, save_learnt
 from training.architecture_step import WeightStep
-from training.checkpoint import LAST, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
+from training.checkpoint import LAST, SUPERNET, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
 from training.constrained_sampler import ConstrainedSampler, constrained_sampler
 from training.data import Data, load_data
 from training.data.part import divide
@@ -172,13 +172,13 @@ def train_supernet(options: TrainSupernetOptions) -> Path:
     checkpoint = folder / "checkpoints" / LAST
     if options.resume and checkpoint.is_file():
         # Before the folder is opened: a checkpoint that is refused leaves everything as it was.
-        saved = load_checkpoint(checkpoint, "supernet", fingerprint, settings)
+        saved = load_checkpoint(checkpoint, SUPERNET, fingerprint, settings)
         state.load_state_dict(saved)
         restore_rng_states(saved["rng"])
 
     def save() -> None:
         content = state.state_dict() | {"rng": rng_states()}
-        save_checkpoint(checkpoint, "supernet", fingerprint, settings, content)
+        save_checkpoint(checkpoint, SUPERNET, fingerprint, settings, content)
 
     with RunFolder.open(options) as run:
         _say_start(run, job)

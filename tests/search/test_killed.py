@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from config_file.errors import UserError
 from search.cli import main
 from search.strategies import STRATEGIES
 from tests.search.test_cli import QUICK, ROOT, here, rows, trained  # noqa: F401 - fixtures
+from training.differentiable import ArchitectureLearner
 
 # What each needs to be in the middle of something (a generation, a neighbourhood, an update, a round of predictions)
 # after some of 24 evaluations.
@@ -81,16 +83,51 @@ def test_killed_and_resumed_it_ends_the_same(here: Path, strategy: str) -> None:
 
 
 @pytest.mark.slow
-def test_killed_while_an_architecture_is_learnt_it_goes_on_from_the_last_epoch(here: Path) -> None:  # noqa: F811
+def test_killed_while_an_architecture_is_learnt_it_goes_on_from_the_last_epoch(
+    here: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     arguments = [*QUICK, "--search-strategy", "differentiable", "--a-epochs", "6", "--batch-size", "64"]
     folder = here / "runs/toy/search"
     learning = folder / "learning"
     kill_once(arguments, lambda: lines(learning / "metrics.jsonl") > 1)
     assert not (learning / "architecture.json").exists()
+    config = (folder / "config.yaml").read_bytes()
+    with pytest.raises(UserError, match=r"with --a-lr 0\.05, not 0\.5; resume alike"):
+        main(["--title", "toy", "--resume", "--a-lr", "0.5"])
+    assert (folder / "config.yaml").read_bytes() == config
     assert main(["--title", "toy", "--resume"]) == 0
     assert re.search(r"resumed after architecture step [1-9]", (learning / "log.txt").read_text())
     assert main([*arguments, "--output", "whole"]) == 0
+    (folder / "archive.jsonl").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(ArchitectureLearner, "step", None)  # what is learnt is not learnt again
+        assert main(["--title", "toy", "--resume"]) == 0
     for name in ("learning/architecture.json", "learning/metrics.jsonl", "best.json"):
         assert (folder / name).read_bytes() == (here / "whole" / name).read_bytes()
     assert (learning / "probabilities.png").read_bytes().startswith(b"\x89PNG")
     assert rows(folder) == rows(here / "whole")
+
+
+def test_ctrl_c_while_an_architecture_is_learnt(
+    here: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    step = ArchitectureLearner.step
+
+    def interrupted(self: ArchitectureLearner, number: int, *arguments: object) -> None:
+        step(self, number, *arguments)  # type: ignore[arg-type]
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    arguments = [*QUICK, "--search-strategy", "differentiable", "--a-epochs", "2", "--batch-size", "64"]
+    assert main([*arguments, "--output", "whole"]) == 0
+    monkeypatch.setattr(ArchitectureLearner, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"after architecture step 3 of 8 and saved.*--title toy --resume"):
+        main(arguments)
+    monkeypatch.setattr(ArchitectureLearner, "step", step)
+    assert main(["--title", "toy", "--resume"]) == 0
+    learnt = [(path / "learning/architecture.json").read_bytes() for path in (here / "runs/toy/search", here / "whole")]
+    assert learnt[0] == learnt[1]
+    assert main([*QUICK, "--search-strategy", "random", "--random-iteration", "4", "--overwrite"]) == 0
+    assert not (here / "runs/toy/search/learning").exists()

@@ -234,11 +234,15 @@ def test_a_later_stage_renews_the_report(chain: SearchSpace, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("place", ["search/learning", "supernet"])
 def test_what_was_learnt_is_shown(place: str, chain: SearchSpace, tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "run", chain, 5, 0, strategy="differentiable")
+    folder = make_run(tmp_path / "run", chain, 5, 0, strategy="differentiable", supernet_sha256="abc")
     (folder / place).mkdir(parents=True)
     assert read_search(folder).learnt is None
     rows = [np.log([0.4, 0.3, 0.2, 0.1]) for _ in chain.decisions]
     save_distribution(folder / place, chain, Distribution(rows, (0,) * len(rows), {}))
+    if place == "supernet":
+        for sha256 in ("def", "abc"):  # of another one than the searched, then of the searched
+            assert read_search(folder).learnt is None
+            (folder / place / "supernet.json").write_text(json.dumps({"sha256": sha256}))
     page = rendered(folder, tmp_path / "report.html")
     assert "What was learnt" in page.text
     shown = [attrs["data-tip"] for attrs in page.of_class("cell") if "% of" not in str(attrs["data-tip"])]
