@@ -61,20 +61,27 @@ def report_epoch(learner: ArchitectureLearner, run: RunFolder, step: int) -> Non
                 numbers[f"multiplier_{metric}"] = float(learner.hardware.multipliers.values[index])
     run.metric(step, **numbers)
     run.log(f"{text}; derived {' '.join(space.names(derived))}")
-    warning = collapse_warning(space, derived)
+    held = learner.hardware is not None and learner.hardware.multipliers is not None
+    warning = collapse_warning(space, derived, held)
     if warning:
         run.log(warning)
 
 
-def collapse_warning(space: SearchSpace, derived: Architecture) -> str:
-    """A line of warning where most layers that can be skipped are, "" otherwise."""
+def collapse_warning(space: SearchSpace, derived: Architecture, held: bool = False) -> str:
+    """A line of warning where most layers that can be skipped are, "" otherwise.
+
+    With hard limits (`held`) a tight one may ask for that.
+    """
     skippable = _skips(space)
     skipped = sum(derived[decision] in options for decision, options in skippable.items())
     if len(skippable) < FEWEST or skipped <= COLLAPSED * len(skippable):
         return ""
+    advice = "try more --a-warmup-epochs, a lower --a-lr, or a target that asks for more (--hc-mode constrained)"
+    if held:
+        advice = "if the limits do not ask for that, try more --a-warmup-epochs or a lower --a-lr"
     return (
         f"  warning: the search is collapsing to skip: of {len(skippable)} layers that can be skipped, {skipped} are; "
-        "try more --a-warmup-epochs, a lower --a-lr, or a target that asks for more (--hc-mode constrained)"
+        + advice
     )
 
 

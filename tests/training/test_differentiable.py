@@ -264,6 +264,7 @@ def test_a_collapse_to_skip_is_warned_of() -> None:
     space = build_space("nasbench_macro", resolution=8, num_classes=10)
     assert "8 layers that can be skipped, 5 are" in collapse_warning(space, (0,) * 5 + (1,) * 3)
     assert collapse_warning(space, (0,) * 4 + (1,) * 4) == ""
+    assert "if the limits do not ask for that" in collapse_warning(space, (0,) * 5 + (1,) * 3, held=True)
 
 
 def test_a_damaged_or_foreign_distribution_is_refused(tmp_path: Path) -> None:
