@@ -38,8 +38,8 @@ ARTEFACTS = (
     "model.onnx", "model.onnx.data", "card.json", "card.md", "classify.py", "locate.py", "sample.png",
     "config.yaml", "env.json",
 )  # fmt: skip
-NESTED = ("*/env.json", "*/*/env.json")
-"""Marks of further runs inside a stage's folder: a search's learning, the trainings of a verdict."""
+NESTED = ("learning/env.json", "trainings/*/env.json")
+"""Marks of the runs that a stage itself makes inside its folder: a search's learning, the trainings of a verdict."""
 
 
 class RunFolder:

@@ -71,6 +71,19 @@ def test_overwrite_removes_only_what_we_wrote() -> None:
     assert (other / "best.json").exists()
 
 
+def test_overwrite_removes_the_runs_that_a_stage_made_inside() -> None:
+    path = RunFolder.open(options()).path
+    inner = ("learning", "trainings/one", "trainings/two", "mine")
+    for name in inner:
+        RunFolder.create(path / name, options()).metric(1, loss=1.0)
+    (path / "trainings/two/notes.txt").write_text("x")
+    RunFolder.open(options(overwrite=True))
+    left = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file() and file.parts[-2] != "mine"}
+    assert left == {"trainings/two/notes.txt", "env.json", "config.yaml"}
+    assert not (path / "learning").exists()
+    assert (path / "mine/env.json").exists()  # a run that the user has put there
+
+
 def test_overwrite_where_nothing_was_run_starts() -> None:
     assert RunFolder.open(options(overwrite=True)).path.is_dir()
 
