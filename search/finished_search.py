@@ -106,13 +106,14 @@ class FinishedSearch:
         return comparable and all(low <= result.cost[metric] <= high for metric, (low, high) in limits)
 
     @property
-    def _options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
+        """The saved options of all groups."""
         return {name: value for group in self.config.values() for name, value in group.items()}
 
     @property
     def random_start(self) -> list[Result]:
         """The random networks within the limits that the search began with: the baseline of what it added."""
-        options = self._options
+        options = self.options
         strategy = str(options.get("search_strategy"))
         began = len(self.results) if strategy == "random" else int(options.get(RANDOM_START.get(strategy, ""), 0))
         warm = options.get("warm_start") not in (None, "none")
@@ -124,7 +125,7 @@ class FinishedSearch:
         Where proposals repeat, evaluations cannot be told apart by generation, and tenths are given too.
         """
         numbered = list(enumerate(self.results, start=1))
-        options = self._options
+        options = self.options
         evolution = options.get("search_strategy") == "evolution" and options.get("dedup") == "true"
         if evolution and {"population", "parent_num", "evolution_form"} <= options.keys():
             first = int(options["population"])

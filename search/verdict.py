@@ -25,16 +25,17 @@ from config_file.loader import parse
 from config_file.options import RetrainOptions, option
 from config_file.run_folder import RunFolder
 from config_file.stages import command, find_stage, stage_path
-from lookup_tables import CostTable, build_table
+from lookup_tables import CostTable, build_table, load_tables
 from search.constraints import Constraint, number
 from search.finished_search import FinishedSearch, read_search
 from search.objectives import chosen_by
 from search.report import renew_report
 from search.result import most_images
 from search.scaled_baseline import scaled_mobilenetv2
-from supernet import NetSpec
+from supernet import Architecture, NetSpec
 from supernet.task import CLASSIFICATION
 from training.data import load_data
+from training.hardware import COUNTED
 from training.retrain import retrain
 
 FOUND, RANDOM, BASELINE = "found", "random", "mobilenetv2"
@@ -51,6 +52,10 @@ class VerdictOptions(RetrainOptions):
 
     top_k: int = option(1, "best architectures of the search that are retrained", group="Verdict", at_least=1)
     seeds: int = option(3, "trainings of each: seeds RANDOM_SEED, RANDOM_SEED + 1, ...", group="Verdict", at_least=2)
+    lookup_table: str | None = option(
+        None, "table of the cost that the search was limited in; none: the one it used", group="Verdict",
+        metavar="[NAME=]FILE.json", repeat=True, flags=("lookup_table_path",), inherit=True,
+    )  # fmt: skip
     only: str = option(
         "all", "train one arm of the comparison here, to share the work between processes", group="Verdict",
         choices=("all", FOUND, RANDOM, BASELINE), saved=False,
@@ -65,8 +70,10 @@ class VerdictOptions(RetrainOptions):
 
 @dataclass(frozen=True)
 class Contender:
-    """One training of the comparison."""
+    """One training of the comparison; `cost` is of `metric`, in raw units."""
 
+    metric: str
+    cost: float
     arm: str
     network: int
     seed: int
@@ -109,14 +116,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     finished = read_search(source)
     if finished.task is not CLASSIFICATION:
         raise UserError(f"{source} is of {finished.task.name}: search.verdict compares test accuracies of classifiers")
-    best, space = finished.best, finished.space
-    metric = best["search"]["info_metric"]
-    table = build_table(space, metric, best["resolution"])
-    contenders = line_up(options, finished, table)
+    best = finished.best
+    contenders = line_up(options, finished, table_of(options, finished))
     if options.plan:
         print("plan of verdict; nothing is started and nothing written")
         for contender in contenders:
-            print(f"  {contender.title:24s} {metric} {number(cost_of(contender.spec, table), metric)}")
+            print(f"  {contender.title:24s} {contender.metric} {number(contender.cost, contender.metric)}")
         return 0
     folder = stage_path(options)
     rows_file = folder / "trainings.jsonl"
@@ -131,7 +136,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 options, random_seed=contender.seed, output=str(folder / "trainings" / contender.title), resume=False
             )
             started = (Path(one.output or "") / "config.yaml").is_file() and not options.overwrite
-            run.log(f"training   {contender.title}: {metric} {number(cost_of(contender.spec, table), metric)}")
+            cost = f"{contender.metric} {number(contender.cost, contender.metric)}"
+            run.log(f"training   {contender.title}: {cost}")
             with RunFolder.create(one.output or "", one, options.overwrite, started) as training:
                 try:
                     result = retrain(contender.spec, data, one, training, about={"names": contender.names})
@@ -148,13 +154,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                     "test_accuracy": result.test.value,
                     "macs": result.macs,
                     "params": result.params,
+                    "cost": {contender.metric: contender.cost},
                     "seconds": round(result.seconds, 1),
                     "names": contender.names,
                 },
             )
         rows = read_rows(rows_file)
         if {row["title"] for row in rows} >= {contender.title for contender in contenders}:
-            conclude(run, rows)
+            conclude(run, rows, same_cost=len({contender.metric for contender in contenders}) == 1)
     return 0
 
 
@@ -163,8 +170,28 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return read_jsonl(path) if path.is_file() else []
 
 
+def table_of(options: VerdictOptions, finished: FinishedSearch) -> CostTable:
+    """The costs that the search was limited in.
+
+    Raises:
+        UserError: they were measured, and their table is not where it was and not given.
+    """
+    space, resolution = finished.space, finished.best["resolution"]
+    metric = finished.best["search"]["info_metric"]
+    if metric in COUNTED:
+        return build_table(space, metric, resolution)
+    tables = load_tables(options.lookup_table or finished.options.get("lookup_table"), space, resolution)
+    if metric not in tables:
+        raise UserError(f"the search was limited in {metric}: give its table again, --lookup-table FILE.json")
+    return tables[metric]
+
+
 def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable) -> list[Contender]:
-    """Who is compared: the same for the same options and search."""
+    """Who is compared: the same for the same options and search.
+
+    Of a network outside the searched space only counts are known: where the cost was measured, the baseline has as many
+    multiply-accumulates as the best one found.
+    """
     space = finished.space
     found = [finished.chosen]
     by = chosen_by(finished.objectives, finished.task)
@@ -175,11 +202,16 @@ def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable)
             if space.network_key(result.architecture) not in known:
                 found.append(result.architecture)
     seeds = [options.random_seed + offset for offset in range(options.seeds)]
-    contenders = [
-        Contender(FOUND, number_, seed, space.decode(architecture), space.names(architecture))
-        for number_, architecture in enumerate(found)
-        for seed in seeds
-    ]
+    contenders = []
+
+    def add(arm: str, which: int, seed: int, architecture: Architecture) -> None:
+        cost = float(table.cost([architecture])[0])
+        spec, names = space.decode(architecture), space.names(architecture)
+        contenders.append(Contender(table.name, cost, arm, which, seed, spec, names))
+
+    for which, architecture in enumerate(found):
+        for seed in seeds:
+            add(FOUND, which, seed, architecture)
     rng = Random(f"verdict {options.random_seed}")
     for index, architecture in enumerate(found):
         cost = float(table.cost([architecture])[0])
@@ -189,17 +221,16 @@ def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable)
             if drawn is None:
                 raise UserError(f"no random architecture costs within {SAME_COST:.0%} of {number(cost, table.metric)}")
             which = index * len(seeds) + seed - options.random_seed
-            contenders.append(Contender(RANDOM, which, seed, space.decode(drawn), space.names(drawn)))
-    target = float(table.cost([found[0]])[0])
-    spec, multiplier = scaled_mobilenetv2(space, lambda network: cost_of(network, table), target)
-    contenders += [Contender(BASELINE, 0, seed, spec, [f"width x{multiplier:g}"]) for seed in seeds]
-    return contenders
+            add(RANDOM, which, seed, drawn)
+    counted = table.metric if table.metric in COUNTED else "flops"
+    shape = (space.input_shape[0], table.resolution, table.resolution)
 
+    def count(spec: NetSpec) -> float:
+        return spec.params(shape) if counted == "params" else spec.macs(shape)
 
-def cost_of(spec: NetSpec, table: CostTable) -> float:
-    """A network's cost in the table's raw unit, also of one outside the searched space."""
-    shape = (table.space.input_shape[0], table.resolution, table.resolution)
-    return spec.params(shape) if table.metric == "params" else spec.macs(shape)
+    spec, multiplier = scaled_mobilenetv2(space, count, count(space.decode(found[0])))
+    names = [f"width x{multiplier:g}"]
+    return contenders + [Contender(counted, count(spec), BASELINE, 0, seed, spec, names) for seed in seeds]
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
@@ -212,8 +243,8 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     return Difference(mean, 100 * float(interval.low), 100 * float(interval.high), float(test.pvalue))
 
 
-def conclude(run: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
-    """Say and write what the trainings show."""
+def conclude(run: RunFolder, rows: Sequence[dict[str, Any]], same_cost: bool = True) -> None:
+    """Say and write what the trainings show; `same_cost`: also the baseline was scaled to the searched cost."""
     arms = {
         arm: list(group) for arm, group in groupby(sorted(rows, key=lambda row: row["arm"]), key=lambda row: row["arm"])
     }
@@ -232,7 +263,9 @@ def conclude(run: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
     }
     words = [
         differences[RANDOM].words("random networks of the same cost"),
-        differences[BASELINE].words("a MobileNetV2 of the same cost"),
+        differences[BASELINE].words(
+            f"a MobileNetV2 of {'the same cost' if same_cost else 'as many multiply-accumulates'}"
+        ),
     ]
     for line in words:
         run.log(line)

@@ -1,15 +1,17 @@
 """The verdict: who is compared, what is said, and that an interrupted comparison goes on."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from config_file.errors import UserError
+from config_file.run_folder import RunFolder
 from lookup_tables import build_table
 from search.scaled_baseline import scaled_mobilenetv2
-from search.verdict import Difference, difference
+from search.verdict import Difference, VerdictOptions, conclude, difference
 from supernet import build_space
 
 SMALL = {"widths": (16, 8, 16, 24, 32, 48, 64, 96, 320), "depths": (2, 3, 3, 3, 3, 1)}
@@ -84,3 +86,47 @@ def test_the_whole_comparison(tmp_path, capsys) -> None:
     ]  # fmt: skip
     table = build_table(build_space("nasbench_macro", 16, 10, widths=(8, 8, 16, 16, 32), depths=(1, 1, 1)), "flops")
     assert all(row["macs"] <= 1.001 * table.maximum()[0] for row in content["trainings"] if row["arm"] != "mobilenetv2")
+
+
+def test_a_search_within_milliseconds(tmp_path, capsys, monkeypatch) -> None:
+    from search.cli import main as search
+    from search.verdict import main
+    from training.cli import main_train_supernet
+
+    monkeypatch.chdir(tmp_path)
+    common = ["--title", "v", "--threads", "1", "--no-tensorboard"]
+    space = ["--search-space", "nasbench_macro", "--widths", "8,8,16,16,32", "--depths", "1,1,1", "--resolution", "16"]
+    main_train_supernet([*common, *space, "--epochs", "1", "--batch-size", "256"])
+    counted = build_table(build_space("nasbench_macro", 16, 10, widths=(8, 8, 16, 16, 32), depths=(1, 1, 1)), "params")
+    entries = {key: replace(entry, value=entry.value / 1000 + 0.1) for key, entry in counted.entries.items()}
+    table = replace(counted, metric="latency", entries=entries)
+    table.save("phone.json")
+    limit = ["--info-metric", "latency", "--lookup-table", "phone.json", "--target-hc", str(table.maximum()[0] - 1)]
+    search([*common, "--search-strategy", "random", "--random-iteration", "4", *limit])
+    capsys.readouterr()
+    arguments = [*common, "--epochs", "1", "--batch-size", "256", "--seeds", "2"]
+    assert main([*arguments, "--plan"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    costs = {title: (metric, float(cost.replace(",", ""))) for title, metric, cost, *_ in lines}
+    best = json.loads((tmp_path / "runs/v/search/best.json").read_text())
+    assert costs["found-0-seed42"] == ("latency", pytest.approx(best["cost"]["latency"], abs=1e-4))
+    metric, cost = costs["random-1-seed43"]
+    assert metric == "latency"
+    assert 0.97 * best["cost"]["latency"] - 1e-4 <= cost <= best["cost"]["latency"] + 1e-4
+    assert costs["mobilenetv2-0-seed42"][0] == "flops"
+    (tmp_path / "phone.json").rename(tmp_path / "moved.json")
+    with pytest.raises(UserError, match=r"phone\.json"):
+        main([*arguments, "--plan"])
+    assert main([*arguments, "--plan", "--lookup-table", "moved.json"]) == 0
+
+
+def test_a_baseline_of_another_cost_is_called_so(tmp_path, capsys) -> None:
+    rows = [
+        {"arm": arm, "test_accuracy": accuracy, "macs": 10**6}
+        for arm in ("found", "random", "mobilenetv2")
+        for accuracy in (0.5, 0.6)
+    ]
+    run = RunFolder.open(VerdictOptions(output=str(tmp_path / "verdict")))
+    for same, words in ((True, "MobileNetV2 of the same cost"), (False, "MobileNetV2 of as many multiply-accumulates")):
+        conclude(run, rows, same)
+        assert words in capsys.readouterr().out
