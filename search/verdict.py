@@ -142,7 +142,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 try:
                     result = retrain(contender.spec, data, one, training, about={"names": contender.names})
                 except KeyboardInterrupt:
-                    again = f"{command('verdict', options)} --resume"
+                    only = "" if options.only == "all" else f" --only {options.only}"
+                    again = f"{command('verdict', options)}{only} --resume"
                     raise KeyboardInterrupt(f"what is trained is kept; continue with: {again}") from None
             append_jsonl(
                 rows_file,

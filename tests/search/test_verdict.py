@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_at_width_one_the_baseline_is_mobilenetv2() -> None:
     assert (spec.macs((3, 224, 224)), spec.params((3, 224, 224))) == (300_774_272, 3_504_872)  # published
 
 
-def test_the_whole_comparison(tmp_path, capsys) -> None:
+def test_the_whole_comparison(tmp_path, capsys, monkeypatch) -> None:
     from search.cli import main as search
     from search.verdict import main
     from training.cli import main_train_supernet
@@ -73,7 +74,11 @@ def test_the_whole_comparison(tmp_path, capsys) -> None:
         with pytest.raises(UserError, match="damaged"):
             main(arguments)
     best.write_text(whole)
-    main([*arguments, "--only", "found"])
+    with monkeypatch.context() as patch:
+        patch.setattr("search.verdict.retrain", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt, match="--only found --resume"):
+            main([*arguments, "--only", "found"])
+    main([*arguments, "--only", "found", "--resume"])
     assert "random networks" not in capsys.readouterr().out
     main([*arguments, "--resume"])
     out = capsys.readouterr().out
