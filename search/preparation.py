@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from config_file.errors import UserError, nearest
 from config_file.gradient_options import parse_limits
@@ -26,7 +28,10 @@ from training.architecture_file import FILE
 from training.data import Data, load_data
 from training.device import choose_amp, choose_device, prepare_device
 from training.hardware import COUNTED, unit_of
-from training.supernet_file import load_supernet
+from training.supernet_file import TrainedSupernet, load_supernet
+
+if TYPE_CHECKING:
+    from search.rank import RankOptions
 
 
 @dataclass(frozen=True)
@@ -135,29 +140,11 @@ def prepare(options: SearchOptions) -> Search:
     supernet = trained.supernet.to(device)
     learning = FrozenLearning(options, supernet, trained.info["sha256"], data, device) if to_learn else None
     budgets = budgets_of(options.eval_images, len(data.val), chosen_by(objectives_of(options), task))
-    evaluator = SupernetEvaluator(
-        supernet,
-        data,
-        calibration_images=options.calibration_images,
-        eval_images=budgets.most or options.eval_images[-1],
-        batch_size=options.eval_batch_size,
-        seed=options.random_seed,
-        device=device,
-        channels_last=options.channels_last,
-        # auto is for training: a ranking is worth float32 unless asked otherwise
-        amp=None if options.amp == "auto" else choose_amp(options.amp, device),
-        prefix_sharing=options.prefix_sharing,
-        memory=options.eval_memory,
+    evaluator, fingerprints = make_evaluator(
+        options, trained, data, budgets.most or options.eval_images[-1], device, resolution
     )
-    fingerprints = {
-        "space": space.macro_fingerprint,
-        "weights": trained.info["sha256"],
-        "images": data.split_record.get("sha256"),
-        "mean and std": [data.mean, data.std],
-        "resolution": resolution,
-        **evaluator.settings,
-        **({"budgets": budgets.images} if budgets.most else {}),
-    }
+    if budgets.most:
+        fingerprints["budgets"] = budgets.images
     return Search(
         options,
         space,
@@ -170,6 +157,40 @@ def prepare(options: SearchOptions) -> Search:
         budgets,
         fingerprints,
     )
+
+
+def make_evaluator(
+    options: SearchOptions | RankOptions,
+    trained: TrainedSupernet,
+    data: Data,
+    eval_images: int,
+    device: torch.device,
+    resolution: int,
+) -> tuple[SupernetEvaluator, dict[str, Any]]:
+    """What judges the subnets of a supernet (moved to `device`), and what its results depend on, for the archive."""
+    evaluator = SupernetEvaluator(
+        trained.supernet.to(device),
+        data,
+        calibration_images=options.calibration_images,
+        eval_images=eval_images,
+        batch_size=options.eval_batch_size,
+        seed=options.random_seed,
+        device=device,
+        channels_last=options.channels_last,
+        # auto is for training: a ranking is worth float32 unless asked otherwise
+        amp=None if options.amp == "auto" else choose_amp(options.amp, device),
+        prefix_sharing=options.prefix_sharing,
+        memory=options.eval_memory,
+    )
+    fingerprints = {
+        "space": trained.space.macro_fingerprint,
+        "weights": trained.info["sha256"],
+        "images": data.split_record.get("sha256"),
+        "mean and std": [data.mean, data.std],
+        "resolution": resolution,
+        **evaluator.settings,
+    }
+    return evaluator, fingerprints
 
 
 def with_metric(options: SearchOptions, task: Task) -> SearchOptions:

@@ -31,9 +31,9 @@ from config_file.run_folder import RunFolder
 from config_file.stages import find_stage
 from lookup_tables import build_table
 from search.archive import Archive
-from search.evaluator import SupernetEvaluator
 from search.plot import ACCENT, INK, MUTED
 from search.prefix_evaluation import Node, tree_of
+from search.preparation import check_same_data, make_evaluator
 from search.rank_statistics import Estimate, Statistic, bootstrap, kendall_tau, spearman_rho, top_k_regret
 from search.rank_truth import Truth, load_truth, read_scores
 from search.report import renew_report
@@ -41,7 +41,7 @@ from search.workers import in_processes
 from supernet import Architecture, SearchSpace
 from supernet.task import CLASSIFICATION, task_of
 from training.data import load_data
-from training.device import choose_amp, choose_device, prepare_device
+from training.device import choose_device, prepare_device
 from training.supernet_file import load_supernet
 
 EXAMPLES = (
@@ -125,28 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = choose_device(options.device)
     prepare_device(device, options.threads)
     data = load_data(options, resolution)
-    if data.split_record.get("sha256") != trained.info["split"].get("sha256"):
-        raise UserError(f"{data.name} is split differently than when the supernet in {source} was trained")
-    evaluator = SupernetEvaluator(
-        trained.supernet.to(device),
-        data,
-        calibration_images=options.calibration_images,
-        eval_images=options.eval_images[0],
-        batch_size=options.eval_batch_size,
-        seed=options.random_seed,
-        device=device,
-        channels_last=options.channels_last,
-        amp=None if options.amp == "auto" else choose_amp(options.amp, device),
-        prefix_sharing=options.prefix_sharing,
-        memory=options.eval_memory,
-    )
-    fingerprints = {
-        "space": trained.space.macro_fingerprint,
-        "weights": trained.info["sha256"],
-        "images": data.split_record.get("sha256"),
-        "resolution": resolution,
-        **evaluator.settings,
-    }
+    check_same_data(data, trained.info, source)
+    evaluator, fingerprints = make_evaluator(options, trained, data, options.eval_images[0], device, resolution)
     with RunFolder.open(options) as run:
         archive = Archive(run.path / "archive.jsonl", fingerprints)
         fresh = [architecture for architecture in chosen if architecture not in archive]
