@@ -289,6 +289,12 @@ class EvaluationOptions:
         at_least=0,
     )
     eval_batch_size: int = option(64, "images per batch of an evaluation", group="Evaluation", at_least=1)
+    refit_head: bool = option(
+        False,
+        "judge a candidate by its features: its last linear layer is fitted anew, in closed form, and each validation "
+        "image is predicted by the fit on all others",
+        group="Evaluation",
+    )
     prefix_sharing: bool = option(
         True, "compute layers that several candidates begin with once (chains; same results)", group="Evaluation"
     )

@@ -8,6 +8,7 @@ so a result is a function of (weights, architecture, data, seed) alone.
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from torch import nn
 
 from deployment.folding import fold_batch_norms
 from search.prefix_evaluation import Node, PrefixEvaluation, Step, tree_of
+from search.refitted_head import open_head, refitted_score
 from search.result import Result
 from supernet import Architecture, Supernet, extract
 from training.bn_calibration import calibrate_batch_norm
@@ -54,6 +56,7 @@ class SupernetEvaluator:
         device: where to run.
         channels_last: memory format of images and weights.
         amp: number format of autocast, None for float32.
+        refit_head: fit the last linear layer anew for each candidate (`search.refitted_head`).
         prefix_sharing: compute what several chain networks of a population begin with once; it changes no result.
         memory: GiB of activations that sharing may hold.
     """
@@ -70,6 +73,7 @@ class SupernetEvaluator:
         device: torch.device | str = "cpu",
         channels_last: bool = True,
         amp: torch.dtype | None = None,
+        refit_head: bool = False,
         prefix_sharing: bool = True,
         memory: float = 4.0,
     ) -> None:
@@ -81,6 +85,8 @@ class SupernetEvaluator:
         self.device = torch.device(device)
         self.channels_last = channels_last
         self.amp = amp
+        self.refit_head = refit_head
+        self._outputs = open_head(extract(supernet, supernet.space.sample(random.Random(0)))) if refit_head else 0
         self.prefix_sharing = prefix_sharing
         self.memory = memory
         self._calibration = self._batches(data.train, self.calibration_images) if self.calibration_images else None
@@ -97,6 +103,7 @@ class SupernetEvaluator:
             "batch_size": self.batch_size,
             "seed": self.seed,
             "amp": str(self.amp or torch.float32),
+            **({"refit_head": True} if self.refit_head else {}),  # unnamed otherwise, as in archives from before it
         }
 
     @property
@@ -112,6 +119,7 @@ class SupernetEvaluator:
             "device": self.device,
             "channels_last": self.channels_last,
             "amp": self.amp,
+            "refit_head": self.refit_head,
             "prefix_sharing": self.prefix_sharing,
             "memory": self.memory,
         }
@@ -153,7 +161,7 @@ class SupernetEvaluator:
             layer=self._layer,
             finish=fold_batch_norms,
             context=self._inference,
-            score=lambda outputs: score(nn.Identity(), outputs, self.device, None, self.task),
+            score=self._score_of,
             alone=lambda architecture: self._score(architecture, batches),
             calibration=None if calibration is None else Images(calibration),
             calibration_images=self.calibration_images,
@@ -173,10 +181,22 @@ class SupernetEvaluator:
 
     def _score(self, architecture: Architecture, batches: Iterable[Batch]) -> Score:
         with self._inference():
-            return score(fold_batch_norms(self.network(architecture)), batches, self.device, self.amp, self.task)
+            network = self.network(architecture)
+            if self.refit_head:
+                open_head(network)
+            network = fold_batch_norms(network)
+            return self._score_of((network(x), y) for x, y in batches)
+
+    def _score_of(self, outputs: Iterable[Batch]) -> Score:
+        """Of outputs, or of features where the head is fitted anew, with their targets."""
+        if self.refit_head:
+            return refitted_score(outputs, self._outputs, self.task)
+        return score(nn.Identity(), outputs, self.device, None, self.task)
 
     def _layer(self, step: Step) -> nn.Module:
         layer = self.supernet.weights_at(step.site).layer(step.choice, step.in_channels)
+        if self.refit_head and step.site == self.supernet.space.sites[-1].name:
+            open_head(layer)
         return place(layer, self.device, self.channels_last)
 
     @contextmanager

@@ -98,6 +98,7 @@ class Search:
         minimum, maximum = table.minimum()[0], table.maximum()[0]
         images = self.evaluator.calibration_images
         calibration = f"BN re-calibrated on {images:,} training images" if images else "BN statistics of the supernet"
+        head = ", last linear layer fitted anew" if self.evaluator.refit_head else ""
         most = self.budget
         budget = "as many evaluations as it asks for" if most is None else f"at most {most:,} evaluations"
         return [
@@ -105,7 +106,7 @@ class Search:
             f"range      {metric} from {number(minimum, metric)} to {number(maximum, metric)}",
             f"limits     {'; '.join(self.constraint.describe())}; {share(self.constraint.acceptance)} of the space",
             f"strategy   {self.options.search_strategy}, {budget}",
-            f"evaluation {calibration}, {self.task.title} on {self._images()} validation images",
+            f"evaluation {calibration}{head}, {self.task.title} on {self._images()} validation images",
         ]
 
     def _images(self) -> str:
@@ -179,6 +180,7 @@ def make_evaluator(
         channels_last=options.channels_last,
         # auto is for training: a ranking is worth float32 unless asked otherwise
         amp=None if options.amp == "auto" else choose_amp(options.amp, device),
+        refit_head=options.refit_head,
         prefix_sharing=options.prefix_sharing,
         memory=options.eval_memory,
     )

@@ -85,8 +85,13 @@ class Task(ABC):
         """What one row of outputs (O,) says, in a word; also of a row of targets, see `as_output`."""
 
     @abstractmethod
+    def as_outputs(self, targets: Tensor, outputs: int) -> Tensor:
+        """The outputs (B, O), float64, that hit their targets exactly."""
+
     def as_output(self, target: Targets, outputs: int) -> Floats:
-        """The row of outputs that hits a target exactly."""
+        """The row of outputs (O,) that hits one target exactly."""
+        row: Floats = self.as_outputs(torch.as_tensor(target)[None], outputs)[0].numpy()
+        return row
 
     @abstractmethod
     def describe(self, names: Sequence[str]) -> str:
@@ -164,10 +169,8 @@ class Classification(Task):
     def answer(self, output: Floats, names: Sequence[str]) -> str:
         return names[int(output.argmax())]
 
-    def as_output(self, target: Targets, outputs: int) -> Floats:
-        row = np.zeros(outputs)
-        row[int(target)] = 1
-        return row
+    def as_outputs(self, targets: Tensor, outputs: int) -> Tensor:
+        return F.one_hot(targets.long(), outputs).double()
 
     def describe(self, names: Sequence[str]) -> str:
         return f"{len(names)} classes"
@@ -227,8 +230,8 @@ class Landmarks(Task):
         (x1, y1), (x2, y2) = (output[2 * eye : 2 * eye + 2] for eye in self.eyes)
         return f"eyes at ({x1:.2f}, {y1:.2f}) and ({x2:.2f}, {y2:.2f})"
 
-    def as_output(self, target: Targets, outputs: int) -> Floats:
-        return target.astype(np.float64)
+    def as_outputs(self, targets: Tensor, outputs: int) -> Tensor:
+        return targets.double()
 
     def describe(self, names: Sequence[str]) -> str:
         return f"{len(names) // 2} points"
