@@ -97,9 +97,10 @@ def outcome(search: Search, best: Result, evaluations: Sequence[Result], seconds
     task, (low, high) = search.task, best.interval
     failed = sum(result.failed for result in evaluations)
     architectures = len({result.architecture for result in evaluations})
+    weights = "inherited weights" + (", last linear layer fitted anew" if search.evaluator.refit_head else "")
     yield f"best       {' '.join(search.space.names(best.architecture))}"
     yield (
-        f"{task.title:<10} {task.show(best.value)} on {best.n_images:,} validation images, inherited weights "
+        f"{task.title:<10} {task.show(best.value)} on {best.n_images:,} validation images, {weights} "
         f"(95 % interval {100 * low:.2f} to {100 * high:.2f})"
     )
     yield "cost       " + ", ".join(f"{metric} {number(cost, metric)}" for metric, cost in best.cost.items())

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from config_file.errors import UserError
 from deployment.folding import fold_batch_norms
 from search.prefix_evaluation import Node, PrefixEvaluation, Step, tree_of
 from search.refitted_head import open_head, refitted_score
@@ -133,6 +134,8 @@ class SupernetEvaluator:
     def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
         """One result for each distinct architecture; those of shared prefixes come one after another."""
         images = self.eval_images if fidelity is None else min(fidelity, len(self._data.val))
+        if self.refit_head and images < 2:
+            raise UserError("--refit-head fits on the validation images: at least 2 --eval-images are needed")
         if images not in self._validation:
             self._validation[images] = self._batches(self._data.val, images)
         batches = self._validation[images]

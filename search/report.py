@@ -173,6 +173,7 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
             "images": f"{run.best['n_images']:,}",
             "costs": [in_words(metric, run.best["cost"][metric]) for metric in shared],
             "weights": str(run.best["search"].get("supernet_sha256", ""))[:8],
+            "head": "fitted anew" if run.options.get("refit_head") else "",
             "time": _duration(sum(r.seconds for r in run.results)),
         }
         for index, run in enumerate(runs)
@@ -181,7 +182,7 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
         "rows": rows,
         "metrics": shared,
         "metric": runs[0].task.title,
-        "comparable": len({(row["dataset"], row["images"], row["weights"]) for row in rows}) == 1,
+        "comparable": len({(row["dataset"], row["images"], row["weights"], row["head"]) for row in rows}) == 1,
         "plots": [report_plots.best_so_far(runs), *(report_plots.fronts(runs, metric) for metric in shared)],
     }
 

@@ -105,6 +105,8 @@ def test_the_evaluator_fits_it_to_the_candidates_own_features(supernet: Supernet
     assert result.n_images == 50
     fewer = next(evaluator.evaluate([architecture], fidelity=20))
     assert fewer.n_images == 20
+    with pytest.raises(UserError, match="at least 2"):
+        next(evaluator.evaluate([architecture], fidelity=1))
     assert fewer.loss != result.loss
     with torch.no_grad():
         for parameter in supernet.weights_at("head").parameters():

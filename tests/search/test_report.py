@@ -223,6 +223,19 @@ def test_runs_are_compared(run: Path, chain: SearchSpace, tmp_path: Path, monkey
     assert len(page.of_class("run")) == 2
 
 
+def test_scores_of_heads_fitted_anew_are_compared_with_their_like_only(chain: SearchSpace, tmp_path: Path) -> None:
+    plain, same, refitted = (make_run(tmp_path / name, chain, 15) for name in ("plain", "same", "refitted"))
+    with (refitted / "search" / "config.yaml").open("a") as config:
+        config.write("evaluation:\n  refit_head: true\n")
+    searches = [str(folder / "search") for folder in (plain, same, refitted)]
+    page = tmp_path / "report.html"
+    assert main([*searches[:2], "--output", str(page)]) == 0
+    assert "cannot be compared between these runs" not in page.read_text(encoding="utf-8")
+    assert main([*searches[1:], "--output", str(page)]) == 0
+    assert "cannot be compared between these runs" in page.read_text(encoding="utf-8")
+    assert "last layer fitted anew" in page.read_text(encoding="utf-8")
+
+
 def test_a_later_stage_renews_the_report(chain: SearchSpace, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", chain, 5)
     (folder / "rank").mkdir()
