@@ -20,7 +20,10 @@ from supernet.task import Task
 from training.evaluate import Score
 
 PENALTY = 0.03
-"""Of the ridge regression, in mean squared lengths of a centred feature vector: the noise beside a kernel of unit mean."""
+"""Of the ridge regression, in mean squared lengths of a centred feature vector, whatever their number and width.
+
+Less than what predicts best (docs/results.md): features must then separate the classes without much smoothing.
+"""
 
 
 def open_head(network: nn.Module) -> int:

@@ -12,8 +12,10 @@ from torch import nn
 
 from config_file.errors import UserError
 from search.refitted_head import left_out_predictions, open_head, refitted_score
-from supernet import SearchSpace, Site, Supernet, extract
+from search.workers import WorkerEvaluator
+from supernet import Network, SearchSpace, Site, Supernet, build_space, extract
 from supernet.blocks import Conv
+from supernet.spaces import SPACES
 from supernet.task import CLASSIFICATION, LANDMARKS
 from tests.search.test_evaluator import make, randomised, scores, some
 from tests.search.test_prefix_evaluation import population
@@ -22,7 +24,9 @@ from tests.search.toy import toy_data, toy_space
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(2, 30), st.integers(1, 30), st.integers(1, 3), st.sampled_from([1e-3, 0.03, 2.0]), st.integers(0, 99))
+@given(
+    st.integers(2, 30), st.integers(1, 30), st.integers(1, 3), st.sampled_from([1e-3, 0.03, 2.0]), st.integers(0, 99)
+)
 def test_equals_leaving_each_row_out_and_fitting_again(
     rows: int, width: int, outputs: int, penalty: float, seed: int
 ) -> None:
@@ -85,6 +89,19 @@ def test_only_the_last_linear_layer_goes() -> None:
         open_head(network)
 
 
+@pytest.mark.parametrize("name", SPACES)
+def test_every_space_ends_with_a_linear_layer(name: str) -> None:
+    outputs = 212 if name == "pfld" else 7
+    space = build_space(name, resolution=112 if name == "pfld" else 32, num_classes=outputs)
+    network = Network(space.decode(space.sample(random.Random(0)))).eval()
+    x = torch.randn(2, *space.input_shape)
+    with torch.no_grad():
+        expected = network(x)
+        last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+        assert open_head(network) == outputs
+        torch.testing.assert_close(last(network(x)), expected)
+
+
 @pytest.fixture
 def supernet() -> Supernet:
     torch.manual_seed(0)
@@ -116,8 +133,6 @@ def test_the_evaluator_fits_it_to_the_candidates_own_features(supernet: Supernet
 
 
 def test_shared_alone_or_in_processes_it_is_the_same(supernet: Supernet) -> None:
-    from search.workers import WorkerEvaluator  # noqa: PLC0415
-
     data, architectures = toy_data(), population(supernet.space, 6)
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
     alone = make(supernet, data, refit_head=True, prefix_sharing=False)
