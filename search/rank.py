@@ -2,7 +2,8 @@
 
 Is the ranking any good? Kendall's tau-b, Spearman's rho and the top-k regret of a supernet's scores (or of scores from
 a CSV) against accuracies of networks trained alone, with bootstrap intervals, beside FLOPs and parameters as baselines
-and the noise ceiling: one training seed against another. Evaluations are kept; --resume goes on after an interruption.
+and the noise ceiling: one training seed against another. A supernet's scores are its accuracies, its losses, and what
+each says of single options. Evaluations are kept; --resume goes on after an interruption.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from search.preparation import check_same_data, make_evaluator
 from search.rank_statistics import Estimate, Statistic, bootstrap, kendall_tau, spearman_rho, top_k_regret
 from search.rank_truth import Truth, load_truth, read_scores
 from search.report import renew_report
+from search.strategies.surrogate import Ridge, one_hot
 from search.workers import in_processes
 from supernet import Architecture, SearchSpace
 from supernet.task import CLASSIFICATION, task_of
@@ -51,6 +53,7 @@ EXAMPLES = (
 )
 TOP_K = (1, 5, 10)
 SUPERNET, LOSS = "supernet", "supernet, by its loss"
+EFFECTS, LOSS_EFFECTS = "supernet, main effects", "supernet, main effects of its loss"
 _GROUP = "Ranking"
 
 
@@ -140,8 +143,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         scores = {a: archive[a].accuracy for a in chosen if not archive[a].failed}
         kept = [a for a in chosen if a in scores]
         costs = _costs(truth, kept, trained.space, resolution)
-        conclude(run, SUPERNET, kept, scores, truth, costs, options, {LOSS: {a: -archive[a].loss for a in kept}})
+        by_loss = {a: -archive[a].loss for a in kept}
+        others = {
+            LOSS: by_loss,
+            EFFECTS: main_effects(trained.space, scores),
+            LOSS_EFFECTS: main_effects(trained.space, by_loss),
+        }
+        conclude(run, SUPERNET, kept, scores, truth, costs, options, others)
     return 0
+
+
+def main_effects(space: SearchSpace, scores: Mapping[Architecture, float]) -> dict[Architecture, float]:
+    """What the scores say of single options: ridge regression on the one-hot encoding, as the predictor strategy fits.
+
+    How options work together, which a supernet may get more wrong than what each one does, is left out.
+    """
+    features = one_hot(space, list(scores))
+    fitted = Ridge().fit(features, np.array(list(scores.values()))).predict(features)
+    return dict(zip(scores, fitted.tolist(), strict=True))
 
 
 def draw(architectures: Sequence[Architecture], options: RankOptions) -> list[Architecture]:
@@ -257,13 +276,18 @@ def conclude(
         worse = rows[0].tau.high < best.tau.low
         verdict = "better" if better else "worse" if worse else "not shown to be better"
         words.append(f"The order is {verdict} than that by {best.name} alone (τ {best.tau.words()}).")
-    run.log(f"{'scores':34s}{'Kendall tau-b':26s}{'Spearman':26s}" + "".join(f"{f'regret top {k}':24s}" for k in TOP_K))
+    run.log(f"{'scores':36s}{'Kendall tau-b':26s}{'Spearman':26s}" + "".join(f"{f'regret top {k}':24s}" for k in TOP_K))
     for row in rows:
         regrets = "".join(f"{regret.words(2):24s}" for regret in row.regret)
-        run.log(f"{row.name:34s}{row.tau.words():26s}{row.spearman.words():26s}{regrets}")
+        run.log(f"{row.name:36s}{row.tau.words():26s}{row.spearman.words():26s}{regrets}")
     for line in words:
         run.log(line)
-    _picture(run.path / "ranking.png", values, accuracy, f"{words[0]}", name)
+    axis = f"score: {name}"
+    if name == SUPERNET:
+        values = 100 * values
+        head = ", last layer fitted anew" if options.refit_head else ""
+        axis = f"score: validation accuracy, inherited weights{head} (%)"
+    _picture(run.path / "ranking.png", values, accuracy, words[0], axis)
     lines = [f"{' '.join(map(str, a))},{scores[a]:.6f},{truth.accuracy[a]:.4f}" for a in chosen]
     atomic_write_text(run.path / "scores.csv", "\n".join(["architecture,score,truth", *lines]) + "\n")
     shown = [
@@ -284,17 +308,14 @@ def conclude(
         run.log(line)
 
 
-def _picture(path: Path, scores: NDArray[np.float64], truth: NDArray[np.float64], title: str, name: str) -> None:
-    label = name
-    if name == SUPERNET:
-        scores, label = 100 * scores, "validation accuracy, inherited weights (%)"
+def _picture(path: Path, scores: NDArray[np.float64], truth: NDArray[np.float64], title: str, axis: str) -> None:
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.scatter(scores, truth, s=10, color=INK, alpha=0.35, linewidths=0)
     best = int(np.argmax(scores))
     axes.plot(scores[best], truth[best], "*", color=ACCENT, markersize=14, label="greatest score")
-    axes.set_xlabel(f"score: {label}", color=INK)
+    axes.set_xlabel(axis, color=INK)
     axes.set_ylabel("accuracy trained alone (%)", color=INK)
     axes.set_title(title, fontsize=9, color=MUTED, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
