@@ -291,8 +291,8 @@ class EvaluationOptions:
     eval_batch_size: int = option(64, "images per batch of an evaluation", group="Evaluation", at_least=1)
     refit_head: bool = option(
         False,
-        "judge a candidate by its features: its last linear layer is fitted anew, in closed form, and each validation "
-        "image is predicted by the fit on all others",
+        "judge a candidate by its features: its last linear layer is fitted anew, in closed form, each validation "
+        "image is predicted by the fit on all others, and the loss is the squared error",
         group="Evaluation",
     )
     prefix_sharing: bool = option(
@@ -310,6 +310,11 @@ class EvaluationOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+    def rules(self) -> None:
+        """What concerns several options together."""
+        if self.refit_head and 1 in self.eval_images:
+            raise UserError("--refit-head fits on the validation images, at least 2 of them: not --eval-images 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from search.finished_search import read_search
 from search.front import allowed, front_among, values_of, write_front
 from search.pareto import non_dominated
 from search.preparation import Search
+from search.refitted_head import weights_in_words
 from search.report import write_report
 from search.result import Result, most_images
 from search.strategies import OF_A_FRONT, objectives_of
@@ -46,7 +47,8 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
     about = how_found(search, len(evaluations))
     results_file.write_best(folder.path / "best.json", best, search.space, search.resolution, about, task)
     title = f"{search.title}: {len(results):,} evaluations"
-    plot.draw(folder.path / "accuracy_vs_cost.png", results, best, search.constraint, title, task)
+    weights = weights_in_words(search.evaluator.refit_head)
+    plot.draw(folder.path / "accuracy_vs_cost.png", results, best, search.constraint, title, task, weights)
     write_report(folder.path / "report.html", [read_search(folder.path)])
     folder.log()
     for line in outcome(search, best, evaluations, seconds):
@@ -87,6 +89,7 @@ def how_found(search: Search, evaluations: int) -> dict[str, Any]:
             "objectives": [f"{o.name}:{'max' if o.maximise else 'min'}" for o in objectives_of(options)],
             "evaluations": evaluations,
             "random_seed": options.random_seed,
+            "refit_head": search.evaluator.refit_head,
             "supernet_sha256": search.fingerprints["weights"],
         },
     }
@@ -97,7 +100,7 @@ def outcome(search: Search, best: Result, evaluations: Sequence[Result], seconds
     task, (low, high) = search.task, best.interval
     failed = sum(result.failed for result in evaluations)
     architectures = len({result.architecture for result in evaluations})
-    weights = "inherited weights" + (", last linear layer fitted anew" if search.evaluator.refit_head else "")
+    weights = weights_in_words(search.evaluator.refit_head)
     yield f"best       {' '.join(search.space.names(best.architecture))}"
     yield (
         f"{task.title:<10} {task.show(best.value)} on {best.n_images:,} validation images, {weights} "

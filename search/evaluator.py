@@ -20,7 +20,7 @@ from torch import nn
 from config_file.errors import UserError
 from deployment.folding import fold_batch_norms
 from search.prefix_evaluation import Node, PrefixEvaluation, Step, tree_of
-from search.refitted_head import open_head, refitted_score
+from search.refitted_head import PENALTY, check_head, refitted_score, without_head
 from search.result import Result
 from supernet import Architecture, Supernet, extract
 from training.bn_calibration import calibrate_batch_norm
@@ -87,7 +87,7 @@ class SupernetEvaluator:
         self.channels_last = channels_last
         self.amp = amp
         self.refit_head = refit_head
-        self._outputs = open_head(extract(supernet, supernet.space.sample(random.Random(0)))) if refit_head else 0
+        self._outputs = self._outputs_of_head(data.resolution) if refit_head else 0
         self.prefix_sharing = prefix_sharing
         self.memory = memory
         self._calibration = self._batches(data.train, self.calibration_images) if self.calibration_images else None
@@ -104,7 +104,7 @@ class SupernetEvaluator:
             "batch_size": self.batch_size,
             "seed": self.seed,
             "amp": str(self.amp or torch.float32),
-            **({"refit_head": True} if self.refit_head else {}),  # unnamed otherwise, as in archives from before it
+            **({"refit_head": PENALTY} if self.refit_head else {}),  # unnamed otherwise, as in archives from before it
         }
 
     @property
@@ -134,8 +134,6 @@ class SupernetEvaluator:
     def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
         """One result for each distinct architecture; those of shared prefixes come one after another."""
         images = self.eval_images if fidelity is None else min(fidelity, len(self._data.val))
-        if self.refit_head and images < 2:
-            raise UserError("--refit-head fits on the validation images: at least 2 --eval-images are needed")
         if images not in self._validation:
             self._validation[images] = self._batches(self._data.val, images)
         batches = self._validation[images]
@@ -146,10 +144,20 @@ class SupernetEvaluator:
 
     def network(self, architecture: Architecture) -> nn.Module:
         """The architecture with inherited weights and its own batch-norm statistics, in eval mode."""
-        network = place(extract(self.supernet, architecture), self.device, self.channels_last)
+        return self._calibrated(extract(self.supernet, architecture))
+
+    def _calibrated(self, network: nn.Module) -> nn.Module:
+        network = place(network, self.device, self.channels_last)
         if self._calibration is not None:
             calibrate_batch_norm(network, Images(self._calibration))
         return network.eval()
+
+    def _outputs_of_head(self, resolution: int) -> int:
+        if self.eval_images < 2:
+            raise UserError("--refit-head fits on the validation images: at least 2 are needed")
+        network = extract(self.supernet, self.supernet.space.sample(random.Random(0)))
+        image = (2, self.supernet.space.input_shape[0], resolution, resolution)
+        return check_head(network.to(self.device).eval(), torch.zeros(image, device=self.device))
 
     def _scores(
         self, architectures: Sequence[Architecture], batches: Iterable[Batch], images: int
@@ -184,10 +192,10 @@ class SupernetEvaluator:
 
     def _score(self, architecture: Architecture, batches: Iterable[Batch]) -> Score:
         with self._inference():
-            network = self.network(architecture)
+            network: nn.Module = extract(self.supernet, architecture)
             if self.refit_head:
-                open_head(network)
-            network = fold_batch_norms(network)
+                network = without_head(network)
+            network = fold_batch_norms(self._calibrated(network))
             return self._score_of((network(x), y) for x, y in batches)
 
     def _score_of(self, outputs: Iterable[Batch]) -> Score:
@@ -199,7 +207,7 @@ class SupernetEvaluator:
     def _layer(self, step: Step) -> nn.Module:
         layer = self.supernet.weights_at(step.site).layer(step.choice, step.in_channels)
         if self.refit_head and step.site == self.supernet.space.sites[-1].name:
-            open_head(layer)
+            layer = without_head(layer)
         return place(layer, self.device, self.channels_last)
 
     @contextmanager

@@ -77,6 +77,11 @@ class FinishedSearch:
         return float(self.best[self.task.metric])
 
     @property
+    def refit_head(self) -> bool:
+        """Whether the last linear layer was fitted anew for every candidate."""
+        return bool(self.best["search"].get("refit_head"))
+
+    @property
     def metrics(self) -> list[str]:
         """The costs that every evaluation has, the limited one first."""
         limited = self.best["search"].get("info_metric")

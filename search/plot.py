@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from config_file.files import atomic_path
 from search.constraints import Constraint
+from search.refitted_head import weights_in_words
 from search.result import Result
 from supernet.task import CLASSIFICATION, Task
 
@@ -29,6 +30,7 @@ def draw(
     constraint: Constraint,
     title: str,
     task: Task = CLASSIFICATION,
+    weights: str = weights_in_words(False),
 ) -> None:
     """Write `accuracy_vs_cost.png`.
 
@@ -39,6 +41,7 @@ def draw(
         constraint: the limits, and the table whose cost is the x-axis.
         title: one line.
         task: whose metric is the y-axis.
+        weights: what it was measured with, for people.
     """
     assert constraint.table is not None
     metric = constraint.table.name
@@ -58,7 +61,7 @@ def draw(
     _chosen(axes["cost"], best, best.cost[metric] / unit)
     _limits(axes["cost"], constraint, unit)
     axes["cost"].set_xlabel(word, color=INK)
-    axes["cost"].set_ylabel(f"validation {task.title}, inherited weights (%)", color=INK)
+    axes["cost"].set_ylabel(f"validation {task.title}, {weights} (%)", color=INK)
     axes["cost"].legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),

@@ -127,7 +127,7 @@ class PrefixEvaluation:
         finish: prepares a calibrated layer for inference.
         context: everything runs in one of these; none is open while a score is handed out.
         score: (outputs, targets) of every batch -> score.
-        alone: scores one architecture by itself, in a single batch's memory.
+        alone: scores one architecture by itself, holding the activations of one batch.
         calibration: images, None to keep the supernet's batch-norm statistics.
         validation: (images, labels).
         memory: bytes of activations held at once, at most.

@@ -37,6 +37,7 @@ from search.prefix_evaluation import Node, tree_of
 from search.preparation import check_same_data, make_evaluator
 from search.rank_statistics import Estimate, Statistic, bootstrap, kendall_tau, spearman_rho, top_k_regret
 from search.rank_truth import Truth, load_truth, read_scores
+from search.refitted_head import weights_in_words
 from search.report import renew_report
 from search.strategies.surrogate import Ridge, one_hot
 from search.workers import in_processes
@@ -143,6 +144,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         scores = {a: archive[a].accuracy for a in chosen if not archive[a].failed}
         kept = [a for a in chosen if a in scores]
         costs = _costs(truth, kept, trained.space, resolution)
+        if len(kept) < 3:
+            raise UserError(
+                f"{len(chosen) - len(kept)} of {len(chosen)} evaluations failed (no finite loss): was the supernet in "
+                f"{source} trained to the end?"
+            )
         by_loss = {a: -archive[a].loss for a in kept}
         others = {
             LOSS: by_loss,
@@ -270,7 +276,9 @@ def conclude(
         top = ceiling(truth.seeds[[position[a] for a in chosen]], options.resamples, options.random_seed)
         rows += [] if top is None else [top]
     best = max((row for row in rows[1:] if row.name in costs), key=lambda row: row.tau.value, default=None)
-    words = [f"{len(chosen):,} networks of {truth.name}: Kendall τ {rows[0].tau.words()}."]
+    weights = weights_in_words(options.refit_head)
+    networks, tau = f"{len(chosen):,} networks of {truth.name}", f"Kendall τ {rows[0].tau.words()}"
+    words = [f"{networks}{f' by {weights}' if name == SUPERNET else ''}: {tau}."]
     if best is not None:
         better = rows[0].tau.low > best.tau.high
         worse = rows[0].tau.high < best.tau.low
@@ -285,9 +293,8 @@ def conclude(
     axis = f"score: {name}"
     if name == SUPERNET:
         values = 100 * values
-        head = ", last layer fitted anew" if options.refit_head else ""
-        axis = f"score: validation accuracy, inherited weights{head} (%)"
-    _picture(run.path / "ranking.png", values, accuracy, words[0], axis)
+        axis = f"score: validation accuracy, {weights} (%)"
+    _picture(run.path / "ranking.png", values, accuracy, f"{networks}: {tau}", axis)
     lines = [f"{' '.join(map(str, a))},{scores[a]:.6f},{truth.accuracy[a]:.4f}" for a in chosen]
     atomic_write_text(run.path / "scores.csv", "\n".join(["architecture,score,truth", *lines]) + "\n")
     shown = [

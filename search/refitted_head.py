@@ -24,27 +24,55 @@ PENALTY = 0.03
 
 Less than what predicts best (docs/results.md): features must then separate the classes without much smoothing.
 """
+ROWS = 1024
+"""Features that are in float64 at once."""
 
 
-def open_head(network: nn.Module) -> int:
-    """Replace the last linear layer by an identity, in place; returns how many outputs it had.
+def weights_in_words(refit_head: bool) -> str:
+    """What an accuracy was measured with, for people."""
+    return "inherited weights, last layer fitted anew" if refit_head else "inherited weights"
+
+
+def check_head(network: nn.Module, images: Tensor) -> int:
+    """How many outputs the last linear layer of a network in eval mode has.
 
     Raises:
-        UserError: the last layer is not linear.
+        UserError: what the network returns for the images is not what that layer gave.
     """
-    name, last = [(name, module) for name, module in network.named_modules() if not any(module.children())][-1]
-    if not isinstance(last, nn.Linear):
-        raise UserError(f"--refit-head: networks of this space end with {type(last).__name__}, not with a linear layer")
+    given: list[Tensor] = []
+    last = _last_linear(network)[1]
+    hook = last.register_forward_hook(lambda _layer, _inputs, output: given.append(output))
+    with torch.no_grad():
+        returned = network(images)
+    hook.remove()
+    if not given or returned is not given[-1]:
+        raise UserError("--refit-head: networks of this space do something after their last linear layer")
+    return last.out_features
+
+
+def without_head(network: nn.Module) -> nn.Module:
+    """The network up to its last linear layer; changed in place, and not to have been called before."""
+    name, last = _last_linear(network)
+    if last is network:
+        return nn.Identity()
     parent, _, own = name.rpartition(".")
     setattr(network.get_submodule(parent), own, nn.Identity())
-    return last.out_features
+    return network
+
+
+def _last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
+    # Not subclasses, which may do more than that.
+    found = [(name, module) for name, module in network.named_modules() if type(module) is nn.Linear]
+    if not found:
+        raise UserError("--refit-head: networks of this space have no linear layer to fit")
+    return found[-1]
 
 
 def left_out_predictions(features: Tensor, targets: Tensor, penalty: float = PENALTY) -> Tensor:
     """What ridge regression with an intercept, fitted on all other rows, predicts for each row.
 
     Args:
-        features: (N, D), N >= 2.
+        features: (N, D); one row alone gives NaN.
         targets: (N, O).
         penalty: of the squared weights, in mean squared lengths of a centred row; the intercept is free. Its unit is
             measured on all rows, the one part that the row itself has in its prediction.
@@ -52,24 +80,38 @@ def left_out_predictions(features: Tensor, targets: Tensor, penalty: float = PEN
     Returns:
         (N, O), float64.
     """
-    rows = len(features)
-    x = features.double()
-    x = x - x.mean(0)
-    mean = targets.double().mean(0)
-    y = targets.double() - mean
-    ridge = penalty * x.square().sum() / rows
+    rows, width = features.shape
+    mean = features.mean(0, dtype=torch.float64)
+    chunks = features.split(ROWS)
+    truth = targets.double()
+    y = truth - truth.mean(0)
+    ridge = penalty * torch.stack([(chunk - mean).square().sum() for chunk in chunks]).sum() / rows
     ridge = torch.where(ridge > 0, ridge, 1.0)
-    if rows > x.shape[1]:
-        factor = torch.linalg.cholesky(x.T @ x + ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device))
-        fitted = x @ torch.cholesky_solve(x.T @ y, factor)
-        leverage = torch.linalg.solve_triangular(factor, x.T, upper=False).square().sum(0)
-    else:  # the same by the rows' inner products: the smaller system
-        inner = x @ x.T
-        factor = torch.linalg.cholesky(inner + ridge * torch.eye(rows, dtype=x.dtype, device=x.device))
-        hat = torch.cholesky_solve(inner, factor)  # symmetric
-        fitted, leverage = hat @ y, hat.diagonal()
-    residual = (y - fitted) / (1 - 1 / rows - leverage)[:, None]
-    return targets.double() - residual
+    if rows > width:
+        gram = ridge * torch.eye(width, dtype=torch.float64, device=features.device)
+        product = torch.zeros(width, y.shape[1], dtype=torch.float64, device=features.device)
+        for chunk, wanted in zip(chunks, y.split(ROWS), strict=True):
+            x = chunk - mean
+            gram += x.T @ x
+            product += x.T @ wanted
+        factor = torch.linalg.cholesky(gram)
+        weights = torch.cholesky_solve(product, factor)
+        fitted, leverage = [], []
+        for chunk in chunks:
+            x = chunk - mean
+            fitted.append(x @ weights)
+            leverage.append(torch.linalg.solve_triangular(factor, x.T, upper=False).square().sum(0))
+        return _left_out(truth, y, torch.cat(fitted), torch.cat(leverage))
+    # The same by the rows' inner products: the smaller system.
+    x = features - mean
+    inner = x @ x.T
+    factor = torch.linalg.cholesky(inner + ridge * torch.eye(rows, dtype=torch.float64, device=features.device))
+    hat = torch.cholesky_solve(inner, factor)  # symmetric
+    return _left_out(truth, y, hat @ y, hat.diagonal())
+
+
+def _left_out(truth: Tensor, y: Tensor, fitted: Tensor, leverage: Tensor) -> Tensor:
+    return truth - (y - fitted) / (1 - 1 / len(y) - leverage)[:, None]
 
 
 @torch.no_grad()
@@ -77,7 +119,7 @@ def refitted_score(batches: Iterable[tuple[Tensor, Tensor]], outputs: int, task:
     """Score features (B, D) with their targets by a linear layer of so many outputs that is fitted on them.
 
     The loss is the mean squared distance between predictions and targets (of classes: one-hot rows), summed over the
-    outputs.
+    outputs. All features are held meanwhile. Where some are not finite, the score is NaN.
     """
     features, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
     images = len(targets)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from search.finished_search import FinishedSearch
 from search.plot import UNITS, front_of
+from search.refitted_head import weights_in_words
 from search.result import Result
 from search.svg_plot import Box, Plot, plot, stairs
 from supernet import SearchSpace
@@ -26,7 +27,7 @@ ARMS = {"found": "found", "random": "random, same cost", "mobilenetv2": "MobileN
 
 def axis(run: FinishedSearch) -> str:
     """Title of the axis of the task's metric."""
-    return f"validation {run.task.title}, inherited weights (%)"
+    return f"validation {run.task.title}, {weights_in_words(run.refit_head)} (%)"
 
 
 def scaled(metric: str, value: float) -> float:

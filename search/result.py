@@ -18,8 +18,9 @@ class Result:
     """The validation score of one architecture.
 
     accuracy: top-1 as a fraction of `n_images`, of a classification; nme: normalised mean error, of landmarks; both NaN
-    when the evaluation failed; interval: its 95 % interval; loss: mean cross-entropy or squared distance; seconds: what
-    the evaluation took; cost: {metric: value} in raw units (MACs, parameters).
+    when the evaluation failed; interval: its 95 % interval; loss: mean cross-entropy or squared distance (of a head
+    fitted anew always the latter); seconds: what the evaluation took; cost: {metric: value} in raw units (MACs,
+    parameters).
     """
 
     architecture: Architecture

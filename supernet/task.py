@@ -86,7 +86,7 @@ class Task(ABC):
 
     @abstractmethod
     def as_outputs(self, targets: Tensor, outputs: int) -> Tensor:
-        """The outputs (B, O), float64, that hit their targets exactly."""
+        """The outputs (B, O), float64, that hit their targets exactly: (B,) labels below O, or (B, O) coordinates."""
 
     def as_output(self, target: Targets, outputs: int) -> Floats:
         """The row of outputs (O,) that hits one target exactly."""

@@ -20,7 +20,7 @@ class Score:
     """Means over `images`.
 
     value: the task's metric (top-1 accuracy in 0..1; NME); loss: the task's error (cross-entropy without smoothing;
-    squared distance); deviation: standard deviation of the metric over the images.
+    squared distance), or what else it was scored by; deviation: standard deviation of the metric over the images.
     """
 
     value: float

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
 import math
 import random
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,16 +14,23 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from config_file.errors import UserError
-from search.refitted_head import left_out_predictions, open_head, refitted_score
+from config_file.files import read_jsonl
+from search.cli import main as search
+from search.rank import main as rank
+from search.refitted_head import PENALTY, check_head, left_out_predictions, refitted_score, without_head
 from search.workers import WorkerEvaluator
-from supernet import Network, SearchSpace, Site, Supernet, build_space, extract
-from supernet.blocks import Conv
+from supernet import Decision, Network, SearchSpace, Shape, Site, Supernet, build_space, extract
+from supernet.blocks import Block, Conv
 from supernet.spaces import SPACES
 from supernet.task import CLASSIFICATION, LANDMARKS
+from tests.search.test_cli import QUICK, here, other_weights, trained  # noqa: F401 - fixtures
 from tests.search.test_evaluator import make, randomised, scores, some
 from tests.search.test_prefix_evaluation import population
 from tests.search.test_workers import timeless
 from tests.search.toy import toy_data, toy_space
+from training.bn_calibration import calibrate_batch_norm
+
+RANKING = ["--truth", "truth.csv", "--calibration-images", "40", "--eval-images", "40", "--resamples", "20"]
 
 
 @settings(deadline=None, max_examples=40)
@@ -83,10 +93,30 @@ def test_only_the_last_linear_layer_goes() -> None:
     network = nn.Sequential(nn.Linear(4, 5), nn.Sequential(nn.ReLU(), nn.Dropout(0.5), nn.Linear(5, 3))).eval()
     x = torch.randn(2, 4)
     expected = network[0](x).relu()
-    assert open_head(network) == 3
-    assert torch.equal(network(x), expected)
-    with pytest.raises(UserError, match="Identity"):
-        open_head(network)
+    assert check_head(network, x) == 3
+    assert torch.equal(without_head(network)(x), expected)
+    assert torch.equal(without_head(nn.Linear(4, 2))(x), x)
+
+
+class Normalised(nn.Linear):
+    """A linear layer with something after it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).log_softmax(1)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (nn.Sequential(nn.Linear(4, 3), nn.LogSoftmax(1)), "after their last linear layer"),
+        (nn.Sequential(nn.Linear(4, 3), Normalised(3, 3)), "after their last linear layer"),
+        (Normalised(4, 3), "no linear layer"),
+        (nn.Sequential(nn.ReLU(), nn.Sequential()), "no linear layer"),
+    ],
+)
+def test_a_network_that_does_not_end_with_one_is_refused(network: nn.Module, message: str) -> None:
+    with pytest.raises(UserError, match=f"--refit-head.*{message}"):
+        check_head(network, torch.randn(2, 4))
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -98,8 +128,10 @@ def test_every_space_ends_with_a_linear_layer(name: str) -> None:
     with torch.no_grad():
         expected = network(x)
         last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
-        assert open_head(network) == outputs
-        torch.testing.assert_close(last(network(x)), expected)
+        assert check_head(network, x) == outputs
+    network = without_head(Network(network.spec, layers={n.site: network.layer(n.site) for n in network.spec.nodes}))
+    with torch.no_grad():
+        torch.testing.assert_close(last(network.eval()(x)), expected)
 
 
 @pytest.fixture
@@ -113,8 +145,8 @@ def test_the_evaluator_fits_it_to_the_candidates_own_features(supernet: Supernet
     architecture = some(supernet.space, 1)[0]
     evaluator = make(supernet, data, refit_head=True)
     result = next(evaluator.evaluate([architecture]))
-    network = evaluator.network(architecture)
-    assert open_head(network) == 4
+    network = without_head(extract(supernet, architecture))
+    calibrate_batch_norm(network, [x for x, _ in data.train.batches(32, seed=0, shuffle=True, limit=64)])
     x, y = next(data.val.batches(len(data.val)))
     with torch.no_grad():
         expected = refitted_score([(network(x), y)], 4, data.task)
@@ -122,8 +154,6 @@ def test_the_evaluator_fits_it_to_the_candidates_own_features(supernet: Supernet
     assert result.n_images == 50
     fewer = next(evaluator.evaluate([architecture], fidelity=20))
     assert fewer.n_images == 20
-    with pytest.raises(UserError, match="at least 2"):
-        next(evaluator.evaluate([architecture], fidelity=1))
     assert fewer.loss != result.loss
     with torch.no_grad():
         for parameter in supernet.weights_at("head").parameters():
@@ -146,15 +176,120 @@ def test_shared_alone_or_in_processes_it_is_the_same(supernet: Supernet) -> None
     assert all(torch.equal(tensor, before[name]) for name, tensor in supernet.state_dict().items())
 
 
+@dataclass(frozen=True)
+class BareLinear(Block):
+    """A classifier that is a linear layer and nothing around it."""
+
+    classes: int = 4
+
+    @property
+    def label(self) -> str:
+        return "linear"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return self.classes, 1, 1
+
+    def macs(self, shape: Shape) -> int:
+        return shape[0] * self.classes
+
+    def params(self, shape: Shape) -> int:
+        return shape[0] * self.classes
+
+    def build(self, in_channels: int) -> nn.Module:
+        return nn.Linear(in_channels, self.classes, bias=False)
+
+
+@dataclass(frozen=True)
+class Flat(BareLinear):
+    """Mean over the image, flattened."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape[0], 1, 1
+
+    def build(self, in_channels: int) -> nn.Module:
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def test_a_layer_that_is_nothing_but_linear_goes_too() -> None:
+    sites = (
+        Site("stem", (Conv(6, 3, 2), Conv(6, 5, 2)), ("input",), given=(0,), table=(0, 1)),
+        Site("pool", (Flat(),), ("stem",)),
+        Site("head", (BareLinear(),), ("pool",)),
+    )
+    space = SearchSpace("bare", (Decision("stem", ("k3", "k5")),), sites, (3, 8, 8))
+    torch.manual_seed(0)
+    supernet, data, both = randomised(Supernet(space)), toy_data(), [(0,), (1,)]
+    for images in (0, 64):
+        found = []
+        for sharing in (True, False):
+            evaluator = make(
+                supernet, data, refit_head=True, calibration_images=images, prefix_sharing=sharing, memory=1.0
+            )
+            found.append(scores(list(evaluator.evaluate(both))))
+            with torch.no_grad():
+                for parameter in supernet.weights_at("head").parameters():
+                    parameter.normal_()
+        assert found[0] == found[1]
+
+
 def test_results_under_another_head_are_not_taken_for_these(supernet: Supernet) -> None:
     plain, refitted = make(supernet, toy_data()), make(supernet, toy_data(), refit_head=True)
     assert plain.settings != refitted.settings
     assert "refit_head" not in plain.settings
+    assert refitted.settings["refit_head"] == PENALTY
 
 
 def test_a_space_without_a_linear_end_is_refused() -> None:
     site = Site("points", (Conv(4),), ("input",))
     space = SearchSpace("convolution", (), (site,), (3, 8, 8))
     assert extract(Supernet(space), space.sample(random.Random(0)))
-    with pytest.raises(UserError, match="--refit-head"):
+    with pytest.raises(UserError, match=r"--refit-head.*no linear layer"):
         make(Supernet(space), toy_data(), refit_head=True)
+
+
+def test_one_validation_image_is_too_few(supernet: Supernet) -> None:
+    with pytest.raises(UserError, match=r"--refit-head.*at least 2"):
+        make(supernet, toy_data(val=1), refit_head=True)
+
+
+def test_searches_and_rankings_are_told(
+    here: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    quick = [*QUICK, "--generation-num", "0"]
+    assert search([*quick, "--output", "plain"]) == 0
+    assert "fitted anew" not in capsys.readouterr().out
+    assert search([*quick, "--output", "new", "--refit-head"]) == 0
+    assert "BN re-calibrated on 64 training images, last linear layer fitted anew" in (out := capsys.readouterr().out)
+    assert "validation images, inherited weights, last layer fitted anew (95 %" in out
+    plain, new = (read_jsonl(here / name / "archive.jsonl") for name in ("plain", "new"))
+    assert new[0]["fingerprints"].pop("refit_head") == PENALTY
+    assert new[0] == plain[0]
+    assert {row["loss"] for row in new[1:]}.isdisjoint(row["loss"] for row in plain[1:])
+    assert json.loads((here / "new/best.json").read_text())["search"]["refit_head"] is True
+    assert "inherited weights, last layer fitted anew" in (here / "new/report.html").read_text(encoding="utf-8")
+    with pytest.raises(UserError, match="refit_head"):
+        search([*quick, "--output", "new", "--resume", "--no-refit-head"])
+    before = (here / "new/best.json").read_bytes()
+    for images in ("1", "1,40"):
+        with pytest.raises(UserError, match="at least 2"):
+            search([*quick, "--output", "new", "--overwrite", "--refit-head", "--eval-images", images])
+    assert (here / "new/best.json").read_bytes() == before
+
+    names = [" ".join(row["names"]) for row in [json.loads((here / "new/best.json").read_text())]]
+    space = build_space(str(here / "tiny.yml"), resolution=16, num_classes=10)
+    rng = random.Random(0)
+    names += [" ".join(space.names(space.sample(rng))) for _ in range(9)]
+    lines = [f"{name},{number}" for number, name in enumerate(dict.fromkeys(names))]
+    (here / "truth.csv").write_text("\n".join(["architecture,accuracy", *lines]) + "\n")
+    assert rank([*QUICK[:2], *RANKING, "--output", "ranked", "--refit-head"]) == 0
+    found = json.loads((here / "ranked/rank.json").read_text())
+    assert "by inherited weights, last layer fitted anew: Kendall" in found["words"][0]
+
+
+def test_a_supernet_whose_outputs_overflow_cannot_be_ranked(here: Path) -> None:  # noqa: F811
+    other_weights(here / "runs/toy/supernet", lambda supernet: [p.data.fill_(1e38) for p in supernet.parameters()])
+    lines = [f"{' '.join(4 * [name])},1" for name in ("k3e3", "k5e3", "k3e6")]
+    (here / "truth.csv").write_text("\n".join(["architecture,accuracy", *lines]) + "\n")
+    with pytest.raises(UserError, match="3 of 3 evaluations failed"):
+        rank([*QUICK[:2], *RANKING])

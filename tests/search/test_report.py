@@ -224,10 +224,9 @@ def test_runs_are_compared(run: Path, chain: SearchSpace, tmp_path: Path, monkey
 
 
 def test_scores_of_heads_fitted_anew_are_compared_with_their_like_only(chain: SearchSpace, tmp_path: Path) -> None:
-    plain, same, refitted = (make_run(tmp_path / name, chain, 15) for name in ("plain", "same", "refitted"))
-    with (refitted / "search" / "config.yaml").open("a") as config:
-        config.write("evaluation:\n  refit_head: true\n")
-    searches = [str(folder / "search") for folder in (plain, same, refitted)]
+    plain, old = make_run(tmp_path / "plain", chain, 15, refit_head=False), make_run(tmp_path / "old", chain, 15)
+    refitted = make_run(tmp_path / "refitted", chain, 15, refit_head=True)
+    searches = [str(folder / "search") for folder in (old, plain, refitted)]
     page = tmp_path / "report.html"
     assert main([*searches[:2], "--output", str(page)]) == 0
     assert "cannot be compared between these runs" not in page.read_text(encoding="utf-8")
