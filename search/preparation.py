@@ -98,7 +98,7 @@ class Search:
         minimum, maximum = table.minimum()[0], table.maximum()[0]
         images = self.evaluator.calibration_images
         calibration = f"BN re-calibrated on {images:,} training images" if images else "BN statistics of the supernet"
-        head = ", last linear layer fitted anew" if self.evaluator.refit_head else ""
+        head = ", refitted head" if self.evaluator.refit_head else ""
         most = self.budget
         budget = "as many evaluations as it asks for" if most is None else f"at most {most:,} evaluations"
         return [

@@ -278,7 +278,7 @@ def conclude(
     best = max((row for row in rows[1:] if row.name in costs), key=lambda row: row.tau.value, default=None)
     weights = weights_in_words(options.refit_head)
     networks, tau = f"{len(chosen):,} networks of {truth.name}", f"Kendall τ {rows[0].tau.words()}"
-    words = [f"{networks}{f' by {weights}' if name == SUPERNET else ''}: {tau}."]
+    words = [f"{networks}{f', {weights}' if name == SUPERNET else ''}: {tau}."]
     if best is not None:
         better = rows[0].tau.low > best.tau.high
         worse = rows[0].tau.high < best.tau.low

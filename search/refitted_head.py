@@ -29,8 +29,8 @@ ROWS = 1024
 
 
 def weights_in_words(refit_head: bool) -> str:
-    """What an accuracy was measured with, for people."""
-    return "inherited weights, last layer fitted anew" if refit_head else "inherited weights"
+    """What an accuracy was measured with, for people; short, as axes show it."""
+    return "refitted head" if refit_head else "inherited weights"
 
 
 def check_head(network: nn.Module, images: Tensor) -> int:

@@ -173,7 +173,7 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
             "images": f"{run.best['n_images']:,}",
             "costs": [in_words(metric, run.best["cost"][metric]) for metric in shared],
             "weights": str(run.best["search"].get("supernet_sha256", ""))[:8],
-            "head": "fitted anew" if run.refit_head else "",
+            "head": "refitted" if run.refit_head else "",
             "time": _duration(sum(r.seconds for r in run.results)),
         }
         for index, run in enumerate(runs)

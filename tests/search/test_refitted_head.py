@@ -258,16 +258,16 @@ def test_searches_and_rankings_are_told(
 ) -> None:
     quick = [*QUICK, "--generation-num", "0"]
     assert search([*quick, "--output", "plain"]) == 0
-    assert "fitted anew" not in capsys.readouterr().out
+    assert "refitted head" not in capsys.readouterr().out
     assert search([*quick, "--output", "new", "--refit-head"]) == 0
-    assert "BN re-calibrated on 64 training images, last linear layer fitted anew" in (out := capsys.readouterr().out)
-    assert "validation images, inherited weights, last layer fitted anew (95 %" in out
+    assert "BN re-calibrated on 64 training images, refitted head" in (out := capsys.readouterr().out)
+    assert "validation images, refitted head (95 %" in out
     plain, new = (read_jsonl(here / name / "archive.jsonl") for name in ("plain", "new"))
     assert new[0]["fingerprints"].pop("refit_head") == PENALTY
     assert new[0] == plain[0]
     assert {row["loss"] for row in new[1:]}.isdisjoint(row["loss"] for row in plain[1:])
     assert json.loads((here / "new/best.json").read_text())["search"]["refit_head"] is True
-    assert "inherited weights, last layer fitted anew" in (here / "new/report.html").read_text(encoding="utf-8")
+    assert "validation accuracy, refitted head" in (here / "new/report.html").read_text(encoding="utf-8")
     with pytest.raises(UserError, match="refit_head"):
         search([*quick, "--output", "new", "--resume", "--no-refit-head"])
     before = (here / "new/best.json").read_bytes()
@@ -284,7 +284,7 @@ def test_searches_and_rankings_are_told(
     (here / "truth.csv").write_text("\n".join(["architecture,accuracy", *lines]) + "\n")
     assert rank([*QUICK[:2], *RANKING, "--output", "ranked", "--refit-head"]) == 0
     found = json.loads((here / "ranked/rank.json").read_text())
-    assert "by inherited weights, last layer fitted anew: Kendall" in found["words"][0]
+    assert ", refitted head: Kendall" in found["words"][0]
 
 
 def test_a_supernet_whose_outputs_overflow_cannot_be_ranked(here: Path) -> None:  # noqa: F811

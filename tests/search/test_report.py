@@ -232,7 +232,7 @@ def test_scores_of_heads_fitted_anew_are_compared_with_their_like_only(chain: Se
     assert "cannot be compared between these runs" not in page.read_text(encoding="utf-8")
     assert main([*searches[1:], "--output", str(page)]) == 0
     assert "cannot be compared between these runs" in page.read_text(encoding="utf-8")
-    assert "last layer fitted anew" in page.read_text(encoding="utf-8")
+    assert "head refitted" in page.read_text(encoding="utf-8")
 
 
 def test_a_later_stage_renews_the_report(chain: SearchSpace, tmp_path: Path) -> None:
