@@ -1,6 +1,6 @@
 """Scoring candidates with a last linear layer fitted anew over scoring them with the supernet's own.
 
-    python -m benchmarks.refit_head [--images 2000] [--networks 8] [--rounds 3]
+    python -m benchmarks.refit_head [--images 2000] [--networks 4] [--rounds 3]
 
 Networks of the NAS-Bench-Macro space (1,280 features) with random weights on random images, each evaluated alone and
 all as one population with shared prefixes; both heads in turn, CPU seconds of one thread, the median ratio. Weights and
@@ -57,7 +57,7 @@ def seconds(evaluator: SupernetEvaluator, architectures: Sequence[Architecture])
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--images", type=int, default=2000, help="validation images (default: 2000)")
-    parser.add_argument("--networks", type=int, default=8, help="candidates (default: 8)")
+    parser.add_argument("--networks", type=int, default=4, help="candidates (default: 4)")
     parser.add_argument("--rounds", type=int, default=3, help="of both heads in turn (default: 3)")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
