@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import math
 import random
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from search.rank import main as rank
 from search.refitted_head import PENALTY, check_head, left_out_predictions, refitted_score, without_head
 from search.workers import WorkerEvaluator
 from supernet import Decision, Network, SearchSpace, Shape, Site, Supernet, build_space, extract
-from supernet.blocks import Block, Conv
+from supernet.blocks import Conv, Head
 from supernet.spaces import SPACES
 from supernet.task import CLASSIFICATION, LANDMARKS
 from tests.search.test_cli import QUICK, here, other_weights, trained  # noqa: F401 - fixtures
@@ -176,45 +175,28 @@ def test_shared_alone_or_in_processes_it_is_the_same(supernet: Supernet) -> None
     assert all(torch.equal(tensor, before[name]) for name, tensor in supernet.state_dict().items())
 
 
-@dataclass(frozen=True)
-class BareLinear(Block):
+class BareLinear(Head):
     """A classifier that is a linear layer and nothing around it."""
 
-    classes: int = 4
-
-    @property
-    def label(self) -> str:
-        return "linear"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return self.classes, 1, 1
-
-    def macs(self, shape: Shape) -> int:
-        return shape[0] * self.classes
-
-    def params(self, shape: Shape) -> int:
-        return shape[0] * self.classes
-
     def build(self, in_channels: int) -> nn.Module:
-        return nn.Linear(in_channels, self.classes, bias=False)
+        return nn.Linear(in_channels, self.classes, bias=self.bias)
 
 
-@dataclass(frozen=True)
-class Flat(BareLinear):
-    """Mean over the image, flattened."""
+class Flat(Head):
+    """What a head does before its linear layer."""
 
     def output_shape(self, shape: Shape) -> Shape:
         return shape[0], 1, 1
 
     def build(self, in_channels: int) -> nn.Module:
-        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return without_head(super().build(in_channels))
 
 
 def test_a_layer_that_is_nothing_but_linear_goes_too() -> None:
     sites = (
         Site("stem", (Conv(6, 3, 2), Conv(6, 5, 2)), ("input",), given=(0,), table=(0, 1)),
         Site("pool", (Flat(),), ("stem",)),
-        Site("head", (BareLinear(),), ("pool",)),
+        Site("head", (BareLinear(4),), ("pool",)),
     )
     space = SearchSpace("bare", (Decision("stem", ("k3", "k5")),), sites, (3, 8, 8))
     torch.manual_seed(0)
