@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from lookup_tables.accuracy import judge
-from lookup_tables.fit import SIZES, CurvePoint, as_problem, learning_curve
-from lookup_tables.learning_curve import draw_learning_curve
-from lookup_tables.measurements import Measurements
+from lookup_tables.latency.accuracy import judge
+from lookup_tables.latency.fit import SIZES, CurvePoint, as_problem, learning_curve
+from lookup_tables.latency.learning_curve import draw_learning_curve
+from lookup_tables.latency.measurements import Measurements
 from supernet import build_space
 
 DATA = Path(os.environ.get("NAS_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data")) / "fbnet_latency.npz"

@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.progress import progress
+from deployment.engines import ENGINES
 from lookup_tables import build_table
-from lookup_tables.accuracy import affine, judge, spearman
-from lookup_tables.calibration import latency_table
-from lookup_tables.engines import ENGINES
-from lookup_tables.probes import all_probes, network_name, spread_architectures
-from lookup_tables.rounds import RUNS, Rounds
+from lookup_tables.latency.accuracy import affine, judge, spearman
+from lookup_tables.latency.calibration import latency_table
+from lookup_tables.latency.probes import all_probes, network_name, spread_architectures
+from lookup_tables.latency.rounds import RUNS, Rounds
 from supernet import Architecture, build_space
 
 MOST_MAPE, CEILING_SHARE = 3.0, 0.98

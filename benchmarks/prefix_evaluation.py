@@ -38,8 +38,8 @@ from config_file.loader import parse
 from config_file.options import SearchOptions
 from search.archive import Archive
 from search.cli import main as run_search
-from search.evaluator import SupernetEvaluator
-from search.prefix_evaluation import tree_of
+from search.evaluators.prefix_evaluation import tree_of
+from search.evaluators.supernet import SupernetEvaluator
 from search.preparation import prepare
 from search.result import Result
 from supernet import Architecture

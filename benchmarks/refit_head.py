@@ -23,7 +23,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 
-from search.evaluator import SupernetEvaluator
+from search.evaluators.supernet import SupernetEvaluator
 from supernet import Architecture, Supernet, build_space
 from training.data import Data
 from training.data.in_memory import ImageStore, InMemorySplit

@@ -9,7 +9,7 @@ from config_file.files import atomic_write_text
 from deployment.card_page import example, markdown
 from deployment.onnx_export import INPUT_NAME, OUTPUT_NAME
 from deployment.retrained import Retrained
-from supernet.task import task_of
+from tasks import task_of
 
 FORMAT = "oneshot-nas card 1"
 COUNTED = "multiply-accumulates of convolution and linear layers, one image"

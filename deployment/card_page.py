@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from supernet.task import Task, task_of
+from tasks import Task, task_of
 
 
 def markdown(card: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from config_file.run_folder import RunFolder, find_stage, stage_path
 from deployment.handover import ONNX_FILE, files_of, hand_over
 from deployment.onnx_export import check_opset
 from deployment.retrained import Retrained, load_retrained
-from supernet.task import Task
+from tasks import Task
 
 DESCRIPTION = "Write a retrained network as ONNX, prove that onnxruntime computes the same, and describe it in a card."
 EXAMPLES = (

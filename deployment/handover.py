@@ -18,7 +18,7 @@ from deployment.latency import measure_latency
 from deployment.onnx_export import to_onnx
 from deployment.parity import Floats, check_parity, open_session, run_batches
 from deployment.retrained import Retrained, normalised, scaled
-from supernet.task import CLASSIFICATION, Task, measured_on
+from tasks import CLASSIFICATION, Task, measured_on
 
 ONNX_FILE = "model.onnx"
 SAMPLE_FILE = "sample.png"

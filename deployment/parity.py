@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from config_file.errors import UserError
-from supernet.task import CLASSIFICATION, Task
+from tasks import CLASSIFICATION, Task
 
 Floats = npt.NDArray[np.float32]
 

@@ -15,7 +15,7 @@ from deployment.parity import Floats
 from deployment.weights import load_network
 from supernet.blocks import Shape
 from supernet.network import Network
-from supernet.task import Targets, Task, task_of
+from tasks import Targets, Task, task_of
 
 # Far above what two ways of computing the same differ by, far below what a wrong mean, file or class order does.
 _SAME_LOGITS = 1e-2

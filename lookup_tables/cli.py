@@ -13,13 +13,13 @@ from typing import NoReturn
 from config_file.errors import UserError, choose
 from config_file.loader import parse
 from config_file.options import option
+from deployment.engines import ENGINES
 from lookup_tables.build import build_table
 from lookup_tables.cost_table import CostTable
 from lookup_tables.differences import TRACERS, explain_difference, explanation, params_difference
-from lookup_tables.engines import ENGINES
-from lookup_tables.fit_command import fit
-from lookup_tables.kit_command import import_table, kit
-from lookup_tables.measure import measure_table
+from lookup_tables.latency.fit_command import fit
+from lookup_tables.latency.kit_command import import_table, kit
+from lookup_tables.latency.measure import measure_table
 from lookup_tables.recorded_space import recorded_space
 from lookup_tables.table_file import read_table
 from lookup_tables.table_options import PROG, TABLE, PlaceOptions, save_and_report, space_of, table_path

@@ -32,7 +32,7 @@ import yaml
 
 from config_file.errors import UserError, choose, nearest
 from lookup_tables.cost_table import Key, distinct_blocks, input_shape
-from lookup_tables.measurements import read_csv
+from lookup_tables.latency.measurements import read_csv
 from lookup_tables.table_file import Entry
 from supernet import SearchSpace, Shape
 from supernet.blocks import Block, Conv, Head, Identity

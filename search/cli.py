@@ -17,14 +17,14 @@ from config_file.run_folder import RunFolder
 from config_file.stages import command, stage_path
 from search import engine
 from search.archive import Archive
-from search.conclusion import conclude, pick
-from search.direct_search import train_first, with_constraints
-from search.front import GrowingFront, allowed
+from search.evaluators.workers import in_processes
 from search.objectives import Objective
+from search.outcome import conclude, pick
 from search.preparation import Search, prepare
+from search.reporting.front_report import GrowingFront, allowed
 from search.result import Result
 from search.strategies import objectives_of
-from search.workers import in_processes
+from training.differentiable_search.direct import train_first, with_constraints
 from training.planning import duration, peak_memory
 
 EXAMPLES = (

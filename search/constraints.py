@@ -19,7 +19,7 @@ from config_file.errors import UserError
 from lookup_tables import CostTable
 from supernet import Architecture, SearchSpace
 from supernet.derivation import Limit, check_feasible
-from training.hardware import COUNTED
+from training.differentiable_search.hardware import COUNTED
 
 ENUMERABLE = 1 << 16  # encodings: below this the space is listed
 DUPLICATE_TRIES = 64

@@ -11,7 +11,7 @@ from lookup_tables import CostTable
 from search.archive import Archive
 from search.budgets import ALL_ALIKE, Budgets, Ladder, Pick
 from search.constraints import Constraint
-from search.evaluator import Evaluator
+from search.evaluators.supernet import Evaluator
 from search.objectives import ACCURACY, Objective
 from search.result import Result, most_images
 from search.strategies import Strategy

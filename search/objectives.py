@@ -12,7 +12,7 @@ from operator import attrgetter
 
 from config_file.errors import UserError, nearest
 from search.result import Result
-from supernet.task import CLASSIFICATION, TASKS, Task
+from tasks import CLASSIFICATION, TASKS, Task
 
 MEASURED: dict[str, Callable[[Result], float]] = {
     name: attrgetter(name) for name in (*(task.metric for task in TASKS.values()), "loss")

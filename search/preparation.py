@@ -17,21 +17,21 @@ from config_file.stages import find_stage
 from lookup_tables import CostTable, build_table, load_tables
 from search.budgets import Budgets, budgets_of
 from search.constraints import Constraint, number
-from search.evaluator import SupernetEvaluator
-from search.frozen_learning import FrozenLearning
+from search.evaluators.supernet import SupernetEvaluator
 from search.objectives import Objective, check_objectives, chosen_by
 from search.strategies import OF_A_FRONT, Strategy, make_differentiable, make_strategy, objectives_of
 from supernet import SearchSpace
 from supernet.spaces import SPACES
-from supernet.task import CLASSIFICATION, Task, task_of
-from training.architecture_file import FILE
+from tasks import CLASSIFICATION, Task, task_of
 from training.data import Data, load_data
 from training.device import choose_amp, choose_device, prepare_device
-from training.hardware import COUNTED, unit_of
+from training.differentiable_search.distribution_file import FILE
+from training.differentiable_search.frozen import FrozenLearning
+from training.differentiable_search.hardware import COUNTED, unit_of
 from training.supernet_file import TrainedSupernet, load_supernet
 
 if TYPE_CHECKING:
-    from search.rank import RankOptions
+    from search.ranking.rank import RankOptions
 
 
 @dataclass(frozen=True)

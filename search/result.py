@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supernet import Architecture
-from supernet.task import wilson_interval
+from tasks import wilson_interval
 
 __all__ = ["Result", "wilson_interval"]
 

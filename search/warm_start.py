@@ -13,7 +13,7 @@ from search.archive import FORMAT
 from search.objectives import Objective
 from search.result import Result
 from supernet import SearchSpace
-from supernet.task import TASKS
+from tasks import TASKS
 
 
 def read_results(path: str | Path, space: SearchSpace, objectives: Sequence[Objective] = ()) -> list[Result]:

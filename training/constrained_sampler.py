@@ -11,7 +11,7 @@ from config_file.errors import UserError
 from config_file.options import TrainSupernetOptions
 from lookup_tables import CostTable
 from supernet import Architecture, SearchSpace
-from training.hardware import tables_of, unit_of
+from training.differentiable_search.hardware import tables_of, unit_of
 
 
 class ConstrainedSampler:

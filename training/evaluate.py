@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from supernet import Architecture, Supernet, extract
-from supernet.task import CLASSIFICATION, Task
+from tasks import CLASSIFICATION, Task
 from training.bn_calibration import calibrate_batch_norm
 from training.data import Data, Split
 from training.device import autocast, place

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from config_file.errors import UserError, choose
 from config_file.plugins import guarded, is_reference, load_object
-from supernet.task import CLASSIFICATION, Task
+from tasks import CLASSIFICATION, Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from config_file.gradient_options import GradientOptions
 from config_file.options import RetrainOptions, SearchOptions, TrainSupernetOptions
-from supernet.task import CLASSIFICATION, Task
+from tasks import CLASSIFICATION, Task
 from training.data import Split
 from training.device import choose_amp, make_scaler, place
 from training.ema import WeightAverage

@@ -19,16 +19,16 @@ from config_file.run_folder import RunFolder, stage_path
 from config_file.stages import command
 from supernet import SearchSpace, Supernet, build_space, make_sampler
 from supernet.samplers import SAMPLERS, Sampler
-from training.architecture_report import report_epoch, save_learnt
-from training.architecture_step import WeightStep
 from training.checkpoint import LAST, SUPERNET, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
 from training.constrained_sampler import ConstrainedSampler, constrained_sampler
 from training.data import Data, load_data
-from training.data.part import divide
+from training.data.split_part import divide
 from training.device import choose_device, prepare_device
-from training.differentiable import ArchitectureLearner
+from training.differentiable_search.hardware import cost_range, make_hardware
+from training.differentiable_search.learner import ArchitectureLearner
+from training.differentiable_search.report import report_epoch, save_learnt
+from training.differentiable_search.step import WeightStep
 from training.evaluate import PathValidation
-from training.hardware import cost_range, make_hardware
 from training.initialise import initialise
 from training.loop import fit
 from training.planning import duration, print_plan

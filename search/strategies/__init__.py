@@ -37,8 +37,8 @@ from search.strategies.regularized_evolution import RegularizedEvolution
 from search.strategies.tpe import Tpe
 from search.warm_start import read_results
 from supernet import Architecture
-from training.architecture_file import Distribution, load_distribution
-from training.hardware import limits_of, tables_of
+from training.differentiable_search.distribution_file import Distribution, load_distribution
+from training.differentiable_search.hardware import limits_of, tables_of
 
 
 class Strategy(Protocol):

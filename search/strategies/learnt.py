@@ -14,7 +14,7 @@ from search.strategies.limited_draws import LimitedDraws, within
 from search.strategies.random_state import rng_from_json, rng_to_json
 from supernet import Architecture
 from supernet.derivation import Limit, derive_within
-from training.architecture_file import Distribution
+from training.differentiable_search.distribution_file import Distribution
 
 TRIES = 1000  # draws per sample, most rejected where limits are tight, after which no other is likely within the limits
 

@@ -18,10 +18,10 @@ from config_file.errors import choose
 from search.constraints import Constraint
 from search.objectives import ACCURACY, Objective
 from search.result import Result
-from search.strategies.controllers import CONTROLLERS
 from search.strategies.generation import Generation, Told, known_from_json, known_to_json
 from search.strategies.random_state import rng_from_json, rng_to_json
 from supernet import Architecture
+from supernet.controllers import CONTROLLERS
 
 UPDATES = {"reinforce": "one step on all samples", "ppo": "clipped steps in mini-batches"}
 ROUNDS = 4  # of samples without anything new, before a mutant of one is proposed

@@ -19,10 +19,10 @@ from supernet import build_space
 from supernet.relaxations import OF_WEIGHTS, RELAXATIONS
 from supernet.samplers import SAMPLERS
 from supernet.spaces import SPACES
-from supernet.task import TASKS
+from tasks import TASKS
 from training import checkpoint, retrain, supernet_file
 from training.data.load import DATASETS
-from training.hardware_loss import PENALTIES
+from training.differentiable_search.penalties import PENALTIES
 from training.losses import LOSSES
 from training.optimizers import OPTIMIZERS
 from training.recipe import DIFFERENTIABLE

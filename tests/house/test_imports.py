@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("config_file", "supernet", "deployment", "lookup_tables", "training", "search")
+ROOMS = ("config_file", "tasks", "supernet", "deployment", "lookup_tables", "training", "search")
 SCRIPTS = ("train_supernet.py", "search.py", "retrain.py", "export.py")
 # Scripts and benchmarks stand on the rooms, not on each other; tests may lean on everything.
 ABOVE = ("train_supernet", "retrain", "export", "benchmarks", "tests")

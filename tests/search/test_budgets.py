@@ -14,8 +14,8 @@ from search.budgets import Budgets, Ladder, budgets_of
 from search.cli import main
 from search.constraints import Constraint
 from search.engine import best_of, run
-from search.finished_search import read_search
 from search.objectives import ACCURACY, Objective
+from search.reporting.finished_search import read_search
 from search.result import Result
 from search.strategies import Strategy
 from search.strategies.evolution import Evolution

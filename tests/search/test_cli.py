@@ -18,7 +18,7 @@ from config_file.errors import UserError
 from config_file.loader import parse, save
 from config_file.options import SearchOptions, TrainSupernetOptions
 from search.cli import main
-from search.evaluator import SupernetEvaluator
+from search.evaluators.supernet import SupernetEvaluator
 from search.preparation import prepare
 from supernet import Supernet, build_space
 from training.data import load_data

@@ -19,7 +19,7 @@ from search.strategies.learnt import LearntDistribution
 from search.strategies.random_search import RandomSearch
 from supernet import Architecture, SearchSpace
 from tests.search.toy import FailingEvaluator, TableEvaluator, toy_space, toy_tables
-from training.architecture_file import Distribution
+from training.differentiable_search.distribution_file import Distribution
 
 FINGERPRINTS = {"space": "toy", "weights": "abc", "settings": [1, 2.5, None]}
 

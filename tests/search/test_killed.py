@@ -18,7 +18,7 @@ from config_file.errors import UserError
 from search.cli import main
 from search.strategies import STRATEGIES
 from tests.search.test_cli import QUICK, ROOT, here, rows, trained  # noqa: F401 - fixtures
-from training.differentiable import ArchitectureLearner
+from training.differentiable_search.learner import ArchitectureLearner
 
 # What each needs to be in the middle of something (a generation, a neighbourhood, an update, a round of predictions)
 # after some of 24 evaluations.

@@ -16,10 +16,11 @@ from config_file.files import read_jsonl
 from deployment.card import read_card
 from deployment.cli import main as export
 from deployment.weights import load_network
-from search import rank, verdict
 from search.cli import main as search
-from search.report import main as report
-from supernet.task import LANDMARKS, measured_on
+from search.comparison import verdict
+from search.ranking import rank
+from search.reporting.report import main as report
+from tasks import LANDMARKS, measured_on
 from training.cli import main_retrain, main_train_supernet
 from training.data.synthetic_landmarks import write_faces
 from training.supernet_file import read_description

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from config_file.errors import UserError
-from supernet.task import LANDMARKS
+from tasks import LANDMARKS
 from training.data import Data, load_data
 from training.data.landmarks import load_landmarks, read_list
 from training.data.synthetic_landmarks import draw, main, write_faces

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 from torch.nn import functional as F
 
-from supernet.task import CLASSIFICATION, Task
+from tasks import CLASSIFICATION, Task
 from training.data.seeds import generator_of
 from training.data.split import Batch, Normalisation, Split
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config_file.errors import UserError
-from supernet.task import LANDMARKS
+from tasks import LANDMARKS
 from training.data.folder import existing_folder
 from training.data.settings import DataSettings
 from training.data.source import ImageFiles, Source

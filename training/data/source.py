@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from config_file.errors import UserError, nearest
-from supernet.task import CLASSIFICATION, Targets, Task
+from tasks import CLASSIFICATION, Targets, Task
 from training.data.holdout import Indices
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from config_file.errors import UserError
-from supernet.task import CLASSIFICATION, Task
+from tasks import CLASSIFICATION, Task
 from training.data.seeds import generator_of
 
 Batch = tuple[Tensor, Tensor]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from config_file.errors import UserError
-from supernet.task import CLASSIFICATION, Task
+from tasks import CLASSIFICATION, Task
 from training.data.image_files import read_image, square, whole
 from training.data.seeds import generator_of
 from training.data.source import ImageFiles

@@ -1,0 +1,97 @@
+"""From measured blocks and networks to a latency table: block minima, an affine correction, and its own error.
+
+Blocks alone cost more than in a network: every call has its overhead, and layouts are changed at the ends. Whole
+networks say by how much. The minimum over rounds is what the machine can do; medians also tell who else was using it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookup_tables.cost_table import CostTable, distinct_blocks
+from lookup_tables.latency.accuracy import affine, judge, spearman
+from lookup_tables.latency.block_features import block_counts, timed_blocks
+from lookup_tables.latency.probes import block_name, network_name
+from lookup_tables.table_file import Entry
+from supernet import Architecture, SearchSpace
+
+LEAST = 4
+"""Networks below which no line is fitted, only a scale, and nothing is said of its error."""
+
+Vector = NDArray[np.float64]
+
+
+def latency_table(
+    space: SearchSpace,
+    resolution: int,
+    times: Mapping[str, Sequence[float]],
+    networks: Sequence[Architecture],
+    **about: Any,
+) -> CostTable:
+    """A latency table from all times that were measured.
+
+    Args:
+        times: milliseconds by name of the probe (`lookup_tables.latency.probes`), at least one each.
+        networks: the architectures of the network probes.
+        about: `CostTable`'s device, engine, threads, date, counter and counter_version.
+    """
+    keys = timed_blocks(space, resolution)
+    measured = dict(zip(keys, (entry(times[block_name(index)]) for index in range(len(keys))), strict=True))
+    entries = {key: measured.get(key, Entry(0, 0)) for key in distinct_blocks(space, resolution)}
+    sums = block_counts(space, resolution, np.array(networks, dtype=np.intp).reshape(-1, len(space.sizes))) @ np.array(
+        [measured[key].value for key in keys]
+    )
+    whole = np.array([min(times[network_name(index)]) for index in range(len(networks))])
+    least = CostTable(space, "latency", resolution, entries).minimum()[0]
+    scale, offset, check = calibrate(sums, whole, least)
+    return CostTable(
+        space,
+        "latency",
+        resolution,
+        entries,
+        counted="milliseconds of one image: the minimum over rounds for each block alone, corrected by whole networks",
+        scale=scale,
+        offset=offset,
+        self_check=check,
+        **about,
+    )
+
+
+def entry(times: Sequence[float]) -> Entry:
+    """Minimum, median and interquartile range of measured milliseconds."""
+    low, middle, high = np.percentile(times, [25, 50, 75])
+    return Entry(float(min(times)), float(middle), float(high - low), len(times))
+
+
+def calibrate(sums: Vector, measured: Vector, least: float) -> tuple[float, float, dict[str, Any] | None]:
+    """The affine correction from sums of blocks to networks, and what it is worth on networks left out.
+
+    Args:
+        sums: (N,) sums over the blocks of networks.
+        measured: (N,) the networks.
+        least: the smallest sum in the space, where the correction must not turn negative.
+
+    Returns:
+        scale, offset, and {"spearman", "mape_percent", "networks", "how"}: each network is predicted by a correction
+        fitted to the others; None below LEAST networks.
+    """
+    if len(measured) == 0:
+        return 1.0, 0.0, None
+    if len(measured) < LEAST:
+        return float(np.median(measured / sums)), 0.0, None
+    predicted = np.empty_like(measured)
+    for left_out in range(len(measured)):
+        others = np.arange(len(measured)) != left_out
+        scale, offset = affine(sums[others], measured[others], least)
+        predicted[left_out] = scale * sums[left_out] + offset
+    check = {
+        "spearman": round(spearman(sums, measured), 4),  # a line through them changes no rank
+        "mape_percent": round(judge(predicted, measured).mape, 3),
+        "networks": len(measured),
+        "how": "each network by a correction fitted to the others",
+    }
+    return *affine(sums, measured, least), check

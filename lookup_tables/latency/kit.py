@@ -1,0 +1,153 @@
+"""A kit to measure on another device: an ONNX file per distinct block, a few whole networks, and a sheet to fill in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from config_file.errors import UserError
+from config_file.files import atomic_write_bytes, atomic_write_text
+from config_file.progress import progress
+from deployment.onnx_export import to_onnx
+from lookup_tables.cost_table import CostTable
+from lookup_tables.latency.block_features import timed_blocks
+from lookup_tables.latency.calibration import latency_table
+from lookup_tables.latency.measurements import MS, milliseconds, read_csv
+from lookup_tables.latency.probes import all_probes, block_name, network_name, spread_architectures
+from supernet import SearchSpace
+
+FORMAT = "oneshot-nas latency kit 1"
+ABOUT, MANIFEST, README = "kit.json", "manifest.csv", "README.txt"
+COLUMNS = ("file", "kind", "what", "input", "mega_macs", MS)
+
+INSTRUCTIONS = """A kit to measure latency on your device.
+
+1. Run every file of manifest.csv on the device, with the engine, the number of threads and the precision that you will
+   use. Convert the files first if the engine wants its own format. The input is one image: float32, N x C x H x W as in
+   the column "input"; its values do not matter.
+2. Run each file some 5 times to warm up and at least 20 times more; write the smallest of those into the column "ms"
+   (milliseconds), or several numbers separated by spaces. Better still: go through all files several times, so that a
+   phone that grows warm slows all of them and not only the last.
+3. {command}
+   makes the lookup table, corrects the sum of blocks by the whole networks, and says how well it predicts them.
+"""
+
+
+def write_kit(
+    folder: Path,
+    space: SearchSpace,
+    resolution: int,
+    *,
+    networks: int,
+    exporter: str,
+    opset: int,
+    seed: int,
+    command: str,
+) -> int:
+    """Write a kit into an empty or new folder and return the number of ONNX files.
+
+    Args:
+        networks: whole networks, spread from small to large.
+        exporter, opset: as in `deployment.onnx_export.to_onnx`.
+        seed: chooses the networks.
+        command: what makes the table of the filled-in sheet.
+
+    Raises:
+        UserError: the folder holds something else, or a block that the exporter cannot write.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / ABOUT).exists():
+        raise UserError(f"--output {folder} is not empty and not a kit; it is left alone")
+    if (folder / MANIFEST).exists() and any(row[MS] for _, row in read_csv(folder / MANIFEST)[1]):
+        raise UserError(f"{folder / MANIFEST} has been filled in already; it is left alone")
+    architectures = spread_architectures(space, resolution, networks, seed)
+    keys = timed_blocks(space, resolution)
+    probes = all_probes(space, resolution, architectures)
+    for name in ("blocks", "networks"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    about = {
+        "format": FORMAT,
+        "search_space": space.name,
+        "space_options": space.describe(),
+        "macro_fingerprint": space.macro_fingerprint,
+        "resolution": resolution,
+        "networks": [list(architecture) for architecture in architectures],
+    }
+    atomic_write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")
+    atomic_write_text(folder / README, INSTRUCTIONS.format(command=command))
+    rows = []
+    for index, probe in enumerate(progress(probes, f"exporting {space.name}", "file")):
+        model = to_onnx(probe.layer, probe.shape, exporter=exporter, opset=opset)
+        atomic_write_bytes(folder / f"{probe.name}.onnx", model.SerializeToString())
+        if index < len(keys):
+            block, shape = keys[index]
+            kind, what, macs = "block", block.label, block.macs(shape)
+        else:
+            architecture = architectures[index - len(keys)]
+            kind, what = "network", " ".join(space.names(architecture))
+            macs = space.decode(architecture).macs(probe.shape)
+        image = "x".join(map(str, (1, *probe.shape)))
+        rows.append([f"{probe.name}.onnx", kind, what, image, f"{macs / 1e6:.4f}", ""])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
+    atomic_write_text(folder / MANIFEST, text.getvalue())
+    return len(rows)
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What a kit was made for. Raises UserError where the folder is no kit."""
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{folder} is not a kit: there is no {ABOUT} in it") from None
+    except ValueError:
+        raise UserError(f"{folder / ABOUT}: damaged, not a JSON file") from None
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise UserError(f"{folder / ABOUT} is not of a kit that this version reads")
+    if type(about.get("resolution")) is not int or not isinstance(about.get("networks"), list):
+        raise UserError(f"{folder / ABOUT}: damaged, it must say a resolution and networks")
+    return about
+
+
+def read_kit(folder: Path, space: SearchSpace, about: dict[str, Any], **measured_on: Any) -> CostTable:
+    """The table of a kit whose sheet has been filled in.
+
+    Args:
+        about: from `read_about`.
+        measured_on: `CostTable`'s device, engine, threads, date.
+
+    Raises:
+        UserError: the kit is of another space, the sheet is incomplete, or a number in it cannot be.
+    """
+    if about.get("macro_fingerprint") != space.macro_fingerprint:
+        raise UserError(
+            f"{folder} is a kit for {about.get('search_space')} ({about.get('macro_fingerprint')}), not for this "
+            f"{space.name} ({space.macro_fingerprint})"
+        )
+    resolution, networks = about["resolution"], [space.parse(architecture) for architecture in about["networks"]]
+    blocks = [block_name(index) for index in range(len(timed_blocks(space, resolution)))]
+    expected = [*blocks, *(network_name(index) for index in range(len(networks)))]
+    times = _filled_in(folder / MANIFEST, expected)
+    return latency_table(space, resolution, times, networks, counter="kit", counter_version="1", **measured_on)
+
+
+def _filled_in(path: Path, expected: Sequence[str]) -> dict[str, list[float]]:
+    header, rows = read_csv(path)
+    if not {"file", MS} <= set(header):
+        raise UserError(f"{path}: expected the columns file and {MS}, not {', '.join(header)}")
+    times: dict[str, list[float]] = {}
+    for line, row in rows:
+        name = row["file"].removesuffix(".onnx")
+        if name not in expected or name in times:
+            raise UserError(f"{path}, line {line}: {row['file']} is {'there twice' if name in times else 'unknown'}")
+        if row[MS]:
+            times[name] = [milliseconds(cell, f"{path}, line {line}") for cell in row[MS].replace(";", " ").split()]
+    missing = [name for name in expected if name not in times]
+    if missing:
+        raise UserError(
+            f"{path} is incomplete: {len(missing)} of {len(expected)} files have no {MS}, such as {missing[0]}.onnx"
+        )
+    return times

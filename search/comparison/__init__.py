@@ -1,0 +1,1 @@
+"""Did a search help? What it found beside baselines, retrained alike."""

@@ -1,0 +1,209 @@
+"""Evaluation in several processes: the same results in the same order as in one, sooner.
+
+A population is put in the order in which one process would walk it and cut into runs of neighbours, which share most of
+their prefixes. Each process evaluates one run after another, and results are handed out in the order of the whole:
+neither how many processes there are nor which one was faster can be seen in the archive.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import traceback
+import weakref
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+from torch import multiprocessing
+
+from config_file.errors import UserError
+from search.evaluators.supernet import Evaluator, SupernetEvaluator
+from search.result import Result
+from supernet import Architecture
+from training.device import prepare_device
+
+RUNS_EACH = 4  # so that all end at about the same time
+LONGEST_RUN = 32  # what one process may be ahead of another is lost when all are killed
+
+
+def in_processes(evaluator: SupernetEvaluator, count: int, threads: int) -> Evaluator:
+    """The evaluator itself for one process, else one that shares the work; `threads`: CPU threads of each, 0 for one.
+
+    The memory that shared prefixes may hold is for all processes together; on CUDA they take turns over the devices.
+    """
+    return evaluator if count <= 1 else WorkerEvaluator(evaluator, count, max(1, threads))
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+
+
+class WorkerEvaluator:
+    """Evaluates in processes of its own, which start with the first evaluation and wait between evaluations.
+
+    They end with `close`, with this process however it ends, and with an evaluation that is broken off.
+    """
+
+    def __init__(self, evaluator: SupernetEvaluator, count: int, threads: int) -> None:
+        self._evaluator = evaluator
+        self._count = count
+        self._threads = threads
+        self._workers: list[_Worker] = []
+        weakref.finalize(self, _end, self._workers)
+
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
+        """One result for each distinct architecture, in the order in which one process gives them.
+
+        Raises:
+            UserError: the supernet or its data cannot be sent to a process, or a process was killed.
+            RuntimeError: an evaluation raised something else; with the traceback of its process.
+        """
+        order = self._evaluator.order(architectures)
+        size = min(LONGEST_RUN, max(1, -(-len(order) // (RUNS_EACH * self._count))))
+        runs = [order[start : start + size] for start in range(0, len(order), size)]
+        whole = False
+        try:
+            yield from self._results(runs, fidelity)
+            whole = True
+        finally:
+            if not whole:
+                self.close()  # some are busy with what nobody waits for any more
+
+    def close(self) -> None:
+        """End the processes at once."""
+        _end(self._workers)
+
+    def _results(self, runs: Sequence[Sequence[Architecture]], fidelity: int | None) -> Iterator[Result]:
+        todo = iter(enumerate(runs))
+        ready: defaultdict[int, list[Result]] = defaultdict(list)
+        done: set[int] = set()
+        busy: dict[Any, tuple[_Worker, int]] = {}
+
+        def give(worker: _Worker) -> None:
+            for number, run in todo:
+                _send(worker, (run, fidelity))
+                busy[worker.connection] = worker, number
+                return
+
+        for worker in self._started(len(runs)):
+            give(worker)
+        for number in range(len(runs)):
+            while True:
+                yield from ready.pop(number, ())
+                if number in done:
+                    break
+                for connection in wait(list(busy)):
+                    worker, its = busy[connection]
+                    message = _receive(worker)
+                    if isinstance(message, Result):
+                        ready[its].append(message)
+                    elif message is None:
+                        done.add(its)
+                        del busy[connection]
+                        give(worker)
+                    else:
+                        raise message
+
+    def _started(self, wanted: int) -> list[_Worker]:
+        """As many processes as there is work for."""
+        arguments = self._evaluator.arguments
+        arguments["memory"] /= self._count
+        context = multiprocessing.get_context("spawn")
+        with _without_interrupt():
+            for number in range(len(self._workers), min(self._count, wanted)):
+                ours, theirs = context.Pipe()
+                process = context.Process(
+                    target=_serve,
+                    args=(theirs, arguments | {"device": _device(self._evaluator.device, number)}, self._threads),
+                    name=f"evaluation {number + 1}",
+                )
+                try:
+                    process.start()
+                except (AttributeError, TypeError, ValueError, RuntimeError) as error:  # what pickle raises
+                    text = f"--workers: the supernet or its data cannot be sent to another process: {error}"
+                    raise UserError(text) from None
+                finally:
+                    theirs.close()
+                self._workers.append(_Worker(process, ours))
+        return self._workers[:wanted]
+
+
+def _serve(connection: Connection, arguments: dict[str, Any], threads: int) -> None:
+    """A process: (architectures, fidelity) in; Results out, then None, or an exception that ended them."""
+    prepare_device(arguments["device"], threads)
+    evaluator = SupernetEvaluator(**arguments | {"supernet": arguments["supernet"].to(arguments["device"])})
+    try:
+        while True:
+            architectures, fidelity = connection.recv()
+            try:
+                for result in evaluator.evaluate(architectures, fidelity):
+                    connection.send(result)
+            except UserError as error:
+                connection.send(error)
+            except Exception:
+                connection.send(RuntimeError(f"in a process of --workers:\n{traceback.format_exc()}"))
+            else:
+                connection.send(None)
+    except (EOFError, OSError):
+        return  # the other end is gone, and with it all reason to work
+
+
+def _send(worker: _Worker, message: object) -> None:
+    try:
+        worker.connection.send(message)
+    except OSError:
+        raise _dead(worker) from None
+
+
+def _receive(worker: _Worker) -> Any:
+    try:
+        return worker.connection.recv()
+    except (EOFError, OSError):
+        raise _dead(worker) from None
+
+
+def _dead(worker: _Worker) -> UserError:
+    worker.process.join(5)
+    code = worker.process.exitcode
+    how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
+    return UserError(
+        f"a process of --workers {how}: was there memory enough? (fewer --workers, a smaller --eval-memory; "
+        "finished evaluations are kept, --resume continues)"
+    )
+
+
+def _end(workers: list[_Worker]) -> None:
+    for worker in workers:
+        worker.process.kill()  # it has nothing to put away
+    for worker in workers:
+        worker.connection.close()
+        worker.process.join()
+    workers.clear()
+
+
+@contextmanager
+def _without_interrupt() -> Iterator[None]:
+    """What is started inside never sees Ctrl-C: this process hears of it and ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _device(device: torch.device, number: int) -> torch.device:
+    """The device of a process: that of the evaluator, or one after another where it does not say which CUDA device."""
+    if str(device) == "cuda":
+        return torch.device("cuda", number % torch.cuda.device_count())
+    return device

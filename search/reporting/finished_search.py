@@ -1,0 +1,227 @@
+"""A finished search read back from its folder: what the report and comparisons of runs are made of."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config_file.errors import UserError
+from config_file.files import read_jsonl
+from config_file.gradient_options import parse_limits
+from config_file.yaml_text import read_mapping
+from search.objectives import Objective, parse_objectives
+from search.result import Result
+from supernet import Architecture, SearchSpace, build_space
+from tasks import Task, task_of
+from training.differentiable_search.distribution_file import load_distribution
+from training.differentiable_search.hardware import unit_of
+
+ARCHIVE, BEST = "archive.jsonl", "best.json"
+
+
+RANDOM_START = dict.fromkeys(("evolution", "nsga2", "nsga3", "predictor"), "population") | {
+    "regularized_evolution": "re_population",
+    "tpe": "startup",
+    "bayesian": "startup",
+}
+"""By strategy the option that says how many random architectures it begins with."""
+
+
+@dataclass(frozen=True)
+class FinishedSearch:
+    """One search and what is known around it.
+
+    Attributes:
+        name: of the run, for people.
+        space: what was searched.
+        best: the content of `best.json`.
+        results: of every architecture the evaluation on the most images, in the order first made, failed ones included.
+        config: the saved options by group.
+        environment: the content of `env.json`.
+        supernet: the content of `supernet.json`, {} where the supernet's folder is not beside the search's.
+        verdict, ranking: what `search.verdict` and `search.rank` found, None where they have not been run.
+        learnt: of a differentiable search the probabilities of every decision's options, where their file is there.
+    """
+
+    name: str
+    space: SearchSpace
+    best: Mapping[str, Any]
+    results: list[Result]
+    config: Mapping[str, Mapping[str, Any]]
+    environment: Mapping[str, Any]
+    supernet: Mapping[str, Any] = field(default_factory=dict)
+    verdict: Mapping[str, Any] | None = None
+    ranking: Mapping[str, Any] | None = None
+    learnt: Sequence[NDArray[np.float64]] | None = None
+
+    @property
+    def chosen(self) -> Architecture:
+        return tuple(self.best["architecture"])
+
+    @property
+    def task(self) -> Task:
+        """What the networks predict."""
+        return task_of(dict(self.best))
+
+    @property
+    def found(self) -> float:
+        """The task's metric of the chosen architecture."""
+        return float(self.best[self.task.metric])
+
+    @property
+    def refit_head(self) -> bool:
+        """Whether the last linear layer was fitted anew for every candidate."""
+        return bool(self.best["search"].get("refit_head"))
+
+    @property
+    def metrics(self) -> list[str]:
+        """The costs that every evaluation has, the limited one first."""
+        limited = self.best["search"].get("info_metric")
+        return sorted(self.best["cost"], key=lambda metric: metric != limited)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What was optimised."""
+        return parse_objectives(",".join(self.best["search"].get("objectives", ())))
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """(least, greatest) cost that was allowed, in the raw unit of the first metric."""
+        searched = self.best["search"]
+        return _raw(self.metrics[0], searched.get("min_hc"), searched.get("target_hc"))
+
+    @property
+    def limits_by_metric(self) -> dict[str, tuple[float, float]]:
+        """{metric: (least, greatest)} that was allowed, of every limited cost, in raw units."""
+        others = parse_limits(self.best["search"].get("constraint"))
+        return {metric: _raw(metric, *ends) for metric, ends in others.items()} | {self.metrics[0]: self.limits}
+
+    def allows(self, result: Result) -> bool:
+        """Whether the result is within the limits, did not fail, and is on as many images as the chosen one."""
+        limits = self.limits_by_metric.items()
+        comparable = not result.failed and result.n_images == self.best["n_images"]
+        return comparable and all(low <= result.cost[metric] <= high for metric, (low, high) in limits)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The saved options of all groups."""
+        return {name: value for group in self.config.values() for name, value in group.items()}
+
+    @property
+    def random_start(self) -> list[Result]:
+        """The random networks within the limits that the search began with: the baseline of what it added."""
+        options = self.options
+        strategy = str(options.get("search_strategy"))
+        began = len(self.results) if strategy == "random" else int(options.get(RANDOM_START.get(strategy, ""), 0))
+        warm = options.get("warm_start") not in (None, "none")
+        return [] if warm else [result for result in self.results[:began] if self.allows(result)]
+
+    def generations(self) -> list[tuple[str, list[tuple[int, Result]]]]:
+        """(name, [(number of the evaluation from 1, result)]): generations of an evolution, else tenths of the search.
+
+        Where proposals repeat, evaluations cannot be told apart by generation, and tenths are given too.
+        """
+        numbered = list(enumerate(self.results, start=1))
+        options = self.options
+        evolution = options.get("search_strategy") == "evolution" and options.get("dedup") == "true"
+        if evolution and {"population", "parent_num", "evolution_form"} <= options.keys():
+            first = int(options["population"])
+            size = first if options["evolution_form"] == "spos" else first - int(options["parent_num"])
+            starts = [0, *range(first, len(numbered), size)]
+            names = [f"{number}" for number in range(len(starts))]
+        else:
+            starts = [round(part * len(numbered) / 10) for part in range(10)]
+            names = [f"{start + 1}+" for start in starts]
+        ends = [*starts[1:], len(numbered)]
+        return [(name, numbered[a:b]) for name, a, b in zip(names, starts, ends, strict=True) if a < b]
+
+
+def _raw(metric: str, low: float | None, high: float | None) -> tuple[float, float]:
+    unit = unit_of(metric)
+    return -math.inf if low is None else low * unit, math.inf if high is None else high * unit
+
+
+def read_search(folder: Path) -> FinishedSearch:
+    """Read a search from its folder, or from the run's folder that holds it.
+
+    Raises:
+        UserError: there is no finished search, or a file of it is damaged.
+    """
+    if (folder / "search").is_dir():
+        folder = folder / "search"
+    if not (folder / BEST).is_file():
+        raise UserError(f"no finished search in {folder}: {BEST} is missing")
+    best = _read_json(folder / BEST)
+    try:
+        space = build_space(**best["space_options"])
+        rows = read_jsonl(folder / ARCHIVE)[1:]
+        results = _on_most_images([Result.from_row(row) for row in rows])
+        known = {task_of(best).metric, "interval", "n_images", "cost", "names", "resolution"} <= best.keys()
+        if not known or not isinstance(best["search"], dict) or not results or not space.is_valid(best["architecture"]):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError(f"{folder}: {BEST} or {ARCHIVE} is damaged or not of a search") from None
+    around = folder.parent if folder.name == "search" else None
+    return FinishedSearch(
+        name=folder.parent.name if around else folder.name,
+        space=space,
+        best=best,
+        results=results,
+        config=_groups(folder / "config.yaml"),
+        environment=_read_json(folder / "env.json") if (folder / "env.json").is_file() else {},
+        supernet=_beside(around, "supernet/supernet.json") or {},
+        verdict=_beside(around, "verdict/verdict.json"),
+        ranking=_beside(around, "rank/rank.json"),
+        learnt=_learnt(folder, around, best, space),
+    )
+
+
+def _learnt(
+    folder: Path, around: Path | None, best: Mapping[str, Any], space: SearchSpace
+) -> list[NDArray[np.float64]] | None:
+    """Learnt on frozen weights by the search itself, or with the supernet beside it if that is what was searched."""
+    if best["search"].get("strategy") != "differentiable":
+        return None
+    places = [folder / "learning"]
+    beside = _beside(around, "supernet/supernet.json") or {}
+    if around is not None and beside.get("sha256") == best["search"].get("supernet_sha256", ""):
+        places.append(around / "supernet")
+    for place in places:
+        with contextlib.suppress(UserError):  # missing, or damaged: then a report does without
+            return [np.exp(row) for row in load_distribution(place, space).log_probabilities]
+    return None
+
+
+def _on_most_images(results: Sequence[Result]) -> list[Result]:
+    found: dict[Architecture, Result] = {}
+    for result in results:
+        if result.architecture not in found or result.n_images >= found[result.architecture].n_images:
+            found[result.architecture] = result
+    return list(found.values())
+
+
+def _groups(path: Path) -> dict[str, dict[str, Any]]:
+    content = read_mapping(path) if path.is_file() else {}
+    return {group: values for group, values in content.items() if isinstance(values, dict)}
+
+
+def _beside(around: Path | None, name: str) -> dict[str, Any] | None:
+    return _read_json(around / name) if around is not None and (around / name).is_file() else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{path} is damaged: not JSON") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged: not a JSON object")
+    return content

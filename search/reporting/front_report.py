@@ -1,0 +1,146 @@
+"""The front of a finished search: `front.csv`, its hypervolume, its knee, and the best under each budget."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from config_file.files import atomic_write_text
+from search.constraints import Constraint, number
+from search.objectives import Objective
+from search.pareto import Values, best_within, hypervolume, knee_point, non_dominated
+from search.result import Result
+from tasks import TASKS
+
+BUDGETS = 5
+METRICS = {task.metric for task in TASKS.values()}
+"""What is shown in percent."""
+
+
+def values_of(results: Sequence[Result], objectives: Sequence[Objective]) -> Values:
+    """(N, M) what is minimised."""
+    rows = [[-objective.score(result) for objective in objectives] for result in results]
+    return np.array(rows, dtype=np.float64).reshape(len(results), len(objectives))
+
+
+def allowed(results: Sequence[Result], constraint: Constraint) -> list[Result]:
+    """What a front is made of: evaluations that succeeded, within the limits."""
+    return [result for result in results if not result.failed and constraint.allows(result.architecture)]
+
+
+class GrowingFront:
+    """How many of the results so far none of the others beats."""
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self._objectives = objectives
+        self._members: list[tuple[float, ...]] = []
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def add(self, result: Result) -> None:
+        """Take in a result that did not fail; of equals one is counted."""
+        new = tuple(-objective.score(result) for objective in self._objectives)
+        if not any(_no_worse(old, new) for old in self._members):
+            self._members = [old for old in self._members if not _no_worse(new, old)] + [new]
+
+
+def _no_worse(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(a <= b for a, b in zip(one, other, strict=True))
+
+
+@dataclass(frozen=True)
+class Front:
+    """What nothing dominates.
+
+    Attributes:
+        objectives: M of them.
+        candidates: the N results it was taken from.
+        members: their positions, the best by the first objective first.
+        knee: the position of the one farthest below the plane through the front's ends.
+        reference: (M,) the worst of each objective among the candidates, minimised.
+        volume: what the front dominates up to `reference`.
+        within: (metric, budget, position of the best by the first objective) for a few budgets of every cost.
+    """
+
+    objectives: tuple[Objective, ...]
+    candidates: list[Result]
+    members: list[int]
+    knee: int
+    reference: Values
+    volume: float
+    within: list[tuple[str, float, int]]
+
+    def in_words(self) -> list[tuple[str, str]]:
+        """(what, text) for people: how many, hypervolume, knee, and the best within each budget."""
+        names = ", ".join(objective.name for objective in self.objectives)
+        reference = _shown(self.reference, self.objectives)
+        architecture = " ".join(map(str, self.candidates[self.knee].architecture))
+        return [
+            ("front", f"{len(self.members)} of {len(self.candidates):,} networks, which none beats in {names}"),
+            ("hypervol.", f"{self.volume:.6g} to the worst of each: {reference}"),
+            ("knee", f"{self.of(self.knee)}: {architecture}"),
+            *(
+                ("within", f"{metric} {number(budget, metric)}: {self.of(position)}")
+                for metric, budget, position in self.within
+            ),
+        ]
+
+    def of(self, position: int) -> str:
+        """The objectives of a candidate in words."""
+        return _shown(values_of([self.candidates[position]], self.objectives)[0], self.objectives)
+
+
+def front_among(candidates: Sequence[Result], objectives: Sequence[Objective]) -> Front:
+    """The front of evaluations that succeeded within the limits.
+
+    Raises ValueError where there are none.
+    """
+    if not candidates:
+        raise ValueError("no evaluation to make a front of")
+    values = values_of(candidates, objectives)
+    first = non_dominated(values)
+    first = first[np.lexsort((first, *reversed(values[first].T)))]
+    reference = values.max(0)
+    within = []
+    for index, objective in enumerate(objectives):
+        if objectives[0].measured and not objective.measured and not objective.maximise:
+            cost = values[:, index]
+            budgets = np.unique(np.linspace(cost[first].min(), cost[first].max(), BUDGETS)).tolist()
+            best = best_within(values[:, 0], cost, budgets)
+            within += [(objective.name, budget, at) for budget, at in zip(budgets, best, strict=True) if at is not None]
+    return Front(
+        tuple(objectives),
+        list(candidates),
+        first.tolist(),
+        knee_point(values),
+        reference,
+        hypervolume(values, reference.tolist()),
+        within,
+    )
+
+
+def write_front(path: Path, front: Front, constraint: Constraint) -> None:
+    """One row per member of the front."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([*(objective.name for objective in front.objectives), "knee", "indices", "architecture"])
+    for position in front.members:
+        result = front.candidates[position]
+        shown = [f"{objective.value(result):.12g}" for objective in front.objectives]
+        names = " ".join(constraint.space.names(result.architecture))
+        table.writerow([*shown, int(position == front.knee), " ".join(map(str, result.architecture)), names])
+    atomic_write_text(path, text.getvalue())
+
+
+def _shown(values: Sequence[float] | Values, objectives: Sequence[Objective]) -> str:
+    pairs = [(o, -value if o.maximise else value) for o, value in zip(objectives, values, strict=True)]
+    return ", ".join(
+        f"{o.name} {100 * value:.2f} %" if o.name in METRICS else f"{o.name} {number(value, o.name)}"
+        for o, value in pairs
+    )

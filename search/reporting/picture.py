@@ -1,0 +1,166 @@
+"""The picture of a search: every evaluation as accuracy against cost, and the best so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from config_file.files import atomic_path
+from search.constraints import Constraint
+from search.evaluators.refitted_head import weights_in_words
+from search.result import Result
+from tasks import CLASSIFICATION, Task
+
+INK, MUTED, ACCENT, FRONT = "#1f2933", "#7b8794", "#d64545", "#243b53"
+UNITS = {"flops": (1e6, "million multiply-accumulates"), "params": (1e6, "million parameters"), "latency": (1.0, "ms")}
+
+
+def draw(
+    path: Path,
+    results: Sequence[Result],
+    best: Result,
+    constraint: Constraint,
+    title: str,
+    task: Task = CLASSIFICATION,
+    weights: str = weights_in_words(False),
+) -> None:
+    """Write `accuracy_vs_cost.png`.
+
+    Args:
+        path: where to.
+        results: in the order of evaluation, failed ones included.
+        best: the chosen one.
+        constraint: the limits, and the table whose cost is the x-axis.
+        title: one line.
+        task: whose metric is the y-axis.
+        weights: what it was measured with, for people.
+    """
+    assert constraint.table is not None
+    metric = constraint.table.name
+    unit, word = UNITS.get(metric, (1.0, metric))
+    shown = [(number, result) for number, result in enumerate(results, start=1) if not result.failed]
+    order = np.array([number for number, _ in shown])
+    cost = np.array([result.cost[metric] for _, result in shown]) / unit
+    measured = 100 * np.array([result.value for _, result in shown])
+    allowed = np.array([constraint.allows(result.architecture) for _, result in shown])
+
+    figure = Figure(figsize=(11.5, 5.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplot_mosaic([["range", "."], ["cost", "best"]], width_ratios=(1.75, 1), height_ratios=(0.05, 1))
+    figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold", color=INK)
+    _range(axes["range"], constraint, best.cost[metric] / unit, unit, word)
+    _metric_against_cost(axes["cost"], order, cost, measured, allowed, task)
+    _chosen(axes["cost"], best, best.cost[metric] / unit)
+    _limits(axes["cost"], constraint, unit)
+    axes["cost"].set_xlabel(word, color=INK)
+    axes["cost"].set_ylabel(f"validation {task.title}, {weights} (%)", color=INK)
+    axes["cost"].legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=4,
+        frameon=False,
+        fontsize=9,
+        borderaxespad=0.2,
+        columnspacing=1.4,
+    )
+    axes["best"].sharey(axes["cost"])
+    _best_so_far(axes["best"], order, np.where(allowed, measured, math.nan), len(results), task)
+    for panel in (axes["cost"], axes["best"]):
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.spines[["left", "bottom"]].set_color(MUTED)
+        panel.tick_params(colors=MUTED, labelcolor=INK, labelsize=9)
+        panel.grid(color="#e4e7eb", linewidth=0.8)
+        panel.set_axisbelow(True)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def _range(axes: Any, constraint: Constraint, chosen: float, unit: float, word: str) -> None:
+    """A strip from the space's least to its greatest cost, with the feasible part filled."""
+    assert constraint.table is not None
+    minimum, maximum = constraint.table.minimum()[0] / unit, constraint.table.maximum()[0] / unit
+    low, high = max(minimum, constraint.lower / unit), min(maximum, constraint.upper / unit)
+    axes.barh(0, maximum - minimum, left=minimum, color="#e4e7eb", height=1)
+    axes.barh(0, high - low, left=low, color="#8fb3d9", height=1)
+    axes.plot(chosen, 0, "*", color=ACCENT, markersize=10, markeredgecolor="white", markeredgewidth=0.5)
+    axes.set_xlim(minimum, maximum)
+    axes.set_yticks([])
+    wide = maximum - minimum
+    ends = [at for at in (low, high) if min(at - minimum, maximum - at) > 0.09 * wide]
+    axes.set_xticks([minimum, *ends, maximum], [f"{at:.4g}" for at in (minimum, *ends, maximum)])
+    axes.tick_params(length=0, labelsize=8.5, labelcolor=INK, pad=2)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"{constraint.space.name}: {word}, feasible part filled", fontsize=9, color=MUTED, loc="left", pad=3)
+
+
+def _metric_against_cost(
+    axes: Any, order: np.ndarray, cost: np.ndarray, measured: np.ndarray, allowed: np.ndarray, task: Task
+) -> None:
+    colours = ScalarMappable(Normalize(1, max(2, int(order.max()))), "viridis_r")
+    if not allowed.all():
+        axes.scatter(
+            cost[~allowed], measured[~allowed], c=MUTED, marker="x", s=18, linewidths=0.8, label="outside the limits"
+        )
+    axes.scatter(cost[allowed], measured[allowed], c=colours.to_rgba(order[allowed]), s=22, linewidths=0, alpha=0.75)
+    front = np.array(front_of(cost[allowed], measured[allowed], task.maximise))
+    axes.step(*front.T, where="post", color=FRONT, linewidth=1.4, label="best at or below this cost")
+    axes.margins(0.05, 0.07)
+    bar = axes.figure.colorbar(colours, ax=axes, pad=0.015, aspect=32)
+    bar.set_label("evaluation", color=INK, fontsize=9)
+    bar.ax.tick_params(colors=MUTED, labelcolor=INK, labelsize=8)
+    bar.outline.set_visible(False)
+
+
+def _chosen(axes: Any, best: Result, cost: float) -> None:
+    value, low, high = (100 * share for share in (best.value, *best.interval))
+    axes.errorbar(cost, value, [[value - low], [high - value]], color=ACCENT, capsize=3, zorder=4)
+    axes.plot(
+        cost,
+        value,
+        "*",
+        color=ACCENT,
+        markersize=16,
+        markeredgecolor="white",
+        linestyle="none",
+        zorder=5,
+        label=f"chosen: {value:.2f} % at {cost:.4g}",
+    )
+
+
+def _limits(axes: Any, constraint: Constraint, unit: float) -> None:
+    left, right = axes.get_xlim()
+    wide = right - left
+    for limit, outwards, word in ((constraint.upper / unit, 1, "target"), (constraint.lower / unit, -1, "minimum")):
+        # A limit far from everything evaluated would squeeze the points together.
+        if left - wide < limit < right + wide:
+            left, right = min(left, limit - 0.04 * wide), max(right, limit + 0.04 * wide)
+            axes.axvline(limit, color=ACCENT, linewidth=1.2, linestyle=(0, (5, 3)), label=f"{word} {limit:.4g}")
+            axes.axvspan(limit, limit + outwards * 10 * wide, color=ACCENT, alpha=0.06, linewidth=0)
+    axes.set_xlim(left, right)
+
+
+def _best_so_far(axes: Any, order: np.ndarray, measured: np.ndarray, count: int, task: Task) -> None:
+    axes.scatter(order, measured, s=8, color=MUTED, alpha=0.45, linewidths=0)
+    best = (np.fmax if task.maximise else np.fmin).accumulate(measured)
+    axes.step([*order, count], [*best, best[-1]], where="post", color=ACCENT, linewidth=1.8)
+    axes.set_xlim(0, count + 1)
+    axes.set_xlabel("evaluations", color=INK)
+    axes.set_title("best so far", fontsize=9, color=MUTED, loc="left")
+
+
+def front_of(cost: np.ndarray, measured: np.ndarray, maximise: bool = True) -> list[tuple[float, float]]:
+    """The points that no cheaper (or equally dear) one beats, by rising cost."""
+    score = measured if maximise else -measured
+    front: list[int] = []
+    for at in np.lexsort((-score, cost)).tolist():
+        if not front or score[at] > score[front[-1]]:
+            front.append(at)
+    return [(float(cost[at]), float(measured[at])) for at in front]

@@ -1,0 +1,293 @@
+"""python -m search.report runs/first [runs/second ...]
+
+The report of a search as one file, `report.html`, that opens in any browser without a network: accuracy against every
+cost, best so far, generations, the chosen network layer by layer, which options the good architectures took, the
+ranking quality and the verdict where they are known, settings and environment. Several runs are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
+from config_file.errors import UserError, nearest
+from config_file.files import atomic_write_text
+from search.reporting import report_plots
+from search.reporting.finished_search import BEST, FinishedSearch, read_search
+from search.reporting.front_report import front_among
+from search.reporting.picture import front_of
+from search.reporting.report_plots import COLOURS, in_words
+from search.result import Result
+from supernet.describe import layers
+
+TEMPLATE = "report.html.j2"
+NAME = "report.html"
+BEST_ROWS = 20
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write a report; returns the exit status.
+
+    Raises:
+        UserError: bad options, or a folder without a finished search.
+    """
+    parser = _Parser(
+        prog="python -m search.report",
+        description="The report of a finished search, or of several beside each other, as one HTML file.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run (runs/first) or of its search")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="what to write (default: report.html in the search's folder; in the current folder for several runs)",
+    )
+    options = parser.parse_args(argv)
+    folders = [Path(run).expanduser() for run in options.runs]
+    searches = [read_search(folder) for folder in folders]
+    if options.output:
+        path = Path(options.output).expanduser()
+    elif len(folders) == 1:
+        path = (folders[0] / "search" if (folders[0] / "search").is_dir() else folders[0]) / NAME
+    else:
+        path = Path(NAME)
+    write_report(path, searches)
+    print(path)
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        hint = nearest(unknown[1], ["--output", "--help"]) if unknown else ""
+        raise UserError(f"{message}{hint} (python -m search.report --help)")
+
+
+def renew_report(stage: Path) -> list[str]:
+    """Write the report of the search beside a stage of the same run again, with what the stage found.
+
+    Returns a line that says so, none where there is no finished search.
+    """
+    search = stage.parent / "search"
+    if not (search / BEST).is_file():
+        return []
+    write_report(search / NAME, [read_search(search)])
+    return [f"report     {search / NAME}"]
+
+
+def write_report(path: Path, runs: Sequence[FinishedSearch]) -> None:
+    """Render one or several searches into one HTML file that needs no other file and no network."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("search").joinpath(TEMPLATE).read_text(encoding="utf-8"))
+    text = template.render(
+        title=" and ".join(run.name for run in runs),
+        runs=[about(run) for run in runs],
+        comparison=compare(runs) if len(runs) > 1 else None,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    atomic_write_text(path, text)
+
+
+def about(run: FinishedSearch) -> dict[str, Any]:
+    """What the template shows of one search: plots and rows of text."""
+    best, space = run.best, run.space
+    chosen = run.chosen
+    rows = layers(space, chosen)
+    colours = report_plots.option_colours(space)
+    inside = sorted((r for r in run.results if run.allows(r)), key=lambda r: -r.value if run.task.maximise else r.value)
+    good = inside[: max(10, len(inside) // 10)]
+    low, high = (100 * end for end in best["interval"])
+    searched = best["search"]
+    failed = sum(r.failed for r in run.results)
+    limits = [
+        f"{word} {in_words(run.metrics[0], limit)}"
+        for word, limit in zip(("at least", "at most"), run.limits, strict=True)
+        if abs(limit) != float("inf")
+    ]
+    return {
+        "name": run.name,
+        "heading": f"{searched['strategy']} over {space.name}, {best['dataset']} at {best['resolution']} px",
+        "tiles": [
+            (run.task.show(run.found), f"{run.task.title} of the chosen one, 95 % interval {low:.1f} to {high:.1f}"),
+            *(
+                (in_words(metric, best["cost"][metric]), f"limit: {' and '.join(limits)}" if first and limits else "")
+                for first, metric in zip((True, *[False] * len(run.metrics)), run.metrics, strict=False)
+            ),
+            (f"{len(run.results):,}", f"evaluations on {best['n_images']:,} images" + _failed(failed)),
+            (_size(space.size), "architectures in the space"),
+            (_duration(sum(r.seconds for r in run.results)), "of evaluation"),
+        ],
+        "metric": run.task.title,
+        "pareto": [report_plots.metric_against_cost(run, metric) for metric in run.metrics],
+        "progress": report_plots.best_so_far([run]),
+        "generations": report_plots.generations(run),
+        "silhouette": report_plots.silhouette(rows, colours),
+        "layers": _layer_rows(rows, colours),
+        "totals": [sum(int(row[key]) for row in rows) for key in ("macs", "params")],
+        "choices": [
+            report_plots.choices(space, part, chosen, words)
+            for part, words in (
+                (good, f"the best {len(good)} within the limits"),
+                ([r for r in run.results if not r.failed], f"all {len(run.results) - failed}"),
+            )
+        ],
+        "learnt": None
+        if run.learnt is None
+        else report_plots.probabilities(space, run.learnt, chosen, "probabilities at the end of the learning"),
+        "choice_names": list(colours),
+        "decisions": [decision.name for decision in space.decisions],
+        "budgets": [_row(run, r) for r in _front(run)],
+        "front": _front_facts(run, inside),
+        "best": [_row(run, r) for r in inside[:BEST_ROWS]],
+        "metrics": run.metrics,
+        "verdict": run.verdict,
+        "trained": report_plots.trained_alone(run),
+        "ranking": run.ranking,
+        "supernet": _supernet(run.supernet),
+        "settings": _settings(run.config),
+        "environment": _flat(run.environment),
+    }
+
+
+def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
+    """Runs beside each other: a row each, best so far, and fronts over the costs that all have."""
+    shared = [metric for metric in runs[0].metrics if all(metric in run.metrics for run in runs)]
+    rows = [
+        {
+            "name": run.name,
+            "colour": COLOURS[index % len(COLOURS)],
+            "strategy": run.best["search"]["strategy"],
+            "space": run.space.name,
+            "dataset": run.best["dataset"],
+            "evaluations": f"{len(run.results):,}",
+            "value": f"{100 * run.found:.2f}",
+            "interval": " to ".join(f"{100 * end:.1f}" for end in run.best["interval"]),
+            "images": f"{run.best['n_images']:,}",
+            "costs": [in_words(metric, run.best["cost"][metric]) for metric in shared],
+            "weights": str(run.best["search"].get("supernet_sha256", ""))[:8],
+            "head": "refitted" if run.refit_head else "",
+            "time": _duration(sum(r.seconds for r in run.results)),
+        }
+        for index, run in enumerate(runs)
+    ]
+    return {
+        "rows": rows,
+        "metrics": shared,
+        "metric": runs[0].task.title,
+        "comparable": len({(row["dataset"], row["images"], row["weights"], row["head"]) for row in rows}) == 1,
+        "plots": [report_plots.best_so_far(runs), *(report_plots.fronts(runs, metric) for metric in shared)],
+    }
+
+
+def _front(run: FinishedSearch) -> list[Result]:
+    """The most accurate at or below each cost that brings a better one, by rising cost."""
+    metric = run.metrics[0]
+    inside = [r for r in run.results if run.allows(r)]
+    points = {(r.cost[metric], r.value): r for r in reversed(inside)}
+    costs, values = zip(*points, strict=True) if points else ((), ())
+    return [points[point] for point in front_of(np.array(costs), np.array(values), run.task.maximise)]
+
+
+def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[str, str]]:
+    """What there is to say of a front that was searched for; nothing where there was one objective."""
+    if len(run.objectives) < 2 or not inside:
+        return []
+    front = front_among(inside, run.objectives)
+    return [
+        ("Objectives", ", ".join(objective.name for objective in front.objectives)),
+        ("On the front", f"{len(front.members)} of {len(front.candidates):,}"),
+        ("Hypervolume, to the worst of each", f"{front.volume:.6g}"),
+        ("Knee", front.of(front.knee)),
+        *((f"Best within {in_words(metric, budget)}", front.of(position)) for metric, budget, position in front.within),
+    ]
+
+
+def _row(run: FinishedSearch, result: Result) -> dict[str, Any]:
+    low, high = (f"{100 * end:.1f}" for end in result.interval)
+    return {
+        "value": f"{100 * result.value:.2f}",
+        "interval": f"{low} to {high}",
+        "costs": [in_words(metric, result.cost[metric]) for metric in run.metrics],
+        "names": run.space.names(result.architecture),
+        "chosen": result.architecture == run.chosen,
+    }
+
+
+def _layer_rows(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Text of each layer; of each cost the number, its share of the network and its length as a bar, in percent."""
+    totals = {key: sum(row[key] for row in rows) or 1 for key in ("macs", "params")}
+    largest = {key: max(row[key] for row in rows) or 1 for key in ("macs", "params")}
+    return [
+        {
+            "site": row["site"],
+            "op": row["op"],
+            "colour": colours.get(row["op"], report_plots.FIXED),
+            "skipped": not row["macs"] and not row["params"],
+            "output": " × ".join(map(str, row["output_shape"])),
+            "costs": [
+                (f"{row[key]:,}", 100 * row[key] / totals[key], 100 * row[key] / largest[key])
+                for key in ("macs", "params")
+            ],
+        }
+        for row in rows
+    ]
+
+
+def _supernet(info: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if not info:
+        return []
+    train, classes = info.get("train", {}), info.get("classes", [])
+    facts = {
+        "classes": f"{len(classes)}: {', '.join(map(str, classes[:30]))}{', ...' if len(classes) > 30 else ''}",
+        "images": ", ".join(f"{part} {count:,}" for part, count in info.get("split", {}).get("sizes", {}).items()),
+        "trained": f"{train.get('epochs', '?')} epochs, {train.get('steps', '?'):,} steps of {train.get('batch_size')}"
+        if train.get("steps")
+        else "",
+        "path sampling": train.get("sample_strategy"),
+        "weights": f"SHA-256 {str(info.get('sha256', ''))[:16]}",
+    }
+    return [(name, str(value)) for name, value in facts.items() if value]
+
+
+def _settings(config: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[tuple[str, str]]]]:
+    return [
+        (group, [(name.replace("_", "-"), _plain(value)) for name, value in values.items() if value is not None])
+        for group, values in config.items()
+    ]
+
+
+def _flat(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    shown = {**content, **content.get("packages", {})}
+    return [
+        (name, _plain(value)) for name, value in shown.items() if name not in ("packages", "format") and value != []
+    ]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(_plain, value)) if isinstance(value, list) else str(value)
+
+
+def _failed(count: int) -> str:
+    return f", {count} failed" if count else ""
+
+
+def _size(size: int) -> str:
+    """Exact up to ten million, then with a power of ten."""
+    if size < 10**7:
+        return f"{size:,}"
+    power = len(str(size)) - 1
+    return f"{size // 10 ** (power - 1) / 10:g} × 10{str(power).translate(SUPERSCRIPTS)}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,271 @@
+"""The plots of the report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+from numpy.typing import NDArray
+
+from search.evaluators.refitted_head import weights_in_words
+from search.reporting.finished_search import FinishedSearch
+from search.reporting.picture import UNITS, front_of
+from search.reporting.svg_plot import Box, Plot, plot, stairs
+from search.result import Result
+from supernet import SearchSpace
+
+COLOURS = ("#3b6fb6", "#e08a2e", "#4a9d6f", "#c8525d", "#8566b0", "#97704f", "#d682b8", "#5fa9c4", "#a9a432", "#6b7785")
+"""Of options and of runs, in order; repeated where there are more."""
+FIXED = "#9aa5b1"
+ARMS = {"found": "found", "random": "random, same cost", "mobilenetv2": "MobileNetV2, same cost"}
+
+
+def axis(run: FinishedSearch) -> str:
+    """Title of the axis of the task's metric."""
+    return f"validation {run.task.title}, {weights_in_words(run.refit_head)} (%)"
+
+
+def scaled(metric: str, value: float) -> float:
+    """A cost in the unit of its axis."""
+    return value / UNITS.get(metric, (1.0, metric))[0]
+
+
+def in_words(metric: str, value: float) -> str:
+    """A cost for people."""
+    unit = {"flops": "M MACs", "params": "M params", "latency": "ms"}.get(metric, metric)
+    return f"{scaled(metric, value):,.4g} {unit}"
+
+
+def tip(space: SearchSpace, result: Result, number: int | None = None) -> str:
+    """What hovering over an evaluation says."""
+    low, high = result.interval
+    lines = [
+        f"{100 * result.value:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})",
+        ", ".join(in_words(metric, cost) for metric, cost in result.cost.items()),
+        " ".join(space.names(result.architecture)),
+    ]
+    return "\n".join([*([f"evaluation {number}"] if number else []), *lines])
+
+
+def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
+    """Every evaluation, the front, the limits, the random baseline and the chosen one."""
+    shown = [(n, r) for n, r in enumerate(run.results, start=1) if not r.failed]
+    costs = [scaled(metric, r.cost[metric]) for _, r in shown]
+    values = [100 * r.value for _, r in shown]
+    word = UNITS.get(metric, (1.0, metric))[1]
+    low, high = (scaled(metric, limit) for limit in run.limits) if metric == run.metrics[0] else (-math.inf, math.inf)
+    wide = max(costs) - min(costs)
+    # A limit far from everything evaluated would squeeze the points together.
+    limits = [limit for limit in (low, high) if min(costs) - wide < limit < max(costs) + wide]
+    chosen = 100 * run.found
+    interval = [100 * end for end in run.best["interval"]]
+    figure = plot(f"{run.task.title} against {word}", ([*costs, *limits], word), ([*values, *interval], axis(run)))
+    for limit, end in ((low, figure.x.low), (high, figure.x.high)):
+        if limit in limits:
+            figure.box((limit, end), (figure.y.low, figure.y.high), "forbidden")
+            figure.line([(limit, figure.y.low), (limit, figure.y.high)], "limit")
+    began = [100 * result.value for result in run.random_start]
+    if began:
+        figure.line([(figure.x.low, median(began)), (figure.x.high, median(began))], "baseline")
+    colours = _by_evaluation(len(run.results))
+    allowed = [run.allows(r) for _, r in shown]
+    for inside in (False, True):
+        for (n, r), cost, value, within in zip(shown, costs, values, allowed, strict=True):
+            if within is inside:
+                kind, fill = ("point", colours[n - 1]) if inside else ("outside", "")
+                figure.mark(cost, value, kind, tip(run.space, r, n), fill)
+    front = front_of(np.array(costs)[allowed], np.array(values)[allowed], run.task.maximise)
+    figure.line(stairs(front, figure.x.high if high > figure.x.high else min(high, figure.x.high)), "front")
+    of = {(c, a): (n, r) for (n, r), c, a in reversed(list(zip(shown, costs, values, strict=True)))}
+    for point in front:
+        n, r = of[point]
+        figure.mark(*point, "on-front", "on the front, " + tip(run.space, r, n))
+    at = scaled(metric, run.best["cost"][metric])
+    figure.line([(at, interval[0]), (at, interval[1])], "interval")
+    measured: dict[str, Any] = {run.task.metric: run.found}
+    best = Result(run.chosen, interval=tuple(run.best["interval"]), cost=run.best["cost"], **measured)
+    figure.mark(at, chosen, "chosen", "chosen\n" + tip(run.space, best))
+    figure.legend = [
+        ("star", "", "chosen, with its 95 % interval"),
+        ("ring", "", "front: best at or below its cost"),
+        ("dot", colours[0], "first evaluations"),
+        ("dot", colours[-1], "last evaluations"),
+    ]
+    if began:
+        figure.legend.append(("dots", "", f"baseline: median of the {len(began)} random networks it began with"))
+    if limits:
+        figure.legend.append(("dashes", "", "limit"))
+    return figure
+
+
+def best_so_far(runs: Sequence[FinishedSearch]) -> Plot:
+    """The most accurate within the limits after each evaluation; of one run with every evaluation."""
+    alone = len(runs) == 1
+    curves = []
+    for run in runs:
+        best, curve = run.task.worst, []
+        for n, r in enumerate(run.results, start=1):
+            if run.allows(r) and run.task.better(100 * r.value, best):
+                best = 100 * r.value
+                curve.append((float(n), best))
+        curves.append(curve)
+    known = [a for curve in curves for _, a in curve]
+    if alone:
+        known += [100 * r.value for r in runs[0].results if runs[0].allows(r)]
+    figure = plot(
+        "best so far",
+        ([float(max(len(run.results) for run in runs))], "evaluations"),
+        (known, axis(runs[0])),
+        from_zero=True,
+    )
+    if alone:
+        for n, r in enumerate(runs[0].results, start=1):
+            if runs[0].allows(r):
+                figure.mark(n, 100 * r.value, "faint", tip(runs[0].space, r, n))
+    for index, (run, curve) in enumerate(zip(runs, curves, strict=True)):
+        colour = "" if alone else COLOURS[index % len(COLOURS)]
+        figure.line(stairs(curve, len(run.results)), "best", colour)
+        if not alone:
+            figure.legend.append(("line", colour, run.name))
+    return figure
+
+
+def fronts(runs: Sequence[FinishedSearch], metric: str) -> Plot:
+    """The fronts of several runs over each other, with what each chose."""
+    word = UNITS.get(metric, (1.0, metric))[1]
+    points = []
+    for run in runs:
+        inside = [r for r in run.results if run.allows(r)]
+        costs = np.array([scaled(metric, r.cost[metric]) for r in inside])
+        points.append(front_of(costs, np.array([100 * r.value for r in inside]), run.task.maximise))
+    every = [point for front in points for point in front]
+    figure = plot(f"fronts over {word}", ([c for c, _ in every], word), ([a for _, a in every], axis(runs[0])))
+    for index, (run, front) in enumerate(zip(runs, points, strict=True)):
+        colour = COLOURS[index % len(COLOURS)]
+        figure.line(stairs(front, figure.x.high), "best", colour)
+        for c, a in front:
+            figure.mark(c, a, "point", f"{run.name}: {a:.2f} % at {c:.4g}", colour)
+        figure.legend.append(("line", colour, run.name))
+    return figure
+
+
+def generations(run: FinishedSearch) -> Plot:
+    """The metric within each generation: its range, its middle half, its median, and every member."""
+    groups = [(name, [(n, r) for n, r in members if run.allows(r)]) for name, members in run.generations()]
+    every = [100 * r.value for _, members in groups for _, r in members]
+    evolution = groups and groups[0][0] == "0"
+    title = "generation" if evolution else "evaluations, in tenths of the search"
+    figure = plot(f"{run.task.title} by generation", ([-0.5, len(groups) - 0.5], title), (every, axis(run)))
+    for at, (name, members) in enumerate(groups):
+        values = np.array([100 * r.value for _, r in members])
+        if len(values):
+            low, first, middle, third, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
+            best = high if run.task.maximise else low
+            words = f"{title} {name}: best {best:.2f} %, median {middle:.2f} %, {len(values)} evaluations"
+            figure.line([(at, low), (at, high)], "whisker")
+            figure.box((at - 0.3, at + 0.3), (first, third), "quartiles", words)
+            figure.line([(at - 0.3, middle), (at + 0.3, middle)], "median")
+            for spot, (n, r) in enumerate(members):
+                aside = at + 0.24 * math.sin(2.4 * spot)  # so that equal ones are seen beside each other
+                figure.mark(aside, 100 * r.value, "faint", tip(run.space, r, n))
+    return figure
+
+
+def trained_alone(run: FinishedSearch) -> Plot | None:
+    """The networks that the verdict trained: test accuracy against cost."""
+    if run.verdict is None:
+        return None
+    rows = run.verdict["trainings"]
+    key = "params" if run.metrics[0] == "params" else "macs"
+    word = UNITS["params" if key == "params" else "flops"][1]
+    figure = plot(
+        "networks trained alone",
+        ([row[key] / 1e6 for row in rows], word),
+        ([100 * row["test_accuracy"] for row in rows], "test accuracy, trained alone (%)"),
+    )
+    for index, (arm, words) in enumerate(ARMS.items()):
+        colour = (COLOURS[3], FIXED, COLOURS[0])[index]
+        for row in rows:
+            if row["arm"] == arm:
+                text = f"{words}, seed {row['seed']}: {100 * row['test_accuracy']:.2f} %\n{' '.join(row['names'])}"
+                figure.mark(row[key] / 1e6, 100 * row["test_accuracy"], "trained", text, colour)
+        figure.legend.append(("dot", colour, words))
+    return figure
+
+
+def option_colours(space: SearchSpace) -> Mapping[str, str]:
+    """A colour for every option name of the space."""
+    names = dict.fromkeys(option for decision in space.decisions for option in decision.options)
+    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
+
+
+def choices(space: SearchSpace, of: Sequence[Result], chosen: Sequence[int], words: str) -> Plot:
+    """A map of how often each option (row) is taken in each decision (column), where the decision matters."""
+    indices = space.encode([r.architecture for r in of])  # (N, D)
+    shares, samples = [], []
+    for column, decision in enumerate(space.decisions):
+        matters = indices[:, column] >= 0
+        taken = indices[matters, column, None] == np.arange(len(decision.options))  # (M, options)
+        shares.append(taken.mean(0) if matters.any() else np.zeros(len(decision.options)))
+        samples.append(f" of {int(matters.sum())}")
+    return _option_map(space, shares, samples, chosen, words)
+
+
+def probabilities(space: SearchSpace, rows: Sequence[NDArray[np.float64]], chosen: Sequence[int], words: str) -> Plot:
+    """The same map of learnt probabilities, (options,) per decision."""
+    return _option_map(space, rows, [""] * len(rows), chosen, words)
+
+
+def _option_map(
+    space: SearchSpace,
+    shares: Sequence[NDArray[np.float64]],
+    samples: Sequence[str],
+    chosen: Sequence[int],
+    words: str,
+) -> Plot:
+    names = list(option_colours(space))
+    left, cell_height = 12.0 + 6.6 * max(map(len, names)), 22.0
+    wide = min(44.0, (1000.0 - left) / len(space.decisions))
+    height = cell_height * len(names)
+    figure = plot(words, ([0.0], ""), ([0.0], ""), width=left + wide * len(space.decisions) + 4, height=height + 86)
+    for column, (decision, row, sample) in enumerate(zip(space.decisions, shares, samples, strict=True)):
+        for option, (name, share) in enumerate(zip(decision.options, row.tolist(), strict=True)):
+            kind = "cell picked" if chosen[column] == option else "cell"
+            text = f"{decision.name}: {name} in {share:.0%}{sample}" + ("\nchosen" if chosen[column] == option else "")
+            x, y = left + column * wide, names.index(name) * cell_height
+            inside = f"{100 * share:.0f}" if share >= 0.01 and wide > 22 else ""
+            figure.boxes.append(
+                Box(x + 1.5, y + 1.5, wide - 3, cell_height - 3, kind, text, "", round(share, 3), inside)
+            )
+    return figure
+
+
+def silhouette(rows: Sequence[Mapping[str, object]], colours: Mapping[str, str]) -> Plot:
+    """The network as a row of blocks: as high as its feature maps, as wide as their channels; a skip is an outline."""
+    sizes = [tuple(map(int, row["output_shape"])) for row in rows]  # type: ignore[call-overload]
+    highest = max(h for _, h, _ in sizes)
+    widest = max(c for c, _, _ in sizes)
+    widths = [12 + 26 * math.sqrt(c / widest) for c, _, _ in sizes]
+    gap = 5.0
+    shrink = min(1.0, (1000 - gap * len(rows)) / sum(widths))
+    total = sum(widths) * shrink + gap * len(rows)
+    figure = plot("the chosen network, layer by layer", ([0.0], ""), ([0.0], ""), width=total + 18, height=170)
+    x = 14.0  # the first label leans out to the left
+    for row, (c, h, w), natural in zip(rows, sizes, widths, strict=True):
+        width, height = natural * shrink, 14 + 92 * math.sqrt(h / highest)
+        op = str(row["op"])
+        skipped = not row["macs"] and not row["params"]
+        text = f"{row['site']}: {op}\noutput {c} x {h} x {w}\n{row['macs']:,} MACs, {row['params']:,} parameters"
+        kind = "block skipped" if skipped else "block"
+        figure.boxes.append(Box(x, 60 - height / 2, width, height, kind, text, colours.get(op, FIXED), 1.0, op))
+        x += width + gap
+    return figure
+
+
+def _by_evaluation(count: int) -> list[str]:
+    return [to_hex(colormaps["viridis_r"](0.08 + 0.92 * n / max(1, count - 1))) for n in range(count)]

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from config_file.errors import UserError
+from search.evaluators.supernet import SupernetEvaluator
+from search.evaluators.workers import WorkerEvaluator, in_processes
+from search.result import Result
+from supernet import Supernet, build_space
+from tests.search.evaluators.test_prefix_evaluation import WIDTHS, population
+from tests.search.evaluators.test_supernet import make, randomised
+from tests.search.toy import toy_data
+from tests.supernet.own_spaces import small_nasbench201
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def evaluator() -> SupernetEvaluator:
+    space = build_space("proxylessnas", resolution=8, num_classes=4, widths=WIDTHS, depths=(1, 2, 1, 1, 1, 1))
+    torch.manual_seed(0)
+    return make(randomised(Supernet(space)), toy_data())
+
+
+def timeless(results: Iterator[Result]) -> list[dict[str, Any]]:
+    """Rows: NaN, which no task but its own fills in, equals nothing."""
+    return [replace(result, seconds=0.0).to_row() for result in results]
+
+
+def test_bit_identical_in_the_same_order_whatever_the_number(evaluator: SupernetEvaluator) -> None:
+    architectures = population(evaluator.supernet.space, 17)
+    random.Random(0).shuffle(architectures)
+    expected = timeless(evaluator.evaluate(architectures))
+    assert len({row["loss"] for row in expected}) > 10
+    order = evaluator.order(architectures)
+    assert [row["architecture"] for row in expected] == [list(architecture) for architecture in order]
+    assert order != architectures
+    workers = WorkerEvaluator(evaluator, 2, 1)
+    assert timeless(workers.evaluate(architectures)) == expected
+    first = [worker.process for worker in workers._workers]
+    fewer = architectures[:3]
+    assert timeless(workers.evaluate(fewer, 20)) == timeless(evaluator.evaluate(fewer, 20))
+    assert [worker.process for worker in workers._workers] == first  # they wait between populations
+    workers.close()
+    assert not any(process.is_alive() for process in first)
+
+
+def test_not_a_chain() -> None:
+    space = small_nasbench201(resolution=8, num_classes=4)
+    evaluator = make(randomised(Supernet(space)), toy_data())
+    architectures = [(3, 2, 1, 0, 3, 3), (3, 2, 1, 0, 3, 2), (1, 2, 3, 0, 3, 2)]
+    workers = WorkerEvaluator(evaluator, 2, 1)
+    assert timeless(workers.evaluate(architectures)) == timeless(evaluator.evaluate(architectures))
+    workers.close()
+
+
+def test_a_broken_off_evaluation_leaves_no_process(evaluator: SupernetEvaluator) -> None:
+    workers = WorkerEvaluator(evaluator, 2, 1)
+    results = workers.evaluate(population(evaluator.supernet.space, 17))
+    next(results)
+    processes = [worker.process for worker in workers._workers]
+    start = time.monotonic()
+    results.close()  # type: ignore[attr-defined]
+    assert time.monotonic() - start < 1
+    assert len(processes) == 2
+    assert not any(process.is_alive() for process in processes)
+
+
+def test_a_killed_process_is_one_line(evaluator: SupernetEvaluator) -> None:
+    workers = WorkerEvaluator(evaluator, 2, 1)
+    results = workers.evaluate(population(evaluator.supernet.space, 17))
+    next(results)
+    pid = workers._workers[1].process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(UserError, match=r"killed by signal 9.*--resume"):
+        list(results)
+    assert workers._workers == []
+
+
+def test_an_error_in_a_process_arrives(evaluator: SupernetEvaluator) -> None:
+    workers = WorkerEvaluator(evaluator, 2, 1)
+    with pytest.raises(RuntimeError, match=r"in a process of --workers:\s+Traceback"):
+        list(workers.evaluate([(99,) * 8], 20))
+
+
+def test_what_cannot_be_sent_is_one_line(evaluator: SupernetEvaluator) -> None:
+    data = replace(evaluator._data, split_record={"made by": lambda: None})
+    workers = in_processes(make(evaluator.supernet, data), 2, 0)
+    with pytest.raises(UserError, match="cannot be sent to another process"):
+        list(workers.evaluate(population(evaluator.supernet.space, 2)))
+
+
+def test_one_process_is_this_one(evaluator: SupernetEvaluator) -> None:
+    assert in_processes(evaluator, 1, 0) is evaluator

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from search.constraints import Constraint
+from search.result import Result
+from search.strategies.evolution import Evolution, single_point, uniform
+from tests.search.strategies.strategy_suite import StrategySuite
+from tests.search.toy import results_of, toy_accuracy, toy_space, toy_tables
+
+
+class TestOSNASLibForm(StrategySuite):
+    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> Evolution:
+        return Evolution(
+            constraint,
+            population=20,
+            parent_num=5,
+            generation_num=max(0, round((evaluations - 20) / 15)),
+            seed=seed,
+        )
+
+
+class TestSPOSForm(StrategySuite):
+    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> Evolution:
+        return Evolution(
+            constraint,
+            population=20,
+            parent_num=5,
+            generation_num=evaluations // 20 - 1,
+            generation_size=20,
+            children={"mutation": 8, "crossover": 8},
+            crossover="uniform",
+            seed=seed,
+        )
+
+
+def evolution(constraint: Constraint, **settings: object) -> Evolution:
+    return Evolution(constraint, **{"population": 12, "parent_num": 4, **settings})  # type: ignore[arg-type]
+
+
+def test_asking_for_the_next_generation_too_early_is_refused() -> None:
+    strategy = evolution(Constraint(toy_space()))
+    batch = strategy.ask(12)
+    strategy.tell(results_of(batch[:-1]))
+    with pytest.raises(RuntimeError, match="tell the results"):
+        strategy.ask(1)
+    strategy.tell(results_of(batch[-1:]))
+    assert len(strategy.ask(100)) == 8
+
+
+def test_the_order_of_results_changes_nothing() -> None:
+    first, second = (evolution(Constraint(toy_space())) for _ in range(2))
+    while batch := first.ask(12):
+        assert second.ask(12) == batch
+        first.tell(results_of(batch))
+        second.tell(results_of(batch)[::-1])
+
+
+def test_children_of_osnaslib_are_single_point_crossovers_of_the_best() -> None:
+    """Without mutation every child is the head of one elite and the tail of another."""
+    space = toy_space(layers=6)
+    strategy = evolution(Constraint(space), children={"offspring": 8}, mutation_prob=0.0)
+    population = strategy.ask(12)
+    strategy.tell(results_of(population))
+    elites = sorted(population, key=lambda a: -toy_accuracy(a))[:4]
+    spliced = {space.canonical(a[:cut] + b[cut:]) for a in elites for b in elites for cut in range(1, len(a))}
+    children = strategy.ask(8)
+    assert len(spliced.intersection(children)) >= 5  # duplicates of the elites give way to random architectures
+
+
+def test_elites_of_earlier_generations_keep_breeding() -> None:
+    space = toy_space(layers=6)
+    strategy = evolution(Constraint(space), children={"mutation": 8}, mutation_prob=0.01, generation_num=3)
+    population = strategy.ask(12)
+    strategy.tell(results_of(population))
+    best = sorted(population, key=lambda a: -toy_accuracy(a))[:4]
+    strategy.tell([Result(a, 0.0) for a in strategy.ask(8)])  # worse than every elite
+    third = strategy.ask(8)
+    near = [a for a in third if any(a in {space.canonical(n) for n in space.neighbours(b)} for b in best)]
+    assert len(near) >= 4
+
+
+def test_ties_go_to_the_earlier_proposal() -> None:
+    strategy = evolution(Constraint(toy_space()), parent_num=2)
+    population = strategy.ask(12)
+    strategy.tell([Result(a, 0.5) for a in population])
+    strategy.ask(1)
+    assert [parent for _, parent in strategy._parents] == population[:2]
+
+
+def test_without_deduplication_proposals_repeat() -> None:
+    space = toy_space(layers=2)
+    strategy = evolution(Constraint(space), dedup=False, generation_num=5)
+    proposals = []
+    while batch := strategy.ask(50):
+        strategy.tell(results_of(batch))
+        proposals += batch
+    assert len(proposals) == strategy.budget == 12 + 5 * 8
+    assert len(set(proposals)) <= space.num_canonical == 12
+
+
+def test_in_a_tight_band_of_a_large_space_it_neither_hangs_nor_leaves_the_band() -> None:
+    space = toy_space(layers=14)
+    table = toy_tables(space)["flops"]
+    assert space.size > 1 << 16
+    band = Constraint(space, table, upper=table.minimum()[0] * 1.001)
+    strategy = evolution(band, generation_num=3)
+    while batch := strategy.ask(20):
+        assert all(band.allows(architecture) for architecture in batch)
+        strategy.tell(results_of(batch))
+
+
+def test_crossovers_take_every_decision_from_a_parent() -> None:
+    space, rng = toy_space(), random.Random(0)
+    for _ in range(50):
+        first, second = space.sample(rng), space.sample(rng)
+        for crossover in (single_point, uniform):
+            child = crossover(space, first, second, rng)
+            assert all(c in pair for c, pair in zip(child, zip(first, second, strict=True), strict=True))
+        child = single_point(space, (0,) * 5, (1, 1, 1, 1, 1), rng)
+        assert list(child) == sorted(child)
+        assert {0, 1} == set(child)  # a cut leaves something of both

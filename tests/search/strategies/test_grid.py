@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from search.constraints import Constraint
+from search.strategies.grid import GridSearch
+from supernet import SearchSpace, build_space
+from tests.search.strategies.strategy_suite import StrategySuite
+from tests.search.toy import toy_space, toy_tables
+
+
+class TestGrid(StrategySuite):
+    beats_random = False
+
+    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> GridSearch:
+        return GridSearch(constraint, evaluations=evaluations, shuffle=True, seed=seed)
+
+
+def listed(space: SearchSpace, constraint: Constraint) -> list[tuple[int, ...]]:
+    canonical = (a for a in space.enumerate() if space.canonical(a) == a)
+    return [a for a in canonical if constraint.allows(a)]
+
+
+@pytest.mark.parametrize("band", [(0.0, 1.0), (0.3, 0.5), (0.31, 0.32), (0.9, 2.0)])
+def test_it_is_the_list_of_all_networks_within_the_limits_in_order(band: tuple[float, float]) -> None:
+    space = toy_space(layers=5)
+    table = toy_tables(space)["flops"]
+    low, high = table.minimum()[0], table.maximum()[0]
+    limits = [low + share * (high - low) for share in band]
+    constraint = Constraint(space, table, lower=limits[0], upper=limits[1])
+    assert GridSearch(constraint, evaluations=None).ask(10**6) == listed(space, constraint)
+
+
+def test_without_a_table_it_is_everything() -> None:
+    space = toy_space(layers=5)
+    found = GridSearch(Constraint(space), evaluations=None).ask(10**6)
+    assert found == listed(space, Constraint(space))
+    assert len(found) == space.num_canonical
+
+
+def test_in_a_space_that_nobody_can_list_it_starts_at_once() -> None:
+    space = build_space("proxylessnas", resolution=32, num_classes=10)
+    table = toy_tables(space)["flops"]
+    strategy = GridSearch(Constraint(space, table, upper=table.minimum()[0] * 2), evaluations=50)
+    found = strategy.ask(1000)
+    assert len(found) == len(set(found)) == 50
+    assert found == sorted(found)
+    assert max(table.cost([*found])) <= table.minimum()[0] * 2
+    assert strategy.ask(1) == []
+
+
+def test_decisions_that_cannot_matter_do_not_hold_it_up() -> None:
+    """Behind depth 1 lie 3^39 encodings of three networks."""
+    space = toy_space(layers=40)
+    found = GridSearch(Constraint(space), evaluations=200).ask(200)
+    assert len(found) == 200
+    assert found == list(islice((a for a in found if space.canonical(a) == a), 200))

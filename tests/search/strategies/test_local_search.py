@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from config_file.errors import UserError
+from search.constraints import Constraint
+from search.result import Result
+from search.strategies.local_search import LocalSearch
+from supernet import Architecture
+from tests.search.strategies.strategy_suite import StrategySuite
+from tests.search.toy import results_of, toy_accuracy, toy_space
+
+
+class TestFirstImprovement(StrategySuite):
+    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> LocalSearch:
+        return LocalSearch(constraint, evaluations=evaluations, seed=seed)
+
+
+class TestSeveralNeighboursAtOnce(StrategySuite):
+    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> LocalSearch:
+        return LocalSearch(constraint, evaluations=evaluations, proposals=5, seed=seed)
+
+
+class TestBestImprovement(StrategySuite):
+    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> LocalSearch:
+        return LocalSearch(constraint, evaluations=evaluations, improvement="best", seed=seed)
+
+
+def distance(first: Architecture, second: Architecture) -> int:
+    return sum(a != b for a, b in zip(first, second, strict=True))
+
+
+def test_best_improvement_moves_to_the_best_neighbour() -> None:
+    space = toy_space(layers=6)
+    strategy = LocalSearch(Constraint(space), improvement="best", seed=1)
+    (start,) = strategy.ask(100)
+    strategy.tell(results_of([start]))
+    around = strategy.ask(100)
+    assert set(around) == {space.canonical(a) for a in space.neighbours(start)} - {start}
+    strategy.tell(results_of(around))
+    best = max(around, key=toy_accuracy)
+    assert toy_accuracy(best) > toy_accuracy(start)
+    following = strategy.ask(100)
+    assert set(following) <= {space.canonical(a) for a in space.neighbours(best)}
+
+
+def test_first_improvement_moves_at_the_first_better_neighbour() -> None:
+    space = toy_space(layers=6)
+    strategy = LocalSearch(Constraint(space), seed=2)
+    (start,) = strategy.ask(1)
+    strategy.tell([Result(start, 0.5)])
+    for _ in range(3):
+        (worse,) = strategy.ask(1)
+        assert worse in {space.canonical(a) for a in space.neighbours(start)}
+        strategy.tell([Result(worse, 0.4)])
+    (better,) = strategy.ask(1)
+    strategy.tell([Result(better, 0.6)])
+    assert strategy.ask(1)[0] in {space.canonical(a) for a in space.neighbours(better)}
+
+
+def test_it_leaves_a_local_optimum_by_two_decisions() -> None:
+    space = toy_space(layers=6)
+    strategy = LocalSearch(Constraint(space), improvement="best", seed=3)
+    (start,) = strategy.ask(1)
+    strategy.tell([Result(start, 0.9)])
+    around = strategy.ask(100)
+    strategy.tell([Result(a, 0.1) for a in around])
+    strategy.ask(100)
+    assert strategy._current is not None
+    assert strategy._current != start
+    encodings = [a for a in space.enumerate() if space.canonical(a) == strategy._current]
+    assert min(distance(start, a) for a in encodings) <= 2
+
+
+def test_an_unknown_improvement_is_refused() -> None:
+    with pytest.raises(UserError, match="improvement"):
+        LocalSearch(Constraint(toy_space()), improvement="fist")

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from config_file.errors import UserError
+from search.archive import Archive
+from search.constraints import Constraint
+from search.engine import with_costs
+from search.objectives import parse_objectives
+from search.reporting.results_file import write_results
+from search.result import Result
+from search.strategies.predictor import PredictorSearch
+from search.strategies.surrogate import fit_predictor, one_hot
+from search.warm_start import read_results
+from tasks import LANDMARKS
+from tests.search.strategies.strategy_suite import StrategySuite
+from tests.search.toy import results_of, toy_accuracy, toy_space, toy_tables
+
+
+class TestPredictor(StrategySuite):
+    searches = 3
+
+    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> PredictorSearch:
+        return PredictorSearch(
+            constraint,
+            objectives=parse_objectives("accuracy"),
+            evaluations=evaluations,
+            population=20,
+            inner_evaluations=120,
+            seed=seed,
+        )
+
+
+def test_features_mask_what_does_not_matter() -> None:
+    space = toy_space()
+    features = one_hot(space, [(0, 1, 0, 0, 0), (0, 1, 2, 2, 2)])
+    assert features.shape == (2, sum(space.sizes))
+    assert (features[0] == features[1]).all()
+    assert features.sum() == 4  # depth and one layer, twice
+
+
+def test_predictors_predict() -> None:
+    space = toy_space(layers=6)
+    every = [a for a in space.enumerate() if space.canonical(a) == a]
+    order = np.random.default_rng(0).permutation(len(every))
+    train, test = ([every[i] for i in part] for part in (order[:80], order[80:380]))
+    targets = np.array(list(map(toy_accuracy, train)))
+    model, error = fit_predictor(one_hot(space, train), targets, seed=0)
+    truth = np.array(list(map(toy_accuracy, test)))
+    missed = np.sqrt(((model.predict(one_hot(space, test)) - truth) ** 2).mean())
+    assert missed < 0.5 * truth.std()
+    assert 0 < error < 0.5 * truth.std()
+
+
+def test_costs_of_a_table_are_not_predicted_and_two_objectives_make_a_front() -> None:
+    space = toy_space(layers=6)
+    tables = toy_tables(space)
+    strategy = PredictorSearch(
+        Constraint(space),
+        costs={"flops": lambda architectures: tables["flops"].cost(np.array(architectures))},
+        evaluations=60,
+        population=20,
+        inner_evaluations=200,
+    )
+    rounds = []
+    while batch := strategy.ask(100):
+        strategy.tell([with_costs(result, tables) for result in results_of(batch)])
+        rounds.append(batch)
+    assert [len(batch) for batch in rounds] == [20, 20, 20]
+    better = [
+        np.mean([toy_accuracy(a) for a in batch]) / np.mean(tables["flops"].cost(np.array(batch))) for batch in rounds
+    ]
+    assert better[2] > better[0]
+
+
+def test_what_is_known_before_is_learnt_from_and_its_best_are_confirmed() -> None:
+    space = toy_space(layers=6)
+    known = results_of([a for a in space.enumerate() if space.canonical(a) == a and a[0] < 4])
+    settings = {"objectives": parse_objectives("accuracy"), "population": 10, "inner_evaluations": 200}
+    warm = PredictorSearch(Constraint(space), measured=known, **settings)  # type: ignore[arg-type]
+    cold = PredictorSearch(Constraint(space), **settings)  # type: ignore[arg-type]
+    first = warm.ask(10)
+    best = sorted((toy_accuracy(result.architecture) for result in known), reverse=True)[:5]
+    assert sorted(map(toy_accuracy, first[:5]), reverse=True) == best
+    assert not {result.architecture for result in known} & set(first[5:])
+    assert np.mean(list(map(toy_accuracy, first))) > np.mean(list(map(toy_accuracy, cold.ask(10)))) + 0.1
+
+
+def test_failures_among_what_is_known_are_no_data() -> None:
+    space = toy_space()
+    known = [Result(a, np.nan) for a in ((0, 0, 0, 0, 0), (0, 1, 0, 0, 0))]
+    strategy = PredictorSearch(Constraint(space), objectives=parse_objectives("accuracy"), measured=known, population=5)
+    assert not {result.architecture for result in known} & set(strategy.ask(5))
+
+
+def test_it_starts_from_the_files_of_an_earlier_search(tmp_path: Path) -> None:
+    space = toy_space()
+    tables = toy_tables(space)
+    archive = Archive(tmp_path / "archive.jsonl", {})
+    results = [with_costs(result, tables) for result in results_of([(0, 0, 0, 0, 0), (1, 2, 1, 0, 0)])]
+    for result in [*results, with_costs(Result((0, 2, 0, 0, 0), np.nan), tables)]:
+        archive.add(result)
+    write_results(tmp_path / "results.csv", list(archive), Constraint(space))
+    for name in ("archive.jsonl", "results.csv"):
+        read = read_results(tmp_path / name, space)
+        assert [result.architecture for result in read] == [result.architecture for result in archive]
+        assert [result.accuracy for result in read[:2]] == pytest.approx(
+            [result.accuracy for result in results], abs=1e-6
+        )
+        assert read[2].failed
+    text = f"architecture,accuracy\n{' '.join(space.names((1, 2, 1, 0, 0)))},0.5\n"
+    (tmp_path / "own.csv").write_text(text)
+    (own,) = read_results(tmp_path / "own.csv", space)
+    assert (own.architecture, own.accuracy) == ((1, 2, 1, 0, 0), 0.5)
+    (tmp_path / "percent.csv").write_text(text.replace("0.5", "50"))
+    with pytest.raises(UserError, match="must be fractions"):
+        read_results(tmp_path / "percent.csv", space)
+
+
+def test_results_of_landmarks_are_known_by_their_nme(tmp_path: Path) -> None:
+    space = toy_space()
+    archive = Archive(tmp_path / "archive.jsonl", {})
+    archive.add(with_costs(Result((1, 2, 1, 0, 0), nme=0.25), toy_tables(space)))
+    write_results(tmp_path / "results.csv", list(archive), Constraint(space), LANDMARKS)
+    for name in ("archive.jsonl", "results.csv"):
+        (read,) = read_results(tmp_path / name, space)
+        assert read.nme == 0.25
+        assert np.isnan(read.accuracy)
+        assert len(read_results(tmp_path / name, space, parse_objectives("nme,flops"))) == 1
+        with pytest.raises(UserError, match="no result in it has accuracy"):
+            read_results(tmp_path / name, space, parse_objectives("accuracy,flops"))
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "indices,accuracy\nx,1\n"])
+def test_a_table_of_something_else_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(UserError, match="neither"):
+        read_results(tmp_path / "a.csv", toy_space())
+
+
+def test_results_of_another_space_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("indices,accuracy\n0 9,0.5\n")
+    with pytest.raises(UserError, match="no architecture of toy"):
+        read_results(tmp_path / "a.csv", toy_space())
+    with pytest.raises(UserError, match="no such file"):
+        read_results(tmp_path / "b.csv", toy_space())
+    (tmp_path / "c.jsonl").write_text('{"format": "x"}\n')
+    with pytest.raises(UserError, match="neither"):
+        read_results(tmp_path / "c.jsonl", toy_space())

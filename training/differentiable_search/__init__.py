@@ -1,0 +1,1 @@
+"""Architecture parameters trained by gradients."""

@@ -1,0 +1,167 @@
+"""Architecture parameters learnt on the weights of a supernet trained by sampling, which stay as they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from config_file.errors import UserError
+from config_file.options import SearchOptions
+from config_file.progress import progress
+from config_file.run_folder import RunFolder
+from config_file.stages import command, stage_path
+from supernet import Supernet
+from supernet.gating import statistics_kept
+from training.checkpoint import ARCHITECTURE, LAST, load_checkpoint, save_checkpoint
+from training.data import Data
+from training.differentiable_search.distribution_file import FILE, Distribution, load_distribution
+from training.differentiable_search.hardware import make_hardware
+from training.differentiable_search.learner import ArchitectureLearner
+from training.differentiable_search.report import report_epoch, save_learnt
+from training.differentiable_search.step import WeightStep
+from training.loop import stop_signal
+from training.recipe import DIFFERENTIABLE, GRADIENT_TRAJECTORY
+
+PLANNED_STEPS = 3
+"""Architecture steps that --plan makes, to say how long all of them take."""
+
+SETTINGS = (
+    *(name for name in GRADIENT_TRAJECTORY if name not in ("a_order", "a_warmup_epochs", "a_every", "a_portion")),
+    "a_epochs", "sample_strategy", "batch_size", "loss", "label_smoothing", "random_seed",
+)  # fmt: skip
+"""The options that decide what is learnt, beside weights and images."""
+
+
+class FrozenLearning:
+    """The learning that precedes a differentiable search of such a supernet.
+
+    It has a folder of its own in that of the search, with the metrics of every epoch, a checkpoint, and in the end
+    `architecture.json` and `probabilities.png`.
+
+    Args:
+        options: of the search.
+        supernet: on `device`.
+        weights: fingerprint of its weights.
+        data: its validation images fit the architecture parameters: the weights know the training images.
+        device: where the supernet is.
+
+    Raises:
+        UserError: an unknown relaxation, second order, limits that nothing is within, or under --resume a checkpoint
+            of other weights or settings.
+    """
+
+    def __init__(
+        self, options: SearchOptions, supernet: Supernet, weights: str, data: Data, device: torch.device
+    ) -> None:
+        if options.a_order != 1:
+            raise UserError("--a-order 2 looks through a step of the weights, which are frozen here: use --a-order 1")
+        self.options = options
+        self.steps_per_epoch = max(1, len(data.val) // min(options.batch_size, len(data.val)))
+        self.steps = options.a_epochs * self.steps_per_epoch
+        strategy = options.sample_strategy if options.sample_strategy in DIFFERENTIABLE else "differentiable"
+        self._learner = ArchitectureLearner(
+            replace(options, sample_strategy=strategy, a_warmup_epochs=0.0, a_every=1),
+            supernet,
+            data.val,
+            make_hardware(options, supernet.space, data.resolution, device),
+            device,
+            epochs=options.a_epochs,
+            steps_per_epoch=self.steps_per_epoch,
+        )
+        settings = {"--" + name.replace("_", "-"): getattr(self._learner.options, name) for name in SETTINGS}
+        self._identity = (ARCHITECTURE, weights, settings)
+        self._begun = 0
+        if options.resume and self._checkpoint.is_file():
+            state = load_checkpoint(self._checkpoint, *self._identity)
+            self._learner.load_state_dict(state["learner"])
+            self._begun = int(state["step"])
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return stage_path(self.options) / "learning"
+
+    @property
+    def left(self) -> int:
+        """Steps still to make."""
+        return self.steps - self._begun
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.path / "checkpoints" / LAST
+
+    def seconds(self) -> float:
+        """What the steps that are left take, from a few that are really made: this object can no longer be run."""
+        made = min(self.left, PLANNED_STEPS)
+        with self._training():
+            started = time.perf_counter()
+            for step in range(self._begun, self._begun + made):
+                self._step(step)
+            return self.left * (time.perf_counter() - started) / max(1, made)
+
+    def run(self) -> Distribution:
+        """What is learnt; of a learning that has ended before, under --resume, what it left.
+
+        Raises:
+            UserError: the parameters became NaN, or a file that was left is damaged.
+            KeyboardInterrupt: Ctrl-C or SIGTERM, once the running step has ended and a checkpoint is written.
+        """
+        if not self.left and (self.path / FILE).is_file():
+            print(f"learnt     before: {self.path / FILE}")
+            return load_distribution(self.path, self._learner.supernet.space)
+        resume = self._begun > 0
+        with RunFolder.create(self.path, self.options, overwrite=not resume, resume=resume) as run:
+            if resume:
+                run.truncate_metrics(self._begun)
+                run.log(f"resumed after architecture step {self._begun:,} of {self.steps:,}")
+            with self._training():
+                self._learn(run)
+            return save_learnt(self._learner, run, {"order": 1, "frozen_weights": True, "steps": self.steps})
+
+    def _learn(self, run: RunFolder) -> None:
+        bar: tqdm[int] = progress(
+            self.steps, "learning the architecture on frozen weights", "step", initial=self._begun
+        )
+        with stop_signal() as stop, bar:
+            for step in range(self._begun, self.steps):
+                self._step(step)
+                bar.update()
+                done = step + 1
+                epoch = done % self.steps_per_epoch == 0
+                if epoch:
+                    report_epoch(self._learner, run, done)
+                if epoch or stop.is_set():
+                    state = {"learner": self._learner.state_dict(), "step": done}
+                    save_checkpoint(self._checkpoint, *self._identity, state)
+                if stop.is_set():
+                    raise KeyboardInterrupt(
+                        f"stopped after architecture step {done:,} of {self.steps:,} and saved; go on with: "
+                        f"{command('search', self.options)} --resume"
+                    )
+
+    def _step(self, step: int) -> None:
+        nothing = torch.empty(0)  # of the weights' images: their gradient is not needed
+        self._learner.step(step, nothing, nothing, _no_weight_step)
+
+    @contextmanager
+    def _training(self) -> Iterator[None]:
+        """Batch norms use the statistics of the batch, for those kept are mixed over all paths; they stay."""
+        supernet = self._learner.supernet
+        norms = [module for module in supernet.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        training = supernet.training
+        supernet.train()
+        try:
+            with statistics_kept(lambda: norms):
+                yield
+        finally:
+            supernet.train(training)
+
+
+def _no_weight_step() -> WeightStep:
+    raise AssertionError("first order takes the weights as they are")

@@ -1,0 +1,254 @@
+"""Weights and architecture parameters trained side by side, step by step.
+
+Before a step of the weights on a batch of one part of the training images, a step of the architecture parameters on a
+batch of the other part (DARTS, Liu et al. 2019). Weights train on what the relaxation mixes, or, with sampled gates, on
+a path drawn from the distribution (ProxylessNAS, Cai et al. 2019): as cheap as a single-path step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from config_file.errors import UserError
+from config_file.options import SearchOptions, TrainSupernetOptions
+from supernet import Architecture, Supernet
+from supernet.derivation import derive_filling, derive_within
+from supernet.relaxations import OF_WEIGHTS, ArchitectureParameters, Relaxation, settle
+from supernet.supernet import Gates
+from supernet.thresholds import ThresholdParameters
+from training.data import Split
+from training.device import autocast, choose_amp, seed_step
+from training.differentiable_search.hardware import Hardware
+from training.differentiable_search.step import WeightStep, first_order, second_order
+from training.losses import make_loss
+from training.optimizers import make_optimizer
+from training.recipe import StepPlan
+
+Options = TrainSupernetOptions | SearchOptions
+
+RELAXATION_OF = {"differentiable": "binary_two", "differentiable_gumbel": "gumbel"}
+"""Differentiable sample strategies, and the relaxation each has unless --relaxation names one."""
+
+HALF_SCALE = 2.0**10  # keeps the small gradients of float16
+
+
+class ArchitectureLearner:
+    """The architecture parameters of a supernet, and all that changes with them.
+
+    It is also the sampler of the weights' steps: `paths` gives architectures drawn from the distribution.
+
+    Args:
+        options: of the stage.
+        supernet: on its device; its weights are only read here.
+        images: what architecture steps see; never those that weights are fitted on.
+        hardware: costs that count, or None.
+        device: where all this happens.
+        epochs: of the whole training, for the temperature.
+        steps_per_epoch: steps of the weights.
+
+    Raises:
+        UserError: an unknown relaxation, or one that cannot mix the options of this space.
+    """
+
+    paths_per_step = 1
+
+    def __init__(
+        self,
+        options: Options,
+        supernet: Supernet,
+        images: Split,
+        hardware: Hardware | None,
+        device: torch.device,
+        *,
+        epochs: int,
+        steps_per_epoch: int,
+    ) -> None:
+        self.options = options
+        self.supernet = supernet
+        space = supernet.space
+        self.images = images
+        self.hardware = hardware
+        self.device = device
+        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+        self.batch_size = min(options.batch_size, len(images))
+        name = options.relaxation or RELAXATION_OF[options.sample_strategy]
+        self.parameters = (
+            ThresholdParameters(supernet) if name in OF_WEIGHTS else ArchitectureParameters(space, options.random_seed)
+        ).to(device)
+        self.relaxation = Relaxation(name, self.parameters, options.random_seed)
+        self.optimizer = make_optimizer(
+            options.a_optimizer,
+            [self.parameters.logits],
+            options.a_lr,
+            options.a_momentum,
+            options.a_weight_decay,
+            alpha=options.a_alpha,
+            beta=options.a_beta,
+        )
+        for group in self.optimizer.param_groups:
+            if "betas" in group:
+                group["betas"] = (options.a_beta, options.a_beta2)
+        self.loss = make_loss(options.loss, options.label_smoothing, images.task)
+        self.amp = choose_amp(options.amp, device)
+        self._weights = list(supernet.parameters())
+        self._batches: Iterator[tuple[Tensor, Tensor]] = iter(())
+        self._next_batch = -1
+
+    # ---- steps
+
+    def temperature(self, step: int) -> float:
+        """Of a step of the weights: constant, linear over the epochs (NNI) or exponential in them (FBNet)."""
+        options, epoch = self.options, step // self.steps_per_epoch
+        if options.temperature_schedule == "linear":
+            share = epoch / max(1, self.epochs)
+            return options.temperature + share * (options.temperature_end - options.temperature)
+        if options.temperature_schedule == "exponential":
+            return options.temperature * math.exp(-options.temperature_decay * epoch)
+        return options.temperature
+
+    def paths(self, step: int) -> list[Architecture]:
+        """The path that the weights' step trains, drawn from the distribution; with sampled gates."""
+        return [self.relaxation.path(step)]
+
+    def plan(self, step: int) -> StepPlan:
+        """The weights' step: on the mixture, or on a path drawn from the distribution."""
+        if self.relaxation.soft:
+            with torch.no_grad():
+                gates = self.relaxation.draw(-1 - step, self.temperature(step)).gates
+            return StepPlan([partial(_forward, self.supernet, gates)], self._weights)
+        (path,) = self.paths(step)
+        return StepPlan([partial(_forward, self.supernet, path)], self.supernet.parameters_of(path))
+
+    def step(self, step: int, x: Tensor, y: Tensor, weight_step: Callable[[], WeightStep]) -> None:
+        """The architecture's step before step `step` of the weights, if there is one.
+
+        Args:
+            step: number of the weights' step.
+            x: its images (B, C, H, W), for second order.
+            y: their labels (B,).
+            weight_step: what that step will do to the weights, for second order.
+        """
+        number = self._number(step)
+        if number is None:
+            return
+        seed_step(self.device, self.options.random_seed, -1 - step)
+        images, labels = self._batch(number)
+        temperature = self.temperature(step)
+        draw = self.relaxation.draw(number, temperature)
+        costs: list[Tensor] = []
+
+        def validation() -> Tensor:
+            loss = self._task_loss(images, labels, self.relaxation.draw(number, temperature).gates)
+            if self.hardware is not None:
+                expected = self.hardware.expected(self.parameters.by_decision())
+                costs[:] = [expected.detach()]
+                loss = self.hardware.penalised(loss, expected)
+            return loss
+
+        logits = self.parameters.logits
+        if self.options.a_order == 1:
+            gradient, _ = first_order(logits, self._scaled(validation))
+        else:
+
+            def training() -> Tensor:
+                return self._task_loss(x, y, self.relaxation.draw(number, temperature).gates)
+
+            gradient, _ = second_order(
+                logits, self.supernet, weight_step(), self._scaled(training), self._scaled(validation)
+            )
+        before = logits.detach().clone()
+        logits.grad = gradient / self._loss_scale
+        self.optimizer.step()
+        logits.grad = None
+        settle(logits, before, draw.involved)
+        if self.hardware is not None and self.hardware.multipliers is not None:
+            self.hardware.multipliers.ascend(costs[0])
+
+    def _number(self, step: int) -> int | None:
+        """How many architecture steps come before this one; None if step `step` of the weights has none."""
+        since = step - round(self.options.a_warmup_epochs * self.steps_per_epoch)
+        return None if since < 0 or since % self.options.a_every else since // self.options.a_every
+
+    def _task_loss(self, x: Tensor, y: Tensor, gates: Gates) -> Tensor:
+        with autocast(self.device, self.amp):
+            logits = self.supernet(x, gates).float()  # (B, classes)
+        return self.loss(logits, y)
+
+    @property
+    def _loss_scale(self) -> float:
+        return HALF_SCALE if self.amp is torch.float16 else 1.0
+
+    def _scaled(self, loss: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        return loss if self._loss_scale == 1.0 else lambda: loss() * self._loss_scale
+
+    def _batch(self, number: int) -> tuple[Tensor, Tensor]:
+        """Batch `number` of the endless sequence of shuffled passes over the images, without augmentation."""
+        epoch, position = divmod(number, max(1, len(self.images) // self.batch_size))
+        if number != self._next_batch or position == 0:
+            self._batches = self.images.batches(
+                self.batch_size,
+                seed=self.options.random_seed,
+                epoch=epoch,
+                shuffle=True,
+                start=position,
+                drop_last=True,
+                device=self.device,
+                channels_last=self.options.channels_last,
+            )
+        self._next_batch = number + 1
+        return next(self._batches)
+
+    # ---- what was learnt
+
+    def derive(self) -> Architecture:
+        """The most probable architecture, within hard limits where there are any; with --hc-fill one that uses them.
+
+        Raises:
+            UserError: the parameters are not finite.
+        """
+        scores = self.parameters.log_probabilities()
+        if any(np.isnan(row).any() for row in scores):
+            raise UserError("the architecture parameters became NaN: try a lower --a-lr")
+        limits = [] if self.hardware is None else self.hardware.limits
+        derive = derive_filling if self.options.hc_fill else derive_within
+        return derive(self.supernet.space.sizes, scores, limits)
+
+    def describe(self) -> str:
+        """One line for people."""
+        text = f"architecture parameters: {self.relaxation.name}, order {self.options.a_order}, "
+        text += (
+            f"{self.options.a_optimizer} at {self.options.a_lr:g}, on {len(self.images):,} training images of their own"
+        )
+        if self.hardware is None:
+            return text + "; cost does not count"
+        kind = "hard limits" if self.hardware.multipliers is not None else f"{self.options.hc_loss} penalty on"
+        goals = ", ".join(f"{metric} {target:g}" for metric, target in self.hardware.targets.items())
+        return f"{text}; {kind} {goals}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and primitives."""
+        multipliers = None if self.hardware is None else self.hardware.multipliers
+        return {
+            "parameters": self.parameters.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "multipliers": None if multipliers is None else multipliers.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.parameters.load_state_dict(state["parameters"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.hardware is not None and self.hardware.multipliers is not None:
+            self.hardware.multipliers.load_state_dict(state["multipliers"])
+
+
+def _forward(supernet: nn.Module, what: Architecture | Gates, x: Tensor) -> Tensor:
+    logits: Tensor = supernet(x, what)
+    return logits
