@@ -20,7 +20,7 @@ from config_file.files import atomic_path
 from supernet.network import Network
 from supernet.spec import NetSpec
 
-FORMAT = "oneshot-nas network 1"
+FORMAT = "oneshot-nas network 2"
 
 
 def save_network(path: str | Path, network: Network, metadata: Mapping[str, Any]) -> None:
@@ -59,6 +59,8 @@ def load_network(path: str | Path) -> tuple[Network, dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             described = file.metadata() or {}
+            if described.get("format") == "oneshot-nas network 1":
+                raise UserError(f"{path}: of an earlier version, whose weights have other names; retrain the network")
             if described.get("format") != FORMAT:
                 raise UserError(f"{path}: not a network of this toolkit (its metadata does not say {FORMAT!r})")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)

@@ -1,6 +1,6 @@
 """The JSON file of a lookup table: readable, one entry per line, and refused unless it is whole.
 
-{"format": "oneshot-nas lookup table", "version": 1, "metric": "flops", "unit": "MACs", ..., "checksum": "...",
+{"format": "oneshot-nas lookup table", "version": 2, "metric": "flops", "unit": "MACs", ..., "checksum": "...",
  "entries": [{"block": {...}, "input_shape": [C, H, W], "value": 1, "median": 1, "spread": 0, "count": 1}, ...]}
 """
 
@@ -18,7 +18,7 @@ from config_file.errors import UserError
 from config_file.files import atomic_write_text
 
 FORMAT = "oneshot-nas lookup table"
-VERSION = 1
+VERSION = 2
 
 _NOT_OURS = "is not a lookup table of this toolkit; python -m lookup_tables build makes one"
 
@@ -69,6 +69,8 @@ def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, Entry]]:
         raise UserError(f"{path} {_NOT_OURS}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} {_NOT_OURS}")
+    if content.get("version") == 1:
+        raise UserError(f"lookup table {path}: of an earlier version, with blocks in another form; make it again")
     if content.get("version") != VERSION:
         raise UserError(f"lookup table {path}: version {content.get('version')!r} is not known, only {VERSION}")
     rows = content.pop("entries", None)

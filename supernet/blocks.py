@@ -5,11 +5,13 @@ one set of weights) serves every resolution, and (block, input shape) is the key
 block gives its output shape, its multiply-accumulates (MACs, "FLOPs" in the papers), its learnable parameters and, from
 the channels alone, its layer. MACs count convolution and linear layers, batch 1, as the papers do.
 
-Primitives (this file) count by themselves; composites (`composites.py`) only list the primitives they are made of.
+Primitives (this file) count by themselves; composites (`composites.py`) only name the primitives they are made of.
+Parts of a layer have names (`conv`, `norm`, `act`; `expand`, `depthwise`, `project`): weights are addressed by them.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -86,12 +88,19 @@ class Block:
         raise TypeError(f"{type(self).__name__} does not say how it is built")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: the kind and its fields."""
-        return {"block": type(self).__name__} | {f.name: getattr(self, f.name) for f in fields(self)}
+        """Plain data: the kind, and the fields that are not at their default.
+
+        A field that is added later, with a default, therefore changes no fingerprint and no key of a lookup table.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return {"block": type(self).__name__} | values
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Block:
-        """The block `to_dict` described. Raises ValueError for an unknown kind or unknown fields."""
+        """The block `to_dict` described; fields it leaves out are at their default.
+
+        Raises ValueError for an unknown kind or unknown fields.
+        """
         if not isinstance(data, dict):
             raise ValueError(f"a block is a table of its kind and its fields, not {data!r}")
         settings = dict(data)
@@ -172,17 +181,18 @@ class Conv(Block):
     def build(self, in_channels: int) -> nn.Module:
         channels, groups = self._channels_and_groups(in_channels)
         padding = (self.kernel - 1) * self.dilation // 2
-        body: list[nn.Module] = [
-            nn.Conv2d(in_channels, channels, self.kernel, self.stride, padding, self.dilation, groups, bias=False)
-        ]
+        layers = OrderedDict[str, nn.Module]()
+        if self.act and self.pre_activation:
+            # It reads a tensor that other edges of a cell read too: it must not work in place.
+            layers["act"] = _out_of_place(ACTIVATIONS[self.act]())
+        layers["conv"] = nn.Conv2d(
+            in_channels, channels, self.kernel, self.stride, padding, self.dilation, groups, bias=False
+        )
         if self.bn:
-            body.append(nn.BatchNorm2d(channels, affine=self.affine))
-        if not self.act:
-            return nn.Sequential(*body)
-        # An activation in front reads a tensor that other edges of a cell read too: it must not work in place.
-        if self.pre_activation:
-            return nn.Sequential(_out_of_place(ACTIVATIONS[self.act]()), *body)
-        return nn.Sequential(*body, ACTIVATIONS[self.act]())
+            layers["norm"] = nn.BatchNorm2d(channels, affine=self.affine)
+        if self.act and not self.pre_activation:
+            layers["act"] = ACTIVATIONS[self.act]()
+        return nn.Sequential(layers)
 
 
 def _out_of_place(activation: nn.Module) -> nn.Module:
@@ -223,7 +233,7 @@ class BatchNormAct(Block):
         return 2 * shape[0]
 
     def build(self, in_channels: int) -> nn.Module:
-        return nn.Sequential(nn.BatchNorm2d(in_channels), ACTIVATIONS[self.act]())
+        return nn.Sequential(OrderedDict(norm=nn.BatchNorm2d(in_channels), act=ACTIVATIONS[self.act]()))
 
 
 @dataclass(frozen=True)
@@ -295,7 +305,8 @@ class Head(Block):
         return (shape[0] + self.bias) * self.classes
 
     def build(self, in_channels: int) -> nn.Module:
-        layers: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        layers = OrderedDict[str, nn.Module](pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten())
         if self.dropout:
-            layers.append(nn.Dropout(self.dropout))
-        return nn.Sequential(*layers, nn.Linear(in_channels, self.classes, bias=self.bias))
+            layers["dropout"] = nn.Dropout(self.dropout)
+        layers["linear"] = nn.Linear(in_channels, self.classes, bias=self.bias)
+        return nn.Sequential(layers)

@@ -1,4 +1,4 @@
-"""Composite blocks: what the papers tabulate, as a list of primitives.
+"""Composite blocks: the blocks that papers tabulate, made of primitives that have names.
 
 Hidden width and shortcut follow from the input channels at build time, because in some spaces the input width of a
 layer is itself a choice.
@@ -6,7 +6,8 @@ layer is itself a choice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -25,18 +26,18 @@ class Shuffle(Block):
         return ChannelShuffle(self.groups)
 
 
-def through(parts: Iterable[Block], shape: Shape) -> Iterator[tuple[Block, Shape]]:
+def primitives_of(parts: Iterable[Block], shape: Shape) -> Iterator[tuple[Block, Shape]]:
     """The primitives of blocks that run one after another."""
     for part in parts:
         yield from part.primitives(shape)
         shape = part.output_shape(shape)
 
 
-def layers_of(parts: Iterable[Block], in_channels: int) -> list[nn.Module]:
-    """The layers of blocks that run one after another."""
-    layers, shape = [], (in_channels, 1, 1)
-    for part in parts:
-        layers.append(part.build(shape[0]))
+def layers_of(parts: Mapping[str, Block], in_channels: int) -> OrderedDict[str, nn.Module]:
+    """The layers of blocks that run one after another, by the blocks' names."""
+    layers, shape = OrderedDict[str, nn.Module](), (in_channels, 1, 1)
+    for name, part in parts.items():
+        layers[name] = part.build(shape[0])
         shape = part.output_shape(shape)
     return layers
 
@@ -65,33 +66,33 @@ class InvertedResidual(Block):
         groups = f"g{self.groups}" if self.groups > 1 else ""
         return f"k{self.kernel}e{self.expand}{groups}" + ("se" if self.se else "")
 
-    def parts(self, in_channels: int) -> tuple[Block, ...]:
-        """The primitives in the order they run."""
-        parts: list[Block] = []
+    def parts(self, in_channels: int) -> dict[str, Block]:
+        """The primitives by name, in the order they run: [expand, [shuffle,]] depthwise, [se,] project."""
+        parts: dict[str, Block] = {}
         if self.expand != 1 or self.always_expand:
             hidden = in_channels if self.expand == 1 else make_divisible(in_channels * self.expand)
-            parts.append(Conv(hidden, act=self.act, groups=self.groups))
+            parts["expand"] = Conv(hidden, act=self.act, groups=self.groups)
             if self.groups > 1:
-                parts.append(Shuffle(self.groups))
-        parts.append(Conv(None, self.kernel, self.stride, act=self.act))
+                parts["shuffle"] = Shuffle(self.groups)
+        parts["depthwise"] = Conv(None, self.kernel, self.stride, act=self.act)
         if self.se:
-            parts.append(SqueezeExcite())
-        parts.append(Conv(self.out_channels, act="", groups=self.groups))
-        return tuple(parts)
+            parts["se"] = SqueezeExcite()
+        parts["project"] = Conv(self.out_channels, act="", groups=self.groups)
+        return parts
 
     def has_shortcut(self, in_channels: int) -> bool:
         """Whether the input is added to the output."""
         return self.residual and self.stride == 1 and in_channels == self.out_channels
 
     def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
-        return through(self.parts(shape[0]), shape)
+        return primitives_of(self.parts(shape[0]).values(), shape)
 
     def output_shape(self, shape: Shape) -> Shape:
         return self.out_channels, -(-shape[1] // self.stride), -(-shape[2] // self.stride)
 
     def build(self, in_channels: int) -> nn.Module:
         layers = layers_of(self.parts(in_channels), in_channels)
-        return Residual(*layers) if self.has_shortcut(in_channels) else nn.Sequential(*layers)
+        return Residual(layers) if self.has_shortcut(in_channels) else nn.Sequential(layers)
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,8 @@ class ShuffleBlock(Block):
         """Whether there is a projection branch instead of a channel split."""
         return self.stride == 2 or in_channels != self.out_channels
 
-    def main(self, in_channels: int) -> tuple[Block, ...]:
-        """The main branch in the order it runs."""
+    def main(self, in_channels: int) -> dict[str, Block]:
+        """The primitives of the main branch by name, in the order they run."""
         passing = in_channels if self.projects(in_channels) else in_channels // 2
         rest, mid = self.out_channels - passing, self.out_channels // 2
         if not self.projects(in_channels) and in_channels % 2:
@@ -137,26 +138,36 @@ class ShuffleBlock(Block):
             return Conv(None, self.kernel, stride, act="")
 
         if not self.xception:
-            return pointwise(mid), depthwise(self.stride), pointwise(rest)
-        return depthwise(self.stride), pointwise(mid), depthwise(1), pointwise(mid), depthwise(1), pointwise(rest)
+            return {"enter": pointwise(mid), "depthwise": depthwise(self.stride), "leave": pointwise(rest)}
+        return {
+            "depthwise1": depthwise(self.stride),
+            "pointwise1": pointwise(mid),
+            "depthwise2": depthwise(1),
+            "pointwise2": pointwise(mid),
+            "depthwise3": depthwise(1),
+            "pointwise3": pointwise(rest),
+        }
 
-    def projection(self, in_channels: int) -> tuple[Block, ...]:
-        """The projection branch; empty where half of the channels pass unchanged."""
+    def projection(self, in_channels: int) -> dict[str, Block]:
+        """The projection branch likewise; empty where half of the channels pass unchanged."""
         if not self.projects(in_channels):
-            return ()
-        return Conv(None, self.kernel, self.stride, act=""), Conv(in_channels, act="relu")
+            return {}
+        return {
+            "depthwise": Conv(None, self.kernel, self.stride, act=""),
+            "pointwise": Conv(in_channels, act="relu"),
+        }
 
     def _main_input(self, in_channels: int) -> int:
         return in_channels if self.projects(in_channels) else in_channels // 2
 
     def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
-        yield from through(self.main(shape[0]), (self._main_input(shape[0]), *shape[1:]))
-        yield from through(self.projection(shape[0]), shape)
+        yield from primitives_of(self.main(shape[0]).values(), (self._main_input(shape[0]), *shape[1:]))
+        yield from primitives_of(self.projection(shape[0]).values(), shape)
 
     def output_shape(self, shape: Shape) -> Shape:
         return self.out_channels, -(-shape[1] // self.stride), -(-shape[2] // self.stride)
 
     def build(self, in_channels: int) -> nn.Module:
-        main = nn.Sequential(*layers_of(self.main(in_channels), self._main_input(in_channels)))
+        main = nn.Sequential(layers_of(self.main(in_channels), self._main_input(in_channels)))
         projection = self.projection(in_channels)
-        return ShuffleUnit(main, nn.Sequential(*layers_of(projection, in_channels)) if projection else None)
+        return ShuffleUnit(main, nn.Sequential(layers_of(projection, in_channels)) if projection else None)

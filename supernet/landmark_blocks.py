@@ -1,4 +1,4 @@
-"""Blocks of landmark networks (PFLD, Guo et al. 2019, as NNI's FBNet example searches it): pooling that is learnt.
+"""Blocks of landmark networks (PFLD, Guo et al. 2019, as NNI's FBNet example searches it): learned pooling.
 
 Where a landmark lies matters, so nothing here averages over places alike: a depthwise convolution as large as the
 feature map weighs every place of a channel. Its kernel is as large as the map of the resolution that a space was laid
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from supernet.blocks import Block, Conv, Shape
-from supernet.composites import layers_of, through
-from supernet.layers import GhostUnit, LearnedPooling, Residual, SpatialExcitation, StridedPooling
+from supernet.composites import layers_of, primitives_of
+from supernet.layers import LearnedPooling, Residual, SpatialExcitation, StridedPooling
 
 
 @dataclass(frozen=True)
 class LearnedPool(Block):
-    """A weighted mean over all places, its weights learnt per channel: a depthwise `size` x `size` convolution."""
+    """A weighted mean over all places, its weights learned per channel: a depthwise `size` x `size` convolution."""
 
     size: int
 
@@ -121,17 +121,20 @@ class DilatedResidual(Block):
         ends = [("_res", self.residual), (f"_d{self.dilation}", self.dilation > 1), ("_se", self.excite is not None)]
         return f"mb_k{self.kernel}{expand}" + "".join(end for end, there in ends if there)
 
-    def parts(self, in_channels: int) -> tuple[Block, ...]:
-        """The primitives in the order they run."""
+    def parts(self, in_channels: int) -> dict[str, Block]:
+        """The primitives by name, in the order they run: expand, depthwise, [excite,] project."""
         hidden = in_channels * self.expand
-        depthwise = Conv(
-            None, self.kernel, self.stride, dilation=self.dilation, act="relu" if self.excite is None else ""
-        )
-        excite = () if self.excite is None else (SpatialExcite(self.excite),)
-        return Conv(hidden, act="relu"), depthwise, *excite, Conv(self.out_channels, act="")
+        act = "relu" if self.excite is None else ""  # eSE ends with a ReLU of its own
+        parts: dict[str, Block] = {
+            "expand": Conv(hidden, act="relu"),
+            "depthwise": Conv(None, self.kernel, self.stride, dilation=self.dilation, act=act),
+        }
+        if self.excite is not None:
+            parts["excite"] = SpatialExcite(self.excite)
+        return parts | {"project": Conv(self.out_channels, act="")}
 
     def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
-        return through(self.parts(shape[0]), shape)
+        return primitives_of(self.parts(shape[0]).values(), shape)
 
     def output_shape(self, shape: Shape) -> Shape:
         return self.out_channels, -(-shape[1] // self.stride), -(-shape[2] // self.stride)
@@ -139,64 +142,4 @@ class DilatedResidual(Block):
     def build(self, in_channels: int) -> nn.Module:
         layers = layers_of(self.parts(in_channels), in_channels)
         shortcut = self.residual and self.stride == 1 and in_channels == self.out_channels
-        return Residual(*layers) if shortcut else nn.Sequential(*layers)
-
-
-@dataclass(frozen=True)
-class Separable(Block):
-    """A depthwise and a 1x1 convolution, each with batch norm and ReLU (MobileNet, Howard et al. 2017)."""
-
-    out_channels: int
-    kernel: int = 3
-    stride: int = 1
-
-    @property
-    def label(self) -> str:
-        return f"sep_k{self.kernel}"
-
-    def parts(self) -> tuple[Block, ...]:
-        """The primitives in the order they run."""
-        return Conv(None, self.kernel, self.stride, act="relu"), Conv(self.out_channels, act="relu")
-
-    def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
-        return through(self.parts(), shape)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return self.out_channels, -(-shape[1] // self.stride), -(-shape[2] // self.stride)
-
-    def build(self, in_channels: int) -> nn.Module:
-        return nn.Sequential(*layers_of(self.parts(), in_channels))
-
-
-@dataclass(frozen=True)
-class Ghost(Block):
-    """Ghost module (Han et al. 2020): a 1x1 convolution to half of the channels, a depthwise one of those to the rest.
-
-    The stride is the 1x1 convolution's. Raises ValueError for an odd number of output channels.
-    """
-
-    out_channels: int
-    kernel: int = 3
-    stride: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.out_channels % 2:
-            raise ValueError(f"a ghost module halves its channels, but {self.out_channels} is an odd number")
-
-    @property
-    def label(self) -> str:
-        return f"gh_k{self.kernel}"
-
-    def parts(self) -> tuple[Block, ...]:
-        """Both convolutions; the second reads the first, and the output is what both give."""
-        return Conv(self.out_channels // 2, 1, self.stride, act="relu"), Conv(None, self.kernel, act="relu")
-
-    def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
-        return through(self.parts(), shape)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return self.out_channels, -(-shape[1] // self.stride), -(-shape[2] // self.stride)
-
-    def build(self, in_channels: int) -> nn.Module:
-        return GhostUnit(*layers_of(self.parts(), in_channels))
+        return Residual(layers) if shortcut else nn.Sequential(layers)

@@ -1,9 +1,8 @@
 """Start a supernet from torchvision's MobileNetV2: `--pretrained FILE|torchvision`.
 
-What matches is decided by structure: sites of the supernet and layers of MobileNetV2 (Sandler et al. 2018) are paired
-in order, as many as possible, where an option of the site has tensors of exactly the layer's shapes. That is the 3x3
-inverted residual of expansion 6 (1 in the first block); of sliced weights it is the slice the option uses, so that in a
-super-kernel of 5x5 the centre is filled.
+Sites of the supernet and layers of MobileNetV2 (Sandler et al. 2018) are paired in order, as many as possible, where an
+option of the site has tensors of exactly the layer's names and shapes. That is the 3x3 inverted residual of expansion 6
+(1 in the first block); of sliced weights it is the slice the option uses: in a super-kernel of 5x5 the centre is filled.
 """
 
 from __future__ import annotations
@@ -22,15 +21,20 @@ from supernet.blocks import Block
 from supernet.composites import InvertedResidual
 from supernet.supernet import Supernet
 
-Tensors = list[torch.Tensor]
+Tensors = Mapping[str, torch.Tensor]
+"""The tensors of a layer, by their names in our blocks."""
 
-# The order in which convolutions, linear layers and batch norms list their tensors.
+Shapes = frozenset[tuple[str, torch.Size]]
+"""Their names and shapes, by which layers are matched."""
+
 KINDS = ("weight", "bias", "running_mean", "running_var")
+PARTS = {3: ("expand", "depthwise", "project"), 2: ("depthwise", "project"), 1: ("",)}
+"""Our names of a layer's convolutions, by their number."""
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What was found.
+    """What was filled.
 
     Args:
         source: where the weights came from.
@@ -81,8 +85,8 @@ def load_pretrained(supernet: Supernet, source: str) -> Pretrained:
     with torch.no_grad():
         for name, found in fitting.values():
             for candidate in found:
-                for ours, theirs in zip(candidate.tensors, layers[name], strict=True):
-                    ours.copy_(theirs)
+                for part, ours in candidate.tensors.items():
+                    ours.copy_(layers[name][part])
                 written += len(candidate.tensors)
     matched = {
         site: (tuple(dict.fromkeys(c.block.label for c in found)), name) for site, (name, found) in fitting.items()
@@ -117,22 +121,32 @@ def _state_dict(source: str) -> Mapping[str, torch.Tensor]:
 
 
 def _layers(state: Mapping[str, torch.Tensor], source: str) -> dict[str, Tensors]:
-    """MobileNetV2's layers in order, each with its tensors in the order of our blocks."""
-    grouped: dict[tuple[int, str], list[tuple[list[int], int, torch.Tensor]]] = {}
+    """MobileNetV2's layers in order, each with its tensors under the names they have in our blocks."""
+    grouped: dict[tuple[int, str], dict[tuple[int, ...], dict[str, torch.Tensor]]] = {}
     for name, tensor in state.items():
         match = re.fullmatch(r"(features|classifier)\.(\d+)((?:\.\w+)*)\.(\w+)", name)
         if match is None:
             raise UserError(f"--pretrained {source}: not the weights of torchvision's mobilenet_v2 ({name!r})")
         part, number, inner, kind = match.groups()
         if kind in KINDS:
-            place = [int(index) for index in re.findall(r"\d+", inner)]
+            place = tuple(int(index) for index in re.findall(r"\d+", inner))
             key = (int(number) if part == "features" else 10**6, f"{part}.{number}")
-            grouped.setdefault(key, []).append((place, KINDS.index(kind), tensor))
+            grouped.setdefault(key, {}).setdefault(place, {})[kind] = tensor
     if not grouped:
         raise UserError(f"--pretrained {source}: not the weights of torchvision's mobilenet_v2 (it is empty)")
+    return {name: _named(modules) for (_, name), modules in sorted(grouped.items(), key=lambda entry: entry[0])}
+
+
+def _named(modules: Mapping[tuple[int, ...], Mapping[str, torch.Tensor]]) -> Tensors:
+    """The tensors of one layer: its modules are in order convolution and norm, over and over, or one linear layer."""
+    ordered = [modules[place] for place in sorted(modules)]
+    parts = PARTS.get(len(ordered) // 2, ("",))
+    names = ["linear"] if len(ordered) == 1 else [f"{p}.{m}".lstrip(".") for p in parts for m in ("conv", "norm")]
+    # Weights that are not MobileNetV2's have no such names and match nothing.
     return {
-        name: [tensor for _, _, tensor in sorted(tensors, key=lambda entry: entry[:2])]
-        for (_, name), tensors in sorted(grouped.items(), key=lambda entry: entry[0])
+        f"{name}.{kind}": tensor
+        for name, module in zip(names, ordered, strict=False)
+        for kind, tensor in module.items()
     }
 
 
@@ -151,18 +165,18 @@ def _candidates(supernet: Supernet) -> dict[str, list[_Candidate]]:
         met = dict.fromkeys((block, shape[0]) for block, shape in filter(None, table.flat))
         found[site.name] = []
         for block, in_channels in met:
-            tensors = supernet.weights_at(site.name).tensors(site.options.index(block), in_channels)
-            kept = [tensor for name, tensor in tensors.items() if name.rpartition(".")[2] in KINDS]
+            tensors = supernet.weights_at(site.name).tensors(site.options.index(block), in_channels, writable=True)
+            kept = {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[2] in KINDS}
             if kept:
                 found[site.name].append(_Candidate(block, kept))
     return found
 
 
-def _shapes(tensors: Sequence[torch.Tensor]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(tensor.shape) for tensor in tensors)
+def _shapes(tensors: Tensors) -> Shapes:
+    return frozenset((name, tensor.shape) for name, tensor in tensors.items())
 
 
-def _pairs(sites: Sequence[set[tuple[tuple[int, ...], ...]]], layers: Mapping[str, Tensors]) -> list[tuple[int, int]]:
+def _pairs(sites: Sequence[set[Shapes]], layers: Mapping[str, Tensors]) -> list[tuple[int, int]]:
     """As many (site, layer) pairs as possible, both in order (a longest common subsequence), the earliest of them."""
     wanted = [_shapes(tensors) for tensors in layers.values()]
     best = [[0] * (len(wanted) + 1) for _ in range(len(sites) + 1)]

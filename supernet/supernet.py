@@ -14,13 +14,9 @@ from supernet.network import Call, Network, Plan, Step, make_plan, walk
 from supernet.sharing import SHARING, SharedWeights
 from supernet.sites import Choice, Site
 from supernet.space import Architecture, SearchSpace
-from supernet.super_kernel import SuperKernel
 
 Gates = Mapping[str, tuple[Sequence[int], Sequence[Weight]]]
 """Per gate the chosen options (on the host) and one weight for each (on the device, see `supernet.gating`)."""
-
-WAYS_OF_SHARING: dict[str, type[nn.Module]] = {**SHARING, "super_kernel": SuperKernel}
-"""How the options of a site share weights, by the name a `Site` gives."""
 
 PLANS_KEPT = 128
 
@@ -109,9 +105,9 @@ class Supernet(nn.Module):
 
 def _shared(site: Site, in_channels: Sequence[int]) -> nn.Module:
     try:
-        return WAYS_OF_SHARING[site.sharing](site.options, in_channels)
+        return SHARING[site.sharing](site.options, in_channels)
     except KeyError:
-        known = ", ".join(WAYS_OF_SHARING)
+        known = ", ".join(SHARING)
         raise ValueError(f"{site.name}: unknown sharing {site.sharing!r} (choices: {known})") from None
     except ValueError as error:
         raise ValueError(f"{site.name}: {error}") from None

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from config_file.errors import UserError
 from supernet.composites import InvertedResidual
 from supernet.relaxations import ArchitectureParameters
-from supernet.super_kernel import SuperKernel
+from supernet.sharing.super_kernel import SuperKernel
 from supernet.supernet import Supernet
 
 DECISIVE = 32.0  # steepness at which probabilities are as good as indicators

@@ -20,7 +20,7 @@ from config_file.errors import UserError
 from config_file.files import atomic_write_bytes
 
 FORMAT = "oneshot-nas checkpoint"
-VERSION = 1
+VERSION = 2
 LAST = "last.pt"
 """The latest checkpoint in a run's folder of checkpoints."""
 

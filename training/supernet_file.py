@@ -21,7 +21,7 @@ from config_file.errors import UserError
 from config_file.files import atomic_write_bytes, atomic_write_text
 from supernet import SearchSpace, Supernet, build_space
 
-FORMAT = "oneshot-nas supernet 1"
+FORMAT = "oneshot-nas supernet 2"
 WEIGHTS, DESCRIPTION = "supernet.safetensors", "supernet.json"
 
 
@@ -78,6 +78,8 @@ def read_description(folder: Path) -> dict[str, Any]:
         info = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         raise UserError(f"{path} is damaged: not JSON") from None
+    if isinstance(info, dict) and info.get("format") == "oneshot-nas supernet 1":
+        raise UserError(f"{path} is of an earlier version, whose weights have other names; train the supernet again")
     if not isinstance(info, dict) or info.get("format") != FORMAT:
         raise UserError(f"{path} does not describe a supernet of this toolkit ({FORMAT})")
     return info

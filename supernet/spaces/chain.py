@@ -13,6 +13,7 @@ from typing import Any
 from config_file.errors import UserError, nearest
 from supernet.blocks import ACTIVATIONS, Block, Conv, Head, Identity
 from supernet.composites import InvertedResidual, ShuffleBlock
+from supernet.sharing import SHARING
 from supernet.sites import Decision, Site
 from supernet.space import SearchSpace
 from supernet.spec import INPUT
@@ -78,7 +79,7 @@ class ChainTable:
         for what, value, known in (
             ("skip", self.skip, ("conv", "identity")),
             ("act", self.act, tuple(ACTIVATIONS)),
-            ("sharing", self.sharing, ("own", "sliced", "super_kernel")),
+            ("sharing", self.sharing, tuple(SHARING)),
         ):
             if value not in known:
                 raise UserError(

@@ -83,6 +83,13 @@ def test_a_truncated_file_is_one_clear_line(saved, keep):
     assert "\n" not in str(error.value)
 
 
+def test_files_of_the_earlier_form_are_refused(saved):
+    rewritten(saved, format="oneshot-nas network 1")
+    with pytest.raises(UserError, match="of an earlier version, whose weights have other names; retrain") as error:
+        load_network(saved)
+    assert "\n" not in str(error.value)
+
+
 def test_foreign_files_are_refused(tmp_path):
     foreign = tmp_path / "foreign.safetensors"
     save_file({"w": torch.zeros(2)}, foreign)
@@ -110,14 +117,14 @@ def rewritten(path, change_tensors=lambda tensors: None, **metadata):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.pop("layers.head.2.bias"), "lacks layers.head.2.bias"),
+        (lambda t: t.pop("layers.head.linear.bias"), "lacks layers.head.linear.bias"),
         (lambda t: t.update(extra=torch.zeros(1)), "unexpected extra"),
-        (lambda t: t.update({"layers.head.2.bias": torch.zeros(5)}), r"is float32 \[5\], expected float32 \[4\]"),
+        (lambda t: t.update({"layers.head.linear.bias": torch.zeros(5)}), r"is float32 \[5\], expected float32 \[4\]"),
         (
-            lambda t: t.update({"layers.head.2.bias": torch.zeros(4).half()}),
+            lambda t: t.update({"layers.head.linear.bias": torch.zeros(4).half()}),
             r"is float16 \[4\], expected float32 \[4\]",
         ),
-        (lambda t: t["layers.head.2.bias"].fill_(float("nan")), "NaN or infinity"),
+        (lambda t: t["layers.head.linear.bias"].fill_(float("nan")), "NaN or infinity"),
     ],
 )
 def test_tensors_that_do_not_fit_the_specification_are_refused(saved, change, message):

@@ -64,7 +64,7 @@ def test_what_is_written(file: Path, space: SearchSpace) -> None:
     assert content["format"] == "oneshot-nas lookup table"
     about = {key: content[key] for key in ("version", "metric", "unit", "counter", "resolution", "in_channels")}
     assert about == {
-        "version": 1,
+        "version": 2,
         "metric": "flops",
         "unit": "MACs",
         "counter": "analytic",
@@ -112,8 +112,10 @@ def test_what_is_no_table(tmp_path: Path, space: SearchSpace, file: Path) -> Non
     for content in (b"", b"hello", b"\xff\xfe\x00", b"[1]", b'{"a": 1}', b"[" * 100_000):
         (tmp_path / "other").write_bytes(content)
         assert "is not a lookup table of this toolkit" in refused(tmp_path / "other", space)
-    changed(file, lambda content: content.update(version=2))
-    assert "version 2 is not known" in refused(file, space)
+    changed(file, lambda content: content.update(version=3))
+    assert "version 3 is not known" in refused(file, space)
+    changed(file, lambda content: content.update(version=1))
+    assert "of an earlier version" in refused(file, space)
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.5, 0.99])

@@ -12,8 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from supernet.blocks import BatchNormAct, Block, Conv, Head, Identity, Pool, SqueezeExcite, Zero, make_divisible
 from supernet.composites import InvertedResidual, ShuffleBlock
-from supernet.landmark_blocks import DilatedResidual, Ghost, LearnedPool, Separable, SpatialExcite, StridedPool
+from supernet.landmark_blocks import DilatedResidual, LearnedPool, SpatialExcite, StridedPool
 from supernet.layers import Residual, ShuffleUnit
+from supernet.light_blocks import Ghost, Separable
 
 kernels = st.sampled_from([1, 3, 5, 7])
 strides = st.sampled_from([1, 2])
@@ -70,6 +71,38 @@ def test_blocks_are_data(block):
     assert again == block
     assert hash(again) == hash(block)
     assert type(again) is type(block)
+
+
+def test_fields_at_their_default_are_left_out():
+    assert Head().to_dict() == {"block": "Head"}
+    assert InvertedResidual(16, 3, 6, act="relu").to_dict() == {
+        "block": "InvertedResidual",
+        "out_channels": 16,
+        "act": "relu",
+    }
+    assert Conv(None, 1, 2).to_dict() == {"block": "Conv", "stride": 2}
+    assert Block.from_dict({"block": "LearnedPool", "size": 7}) == LearnedPool(7)
+
+
+@pytest.mark.parametrize(
+    ("block", "names"),
+    [
+        (InvertedResidual(8), "expand depthwise project"),
+        (InvertedResidual(8, expand=1), "depthwise project"),
+        (InvertedResidual(8, groups=2, se=True), "expand shuffle depthwise se project"),
+        (DilatedResidual(8, excite=4), "expand depthwise excite project"),
+        (Separable(8), "depthwise pointwise"),
+        (Ghost(8), "primary cheap"),
+        (ShuffleBlock(16), "main"),
+        (ShuffleBlock(32, stride=2), "main projection"),
+        (Conv(8), "conv norm act"),
+        (Conv(8, pre_activation=True), "act conv norm"),
+        (Head(3), "pool flatten linear"),
+        (Head(3, dropout=0.5), "pool flatten dropout linear"),
+    ],
+)
+def test_parts_of_a_layer_have_names(block, names):
+    assert [name for name, part in block.build(16).named_children() if part is not None] == names.split()
 
 
 @given(channels=evens, height=st.integers(2, 9))

@@ -68,8 +68,10 @@ def test_own_weights_of_matching_blocks(reference, weights):
     assert report.matched["stage1/0"][0] == ("k3e6",)
     state = net.state_dict()
     theirs = reference.state_dict()
-    assert torch.equal(state["bank.stage1/0.layers.1.1.0.weight"], theirs["features.2.conv.1.0.weight"])
-    assert torch.equal(state["bank.stage1/0.layers.1.2.1.running_var"], theirs["features.2.conv.3.running_var"])
+    assert torch.equal(state["bank.stage1/0.layers.1.depthwise.conv.weight"], theirs["features.2.conv.1.0.weight"])
+    assert torch.equal(
+        state["bank.stage1/0.layers.1.project.norm.running_var"], theirs["features.2.conv.3.running_var"]
+    )
     untouched = [name for name in state if not name.startswith(tuple(f"bank.{site}." for site in report.matched))]
     untouched += [name for name in state if name.startswith("bank.stage1/0.layers.0.")]
     assert all(torch.equal(state[name], before[name]) for name in untouched)
@@ -79,7 +81,7 @@ def test_the_centre_of_a_super_kernel(reference, weights):
     net = Supernet(build_space("single_path"))
     before = state_of(net)
     load_pretrained(net, weights)
-    name = "bank.stage1/1.layers.0.1.0.weight"
+    name = "bank.stage1/1.layers.0.depthwise.conv.weight"
     kernel, theirs = net.state_dict()[name], reference.state_dict()["features.3.conv.1.0.weight"]
     assert kernel.shape[-1] == 5
     assert torch.equal(kernel[:, :, 1:4, 1:4], theirs)

@@ -9,7 +9,8 @@ from torch import nn
 from supernet import Supernet, build_space, extract
 from supernet.blocks import BatchNormAct, Conv, Head, Identity, Pool
 from supernet.composites import InvertedResidual
-from supernet.sharing import OwnWeights, Sliced, crop
+from supernet.sharing import OwnWeights, Sliced
+from supernet.sharing.sliced import crop
 
 SUPER_KERNEL = tuple(InvertedResidual(8, kernel, expand) for kernel in (3, 5) for expand in (3, 6))
 
@@ -30,11 +31,11 @@ def test_a_super_kernel_has_the_weights_of_its_largest_option_only():
     for option, block in enumerate(SUPER_KERNEL):
         narrow = shared.tensors(option, 8)
         hidden, offset = 8 * block.expand, (5 - block.kernel) // 2
-        depthwise = wide["1.0.weight"][:hidden, :, offset : 5 - offset, offset : 5 - offset]
-        assert torch.equal(narrow["1.0.weight"], depthwise)
-        assert torch.equal(narrow["0.0.weight"], wide["0.0.weight"][:hidden])
-        assert torch.equal(narrow["2.0.weight"], wide["2.0.weight"][:, :hidden])
-        assert torch.equal(narrow["1.1.running_var"], wide["1.1.running_var"][:hidden])
+        depthwise = wide["depthwise.conv.weight"][:hidden, :, offset : 5 - offset, offset : 5 - offset]
+        assert torch.equal(narrow["depthwise.conv.weight"], depthwise)
+        assert torch.equal(narrow["expand.conv.weight"], wide["expand.conv.weight"][:hidden])
+        assert torch.equal(narrow["project.conv.weight"], wide["project.conv.weight"][:, :hidden])
+        assert torch.equal(narrow["depthwise.norm.running_var"], wide["depthwise.norm.running_var"][:hidden])
 
 
 def test_tensors_are_views():
@@ -42,13 +43,37 @@ def test_tensors_are_views():
         x = torch.randn(2, 8, 6, 6)
         before = shared.eval().path(0)(x)
         with torch.no_grad():
-            shared.tensors(0, 8)["1.0.weight"].mul_(2)
+            shared.tensors(0, 8)["depthwise.conv.weight"].mul_(2)
         assert not torch.allclose(shared.path(0)(x), before)
 
 
+class Halved(Sliced):
+    """An own way of sharing: kernels are transformed on their way into a smaller option."""
+
+    def take(self, link):
+        tensor = super().take(link)
+        return tensor * 0.5 if tensor.dim() == 4 and tensor.shape[-1] < link.source.shape[-1] else tensor
+
+
+def test_an_own_way_of_taking_a_slice():
+    shared, plain = Halved(SUPER_KERNEL, [8]).eval(), Sliced(SUPER_KERNEL, [8]).eval()
+    plain.load_state_dict(shared.state_dict())
+    x = torch.randn(2, 8, 6, 6)
+    assert torch.equal(shared.path(3)(x), plain.path(3)(x))  # the largest is nothing but itself
+    assert not torch.equal(shared.path(0)(x), plain.path(0)(x))
+    assert torch.allclose(shared.layer(0, 8)(x), shared.path(0)(x), atol=1e-6)
+    name = "depthwise.conv.weight"
+    assert torch.equal(shared.tensors(0, 8)[name], 0.5 * plain.tensors(0, 8)[name])
+    assert set(shared.tensors(0, 8)) - set(shared.tensors(0, 8, writable=True)) == {name}
+    assert set(plain.tensors(0, 8)) == set(plain.tensors(0, 8, writable=True))
+    shared.path(0)(x).sum().backward()
+    assert shared.layers[0].depthwise.conv.weight.grad[:24, :, 1:4, 1:4].any()
+
+
 def test_options_of_another_structure_have_weights_of_their_own():
-    shared = Sliced((*SUPER_KERNEL, Conv(8, 1, act=""), InvertedResidual(8, 3, 1), Identity(), Pool("max")), [8])
-    assert shared.group == [0, 0, 0, 0, 1, 2, None, None]
+    others = Conv(8, 1, act=""), InvertedResidual(8, 3, 1), Identity(), Pool("max"), InvertedResidual(8, 3, 3, groups=2)
+    shared = Sliced((*SUPER_KERNEL, *others), [8])
+    assert shared.group == [0, 0, 0, 0, 1, 2, None, None, 3]
     assert shared.weights(6) == shared.weights(7) == []
     assert {id(p) for p in shared.weights(0)} == {id(p) for p in shared.weights(3)}
     x = torch.randn(1, 8, 5, 5)
@@ -72,7 +97,7 @@ def test_a_step_moves_the_sampled_slice_by_its_gradient_and_the_rest_by_decay():
     """As documented: slices share a tensor, so that weight decay and momentum reach what was not sampled."""
     shared = Sliced(SUPER_KERNEL, [8])
     optimizer = torch.optim.SGD(shared.parameters(), lr=0.1, weight_decay=0.5)
-    depthwise = shared.layers[0][1][0].weight
+    depthwise = shared.layers[0].depthwise.conv.weight
     before = depthwise.detach().clone()
     shared.path(0)(torch.randn(4, 8, 6, 6)).square().sum().backward()
     outside = torch.ones_like(depthwise, dtype=torch.bool)
@@ -92,7 +117,7 @@ def test_batch_norm_settings_are_those_of_the_shared_layer():
         norm.reset_running_stats()
         norm.momentum, norm.eps = 1.0, 1e-3
     shared.path(0)(x)
-    mean = nn.functional.conv2d(x, shared.layers[0][0][0].weight[:24]).mean((0, 2, 3))
+    mean = nn.functional.conv2d(x, shared.layers[0].expand.conv.weight[:24]).mean((0, 2, 3))
     assert torch.allclose(norms[0].running_mean[:24], mean, atol=1e-6)
     assert not norms[0].running_mean[24:].any()
     for norm in norms:

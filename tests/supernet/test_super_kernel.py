@@ -10,7 +10,7 @@ import torch
 from config_file.errors import UserError
 from supernet import SearchSpace, Supernet, build_space
 from supernet.relaxations import ArchitectureParameters, Relaxation
-from supernet.super_kernel import SuperKernel
+from supernet.sharing.super_kernel import SuperKernel
 from supernet.thresholds import ThresholdParameters
 
 

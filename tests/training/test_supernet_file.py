@@ -45,6 +45,9 @@ def test_damage_is_found(folder: Path) -> None:
     (folder / DESCRIPTION).write_text("{}")
     with pytest.raises(UserError, match="does not describe"):
         load_supernet(folder)
+    (folder / DESCRIPTION).write_text(description.replace("oneshot-nas supernet 2", "oneshot-nas supernet 1"))
+    with pytest.raises(UserError, match="of an earlier version, whose weights have other names; train"):
+        load_supernet(folder)
     changed = json.loads(description)
     changed["space_options"]["widths"] = [4, 4, 6, 8, 24]
     (folder / DESCRIPTION).write_text(json.dumps(changed))

@@ -7,7 +7,7 @@ channels, expansion 0 the skip. `supernet.thresholds` has the indicators that ch
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from supernet.blocks import Block, Identity
 from supernet.composites import InvertedResidual
 from supernet.gating import Mixed, Sampled, Weight
 from supernet.layers import Residual
-from supernet.sharing import Sliced
+from supernet.sharing.sliced import Sliced
 
 
 class SuperKernel(Sliced):
@@ -51,8 +51,11 @@ class SuperKernel(Sliced):
 
     def kernel(self) -> nn.Parameter:
         """The depthwise weights (hidden, 1, k, k) of the largest option."""
-        weight: nn.Parameter = self.layers[0][1][0].weight  # type: ignore[index]  # expand, depthwise, project
-        return weight
+        return cast(nn.Parameter, self._part("depthwise").conv.weight)
+
+    def _part(self, name: str) -> Any:
+        """A layer of the largest option: expand, depthwise or project."""
+        return getattr(self.layers[0], name)
 
     def masks(self, option: int) -> tuple[Tensor, Tensor]:
         """Which taps (hidden, 1, k, k) and which channels (hidden,) of the kernel an option uses."""
@@ -61,33 +64,39 @@ class SuperKernel(Sliced):
         block = self.options[option]
         if isinstance(block, InvertedResidual):
             largest = max(b.expand for b in self.options if isinstance(b, InvertedResidual))
-            hidden = len(weight) if block.expand == largest else self._skeleton(option, self._width()).links[0].shape[0]
+            hidden = len(weight) if block.expand == largest else self._hidden(option)
             spare = (weight.shape[-1] - block.kernel) // 2
             channels[:hidden] = 1
             kernel[:hidden, :, spare : weight.shape[-1] - spare, spare : weight.shape[-1] - spare] = 1
         return kernel.detach(), channels.detach()
 
-    def _width(self) -> int:
-        return int(self.layers[0][0][0].weight.shape[1])  # type: ignore[index]
+    def _hidden(self, option: int) -> int:
+        """The number of channels that an option's depthwise convolution has."""
+        links = self._skeleton(option, self._part("expand").conv.in_channels).links
+        return next(link.shape[0] for link in links if link.name == "depthwise.conv.weight")
 
     def _mixed(self, x: Tensor, chosen: Sequence[int], shares: Tensor) -> Tensor:
-        largest, weight = self.layers[0], self.kernel()
-        assert isinstance(largest, nn.Sequential)
+        """The largest option, run once on x, its kernel and channels weighted by what the options share of them."""
+        weight, depthwise = self.kernel(), self._part("depthwise")
         taps, channels = (torch.stack(masks) for masks in zip(*(self.masks(o) for o in chosen), strict=True))
         real = [not isinstance(self.options[o], Identity) for o in chosen]
+        # Probability that there is a block at all, that a tap is used, and that a channel is: sums over the options
+        # that use it. They stand where the paper has the nested indicators of its w_k and w_(k,e).
         keep = shares[real].sum()
         tap, channel = torch.tensordot(shares, taps, 1), torch.tensordot(shares, channels, 1)
+        # Kernel: a tap counts relative to its channel, P(tap | channel), as the batch norm behind would undo the rest.
         # What has no share is as it would be if it had one, so that its gradient says whether it should.
         used = channel > 0
         per_channel = tap / torch.where(used, channel, 1.0)[:, None, None, None]
         relative = torch.where(used[:, None, None, None], per_channel, per_channel[:1])
+        # Channels: P(channel | block), behind the activation.
         share = torch.where(keep > 0, channel / torch.where(keep > 0, keep, 1.0), channels.amax(0))
-        expand, depthwise, project = cast(tuple[nn.Sequential, ...], tuple(largest))
-        h = expand(x)
-        convolution = cast(nn.Conv2d, depthwise[0])
-        h = F.conv2d(h, weight * relative, None, convolution.stride, convolution.padding, groups=len(weight))
-        h = depthwise[2](depthwise[1](h)) * share[:, None, None]
-        y = project(h) * keep
-        if isinstance(largest, Residual):
+        h = self._part("expand")(x)
+        stride, padding = depthwise.conv.stride, depthwise.conv.padding
+        h = F.conv2d(h, weight * relative, None, stride, padding, groups=len(weight))
+        h = depthwise.act(depthwise.norm(h)) * share[:, None, None]
+        # The block: P(block), and the rest of the probability passes the input unchanged.
+        y: Tensor = self._part("project")(h) * keep
+        if isinstance(self.layers[0], Residual):
             return y + x * shares.sum()  # along the shortcut as along the skip
         return y if all(real) else y + x * (shares.sum() - keep)

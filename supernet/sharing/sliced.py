@@ -1,104 +1,44 @@
-"""How the options of one site share their weights. A site of a supernet is one of these modules."""
+"""A site whose options of one structure are slices of the largest of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from supernet.blocks import Block, Identity
 from supernet.gating import Mixed, Run, mix_outputs
+from supernet.layers import ChannelShuffle
 
 
-class SharedWeights(Protocol):
-    """What a supernet asks of the weights at one site."""
-
-    def path(self, option: int) -> Run:
-        """What runs when the option is chosen alone: x (B, C, H, W) -> (B, C', H', W')."""
-        ...
-
-    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixed:
-        """What runs several options: (x, one weight each) -> their mixture, see `supernet.gating`."""
-        ...
-
-    def tensors(self, option: int, in_channels: int) -> dict[str, torch.Tensor]:
-        """Views of what the option uses, by their names in its own layer: writing to them writes the shared weights."""
-        ...
-
-    def layer(self, option: int, in_channels: int) -> nn.Module:
-        """The option's layer with copies of its weights, batch-norm statistics and settings."""
-        ...
-
-    def weights(self, option: int) -> list[nn.Parameter]:
-        """The parameters a step through the option may change."""
-        ...
-
-
-class OwnWeights(nn.Module):
-    """Every option has weights of its own.
-
-    Args:
-        options: the blocks that can stand at the site.
-        in_channels: the numbers of input channels the site can meet; more than one only where nothing has weights.
-    """
-
-    def __init__(self, options: Sequence[Block], in_channels: Sequence[int]) -> None:
-        super().__init__()
-        self.options = tuple(options)
-        self.layers = nn.ModuleList(block.build(in_channels[0]) for block in options)
-        if len(in_channels) > 1 and self.state_dict():
-            raise ValueError(
-                f"input widths {tuple(in_channels)}: options with weights of their own need one; slice them"
-            )
-
-    def path(self, option: int) -> Run:
-        """What runs option alone: x (B, C, H, W) -> (B, C', H', W')."""
-        return self.layers[option]
-
-    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixed:
-        """What runs several options: (x, one weight each) -> their mixture, see `supernet.gating`."""
-        norms = [partial(self.batch_norms, option) for option in chosen] if recompute else None
-        return mix_outputs([self.path(option) for option in chosen], norms)
-
-    def tensors(self, option: int, in_channels: int) -> dict[str, torch.Tensor]:
-        """Parameters and buffers of the option's own layer, by their names there."""
-        return dict(self.layers[option].state_dict())
-
-    def layer(self, option: int, in_channels: int) -> nn.Module:
-        """A copy of the option's own layer."""
-        return deepcopy(self.layers[option])
-
-    def weights(self, option: int) -> list[nn.Parameter]:
-        """The parameters a step through the option may change."""
-        return list(self.layers[option].parameters())
-
-    def batch_norms(self, option: int) -> list[nn.BatchNorm2d]:
-        """The batch norms that run with the option."""
-        return [module for module in self.layers[option].modules() if isinstance(module, nn.BatchNorm2d)]
-
-
-class _Link(NamedTuple):
-    """Where one tensor of a skeleton comes from."""
+class Link(NamedTuple):
+    """One tensor of an option's layer, and the shared tensor it is taken from."""
 
     name: str
-    """In the option's layer, such as "0.1.weight"."""
+    """In the option's layer, such as "depthwise.conv.weight"."""
     attributes: dict[str, Any]
     """Of the skeleton's module that reads the tensor."""
     attribute: str
     held: dict[str, Any]
     """The shared module's parameters or buffers, which hold the largest option's tensor."""
     shape: tuple[int, ...]
+    """Of the option's tensor."""
+
+    @property
+    def source(self) -> torch.Tensor:
+        """The shared tensor."""
+        tensor: torch.Tensor = self.held[self.attribute]
+        return tensor
 
 
 class _Skeleton(NamedTuple):
     """An option's layer without storage, its tensors' sources and its batch norms beside the shared ones."""
 
     layer: nn.Module
-    links: list[_Link]
+    links: list[Link]
     norms: list[tuple[nn.BatchNorm2d, nn.BatchNorm2d]]
 
 
@@ -108,6 +48,9 @@ class Sliced(nn.Module):
     Options are grouped by the names of their tensors; within a group the largest one holds the weights. With a 5x5,
     expansion-6 inverted residual as the largest this is Single-Path NAS's super-kernel; with several output widths it
     is an elastic width. Options of another structure (a 1x1 skip beside inverted residuals) have weights of their own.
+
+    A class derived from it says in `take` how else an option's tensor follows from the shared one (a kernel transform);
+    parameters that this needs belong into `weights`.
 
     A step moves the whole tensor: momentum and weight decay reach the slices that were not sampled too, because they
     share a tensor with the ones that were.
@@ -119,13 +62,15 @@ class Sliced(nn.Module):
         widest = max(in_channels)
         self.layers = nn.ModuleList()
         self.group: list[int | None] = []
-        structures: dict[tuple[str, ...], list[int]] = {}
+        structures: dict[tuple[str, ...], list[int]] = {}  # options that share, by what they have in common
         with torch.device("meta"):
             sketches = [block.build(widest) for block in options]
         for option, sketch in enumerate(sketches):
             names = tuple(sketch.state_dict())
+            # Behind a shuffle channels mean something else: what shuffles is no slice of what does not.
+            shuffles = tuple(name for name, module in sketch.named_modules() if isinstance(module, ChannelShuffle))
             if names:
-                structures.setdefault(names, []).append(option)
+                structures.setdefault((*names, *shuffles), []).append(option)
         owner: dict[int, int] = {}
         for members in structures.values():
             largest = max(members, key=lambda option: sum(p.numel() for p in sketches[option].parameters()))
@@ -145,7 +90,7 @@ class Sliced(nn.Module):
         return self.__dict__ | {"_skeletons": {}}  # they point into this bank: a copy makes its own
 
     def _skeleton(self, option: int, in_channels: int) -> _Skeleton:
-        """What runs the option once its tensors are set.
+        """The option's layer, which runs once its tensors are set.
 
         Setting the tensors of such a skeleton directly is far cheaper per step than `torch.func.functional_call`.
         """
@@ -165,12 +110,12 @@ class Sliced(nn.Module):
                             if tensor is not None:
                                 path = f"{name}.{tensor_name}" if name else tensor_name
                                 held = getattr(source, kind)
-                                links.append(_Link(path, module.__dict__, tensor_name, held, tuple(tensor.shape)))
+                                links.append(Link(path, module.__dict__, tensor_name, held, tuple(tensor.shape)))
             self._skeletons[key] = _Skeleton(layer, links, norms)
         return self._skeletons[key]
 
     def path(self, option: int) -> Run:
-        """What runs the option alone; its input width is read from x."""
+        """The option alone; its input width is read from x."""
         if isinstance(self.options[option], Identity):
             return _pass
 
@@ -179,21 +124,26 @@ class Sliced(nn.Module):
             if layer.training != self.training:
                 layer.train(self.training)
             _copy_settings(norms)
-            for _, attributes, name, held, shape in links:
-                attributes[name] = crop(held[name], shape)  # an instance attribute is found before a parameter
+            for link in links:
+                link.attributes[link.attribute] = self.take(link)  # an instance attribute is found before a parameter
             return layer(x)
 
         return run
 
+    def take(self, link: Link) -> torch.Tensor:
+        """The option's tensor, of `link.shape`, from the shared one; gradients pass through."""
+        return crop(link.held[link.attribute], link.shape)
+
     def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixed:
-        """What runs several options: (x, one weight each) -> their mixture, see `supernet.gating`."""
+        """A function (x, one weight each) -> the options' mixture, see `supernet.gating`."""
         norms = [partial(self.batch_norms, option) for option in chosen] if recompute else None
         return mix_outputs([self.path(option) for option in chosen], norms)
 
-    def tensors(self, option: int, in_channels: int) -> dict[str, torch.Tensor]:
-        """The option's slices, by their names in its own layer."""
-        links = self._skeleton(option, in_channels).links
-        return {link.name: crop(link.held[link.attribute].detach(), link.shape) for link in links}
+    @torch.no_grad()
+    def tensors(self, option: int, in_channels: int, writable: bool = False) -> dict[str, torch.Tensor]:
+        """The option's tensors, by their names in its own layer; if `writable`, only those that are slices."""
+        taken = [(link, self.take(link).detach()) for link in self._skeleton(option, in_channels).links]
+        return {link.name: tensor for link, tensor in taken if not writable or _is_view(tensor, link.source)}
 
     def layer(self, option: int, in_channels: int) -> nn.Module:
         """The option's layer with copies of its slices."""
@@ -223,6 +173,10 @@ def _copy_settings(norms: Sequence[tuple[nn.BatchNorm2d, nn.BatchNorm2d]]) -> No
         target.__dict__.update(eps=source.eps, momentum=source.momentum, training=source.training)
 
 
+def _is_view(tensor: torch.Tensor, source: torch.Tensor) -> bool:
+    return tensor.untyped_storage().data_ptr() == source.untyped_storage().data_ptr()
+
+
 def _pass(x: torch.Tensor) -> torch.Tensor:
     return x
 
@@ -236,7 +190,3 @@ def crop(tensor: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
         if spare:
             tensor = tensor.narrow(dimension, spare // 2 if dimension >= 2 else 0, size)
     return tensor
-
-
-SHARING: dict[str, type[OwnWeights] | type[Sliced]] = {"own": OwnWeights, "sliced": Sliced}
-"""Ways of sharing, by the name a `Site` gives."""
