@@ -86,7 +86,7 @@ def populations(
 def timed(evaluator: SupernetEvaluator, architectures: Sequence[Architecture]) -> tuple[float, list[Result]]:
     """CPU seconds, and the results in the order of the architectures."""
     start = time.process_time()
-    results = {result.architecture: replace(result, seconds=0.0) for result in evaluator.evaluate(architectures)}
+    results = {result.architecture: replace(result, spent={}) for result in evaluator.evaluate(architectures)}
     return max(time.process_time() - start, 1e-6), [results[architecture] for architecture in architectures]
 
 
@@ -104,7 +104,7 @@ def measure(
     alone, expected = timed(evaluators[0], distinct)
     shared, found = timed(evaluators[1], fresh)
     within, again = timed(evaluators[1], distinct)
-    found_by_search = [replace(archive[architecture], seconds=0.0, cost={}) for architecture in distinct]
+    found_by_search = [replace(archive[architecture], spent={}, cost={}) for architecture in distinct]
     of_fresh = [result for result in expected if result.architecture not in earlier]
     each_alone = alone / len(distinct)
     space = evaluator.supernet.space

@@ -78,11 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         strategy = RegularizedEvolution(constraint, evaluations=EVALUATIONS, seed=seed)
         evaluations = 0
         while proposals := strategy.ask(64):
-            results = [Result(architecture, table[architecture]) for architecture in proposals]
+            results = [Result(architecture, {"accuracy": table[architecture]}) for architecture in proposals]
             strategy.tell(results)
             evaluations += len(results)
             for result in results:
-                found = max(found, result.accuracy)
+                found = max(found, result.value("accuracy"))
         seconds.append(time.process_time() - start)
         assert evaluations == EVALUATIONS
         regrets.append(best - found)

@@ -89,7 +89,11 @@ def truth() -> tuple[Constraint, CostTable, dict[Architecture, Result]]:
         accuracies = file["mean_acc"].tolist()
     costs = table.cost(np.array(architectures)).tolist()
     rows = zip(architectures, accuracies, costs, strict=True)
-    return Constraint(space), table, {a: Result(a, accuracy / 100, cost={"flops": cost}) for a, accuracy, cost in rows}
+    return (
+        Constraint(space),
+        table,
+        {a: Result(a, {"accuracy": accuracy / 100}, cost={"flops": cost}) for a, accuracy, cost in rows},
+    )
 
 
 def proposals(strategy: Strategy) -> list[Result]:
@@ -109,8 +113,8 @@ def regret(name: str, seed: int) -> tuple[list[float], float]:
     started = time.process_time()
     found = proposals(MAKERS[name](truth()[0], seed))
     seconds = time.process_time() - started
-    best = max(result.accuracy for result in truth()[2].values())
-    curve = 100 * (best - np.maximum.accumulate([result.accuracy for result in found]))
+    best = max(result.value("accuracy") for result in truth()[2].values())
+    curve = 100 * (best - np.maximum.accumulate([result.value("accuracy") for result in found]))
     return [*curve.tolist(), *[float(curve[-1])] * (N - len(curve))][:N], seconds
 
 

@@ -125,6 +125,13 @@ def append_jsonl(path: str | Path, row: Mapping[str, Any]) -> None:
             raise
 
 
+def mend_jsonl(path: str | Path) -> None:
+    """Cut off a last line that its writer did not finish; nothing is done where there is no such file."""
+    if Path(path).exists():
+        with Path(path).open("r+b") as file:
+            file.truncate(_end_of_last_line(file))
+
+
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     """All rows of a JSON-lines file; ``[]`` if there is none. A torn last line (no newline, not JSON) is left out.
 

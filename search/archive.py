@@ -7,21 +7,20 @@ its seed and of what it was told, so it is driven again from the start, and ever
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
-from config_file.files import append_jsonl, read_jsonl
-from search.result import Result
+from config_file.files import append_jsonl, mend_jsonl, read_jsonl
+from search.result import Fidelity, Result
 from supernet import Architecture
 
-FORMAT = "oneshot-nas archive 1"
+FORMAT = "oneshot-nas archive 2"
 
 
 class Archive:
-    """Results in the order they were made; of an architecture there is one for each number of images it was judged on.
+    """Results in the order they were made; of an architecture there is one for each fidelity it was evaluated at.
 
     Args:
         path: the file; continued if it exists.
@@ -33,17 +32,14 @@ class Archive:
 
     def __init__(self, path: str | Path, fingerprints: Mapping[str, Any]) -> None:
         self.path = Path(path)
-        self._results: dict[tuple[Architecture, int], Result] = {}
+        self._results: dict[tuple[Architecture, Fidelity], Result] = {}
         self._best_known: dict[Architecture, Result] = {}
         header = {"format": FORMAT, "fingerprints": json.loads(json.dumps(dict(fingerprints)))}
-        rows = read_jsonl(self.path) if _cut_torn_line(self.path) else []
+        mend_jsonl(self.path)
+        rows = read_jsonl(self.path)
         if rows:
             self._check(rows[0], header["fingerprints"])
-            for line, row in enumerate(rows[1:], start=2):
-                try:
-                    result = Result.from_row(row)
-                except (KeyError, TypeError, ValueError, AttributeError):
-                    raise UserError(f"{self.path}, line {line}: not a row of a search archive") from None
+            for result in results_of(self.path, rows):
                 self._keep(result)
         else:
             append_jsonl(self.path, header)
@@ -55,14 +51,14 @@ class Archive:
         return architecture in self._best_known
 
     def __getitem__(self, architecture: Architecture) -> Result:
-        """The result on the most images."""
+        """The result of the greatest fidelity."""
         return self._best_known[architecture]
 
-    def find(self, architecture: Architecture, images: int | None) -> Result | None:
-        """The result on that many images (None: on the most), None where there is none."""
-        if images is None:
+    def find(self, architecture: Architecture, fidelity: Fidelity | None) -> Result | None:
+        """The result at that fidelity (None: at the greatest), None where there is none."""
+        if fidelity is None:
             return self._best_known.get(architecture)
-        return self._results.get((architecture, images))
+        return self._results.get((architecture, fidelity))
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self._results.values())
@@ -73,13 +69,14 @@ class Archive:
         self._keep(result)
 
     def _keep(self, result: Result) -> None:
-        self._results[result.architecture, result.n_images] = result
+        self._results[result.architecture, result.fidelity] = result
         known = self._best_known.get(result.architecture)
-        if known is None or result.n_images >= known.n_images:
+        if known is None or result.fidelity >= known.fidelity:
             self._best_known[result.architecture] = result
 
     def _check(self, header: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-        if header.get("format") != FORMAT or not isinstance(header.get("fingerprints"), dict):
+        check_format(self.path, header)
+        if not isinstance(header.get("fingerprints"), dict):
             raise UserError(f"{self.path}: not a search archive ({FORMAT!r})")
         found = header["fingerprints"]
         differ = [what for what in {**found, **expected} if found.get(what) != expected.get(what)]
@@ -93,15 +90,24 @@ class Archive:
             )
 
 
-def _cut_torn_line(path: Path) -> bool:
-    """Cut off a last line that its writer did not finish. Returns whether anything is left."""
-    if not path.exists():
-        return False
-    data = path.read_bytes()
-    end = data.rfind(b"\n") + 1
-    if end < len(data):
-        os.truncate(path, end)
-    return end > 0
+def check_format(path: Path, header: Mapping[str, Any]) -> None:
+    """Raises UserError unless the first line of an archive is of one that this version reads."""
+    found = header.get("format")
+    if found != FORMAT:
+        earlier = isinstance(found, str) and found.startswith(FORMAT[:-1])
+        raise UserError(
+            f"{path}: {f'a search archive of another version ({found!r})' if earlier else 'not a search archive'}, "
+            f"this one reads {FORMAT!r}"
+        )
+
+
+def results_of(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[Result]:
+    """The results in the rows of an archive, of which the first is its header. Raises UserError for another row."""
+    for line, row in enumerate(rows[1:], start=2):
+        try:
+            yield Result.from_row(row)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise UserError(f"{path}, line {line}: not a row of a search archive") from None
 
 
 def _short(value: Any) -> str:

@@ -15,7 +15,7 @@ from statistics import median
 
 from config_file.errors import UserError
 from search.objectives import ACCURACY, Objective
-from search.result import Result
+from search.result import Fidelity, Result
 from supernet import Architecture
 
 Pick = Callable[[Sequence[Result]], Sequence[Result]]
@@ -24,15 +24,15 @@ Pick = Callable[[Sequence[Result]], Sequence[Result]]
 
 @dataclass(frozen=True)
 class Budgets:
-    """Rising numbers of validation images; (None,) leaves the number to the evaluator. `objective`: what is better."""
+    """Rising fidelities; (None,) leaves the one there is to the evaluator. `objective`: what is better."""
 
-    images: tuple[int | None, ...] = (None,)
+    fidelities: tuple[Fidelity | None, ...] = (None,)
     objective: Objective = ACCURACY
 
     @property
-    def most(self) -> int:
-        """Images of the last budget."""
-        return self.images[-1] or 0
+    def most(self) -> Fidelity | None:
+        """The last one."""
+        return self.fidelities[-1]
 
 
 ALL_ALIKE = Budgets()
@@ -43,14 +43,14 @@ class Ladder:
 
     def __init__(self, budgets: Budgets) -> None:
         self._budgets = budgets
-        self._seen: list[list[float]] = [[] for _ in budgets.images]
+        self._seen: list[list[float]] = [[] for _ in budgets.fidelities]
 
     def better_half(self, results: Sequence[Result], rung: int) -> list[Architecture]:
         """Of a population with its results on one budget; [] after the last.
 
         One that is proposed alone goes on where it is not below the median of all that were on this budget before.
         """
-        if rung + 1 == len(self._budgets.images):
+        if rung + 1 == len(self._budgets.fidelities):
             return []
         score = self._budgets.objective.score
         sound = sorted((result for result in results if not result.failed), key=score, reverse=True)
@@ -71,4 +71,4 @@ def budgets_of(images: Sequence[int], available: int, objective: Objective) -> B
     if any(first >= second for first, second in pairwise(asked)):
         raise UserError(f"--eval-images {','.join(map(str, images))}: successive budgets rise, and 0 (all) is the last")
     kept = sorted({int(min(number, available)) for number in asked})
-    return Budgets(tuple(kept) if len(kept) > 1 else (None,), objective)
+    return Budgets(tuple(Fidelity(images=number) for number in kept) if len(kept) > 1 else (None,), objective)

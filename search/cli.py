@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
     """Run the strategy to its end, showing progress."""
-    by, task = search.objective, search.task
+    by, task, most = search.objective, search.task, search.budgets.most
     best: Result | None = engine.best_of(list(archive), search.constraint, by)
     objectives, table = objectives_of(search.options), search.constraint.table
     assert table is not None
@@ -90,13 +90,13 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
             nonlocal best
             best = engine.best_of([result] if best is None else [best, result], search.constraint, by)
             bar.update(int(first))
-            if result.n_images >= search.budgets.most and allowed([result], search.constraint):
+            if (most is None or result.fidelity >= most) and allowed([result], search.constraint):
                 front.add(result)
             if best is not None:
-                bar.set_postfix_str(f"best {task.show(best.value)}, front of {len(front)}", refresh=False)
+                bar.set_postfix_str(f"best {task.show(best.value(task.metric))}, front of {len(front)}", refresh=False)
             if not cached:
-                found = math.nan if best is None else best.value
-                measured = {task.metric: result.value, f"best_{task.metric}": found}
+                found = math.nan if best is None else best.value(task.metric)
+                measured = {task.metric: result.value(task.metric), f"best_{task.metric}": found}
                 folder.metric(len(archive), **measured, **result.cost)
 
         evaluator = in_processes(search.evaluator, search.options.workers, search.options.threads)

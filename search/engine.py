@@ -13,7 +13,7 @@ from search.budgets import ALL_ALIKE, Budgets, Ladder, Pick
 from search.constraints import Constraint
 from search.evaluators.supernet import Evaluator
 from search.objectives import ACCURACY, Objective
-from search.result import Result, most_images
+from search.result import Result, comparable
 from search.strategies import Strategy
 from supernet import Architecture
 
@@ -38,26 +38,26 @@ def run(
     What is in the archive is not evaluated again. An interruption at any point loses no finished evaluation, and the
     same call continues to the identical end.
 
-    With several budgets the strategy is told the result on the most images there is in this search, and in the end
-    what `pick` takes from all results is evaluated on the last budget, until it takes nothing else.
+    With several budgets the strategy is told the result of the greatest fidelity there is in this search, and in the
+    end what `pick` takes from all results is evaluated on the last budget, until it takes nothing else.
     """
     known: dict[Architecture, Result] = {}  # of this search so far: what an interrupted one had in store does not count
 
     def evaluate(proposals: Sequence[Architecture], rung: int) -> None:
-        images = budgets.images[rung]
-        fresh = [a for a in dict.fromkeys(proposals) if archive.find(a, images) is None]
-        for result in evaluator.evaluate(fresh, images) if fresh else ():
+        fidelity = budgets.fidelities[rung]
+        fresh = [a for a in dict.fromkeys(proposals) if archive.find(a, fidelity) is None]
+        for result in evaluator.evaluate(fresh, fidelity) if fresh else ():
             kept = with_costs(result, tables)
             archive.add(kept)
             watch(kept, False, rung == 0)
         new = set(fresh)
         for architecture in proposals:
-            found = archive.find(architecture, images)
+            found = archive.find(architecture, fidelity)
             assert found is not None
             if architecture not in new:
                 found = with_costs(found, tables)  # of an archive that was filled with other tables
             before = known.get(architecture, found)
-            known[architecture] = found if found.n_images >= before.n_images else before
+            known[architecture] = found if found.fidelity >= before.fidelity else before
             if architecture in new:
                 new.remove(architecture)
             else:
@@ -67,17 +67,17 @@ def run(
     ladder = Ladder(budgets)
     while proposals := strategy.ask(PROPOSALS_AT_ONCE):
         going_on: Sequence[Architecture] = proposals
-        for rung, images in enumerate(budgets.images):
+        for rung, fidelity in enumerate(budgets.fidelities):
             evaluate(going_on, rung)
-            results = [archive.find(architecture, images) for architecture in dict.fromkeys(going_on)]
+            results = [archive.find(architecture, fidelity) for architecture in dict.fromkeys(going_on)]
             going_on = ladder.better_half([result for result in results if result is not None], rung)
             if not going_on:
                 break
         latest = [known[architecture] for architecture in proposals]
         strategy.tell(latest)
         told += latest
-    last = len(budgets.images) - 1
-    while unsure := [r.architecture for r in pick(list(known.values())) if last and r.n_images < budgets.most]:
+    last, most = len(budgets.fidelities) - 1, budgets.most
+    while unsure := [r.architecture for r in pick(list(known.values())) if most is not None and r.fidelity < most]:
         evaluate(unsure, last)
     return [known[result.architecture] for result in told]
 
@@ -92,12 +92,12 @@ def with_costs(result: Result, tables: Mapping[str, CostTable]) -> Result:
 def best_of(results: Sequence[Result], constraint: Constraint, objective: Objective = ACCURACY) -> Result | None:
     """The most accurate one within the limits; of equals the cheaper one, then the earlier. None if all failed.
 
-    Where results are on different numbers of images, only those on the most are compared.
+    Where results are of different fidelities, only those of the greatest are compared.
     """
     allowed = [result for result in results if not result.failed and constraint.allows(result.architecture)]
     if not allowed:
         return None
     return min(
-        most_images(allowed),
+        comparable(allowed),
         key=lambda result: (-objective.score(result), float(constraint.cost([result.architecture])[0])),
     )

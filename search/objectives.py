@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 
 from config_file.errors import UserError, nearest
 from search.result import Result
 from tasks import CLASSIFICATION, TASKS, Task
 
-MEASURED: dict[str, Callable[[Result], float]] = {
-    name: attrgetter(name) for name in (*(task.metric for task in TASKS.values()), "loss")
-}
+MEASURED = (*(task.metric for task in TASKS.values()), "loss")
 """What an evaluator measures; every other objective is looked up in `Result.cost`."""
 
 ALIASES = {"macs": "flops", "param": "params", "acc": "accuracy", "top1": "accuracy"}
@@ -42,8 +39,7 @@ class Objective:
         """
         if result.failed:
             return math.nan
-        read = MEASURED.get(self.name)
-        return float(result.cost[self.name]) if read is None else read(result)
+        return result.value(self.name) if self.measured else float(result.cost[self.name])
 
     def score(self, result: Result) -> float:
         """Greater is better; NaN where the evaluation failed."""

@@ -18,7 +18,7 @@ from search.reporting import picture, results_file
 from search.reporting.finished_search import read_search
 from search.reporting.front_report import allowed, front_among, values_of, write_front
 from search.reporting.report import write_report
-from search.result import Result, most_images
+from search.result import Result, comparable
 from search.strategies import OF_A_FRONT, objectives_of
 
 
@@ -41,12 +41,12 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
     options, task = search.options, search.task
     evaluations = [engine.with_costs(result, search.tables) for result in archive]
     results_file.write_results(folder.path / "results.csv", evaluations, search.constraint, task)
-    results = most_images(evaluations)
+    results = comparable(evaluations)
     best = engine.best_of(results, search.constraint, search.objective)
     if best is None:
         raise UserError(nothing_found(search, evaluations))
     about = how_found(search, len(evaluations))
-    results_file.write_best(folder.path / "best.json", best, search.space, search.resolution, about, task)
+    results_file.write_best(folder.path / "best.json", best, search.space, search.resolution, about)
     title = f"{search.title}: {len(results):,} evaluations"
     weights = weights_in_words(search.evaluator.refit_head)
     picture.draw(folder.path / "accuracy_vs_cost.png", results, best, search.constraint, title, task, weights)
@@ -104,8 +104,8 @@ def outcome(search: Search, best: Result, evaluations: Sequence[Result], seconds
     weights = weights_in_words(search.evaluator.refit_head)
     yield f"best       {' '.join(search.space.names(best.architecture))}"
     yield (
-        f"{task.title:<10} {task.show(best.value)} on {best.n_images:,} validation images, {weights} "
-        f"(95 % interval {100 * low:.2f} to {100 * high:.2f})"
+        f"{task.title:<10} {task.show(best.value(task.metric))} on {best.fidelity['images']:,} validation images, "
+        f"{weights} (95 % interval {100 * low:.2f} to {100 * high:.2f})"
     )
     yield "cost       " + ", ".join(f"{metric} {number(cost, metric)}" for metric, cost in best.cost.items())
     yield (

@@ -110,7 +110,8 @@ class Search:
         ]
 
     def _images(self) -> str:
-        first, *more = (images or self.evaluator.eval_images for images in self.budgets.images)
+        own = self.evaluator.eval_images
+        first, *more = (own if step is None else int(step["images"]) for step in self.budgets.fidelities)
         text = f"{first:,}"
         return text + "".join(f", of the better half on {number:,}" for number in more)
 
@@ -141,11 +142,10 @@ def prepare(options: SearchOptions) -> Search:
     supernet = trained.supernet.to(device)
     learning = FrozenLearning(options, supernet, trained.info["sha256"], data, device) if to_learn else None
     budgets = budgets_of(options.eval_images, len(data.val), chosen_by(objectives_of(options), task))
-    evaluator, fingerprints = make_evaluator(
-        options, trained, data, budgets.most or options.eval_images[-1], device, resolution
-    )
-    if budgets.most:
-        fingerprints["budgets"] = budgets.images
+    images = options.eval_images[-1] if budgets.most is None else int(budgets.most["images"])
+    evaluator, fingerprints = make_evaluator(options, trained, data, images, device, resolution)
+    if budgets.most is not None:
+        fingerprints["budgets"] = [dict(step) for step in budgets.fidelities if step is not None]
     return Search(
         options,
         space,

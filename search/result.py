@@ -1,85 +1,143 @@
-"""What one evaluation gives: a row of the archive, and all that a strategy is told."""
+"""The result of one evaluation: a row of the archive, and all that a strategy is told."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import total_ordering
+from typing import Any, Literal
 
 from supernet import Architecture
-from tasks import wilson_interval
 
-__all__ = ["Result", "wilson_interval"]
+State = Literal["ok", "failed", "stopped"]
+
+
+@total_ordering
+class Fidelity(Mapping[str, float]):
+    """How much an evaluation spends on one architecture: `Fidelity(images=500)`, `Fidelity(epochs=12, data=0.2)`.
+
+    Fidelities of one evaluator name the same amounts in the same order and are compared by them, the first one first.
+    One that names nothing is full: no other is above it.
+    """
+
+    def __init__(self, **amounts: float) -> None:
+        self._amounts = amounts
+
+    def __getitem__(self, name: str) -> float:
+        return self._amounts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._amounts)
+
+    def __len__(self) -> int:
+        return len(self._amounts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fidelity) and self._amounts == other._amounts
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._amounts.items()))
+
+    def __lt__(self, other: Fidelity) -> bool:
+        return self._rank < other._rank
+
+    def __repr__(self) -> str:
+        return f"Fidelity({', '.join(f'{name}={amount}' for name, amount in self._amounts.items())})"
+
+    @property
+    def _rank(self) -> tuple[float, ...]:
+        return tuple(self._amounts.values()) or (math.inf,)
+
+
+FULL = Fidelity()
+"""As much as there is to spend."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The validation score of one architecture.
+    """One evaluation of one architecture.
 
-    accuracy: top-1 as a fraction of `n_images`, of a classification; nme: normalised mean error, of landmarks; both NaN
-    when the evaluation failed; interval: its 95 % interval; loss: mean cross-entropy or squared distance (of a head
-    fitted anew always the latter); seconds: what the evaluation took; cost: {metric: value} in raw units (MACs,
-    parameters).
+    Attributes:
+        metrics: {name: number} that was measured, such as accuracy (a fraction) and loss. With one that is not finite
+            the evaluation failed.
+        fidelity: what was spent on it, of what could be.
+        spent: {"seconds": ..., "epochs": ..., "images": ...} that it took, as far as they are counted.
+        cost: {metric: value} of the lookup tables in raw units (MACs, parameters).
+        interval: the 95 % interval of the task's metric.
+        state: "stopped" was broken off with metrics that count.
+        note: for people, such as why it failed.
     """
 
     architecture: Architecture
-    accuracy: float = math.nan
-    loss: float = math.nan
-    n_images: int = 0
-    interval: tuple[float, float] = (0.0, 1.0)
-    seconds: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    fidelity: Fidelity = FULL
+    spent: Mapping[str, float] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
-    nme: float = math.nan
+    interval: tuple[float, float] = (0.0, 1.0)
+    state: State = "ok"
+    note: str = ""
 
-    @property
-    def value(self) -> float:
-        """The metric of whichever task it was evaluated on."""
-        return self.nme if math.isnan(self.accuracy) else self.accuracy
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, self.metrics.values())):
+            object.__setattr__(self, "state", "failed")
 
     @property
     def failed(self) -> bool:
-        return not math.isfinite(self.value)
+        return self.state == "failed"
+
+    @property
+    def seconds(self) -> float:
+        """What the evaluation took, 0 where it was not counted."""
+        return self.spent.get("seconds", 0.0)
+
+    def value(self, metric: str) -> float:
+        """A metric by its name; NaN where it was not measured."""
+        return self.metrics.get(metric, math.nan)
 
     def to_row(self) -> dict[str, Any]:
         """A JSON object; a number that is not finite becomes null, which every JSON reader understands."""
-        measured = {"accuracy": _finite(self.accuracy)} if math.isnan(self.nme) else {"nme": _finite(self.nme)}
         return {
             "architecture": list(self.architecture),
-            **measured,
-            "loss": _finite(self.loss),
-            "n_images": self.n_images,
-            "interval": list(self.interval),
-            "seconds": round(self.seconds, 4),
+            "metrics": {name: number if math.isfinite(number) else None for name, number in self.metrics.items()},
+            "fidelity": dict(self.fidelity),
+            "spent": {name: round(amount, 4) for name, amount in self.spent.items()},
             "cost": dict(self.cost),
+            "interval": list(self.interval),
+            "state": self.state,
+            **({"note": self.note} if self.note else {}),
         }
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Result:
-        """Raises KeyError, TypeError or ValueError if the row is not one that `to_row` wrote."""
+        """Raises KeyError, TypeError, AttributeError or ValueError if the row is not one that `to_row` wrote."""
         low, high = row["interval"]
+        if row["state"] not in ("ok", "failed", "stopped"):
+            raise ValueError(row["state"])
         return cls(
             architecture=tuple(int(option) for option in row["architecture"]),
-            accuracy=_number(None if "nme" in row else row["accuracy"]),
-            nme=_number(row.get("nme")),
-            loss=_number(row["loss"]),
-            n_images=int(row["n_images"]),
-            interval=(float(low), float(high)),
-            seconds=float(row["seconds"]),
+            metrics={str(name): math.nan if value is None else float(value) for name, value in row["metrics"].items()},
+            fidelity=Fidelity(**{str(name): amount + 0 for name, amount in row["fidelity"].items()}),
+            spent={str(name): amount + 0 for name, amount in row["spent"].items()},
             cost={str(metric): value + 0 for metric, value in row["cost"].items()},
+            interval=(float(low), float(high)),
+            state=row["state"],
+            note=str(row.get("note", "")),
         )
 
 
-def most_images(results: Iterable[Result]) -> list[Result]:
-    """Those on the greatest number of images there is: only they can be compared."""
+def comparable(results: Iterable[Result]) -> list[Result]:
+    """Those of the greatest fidelity there is: only they can be compared."""
     results = list(results)
-    most = max((result.n_images for result in results), default=0)
-    return [result for result in results if result.n_images == most]
+    greatest = max((result.fidelity for result in results), default=FULL)
+    return [result for result in results if result.fidelity == greatest]
 
 
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+def of_greatest_fidelity(results: Iterable[Result]) -> dict[Architecture, Result]:
+    """Of every architecture the result of its greatest fidelity, of equals the last, in the order first made."""
+    found: dict[Architecture, Result] = {}
+    for result in results:
+        known = found.get(result.architecture)
+        if known is None or result.fidelity >= known.fidelity:
+            found[result.architecture] = result
+    return found

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from config_file.errors import UserError
 from config_file.files import read_jsonl
-from search.archive import FORMAT
+from search.archive import FORMAT, check_format, results_of
 from search.objectives import Objective
 from search.result import Result
 from supernet import SearchSpace
@@ -37,10 +37,10 @@ def read_results(path: str | Path, space: SearchSpace, objectives: Sequence[Obje
     for result in results:
         if not space.is_valid(result.architecture):
             raise UserError(f"--warm-start {path}: {result.architecture} is no architecture of {space.name}")
-        if result.accuracy > 1:
-            raise UserError(f"--warm-start {path}: an accuracy of {result.accuracy:g}; they must be fractions, up to 1")
+        if (accuracy := result.value("accuracy")) > 1:
+            raise UserError(f"--warm-start {path}: an accuracy of {accuracy:g}; they must be fractions, up to 1")
         architecture = space.canonical(result.architecture)
-        found[architecture] = Result(architecture, result.accuracy, result.loss, nme=result.nme)
+        found[architecture] = Result(architecture, result.metrics, state=result.state)
     for objective in objectives:
         if objective.measured and all(math.isnan(objective.value(result)) for result in found.values()):
             raise UserError(f"--warm-start {path}: no result in it has {objective.name}, which this search optimises")
@@ -49,9 +49,10 @@ def read_results(path: str | Path, space: SearchSpace, objectives: Sequence[Obje
 
 def _of_archive(path: Path) -> list[Result]:
     header, *rows = read_jsonl(path)
-    if header["format"] != FORMAT:
+    if not str(header["format"]).startswith(FORMAT[:-1]):
         raise ValueError
-    return [Result.from_row(row) for row in rows]
+    check_format(path, header)
+    return list(results_of(path, [header, *rows]))
 
 
 def _of_table(path: Path, space: SearchSpace) -> list[Result]:
@@ -63,7 +64,9 @@ def _of_row(row: Mapping[str, str], space: SearchSpace) -> Result:
     known = [task.metric for task in TASKS.values() if task.metric in row]
     if not known:
         raise KeyError
-    numbers = {name: float(row[name] or "nan") for name in [*known, "loss"] if name in row}
+    numbers = {name: float(row[name] or "nan") for name in known}
+    if row.get("loss"):
+        numbers["loss"] = float(row["loss"])
     indices = row["indices"].split() if "indices" in row else None
     architecture = space.parse(row["architecture"].split()) if indices is None else tuple(map(int, indices))
-    return Result(architecture, **numbers)  # type: ignore[arg-type]
+    return Result(architecture, numbers)

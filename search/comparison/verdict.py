@@ -31,7 +31,7 @@ from search.constraints import Constraint, number
 from search.objectives import chosen_by
 from search.reporting.finished_search import FinishedSearch, read_search
 from search.reporting.report import renew_report
-from search.result import most_images
+from search.result import comparable
 from supernet import Architecture, NetSpec
 from tasks import CLASSIFICATION
 from training.data import load_data
@@ -196,7 +196,7 @@ def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable)
     space = finished.space
     found = [finished.chosen]
     by = chosen_by(finished.objectives, finished.task)
-    within = [result for result in most_images(finished.results) if finished.allows(result)]
+    within = [result for result in comparable(finished.results) if finished.allows(result)]
     for result in sorted(within, key=lambda result: (-by.score(result), result.architecture)):
         if len(found) < options.top_k:
             known = {space.network_key(architecture) for architecture in found}

@@ -21,7 +21,7 @@ from config_file.errors import UserError
 from deployment.folding import fold_batch_norms
 from search.evaluators.prefix_evaluation import Node, PrefixEvaluation, Step, tree_of
 from search.evaluators.refitted_head import PENALTY, check_head, refitted_score, without_head
-from search.result import Result
+from search.result import Fidelity, Result
 from supernet import Architecture, Supernet, extract
 from training.bn_calibration import calibrate_batch_norm
 from training.data import Data, Split
@@ -36,10 +36,10 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 class Evaluator(Protocol):
     """Anything that scores architectures: a supernet, real training, a table."""
 
-    def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """One result for each architecture as it is ready, in any order; its cost is left for the caller to fill in.
 
-        `fidelity` is how much to spend on each (here: validation images), None for the evaluator's own.
+        `fidelity` is how much to spend on each, None for the evaluator's own.
         """
 
 
@@ -131,9 +131,9 @@ class SupernetEvaluator:
         tree = self._tree(distinct)
         return distinct if tree is None else [architecture for leaf in tree.leaves() for architecture in leaf]
 
-    def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """One result for each distinct architecture; those of shared prefixes come one after another."""
-        images = self.eval_images if fidelity is None else min(fidelity, len(self._data.val))
+        images = self.eval_images if fidelity is None else min(int(fidelity["images"]), len(self._data.val))
         if images not in self._validation:
             self._validation[images] = self._batches(self._data.val, images)
         batches = self._validation[images]
@@ -217,14 +217,12 @@ class SupernetEvaluator:
 
     def _result(self, architecture: Architecture, found: Score, seconds: float) -> Result:
         failed = not math.isfinite(found.loss)
-        measured: dict[str, Any] = {self.task.metric: math.nan if failed else found.value}
         return Result(
-            architecture=architecture,
-            loss=found.loss,
-            n_images=found.images,
+            architecture,
+            {self.task.metric: math.nan if failed else found.value, "loss": found.loss},
+            Fidelity(images=found.images),
+            {"seconds": seconds, "images": self.calibration_images + found.images},
             interval=(0.0, 1.0) if failed else self.task.interval(found.value, found.deviation, found.images),
-            seconds=seconds,
-            **measured,
         )
 
     def _batches(self, split: Split, images: int) -> KeptBatches:

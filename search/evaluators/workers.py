@@ -24,7 +24,7 @@ from torch import multiprocessing
 
 from config_file.errors import UserError
 from search.evaluators.supernet import Evaluator, SupernetEvaluator
-from search.result import Result
+from search.result import Fidelity, Result
 from supernet import Architecture
 from training.device import prepare_device
 
@@ -59,7 +59,7 @@ class WorkerEvaluator:
         self._workers: list[_Worker] = []
         weakref.finalize(self, _end, self._workers)
 
-    def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """One result for each distinct architecture, in the order in which one process gives them.
 
         Raises:
@@ -81,7 +81,7 @@ class WorkerEvaluator:
         """End the processes at once."""
         _end(self._workers)
 
-    def _results(self, runs: Sequence[Sequence[Architecture]], fidelity: int | None) -> Iterator[Result]:
+    def _results(self, runs: Sequence[Sequence[Architecture]], fidelity: Fidelity | None) -> Iterator[Result]:
         todo = iter(enumerate(runs))
         ready: defaultdict[int, list[Result]] = defaultdict(list)
         done: set[int] = set()

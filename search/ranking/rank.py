@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for result in in_processes(evaluator, options.workers, options.threads).evaluate(fresh) if fresh else ():
                 archive.add(result)
                 bar.update(1)
-        scores = {a: archive[a].accuracy for a in chosen if not archive[a].failed}
+        scores = {a: archive[a].value(CLASSIFICATION.metric) for a in chosen if not archive[a].failed}
         kept = [a for a in chosen if a in scores]
         costs = _costs(truth, kept, trained.space, resolution)
         if len(kept) < 3:
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{len(chosen) - len(kept)} of {len(chosen)} evaluations failed (no finite loss): was the supernet in "
                 f"{source} trained to the end?"
             )
-        by_loss = {a: -archive[a].loss for a in kept}
+        by_loss = {a: -archive[a].value("loss") for a in kept}
         others = {
             LOSS: by_loss,
             EFFECTS: main_effects(trained.space, scores),

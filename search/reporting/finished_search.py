@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from config_file.errors import UserError
 from config_file.files import read_jsonl
 from config_file.gradient_options import parse_limits
 from config_file.yaml_text import read_mapping
+from search.archive import check_format, results_of
 from search.objectives import Objective, parse_objectives
-from search.result import Result
+from search.result import FULL, Fidelity, Result, of_greatest_fidelity
 from supernet import Architecture, SearchSpace, build_space
 from tasks import Task, task_of
 from training.differentiable_search.distribution_file import load_distribution
@@ -43,7 +45,7 @@ class FinishedSearch:
         name: of the run, for people.
         space: what was searched.
         best: the content of `best.json`.
-        results: of every architecture the evaluation on the most images, in the order first made, failed ones included.
+        results: of every architecture the one of the greatest fidelity, in the order first made, failed ones included.
         config: the saved options by group.
         environment: the content of `env.json`.
         supernet: the content of `supernet.json`, {} where the supernet's folder is not beside the search's.
@@ -70,6 +72,15 @@ class FinishedSearch:
     def task(self) -> Task:
         """What the networks predict."""
         return task_of(dict(self.best))
+
+    def value(self, result: Result) -> float:
+        """The task's metric of a result."""
+        return result.value(self.task.metric)
+
+    @cached_property
+    def fidelity(self) -> Fidelity:
+        """That of the chosen architecture's evaluation."""
+        return next((r.fidelity for r in self.results if r.architecture == self.chosen), FULL)
 
     @property
     def found(self) -> float:
@@ -105,10 +116,10 @@ class FinishedSearch:
         return {metric: _raw(metric, *ends) for metric, ends in others.items()} | {self.metrics[0]: self.limits}
 
     def allows(self, result: Result) -> bool:
-        """Whether the result is within the limits, did not fail, and is on as many images as the chosen one."""
+        """Whether the result is within the limits, did not fail, and is of the fidelity of the chosen one."""
         limits = self.limits_by_metric.items()
-        comparable = not result.failed and result.n_images == self.best["n_images"]
-        return comparable and all(low <= result.cost[metric] <= high for metric, (low, high) in limits)
+        as_chosen = not result.failed and result.fidelity == self.fidelity
+        return as_chosen and all(low <= result.cost[metric] <= high for metric, (low, high) in limits)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -162,12 +173,13 @@ def read_search(folder: Path) -> FinishedSearch:
     best = _read_json(folder / BEST)
     try:
         space = build_space(**best["space_options"])
-        rows = read_jsonl(folder / ARCHIVE)[1:]
-        results = _on_most_images([Result.from_row(row) for row in rows])
-        known = {task_of(best).metric, "interval", "n_images", "cost", "names", "resolution"} <= best.keys()
+        rows = read_jsonl(folder / ARCHIVE)
+        check_format(folder / ARCHIVE, rows[0])
+        results = list(of_greatest_fidelity(results_of(folder / ARCHIVE, rows)).values())
+        known = {task_of(best).metric, "interval", "cost", "names", "resolution"} <= best.keys()
         if not known or not isinstance(best["search"], dict) or not results or not space.is_valid(best["architecture"]):
             raise ValueError
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise UserError(f"{folder}: {BEST} or {ARCHIVE} is damaged or not of a search") from None
     around = folder.parent if folder.name == "search" else None
     return FinishedSearch(
@@ -198,14 +210,6 @@ def _learnt(
         with contextlib.suppress(UserError):  # missing, or damaged: then a report does without
             return [np.exp(row) for row in load_distribution(place, space).log_probabilities]
     return None
-
-
-def _on_most_images(results: Sequence[Result]) -> list[Result]:
-    found: dict[Architecture, Result] = {}
-    for result in results:
-        if result.architecture not in found or result.n_images >= found[result.architecture].n_images:
-            found[result.architecture] = result
-    return list(found.values())
 
 
 def _groups(path: Path) -> dict[str, dict[str, Any]]:

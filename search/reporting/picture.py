@@ -49,7 +49,7 @@ def draw(
     shown = [(number, result) for number, result in enumerate(results, start=1) if not result.failed]
     order = np.array([number for number, _ in shown])
     cost = np.array([result.cost[metric] for _, result in shown]) / unit
-    measured = 100 * np.array([result.value for _, result in shown])
+    measured = 100 * np.array([result.value(task.metric) for _, result in shown])
     allowed = np.array([constraint.allows(result.architecture) for _, result in shown])
 
     figure = Figure(figsize=(11.5, 5.4), layout="constrained")
@@ -58,7 +58,7 @@ def draw(
     figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold", color=INK)
     _range(axes["range"], constraint, best.cost[metric] / unit, unit, word)
     _metric_against_cost(axes["cost"], order, cost, measured, allowed, task)
-    _chosen(axes["cost"], best, best.cost[metric] / unit)
+    _chosen(axes["cost"], best.value(task.metric), best.interval, best.cost[metric] / unit)
     _limits(axes["cost"], constraint, unit)
     axes["cost"].set_xlabel(word, color=INK)
     axes["cost"].set_ylabel(f"validation {task.title}, {weights} (%)", color=INK)
@@ -119,8 +119,8 @@ def _metric_against_cost(
     bar.outline.set_visible(False)
 
 
-def _chosen(axes: Any, best: Result, cost: float) -> None:
-    value, low, high = (100 * share for share in (best.value, *best.interval))
+def _chosen(axes: Any, best: float, interval: tuple[float, float], cost: float) -> None:
+    value, low, high = (100 * share for share in (best, *interval))
     axes.errorbar(cost, value, [[value - low], [high - value]], color=ACCENT, capsize=3, zorder=4)
     axes.plot(
         cost,

@@ -102,7 +102,9 @@ def about(run: FinishedSearch) -> dict[str, Any]:
     chosen = run.chosen
     rows = layers(space, chosen)
     colours = report_plots.option_colours(space)
-    inside = sorted((r for r in run.results if run.allows(r)), key=lambda r: -r.value if run.task.maximise else r.value)
+    inside = sorted(
+        (r for r in run.results if run.allows(r)), key=lambda r: -run.value(r) if run.task.maximise else run.value(r)
+    )
     good = inside[: max(10, len(inside) // 10)]
     low, high = (100 * end for end in best["interval"])
     searched = best["search"]
@@ -121,7 +123,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
                 (in_words(metric, best["cost"][metric]), f"limit: {' and '.join(limits)}" if first and limits else "")
                 for first, metric in zip((True, *[False] * len(run.metrics)), run.metrics, strict=False)
             ),
-            (f"{len(run.results):,}", f"evaluations on {best['n_images']:,} images" + _failed(failed)),
+            (f"{len(run.results):,}", f"evaluations on {run.fidelity.get('images', 0):,} images" + _failed(failed)),
             (_size(space.size), "architectures in the space"),
             (_duration(sum(r.seconds for r in run.results)), "of evaluation"),
         ],
@@ -170,7 +172,7 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
             "evaluations": f"{len(run.results):,}",
             "value": f"{100 * run.found:.2f}",
             "interval": " to ".join(f"{100 * end:.1f}" for end in run.best["interval"]),
-            "images": f"{run.best['n_images']:,}",
+            "images": f"{run.fidelity.get('images', 0):,}",
             "costs": [in_words(metric, run.best["cost"][metric]) for metric in shared],
             "weights": str(run.best["search"].get("supernet_sha256", ""))[:8],
             "head": "refitted" if run.refit_head else "",
@@ -191,7 +193,7 @@ def _front(run: FinishedSearch) -> list[Result]:
     """The most accurate at or below each cost that brings a better one, by rising cost."""
     metric = run.metrics[0]
     inside = [r for r in run.results if run.allows(r)]
-    points = {(r.cost[metric], r.value): r for r in reversed(inside)}
+    points = {(r.cost[metric], run.value(r)): r for r in reversed(inside)}
     costs, values = zip(*points, strict=True) if points else ((), ())
     return [points[point] for point in front_of(np.array(costs), np.array(values), run.task.maximise)]
 
@@ -213,7 +215,7 @@ def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[st
 def _row(run: FinishedSearch, result: Result) -> dict[str, Any]:
     low, high = (f"{100 * end:.1f}" for end in result.interval)
     return {
-        "value": f"{100 * result.value:.2f}",
+        "value": f"{100 * run.value(result):.2f}",
         "interval": f"{low} to {high}",
         "costs": [in_words(metric, result.cost[metric]) for metric in run.metrics],
         "names": run.space.names(result.architecture),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -41,13 +40,14 @@ def in_words(metric: str, value: float) -> str:
     return f"{scaled(metric, value):,.4g} {unit}"
 
 
-def tip(space: SearchSpace, result: Result, number: int | None = None) -> str:
+def tip(run: FinishedSearch, result: Result, number: int | None = None) -> str:
     """What hovering over an evaluation says."""
     low, high = result.interval
+    value = run.value(result)
     lines = [
-        f"{100 * result.value:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})",
+        f"{100 * value:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})",
         ", ".join(in_words(metric, cost) for metric, cost in result.cost.items()),
-        " ".join(space.names(result.architecture)),
+        " ".join(run.space.names(result.architecture)),
     ]
     return "\n".join([*([f"evaluation {number}"] if number else []), *lines])
 
@@ -56,7 +56,7 @@ def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
     """Every evaluation, the front, the limits, the random baseline and the chosen one."""
     shown = [(n, r) for n, r in enumerate(run.results, start=1) if not r.failed]
     costs = [scaled(metric, r.cost[metric]) for _, r in shown]
-    values = [100 * r.value for _, r in shown]
+    values = [100 * run.value(r) for _, r in shown]
     word = UNITS.get(metric, (1.0, metric))[1]
     low, high = (scaled(metric, limit) for limit in run.limits) if metric == run.metrics[0] else (-math.inf, math.inf)
     wide = max(costs) - min(costs)
@@ -69,7 +69,7 @@ def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
         if limit in limits:
             figure.box((limit, end), (figure.y.low, figure.y.high), "forbidden")
             figure.line([(limit, figure.y.low), (limit, figure.y.high)], "limit")
-    began = [100 * result.value for result in run.random_start]
+    began = [100 * run.value(result) for result in run.random_start]
     if began:
         figure.line([(figure.x.low, median(began)), (figure.x.high, median(began))], "baseline")
     colours = _by_evaluation(len(run.results))
@@ -78,18 +78,17 @@ def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
         for (n, r), cost, value, within in zip(shown, costs, values, allowed, strict=True):
             if within is inside:
                 kind, fill = ("point", colours[n - 1]) if inside else ("outside", "")
-                figure.mark(cost, value, kind, tip(run.space, r, n), fill)
+                figure.mark(cost, value, kind, tip(run, r, n), fill)
     front = front_of(np.array(costs)[allowed], np.array(values)[allowed], run.task.maximise)
     figure.line(stairs(front, figure.x.high if high > figure.x.high else min(high, figure.x.high)), "front")
     of = {(c, a): (n, r) for (n, r), c, a in reversed(list(zip(shown, costs, values, strict=True)))}
     for point in front:
         n, r = of[point]
-        figure.mark(*point, "on-front", "on the front, " + tip(run.space, r, n))
+        figure.mark(*point, "on-front", "on the front, " + tip(run, r, n))
     at = scaled(metric, run.best["cost"][metric])
     figure.line([(at, interval[0]), (at, interval[1])], "interval")
-    measured: dict[str, Any] = {run.task.metric: run.found}
-    best = Result(run.chosen, interval=tuple(run.best["interval"]), cost=run.best["cost"], **measured)
-    figure.mark(at, chosen, "chosen", "chosen\n" + tip(run.space, best))
+    best = Result(run.chosen, {run.task.metric: run.found}, interval=tuple(run.best["interval"]), cost=run.best["cost"])
+    figure.mark(at, chosen, "chosen", "chosen\n" + tip(run, best))
     figure.legend = [
         ("star", "", "chosen, with its 95 % interval"),
         ("ring", "", "front: best at or below its cost"),
@@ -110,13 +109,13 @@ def best_so_far(runs: Sequence[FinishedSearch]) -> Plot:
     for run in runs:
         best, curve = run.task.worst, []
         for n, r in enumerate(run.results, start=1):
-            if run.allows(r) and run.task.better(100 * r.value, best):
-                best = 100 * r.value
+            if run.allows(r) and run.task.better(100 * run.value(r), best):
+                best = 100 * run.value(r)
                 curve.append((float(n), best))
         curves.append(curve)
     known = [a for curve in curves for _, a in curve]
     if alone:
-        known += [100 * r.value for r in runs[0].results if runs[0].allows(r)]
+        known += [100 * runs[0].value(r) for r in runs[0].results if runs[0].allows(r)]
     figure = plot(
         "best so far",
         ([float(max(len(run.results) for run in runs))], "evaluations"),
@@ -126,7 +125,7 @@ def best_so_far(runs: Sequence[FinishedSearch]) -> Plot:
     if alone:
         for n, r in enumerate(runs[0].results, start=1):
             if runs[0].allows(r):
-                figure.mark(n, 100 * r.value, "faint", tip(runs[0].space, r, n))
+                figure.mark(n, 100 * runs[0].value(r), "faint", tip(runs[0], r, n))
     for index, (run, curve) in enumerate(zip(runs, curves, strict=True)):
         colour = "" if alone else COLOURS[index % len(COLOURS)]
         figure.line(stairs(curve, len(run.results)), "best", colour)
@@ -142,7 +141,7 @@ def fronts(runs: Sequence[FinishedSearch], metric: str) -> Plot:
     for run in runs:
         inside = [r for r in run.results if run.allows(r)]
         costs = np.array([scaled(metric, r.cost[metric]) for r in inside])
-        points.append(front_of(costs, np.array([100 * r.value for r in inside]), run.task.maximise))
+        points.append(front_of(costs, np.array([100 * run.value(r) for r in inside]), run.task.maximise))
     every = [point for front in points for point in front]
     figure = plot(f"fronts over {word}", ([c for c, _ in every], word), ([a for _, a in every], axis(runs[0])))
     for index, (run, front) in enumerate(zip(runs, points, strict=True)):
@@ -157,12 +156,12 @@ def fronts(runs: Sequence[FinishedSearch], metric: str) -> Plot:
 def generations(run: FinishedSearch) -> Plot:
     """The metric within each generation: its range, its middle half, its median, and every member."""
     groups = [(name, [(n, r) for n, r in members if run.allows(r)]) for name, members in run.generations()]
-    every = [100 * r.value for _, members in groups for _, r in members]
+    every = [100 * run.value(r) for _, members in groups for _, r in members]
     evolution = groups and groups[0][0] == "0"
     title = "generation" if evolution else "evaluations, in tenths of the search"
     figure = plot(f"{run.task.title} by generation", ([-0.5, len(groups) - 0.5], title), (every, axis(run)))
     for at, (name, members) in enumerate(groups):
-        values = np.array([100 * r.value for _, r in members])
+        values = np.array([100 * run.value(r) for _, r in members])
         if len(values):
             low, first, middle, third, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
             best = high if run.task.maximise else low
@@ -172,7 +171,7 @@ def generations(run: FinishedSearch) -> Plot:
             figure.line([(at - 0.3, middle), (at + 0.3, middle)], "median")
             for spot, (n, r) in enumerate(members):
                 aside = at + 0.24 * math.sin(2.4 * spot)  # so that equal ones are seen beside each other
-                figure.mark(aside, 100 * r.value, "faint", tip(run.space, r, n))
+                figure.mark(aside, 100 * run.value(r), "faint", tip(run, r, n))
     return figure
 
 

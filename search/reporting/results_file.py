@@ -12,37 +12,43 @@ from typing import Any
 
 from config_file.files import atomic_write_text
 from search.constraints import Constraint
-from search.result import Result
+from search.result import FULL, Result
 from supernet import SearchSpace
 from tasks import CLASSIFICATION, Task
-
-AFTER_COSTS = ("within_limits", "best_so_far", "n_images", "seconds", "indices", "architecture")
 
 
 def write_results(path: Path, results: Sequence[Result], constraint: Constraint, task: Task = CLASSIFICATION) -> None:
     """One row per evaluation, in the order they were made; costs in raw units, the task's metric as a fraction.
 
-    With successive budgets an architecture has a row for each, and only the last one counts for `best_so_far`.
+    An architecture has a row for each fidelity it was evaluated at, in columns named `n_images` and the like; only the
+    greatest one counts for `best_so_far`.
     """
-    scored = (task.metric, "ci_low", "ci_high", "loss")
-    metrics = list(results[0].cost) if results else []
+    metrics = list(dict.fromkeys(name for result in results for name in result.metrics))
+    others = [name for name in metrics if name != task.metric]
+    costs = list(results[0].cost) if results else []
+    amounts = dict.fromkeys(name for result in results for name in result.fidelity)
     text = io.StringIO()
-    table = csv.DictWriter(text, ["evaluation", *scored, *metrics, *AFTER_COSTS], lineterminator="\n")
+    columns = [
+        *("evaluation", task.metric, "ci_low", "ci_high", *others, *costs, "within_limits", "best_so_far"),
+        *(*map(amount_column, amounts), "seconds", "indices", "architecture"),
+    ]
+    table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
-    best, most = task.worst, max((result.n_images for result in results), default=0)
+    best, most = task.worst, max((result.fidelity for result in results), default=FULL)
     for number, result in enumerate(results, start=1):
-        allowed = constraint.allows(result.architecture)
-        if allowed and not result.failed and result.n_images == most and task.better(result.value, best):
-            best = result.value
-        scores = [math.nan] * 4 if result.failed else [result.value, *result.interval, result.loss]
+        allowed, value = constraint.allows(result.architecture), result.value(task.metric)
+        if allowed and not result.failed and result.fidelity == most and task.better(value, best):
+            best = value
+        ends = [math.nan, math.nan] if result.failed else result.interval
         table.writerow(
             {
                 "evaluation": number,
-                **dict(zip(scored, map(_decimal, scores), strict=True)),
-                **{metric: f"{result.cost[metric]:.12g}" for metric in metrics},
+                **{name: _decimal(math.nan if result.failed else result.value(name)) for name in metrics},
+                **dict(zip(("ci_low", "ci_high"), map(_decimal, ends), strict=True)),
+                **{metric: f"{result.cost[metric]:.12g}" for metric in costs},
                 "within_limits": int(allowed),
                 "best_so_far": _decimal(best),
-                "n_images": result.n_images,
+                **{amount_column(name): amount for name, amount in result.fidelity.items()},
                 "seconds": f"{result.seconds:.3f}",
                 "indices": " ".join(map(str, result.architecture)),
                 "architecture": " ".join(constraint.space.names(result.architecture)),
@@ -51,28 +57,25 @@ def write_results(path: Path, results: Sequence[Result], constraint: Constraint,
     atomic_write_text(path, text.getvalue())
 
 
+def amount_column(name: str) -> str:
+    """The name under which files give an amount of a fidelity."""
+    return f"n_{name}"
+
+
 def _decimal(number: float) -> str:
     return f"{number:.6f}" if math.isfinite(number) else ""
 
 
-def write_best(
-    path: Path,
-    best: Result,
-    space: SearchSpace,
-    resolution: int,
-    about: dict[str, Any],
-    task: Task = CLASSIFICATION,
-) -> None:
+def write_best(path: Path, best: Result, space: SearchSpace, resolution: int, about: dict[str, Any]) -> None:
     """The chosen architecture with all that is needed to build and train it; `about`: how it was found."""
     content = {
         "search_space": space.name,
         "space_options": space.describe(),
         "architecture": list(best.architecture),
         "names": space.names(best.architecture),
-        task.metric: best.value,
+        **best.metrics,
         "interval": list(best.interval),
-        "loss": best.loss,
-        "n_images": best.n_images,
+        **{amount_column(name): amount for name, amount in best.fidelity.items()},
         "cost": dict(best.cost),
         "decisions_fingerprint": space.decisions_fingerprint,
         "resolution": resolution,

@@ -16,7 +16,7 @@ from search.constraints import Constraint
 from search.engine import best_of, run
 from search.objectives import ACCURACY, Objective
 from search.reporting.finished_search import read_search
-from search.result import Result
+from search.result import Fidelity, Result
 from search.strategies import Strategy
 from search.strategies.evolution import Evolution
 from search.strategies.local_search import LocalSearch
@@ -24,7 +24,7 @@ from supernet import Architecture, SearchSpace
 from tests.search.test_cli import EVOLUTION, here, trained  # noqa: F401 - fixtures
 from tests.search.toy import toy_accuracy, toy_space, toy_tables
 
-BUDGETS = Budgets((100, 400, 1600))
+BUDGETS = Budgets(tuple(Fidelity(images=images) for images in (100, 400, 1600)))
 
 
 class NoisyEvaluator:
@@ -34,14 +34,15 @@ class NoisyEvaluator:
         self.lives = lives
         self.made: list[tuple[Architecture, int]] = []
 
-    def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         assert fidelity is not None
         for architecture in architectures:
             if len(self.made) == self.lives:
                 raise KeyboardInterrupt
-            self.made.append((architecture, fidelity))
-            noise = random.Random(f"{architecture} {fidelity}").gauss(0, fidelity**-0.5)
-            yield Result(architecture, toy_accuracy(architecture) + noise, n_images=fidelity, seconds=0.25)
+            images = int(fidelity["images"])
+            self.made.append((architecture, images))
+            noise = random.Random(f"{architecture} {images}").gauss(0, images**-0.5)
+            yield Result(architecture, {"accuracy": toy_accuracy(architecture) + noise}, fidelity, {"seconds": 0.25})
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +71,16 @@ def test_the_better_half_goes_on_and_what_is_chosen_is_judged_on_all(space: Sear
     told = run(strategy("evolution", space), evaluator, archive, toy_tables(space), budgets=BUDGETS, pick=best)
     first = [architecture for architecture, images in evaluator.made[:20]]
     assert {images for _, images in evaluator.made[:20]} == {100}
-    scores = {a: archive.find(a, 100).accuracy for a in first}  # type: ignore[union-attr]
+    scores = {a: archive.find(a, Fidelity(images=100)).value("accuracy") for a in first}  # type: ignore[union-attr]
     better = sorted(first, key=lambda a: -scores[a])[:10]
     assert evaluator.made[20:30] == [(a, 400) for a in better]
     assert [images for _, images in evaluator.made[30:35]] == [1600] * 5
     assert len(set(evaluator.made)) == len(evaluator.made) == len(archive)
-    assert max(told, key=ACCURACY.score).n_images == 1600
+    assert max(told, key=ACCURACY.score).fidelity == Fidelity(images=1600)
     chosen = best_of(list(archive), Constraint(space))
     assert chosen is not None
-    assert chosen.n_images == 1600
-    assert chosen.accuracy >= max(result.accuracy for result in told)
+    assert chosen.fidelity == Fidelity(images=1600)
+    assert chosen.value("accuracy") >= max(result.value("accuracy") for result in told)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -97,9 +98,9 @@ def test_killed_and_resumed_it_ends_the_same(name: str, lives: int, space: Searc
 
 
 def test_one_at_a_time_goes_on_above_the_median() -> None:
-    ladder = Ladder(Budgets((10, 20)))
+    ladder = Ladder(Budgets((Fidelity(images=10), Fidelity(images=20))))
     going_on = [
-        bool(ladder.better_half([Result((number,), accuracy, n_images=10)], 0))
+        bool(ladder.better_half([Result((number,), {"accuracy": accuracy}, Fidelity(images=10))], 0))
         for number, accuracy in enumerate((0.5, 0.6, 0.4, 0.7, 0.49, 0.55))
     ]
     assert going_on == [True, True, False, True, False, True]
@@ -107,7 +108,7 @@ def test_one_at_a_time_goes_on_above_the_median() -> None:
 
 def test_failed_ones_do_not_go_on() -> None:
     ladder = Ladder(BUDGETS)
-    results = [Result((0,), float("nan"), n_images=100), Result((1,), 0.1, n_images=100)]
+    results = [Result((0,), {"accuracy": float("nan")}), Result((1,), {"accuracy": 0.1})]
     assert ladder.better_half(results, 0) == [(1,)]
     assert ladder.better_half(results[:1], 0) == []
     assert ladder.better_half(results, 2) == []
@@ -116,9 +117,11 @@ def test_failed_ones_do_not_go_on() -> None:
 def test_budgets_of_the_option() -> None:
     loss = Objective("loss")
     assert budgets_of((0,), 50, loss) == budgets_of((20,), 50, loss) == Budgets((None,), loss)
-    assert budgets_of((20, 0), 50, loss).images == (20, 50)
-    assert budgets_of((20, 40, 600), 50, loss) == Budgets((20, 40, 50), loss)
-    assert budgets_of((200, 600), 50, loss).images == (None,)
+    assert budgets_of((20, 0), 50, loss) == Budgets((Fidelity(images=20), Fidelity(images=50)), loss)
+    assert budgets_of((20, 40, 600), 50, loss) == Budgets(
+        tuple(Fidelity(images=images) for images in (20, 40, 50)), loss
+    )
+    assert budgets_of((200, 600), 50, loss).fidelities == (None,)
     for wrong in ((20, 20), (0, 20), (40, 20)):
         with pytest.raises(UserError, match="successive budgets rise"):
             budgets_of(wrong, 50, loss)

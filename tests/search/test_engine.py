@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from config_file.options import SearchOptions
 from search.archive import Archive
 from search.constraints import Constraint
 from search.engine import best_of, run
-from search.result import Result, wilson_interval
+from search.result import FULL, Fidelity, Result, comparable
 from search.strategies import STRATEGIES, Strategy, make_strategy
 from search.strategies.evolution import Evolution
 from search.strategies.learnt import LearntDistribution
 from search.strategies.random_search import RandomSearch
 from supernet import Architecture, SearchSpace
+from tasks import wilson_interval
 from tests.search.toy import FailingEvaluator, TableEvaluator, toy_space, toy_tables
 from training.differentiable_search.distribution_file import Distribution
 
@@ -126,6 +128,14 @@ def test_a_header_torn_by_a_kill_is_written_again(space: SearchSpace, tmp_path: 
     assert path.read_bytes() == whole
 
 
+def test_an_archive_of_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "archive.jsonl"
+    path.write_text('{"format": "oneshot-nas archive 1", "fingerprints": {}}\n')
+    with pytest.raises(UserError, match=r"of another version .*archive 1.*, this one reads .*archive 2"):
+        Archive(path, {})
+    assert path.read_text().count("\n") == 1
+
+
 def test_nothing_is_evaluated_twice(space: SearchSpace, tmp_path: Path) -> None:
     evaluator = TableEvaluator()
     archive = Archive(tmp_path / "archive.jsonl", FINGERPRINTS)
@@ -207,16 +217,35 @@ def test_of_equally_accurate_architectures_the_cheaper_one_is_chosen(space: Sear
     cheap, dear = table.minimum()[1], table.maximum()[1]
     constraint = Constraint(space, table)
     for order in ([cheap, dear], [dear, cheap]):
-        best = best_of([Result(architecture, 0.5) for architecture in order], constraint)
+        best = best_of([Result(architecture, {"accuracy": 0.5}) for architecture in order], constraint)
         assert best is not None
         assert best.architecture == cheap
     limited = Constraint(space, table, upper=table.minimum()[0])
-    assert best_of([Result(dear, 0.9), Result(cheap, 0.1)], limited).architecture == cheap  # type: ignore[union-attr]
+    assert best_of([Result(dear, {"accuracy": 0.9}), Result(cheap, {"accuracy": 0.1})], limited).architecture == cheap  # type: ignore[union-attr]
 
 
 def test_results_survive_json() -> None:
-    result = Result((0, 3, 1), 0.1 + 0.2, 1 / 3, 7, wilson_interval(3, 7), 1.25, {"flops": 12.0})
+    result = Result(
+        (0, 3, 1),
+        {"accuracy": 0.1 + 0.2, "loss": 1 / 3},
+        Fidelity(images=7),
+        {"seconds": 1.25},
+        {"flops": 12.0},
+        wilson_interval(3, 7),
+    )
     assert Result.from_row(json.loads(json.dumps(result.to_row()))) == result
+    failed = Result((1,), {"accuracy": math.nan}, Fidelity(epochs=3, data=0.5), note="ran out of memory")
+    read = Result.from_row(json.loads(json.dumps(failed.to_row())))
+    assert (read.failed, read.fidelity, read.note) == (True, failed.fidelity, failed.note)
+
+
+def test_fidelities_are_ordered_and_nothing_is_above_the_full_one() -> None:
+    rising = [Fidelity(epochs=3, data=0.5), Fidelity(epochs=3, data=1.0), Fidelity(epochs=12, data=0.5), FULL]
+    assert sorted(rising, reverse=True) == rising[::-1]
+    assert Fidelity(images=500) == Fidelity(images=500) < FULL
+    assert len({Fidelity(images=500), Fidelity(images=500), Fidelity(images=50)}) == 2
+    results = [Result((number,), fidelity=fidelity) for number, fidelity in enumerate(rising)]
+    assert comparable([*results, *results[:1]]) == results[-1:]
 
 
 def test_wilson_interval_against_published_values() -> None:

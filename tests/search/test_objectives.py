@@ -8,7 +8,7 @@ from config_file.errors import UserError
 from search.objectives import ACCURACY, Objective, parse_objectives, single
 from search.result import Result
 
-RESULT = Result((0,), 0.9, 0.3, cost={"flops": 5, "latency": 1.5})
+RESULT = Result((0,), {"accuracy": 0.9, "loss": 0.3}, cost={"flops": 5, "latency": 1.5})
 
 
 def test_objectives_are_parsed_with_their_usual_directions() -> None:
@@ -32,7 +32,7 @@ def test_what_is_no_objective_is_refused(text: str) -> None:
 def test_greater_scores_are_better() -> None:
     scores = [objective.score(RESULT) for objective in parse_objectives("accuracy,loss,flops,latency:max")]
     assert scores == [0.9, -0.3, -5, 1.5]
-    assert math.isnan(Objective("flops").score(Result((0,), math.nan, cost={"flops": 5})))
+    assert math.isnan(Objective("flops").score(Result((0,), {"accuracy": math.nan}, cost={"flops": 5})))
 
 
 def test_a_strategy_of_one_objective_refuses_several() -> None:

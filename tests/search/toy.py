@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lookup_tables import CostTable, build_table
-from search.result import Result
+from search.result import Fidelity, Result
 from supernet import Architecture, Decision, SearchSpace, Site
 from supernet.blocks import Conv, Head, Identity
 from training.data import Data
@@ -18,6 +18,7 @@ from training.data.in_memory import ImageStore, InMemorySplit
 from training.data.split import Normalisation
 
 RESOLUTION = 8
+IMAGES = Fidelity(images=100)
 
 
 def toy_space(layers: int = 4, classes: int = 4) -> SearchSpace:
@@ -54,20 +55,20 @@ class TableEvaluator:
     accuracy: Mapping[Architecture, float] = field(default_factory=dict)
     evaluated: list[Architecture] = field(default_factory=list)
 
-    def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         for architecture in architectures:
             self.evaluated.append(architecture)
             score = self.accuracy[architecture] if self.accuracy else toy_accuracy(architecture)
-            yield Result(architecture, score, loss=1 - score, n_images=100, seconds=0.25)
+            yield Result(architecture, {"accuracy": score, "loss": 1 - score}, IMAGES, {"seconds": 0.25})
 
 
 class FailingEvaluator(TableEvaluator):
     """Every third evaluation fails."""
 
-    def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         for result in super().evaluate(architectures, fidelity):
             failed = sum(result.architecture) % 3 == 0
-            yield Result(result.architecture, math.nan, n_images=100) if failed else result
+            yield Result(result.architecture, {"accuracy": math.nan}, IMAGES) if failed else result
 
 
 def results_of(proposals: Sequence[Architecture]) -> list[Result]:
@@ -75,7 +76,7 @@ def results_of(proposals: Sequence[Architecture]) -> list[Result]:
 
 
 def best_accuracy(results: Sequence[Result]) -> float:
-    return float(np.nanmax([result.accuracy for result in results]))
+    return float(np.nanmax([result.value("accuracy") for result in results]))
 
 
 def toy_data(train: int = 96, val: int = 50) -> Data:

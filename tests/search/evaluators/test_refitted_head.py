@@ -18,6 +18,7 @@ from search.cli import main as search
 from search.evaluators.refitted_head import PENALTY, check_head, left_out_predictions, refitted_score, without_head
 from search.evaluators.workers import WorkerEvaluator
 from search.ranking.rank import main as rank
+from search.result import Fidelity
 from supernet import Decision, Network, SearchSpace, Shape, Site, Supernet, build_space, extract
 from supernet.blocks import Conv, Head
 from supernet.spaces import SPACES
@@ -149,16 +150,18 @@ def test_the_evaluator_fits_it_to_the_candidates_own_features(supernet: Supernet
     x, y = next(data.val.batches(len(data.val)))
     with torch.no_grad():
         expected = refitted_score([(network(x), y)], 4, data.task)
-    assert result.loss == pytest.approx(expected.loss, rel=1e-4)  # batches and folded batch norms round otherwise
-    assert result.n_images == 50
-    fewer = next(evaluator.evaluate([architecture], fidelity=20))
-    assert fewer.n_images == 20
-    assert fewer.loss != result.loss
+    assert result.value("loss") == pytest.approx(
+        expected.loss, rel=1e-4
+    )  # batches and folded batch norms round otherwise
+    assert result.fidelity == Fidelity(images=50)
+    fewer = next(evaluator.evaluate([architecture], fidelity=Fidelity(images=20)))
+    assert fewer.fidelity == Fidelity(images=20)
+    assert fewer.value("loss") != result.value("loss")
     with torch.no_grad():
         for parameter in supernet.weights_at("head").parameters():
             parameter.normal_()
-    assert next(make(supernet, data, refit_head=True).evaluate([architecture])).loss == result.loss
-    assert next(make(supernet, data).evaluate([architecture])).loss != result.loss
+    assert next(make(supernet, data, refit_head=True).evaluate([architecture])).value("loss") == result.value("loss")
+    assert next(make(supernet, data).evaluate([architecture])).value("loss") != result.value("loss")
 
 
 def test_shared_alone_or_in_processes_it_is_the_same(supernet: Supernet) -> None:
@@ -247,7 +250,7 @@ def test_searches_and_rankings_are_told(
     plain, new = (read_jsonl(here / name / "archive.jsonl") for name in ("plain", "new"))
     assert new[0]["fingerprints"].pop("refit_head") == PENALTY
     assert new[0] == plain[0]
-    assert {row["loss"] for row in new[1:]}.isdisjoint(row["loss"] for row in plain[1:])
+    assert {row["metrics"]["loss"] for row in new[1:]}.isdisjoint(row["metrics"]["loss"] for row in plain[1:])
     assert json.loads((here / "new/best.json").read_text())["search"]["refit_head"] is True
     assert "validation accuracy, refitted head" in (here / "new/report.html").read_text(encoding="utf-8")
     with pytest.raises(UserError, match="refit_head"):

@@ -9,7 +9,7 @@ import torch
 from deployment.folding import fold_batch_norms
 from search.evaluators import supernet as evaluator_module
 from search.evaluators.supernet import SupernetEvaluator
-from search.result import Result
+from search.result import Fidelity, Result
 from supernet import Architecture, SearchSpace, Supernet, build_space, extract
 from tests.search.toy import toy_data, toy_space
 from training.bn_calibration import calibrate_batch_norm
@@ -53,7 +53,7 @@ def make(supernet: Supernet, data: Data, **settings: object) -> SupernetEvaluato
 
 
 def scores(results: list[Result]) -> dict[Architecture, tuple[float, float]]:
-    return {result.architecture: (result.accuracy, result.loss) for result in results}
+    return {result.architecture: (result.value("accuracy"), result.value("loss")) for result in results}
 
 
 def test_a_result_does_not_depend_on_who_else_is_evaluated(space: SearchSpace, supernet: Supernet, data: Data) -> None:
@@ -90,11 +90,11 @@ def test_it_equals_calibrating_and_classifying_by_hand(space: SearchSpace, super
     x, y = next(data.val.batches(len(data.val)))
     with torch.no_grad():
         logits = network(x)
-    assert result.accuracy == (logits.argmax(1) == y).sum().item() / 50
-    assert result.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, y).item(), rel=1e-4)
-    assert result.n_images == len(data.val) == 50
+    assert result.value("accuracy") == (logits.argmax(1) == y).sum().item() / 50
+    assert result.value("loss") == pytest.approx(torch.nn.functional.cross_entropy(logits, y).item(), rel=1e-4)
+    assert result.fidelity == Fidelity(images=50) == Fidelity(images=len(data.val))
     low, high = result.interval
-    assert 0 <= low < result.accuracy < high <= 1
+    assert 0 <= low < result.value("accuracy") < high <= 1
     assert result.seconds > 0
 
 
@@ -112,17 +112,17 @@ def test_stale_running_statistics_do_not_matter(space: SearchSpace, supernet: Su
 def test_unused_decisions_do_not_change_a_result(supernet: Supernet, data: Data) -> None:
     short, same = (0, 1, 0, 0, 0), (0, 1, 2, 1, 2)
     results = list(make(supernet, data).evaluate([short, same]))
-    assert results[0].loss == results[1].loss
+    assert results[0].value("loss") == results[1].value("loss")
 
 
 def test_fewer_validation_images(space: SearchSpace, supernet: Supernet, data: Data) -> None:
     evaluator = make(supernet, data, eval_images=20)
     architecture = some(space, 1)[0]
-    assert next(evaluator.evaluate([architecture])).n_images == 20
-    full = next(evaluator.evaluate([architecture], fidelity=10_000))
-    assert full.n_images == 50
-    assert full.loss == next(make(supernet, data).evaluate([architecture])).loss
-    assert next(evaluator.evaluate([architecture])).n_images == 20
+    assert next(evaluator.evaluate([architecture])).fidelity == Fidelity(images=20)
+    full = next(evaluator.evaluate([architecture], fidelity=Fidelity(images=10_000)))
+    assert full.fidelity == Fidelity(images=50)
+    assert full.value("loss") == next(make(supernet, data).evaluate([architecture])).value("loss")
+    assert next(evaluator.evaluate([architecture])).fidelity == Fidelity(images=20)
 
 
 def test_images_that_do_not_fit_in_memory_are_read_again(

@@ -14,7 +14,7 @@ import torch
 from config_file.errors import UserError
 from search.evaluators.supernet import SupernetEvaluator
 from search.evaluators.workers import WorkerEvaluator, in_processes
-from search.result import Result
+from search.result import Fidelity, Result
 from supernet import Supernet, build_space
 from tests.search.evaluators.test_prefix_evaluation import WIDTHS, population
 from tests.search.evaluators.test_supernet import make, randomised
@@ -38,15 +38,15 @@ def evaluator() -> SupernetEvaluator:
 
 
 def timeless(results: Iterator[Result]) -> list[dict[str, Any]]:
-    """Rows: NaN, which no task but its own fills in, equals nothing."""
-    return [replace(result, seconds=0.0).to_row() for result in results]
+    """Rows: NaN equals nothing."""
+    return [replace(result, spent={}).to_row() for result in results]
 
 
 def test_bit_identical_in_the_same_order_whatever_the_number(evaluator: SupernetEvaluator) -> None:
     architectures = population(evaluator.supernet.space, 17)
     random.Random(0).shuffle(architectures)
     expected = timeless(evaluator.evaluate(architectures))
-    assert len({row["loss"] for row in expected}) > 10
+    assert len({row["metrics"]["loss"] for row in expected}) > 10
     order = evaluator.order(architectures)
     assert [row["architecture"] for row in expected] == [list(architecture) for architecture in order]
     assert order != architectures
@@ -54,7 +54,9 @@ def test_bit_identical_in_the_same_order_whatever_the_number(evaluator: Supernet
     assert timeless(workers.evaluate(architectures)) == expected
     first = [worker.process for worker in workers._workers]
     fewer = architectures[:3]
-    assert timeless(workers.evaluate(fewer, 20)) == timeless(evaluator.evaluate(fewer, 20))
+    assert timeless(workers.evaluate(fewer, Fidelity(images=20))) == timeless(
+        evaluator.evaluate(fewer, Fidelity(images=20))
+    )
     assert [worker.process for worker in workers._workers] == first  # they wait between populations
     workers.close()
     assert not any(process.is_alive() for process in first)

@@ -256,5 +256,5 @@ def test_a_supernet_is_ranked_and_an_interrupted_ranking_goes_on(
     archive = [json.loads(line) for line in (folder / "archive.jsonl").read_text().splitlines()][1:]
     assert len(archive) == 8
     names = [" ".join(SPACE["candidates"][option] for option in row["architecture"]) for row in archive]
-    expected = stats.kendalltau([-row["loss"] for row in archive], [truth[name] for name in names]).statistic
+    expected = stats.kendalltau([-row["metrics"]["loss"] for row in archive], [truth[name] for name in names]).statistic
     assert found["rows"][1]["numbers"]["tau"]["value"] == pytest.approx(expected)

@@ -22,7 +22,7 @@ def test_the_file_lists_what_nothing_dominates_and_the_text_says_what_to_pick(tm
     space = toy_space()
     tables = toy_tables(space)
     results = [with_costs(result, tables) for result in results_of(list(space.enumerate()))]
-    results.append(Result((0, 0, 0, 0, 0), np.nan, cost={"flops": 0, "params": 0}))
+    results.append(Result((0, 0, 0, 0, 0), {"accuracy": np.nan}, cost={"flops": 0, "params": 0}))
     constraint = Constraint(space, tables["flops"], upper=tables["flops"].maximum()[0] * 0.8)
     front = front_among(allowed(results, constraint), OBJECTIVES)
     write_front(tmp_path / "front.csv", front, constraint)
@@ -45,7 +45,7 @@ def test_the_file_lists_what_nothing_dominates_and_the_text_says_what_to_pick(tm
 
 def test_without_a_success_there_is_no_front() -> None:
     with pytest.raises(ValueError, match="no evaluation"):
-        front_among(allowed([Result((0,), np.nan)], Constraint(toy_space())), OBJECTIVES)
+        front_among(allowed([Result((0,), {"accuracy": np.nan})], Constraint(toy_space())), OBJECTIVES)
 
 
 def test_a_front_that_grows_is_as_large_as_that_of_all(tmp_path: Path) -> None:

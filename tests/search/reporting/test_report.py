@@ -23,8 +23,9 @@ from search.reporting.finished_search import read_search
 from search.reporting.report import main, renew_report, write_report
 from search.reporting.results_file import write_best
 from search.reporting.svg_plot import Axis, stairs
-from search.result import Result, wilson_interval
+from search.result import Fidelity, Result
 from supernet import SearchSpace, build_space
+from tasks import wilson_interval
 from training.differentiable_search.distribution_file import Distribution, save_distribution
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
@@ -73,7 +74,10 @@ def make_run(
     for number, architecture in enumerate(dict.fromkeys(space.sample(rng) for _ in range(evaluations))):
         accuracy = math.nan if number < failed else 0.3 + rng.randrange(100) / 200
         interval = (0.0, 1.0) if number < failed else wilson_interval(round(200 * accuracy), 200)
-        results.append(with_costs(Result(architecture, accuracy, 1.0, 200, interval, 0.5), tables))
+        result = Result(
+            architecture, {"accuracy": accuracy, "loss": 1.0}, Fidelity(images=200), {"seconds": 0.5}, {}, interval
+        )
+        results.append(with_costs(result, tables))
     archive = Archive(stage / "archive.jsonl", {})
     for result in results:
         archive.add(result)

@@ -13,8 +13,9 @@ from search.constraints import Constraint
 from search.engine import best_of, with_costs
 from search.reporting.picture import draw, front_of
 from search.reporting.results_file import write_best, write_results
-from search.result import Result, wilson_interval
+from search.result import Fidelity, Result
 from supernet import SearchSpace
+from tasks import wilson_interval
 from tests.search.toy import toy_accuracy, toy_space, toy_tables
 
 
@@ -29,7 +30,9 @@ def evaluations(space: SearchSpace, failed: int = 0) -> list[Result]:
     for number, architecture in enumerate(dict.fromkeys(map(space.canonical, space.enumerate()))):
         accuracy = math.nan if number < failed else toy_accuracy(architecture)
         interval = (0.0, 1.0) if number < failed else wilson_interval(round(50 * accuracy), 50)
-        results.append(with_costs(Result(architecture, accuracy, 1 - accuracy, 50, interval, 0.5), tables))
+        metrics = {"accuracy": accuracy, "loss": 1 - accuracy}
+        result = Result(architecture, metrics, Fidelity(images=50), {"seconds": 0.5}, {}, interval)
+        results.append(with_costs(result, tables))
     return results
 
 
@@ -76,7 +79,7 @@ def test_every_evaluation_is_a_row(space: SearchSpace, tmp_path: Path) -> None:
         assert row["within_limits"] == str(int(constraint.allows(result.architecture)))
     best = best_of(results, constraint)
     assert best is not None
-    assert float(rows[-1]["best_so_far"]) == pytest.approx(best.accuracy, abs=1e-6)
+    assert float(rows[-1]["best_so_far"]) == pytest.approx(best.value("accuracy"), abs=1e-6)
 
 
 def test_best_json_is_whole_and_builds_the_network(space: SearchSpace, tmp_path: Path) -> None:

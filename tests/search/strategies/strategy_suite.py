@@ -125,7 +125,7 @@ class StrategySuite:
         strategy = self.make(free, evaluations=80)
         proposals: list[Architecture] = []
         while batch := strategy.ask(16):
-            strategy.tell([Result(a, math.nan if sum(a) % 2 else toy_accuracy(a)) for a in batch])
+            strategy.tell([Result(a, {"accuracy": math.nan if sum(a) % 2 else toy_accuracy(a)}) for a in batch])
             proposals += batch
         assert len(proposals) == strategy.budget
 
@@ -133,7 +133,7 @@ class StrategySuite:
         strategy = self.make(free, evaluations=60)
         proposals: list[Architecture] = []
         while batch := strategy.ask(16):
-            strategy.tell([Result(a, math.nan) for a in batch])
+            strategy.tell([Result(a, {"accuracy": math.nan}) for a in batch])
             proposals += batch
             json.dumps(strategy.state_dict(), allow_nan=False)
         assert len(proposals) == strategy.budget

@@ -76,7 +76,7 @@ def test_elites_of_earlier_generations_keep_breeding() -> None:
     population = strategy.ask(12)
     strategy.tell(results_of(population))
     best = sorted(population, key=lambda a: -toy_accuracy(a))[:4]
-    strategy.tell([Result(a, 0.0) for a in strategy.ask(8)])  # worse than every elite
+    strategy.tell([Result(a, {"accuracy": 0.0}) for a in strategy.ask(8)])  # worse than every elite
     third = strategy.ask(8)
     near = [a for a in third if any(a in {space.canonical(n) for n in space.neighbours(b)} for b in best)]
     assert len(near) >= 4
@@ -85,7 +85,7 @@ def test_elites_of_earlier_generations_keep_breeding() -> None:
 def test_ties_go_to_the_earlier_proposal() -> None:
     strategy = evolution(Constraint(toy_space()), parent_num=2)
     population = strategy.ask(12)
-    strategy.tell([Result(a, 0.5) for a in population])
+    strategy.tell([Result(a, {"accuracy": 0.5}) for a in population])
     strategy.ask(1)
     assert [parent for _, parent in strategy._parents] == population[:2]
 

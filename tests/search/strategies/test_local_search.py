@@ -48,13 +48,13 @@ def test_first_improvement_moves_at_the_first_better_neighbour() -> None:
     space = toy_space(layers=6)
     strategy = LocalSearch(Constraint(space), seed=2)
     (start,) = strategy.ask(1)
-    strategy.tell([Result(start, 0.5)])
+    strategy.tell([Result(start, {"accuracy": 0.5})])
     for _ in range(3):
         (worse,) = strategy.ask(1)
         assert worse in {space.canonical(a) for a in space.neighbours(start)}
-        strategy.tell([Result(worse, 0.4)])
+        strategy.tell([Result(worse, {"accuracy": 0.4})])
     (better,) = strategy.ask(1)
-    strategy.tell([Result(better, 0.6)])
+    strategy.tell([Result(better, {"accuracy": 0.6})])
     assert strategy.ask(1)[0] in {space.canonical(a) for a in space.neighbours(better)}
 
 
@@ -62,9 +62,9 @@ def test_it_leaves_a_local_optimum_by_two_decisions() -> None:
     space = toy_space(layers=6)
     strategy = LocalSearch(Constraint(space), improvement="best", seed=3)
     (start,) = strategy.ask(1)
-    strategy.tell([Result(start, 0.9)])
+    strategy.tell([Result(start, {"accuracy": 0.9})])
     around = strategy.ask(100)
-    strategy.tell([Result(a, 0.1) for a in around])
+    strategy.tell([Result(a, {"accuracy": 0.1}) for a in around])
     strategy.ask(100)
     assert strategy._current is not None
     assert strategy._current != start

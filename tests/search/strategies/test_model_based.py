@@ -75,7 +75,7 @@ def test_a_gaussian_process_asks_near_what_is_good() -> None:
     strategy = BayesianOptimization(Constraint(space), evaluations=60, seed=0)
     first = results_of([a for _ in range(20) for a in _told(strategy)])
     last = results_of([a for _ in range(20) for a in _told(strategy)])
-    assert np.mean([r.accuracy for r in last]) > np.mean([r.accuracy for r in first]) + 0.15
+    assert np.mean([r.value("accuracy") for r in last]) > np.mean([r.value("accuracy") for r in first]) + 0.15
 
 
 def _told(strategy: BayesianOptimization) -> list[tuple[int, ...]]:

@@ -68,7 +68,7 @@ def found_by_us(seed: int) -> np.ndarray:
         seed=seed,
     )
     while batch := strategy.ask(1000):
-        strategy.tell([Result(a, toy_accuracy(a), cost={"cost": cost(a)}) for a in batch])
+        strategy.tell([Result(a, {"accuracy": toy_accuracy(a)}, cost={"cost": cost(a)}) for a in batch])
     return values_of(strategy.survivors)
 
 

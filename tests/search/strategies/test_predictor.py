@@ -91,7 +91,7 @@ def test_what_is_known_before_is_learnt_from_and_its_best_are_confirmed() -> Non
 
 def test_failures_among_what_is_known_are_no_data() -> None:
     space = toy_space()
-    known = [Result(a, np.nan) for a in ((0, 0, 0, 0, 0), (0, 1, 0, 0, 0))]
+    known = [Result(a, {"accuracy": np.nan}) for a in ((0, 0, 0, 0, 0), (0, 1, 0, 0, 0))]
     strategy = PredictorSearch(Constraint(space), objectives=parse_objectives("accuracy"), measured=known, population=5)
     assert not {result.architecture for result in known} & set(strategy.ask(5))
 
@@ -101,20 +101,20 @@ def test_it_starts_from_the_files_of_an_earlier_search(tmp_path: Path) -> None:
     tables = toy_tables(space)
     archive = Archive(tmp_path / "archive.jsonl", {})
     results = [with_costs(result, tables) for result in results_of([(0, 0, 0, 0, 0), (1, 2, 1, 0, 0)])]
-    for result in [*results, with_costs(Result((0, 2, 0, 0, 0), np.nan), tables)]:
+    for result in [*results, with_costs(Result((0, 2, 0, 0, 0), {"accuracy": np.nan}), tables)]:
         archive.add(result)
     write_results(tmp_path / "results.csv", list(archive), Constraint(space))
     for name in ("archive.jsonl", "results.csv"):
         read = read_results(tmp_path / name, space)
         assert [result.architecture for result in read] == [result.architecture for result in archive]
-        assert [result.accuracy for result in read[:2]] == pytest.approx(
-            [result.accuracy for result in results], abs=1e-6
+        assert [result.value("accuracy") for result in read[:2]] == pytest.approx(
+            [result.value("accuracy") for result in results], abs=1e-6
         )
         assert read[2].failed
     text = f"architecture,accuracy\n{' '.join(space.names((1, 2, 1, 0, 0)))},0.5\n"
     (tmp_path / "own.csv").write_text(text)
     (own,) = read_results(tmp_path / "own.csv", space)
-    assert (own.architecture, own.accuracy) == ((1, 2, 1, 0, 0), 0.5)
+    assert (own.architecture, own.value("accuracy")) == ((1, 2, 1, 0, 0), 0.5)
     (tmp_path / "percent.csv").write_text(text.replace("0.5", "50"))
     with pytest.raises(UserError, match="must be fractions"):
         read_results(tmp_path / "percent.csv", space)
@@ -123,12 +123,12 @@ def test_it_starts_from_the_files_of_an_earlier_search(tmp_path: Path) -> None:
 def test_results_of_landmarks_are_known_by_their_nme(tmp_path: Path) -> None:
     space = toy_space()
     archive = Archive(tmp_path / "archive.jsonl", {})
-    archive.add(with_costs(Result((1, 2, 1, 0, 0), nme=0.25), toy_tables(space)))
+    archive.add(with_costs(Result((1, 2, 1, 0, 0), {"nme": 0.25}), toy_tables(space)))
     write_results(tmp_path / "results.csv", list(archive), Constraint(space), LANDMARKS)
     for name in ("archive.jsonl", "results.csv"):
         (read,) = read_results(tmp_path / name, space)
-        assert read.nme == 0.25
-        assert np.isnan(read.accuracy)
+        assert read.value("nme") == 0.25
+        assert np.isnan(read.value("accuracy"))
         assert len(read_results(tmp_path / name, space, parse_objectives("nme,flops"))) == 1
         with pytest.raises(UserError, match="no result in it has accuracy"):
             read_results(tmp_path / name, space, parse_objectives("accuracy,flops"))

@@ -28,7 +28,7 @@ class TestWithCrossoverInBatches(StrategySuite):
 def test_a_tournament_is_won_as_often_as_by_drawing_its_members() -> None:
     strategy = RegularizedEvolution(Constraint(toy_space(layers=6)), population=12, sample_size=4, seed=1)
     members = strategy.ask(12)
-    strategy.tell([Result(a, 0.01 * number) for number, a in enumerate(members)])
+    strategy.tell([Result(a, {"accuracy": 0.01 * number}) for number, a in enumerate(members)])
     strategy.ask(1)
     rng, draws = random.Random(0), 20_000
     drawn = Counter(members[max(rng.sample(range(12), 4))] for _ in range(draws))
@@ -43,9 +43,9 @@ def test_a_tournament_is_won_as_often_as_by_drawing_its_members() -> None:
 def test_the_oldest_leaves_whatever_it_is_worth() -> None:
     strategy = RegularizedEvolution(Constraint(toy_space(layers=6)), population=6, sample_size=6, seed=0)
     first = strategy.ask(6)
-    strategy.tell([Result(a, 0.9 if number == 0 else 0.1) for number, a in enumerate(first)])
+    strategy.tell([Result(a, {"accuracy": 0.9 if number == 0 else 0.1}) for number, a in enumerate(first)])
     (child,) = strategy.ask(1)
-    strategy.tell([Result(child, 0.2)])
+    strategy.tell([Result(child, {"accuracy": 0.2})])
     strategy.ask(1)
     assert [member[2] for member in strategy._oldest_first] == [*first[1:], child]
     assert strategy._ranked == sorted(strategy._oldest_first)
