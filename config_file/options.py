@@ -145,6 +145,13 @@ class RetrainOptions(TrainingOptions, SpaceOptions, DataOptions, RunOptions):
     )
     lr: float = option(0.05, "learning rate after warm-up", group="Training", above=0)
     weight_decay: float = option(4e-4, "L2 penalty", group="Training", at_least=0)
+    trainer: str = option(
+        "plain",
+        "what a step trains: plain (one pass by the loss), or module:callable, such as one with a teacher",
+        group="Training",
+        metavar="NAME",
+        known=("plain",),
+    )
     ema_decay: float = option(
         0.0, "decay of the moving average of the weights; 0: none", group="Training", at_least=0, below=1
     )

@@ -2,7 +2,6 @@
 
 from supernet.blocks import Block, Shape
 from supernet.network import Network
-from supernet.samplers import make_sampler
 from supernet.sites import Decision, Site
 from supernet.space import Architecture, SearchSpace
 from supernet.spaces import build_space
@@ -22,5 +21,4 @@ __all__ = [
     "Supernet",
     "build_space",
     "extract",
-    "make_sampler",
 ]

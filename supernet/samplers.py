@@ -8,8 +8,6 @@ from __future__ import annotations
 import random
 from typing import Protocol
 
-from config_file.errors import UserError, choose
-from config_file.plugins import guarded, is_reference, load_object
 from supernet.space import Architecture, SearchSpace
 
 
@@ -64,59 +62,3 @@ class FairSampler:
             options += cards
         offset = first % size
         return options[offset : offset + self.paths_per_step]
-
-
-class OwnSampler:
-    """A sampler of the user's own, held to what a sampler is.
-
-    Args:
-        reference: "package.module:callable", called as callable(space, seed).
-
-    Raises:
-        UserError: it cannot be loaded or called, or gives anything but `paths_per_step` architectures of the space.
-    """
-
-    def __init__(self, reference: str, space: SearchSpace, seed: int) -> None:
-        self.reference = reference
-        self.space = space
-        own = guarded(reference, load_object(reference))(space, seed)
-        if not callable(getattr(own, "paths", None)):
-            raise UserError(f"--sample-strategy {reference} made a {type(own).__name__} without a method paths(step)")
-        self._paths = guarded(reference, own.paths)
-        self.paths_per_step = getattr(own, "paths_per_step", 1)
-        self.paths(0)  # what is wrong with it is found out now
-
-    def paths(self, step: int) -> list[Architecture]:
-        given = self._paths(step)
-        if not isinstance(given, list | tuple) or len(given) != self.paths_per_step:
-            raise UserError(
-                f"--sample-strategy {self.reference}: paths({step}) must be a list of as many architectures as its "
-                f"paths_per_step says ({self.paths_per_step}), not {_shown(given)}"
-            )
-        for path in given:
-            if not isinstance(path, tuple) or not self.space.is_valid(path):
-                raise UserError(
-                    f"--sample-strategy {self.reference}: {_shown(path)} is not an architecture of {self.space.name}, "
-                    f"a tuple of {len(self.space.sizes)} indices"
-                )
-        return list(given)
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-SAMPLERS: dict[str, type[UniformSampler] | type[FairSampler]] = {"uniform": UniformSampler, "fair": FairSampler}
-"""Samplers by the name users type."""
-
-
-def make_sampler(name: str, space: SearchSpace, seed: int) -> Sampler:
-    """The sampler called `name`, or of the user's own as "package.module:callable".
-
-    Raises:
-        UserError: there is none of that name (it gives the nearest one), or the user's own is no sampler.
-    """
-    if is_reference(name):
-        return OwnSampler(name, space, seed)
-    return choose("sample strategy", name, SAMPLERS)(space, seed)

@@ -1,1 +1,13 @@
-"""How weights are fitted: data, losses, optimizers, schedules, the loop, checkpoints."""
+"""How weights are fitted: data, losses, optimizers, schedules, the loop, checkpoints.
+
+What others may build upon:
+
+- `Trainer`, `Context`, `TrainingStep`, `Pass`: what a step trains, for trainers of one's own;
+- `PathTrainer`: a trainer that runs the paths of a sampler;
+- `training.testing.TrainerSuite`: the behaviour that trainers must show.
+"""
+
+from training.trainer import Context, Pass, Reporter, Silent, Trainer, TrainingStep
+from training.trainers.paths import PathTrainer
+
+__all__ = ["Context", "Pass", "PathTrainer", "Reporter", "Silent", "Trainer", "TrainingStep"]

@@ -51,14 +51,10 @@ def constrained_sampler(
     """The sampler of --sample-strategy uniform within --min-hc and --target-hc; None where nothing is limited.
 
     Raises:
-        UserError: another sample strategy, no such metric or table, or limits that nothing is within.
+        UserError: no such metric or table, or limits that nothing is within.
     """
     if options.target_hc is None and options.min_hc is None:
         return None
-    if options.sample_strategy != "uniform":
-        raise UserError(
-            f"--target-hc and --min-hc limit the paths of --sample-strategy uniform, not of {options.sample_strategy}"
-        )
     table = tables_of(options, space, resolution, {options.info_metric: None})[options.info_metric]
     unit = unit_of(options.info_metric)
     return ConstrainedSampler(

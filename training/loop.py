@@ -17,9 +17,10 @@ from tqdm import tqdm
 from config_file.errors import UserError
 from config_file.progress import progress
 from config_file.run_folder import RunFolder
-from training.device import autocast, seed_step
+from training.device import seed_step
 from training.optimizers import step, zero_grad
-from training.recipe import Recipe, TrainingState
+from training.recipe import Recipe
+from training.state import TrainingState
 
 ROWS_EVERY = 50  # steps between two rows of metrics, where an epoch is longer than that
 
@@ -27,27 +28,25 @@ ROWS_EVERY = 50  # steps between two rows of metrics, where an epoch is longer t
 def train_step(recipe: Recipe, state: TrainingState, x: Tensor, y: Tensor) -> None:
     """One optimizer step on one batch x (B, C, H, W), y (B,) or (B, O); afterwards every gradient is None again.
 
-    The gradients of the plan's forward passes are summed, not averaged, as FairNAS does. Only its parameters are
-    clipped (their norm as a whole) and stepped. Nothing here waits for the device.
+    The gradients of the step's passes are summed, not averaged, as FairNAS does. Only its parameters are clipped (their
+    norm as a whole) and stepped. Nothing here waits for the device.
     """
-    if recipe.before_step is not None:
-        recipe.before_step(state.step, x, y)
-    plan = recipe.plan(state.step)
-    seed_step(recipe.device, recipe.seed, state.step)
-    for forward in plan.forwards:
-        with autocast(recipe.device, recipe.amp):
-            outputs = forward(x).float()  # (B, O)
-        loss = recipe.loss(outputs, y)
+    number, rate = state.step, recipe.rate(state.step)
+    recipe.trainer.before(number, x, y, state.optimizer, rate)
+    planned = recipe.trainer.step(number)
+    seed_step(recipe.device, recipe.seed, number)
+    for run in planned.passes:
+        loss, outputs = run(x, y)  # scalar, (B, O)
         (loss if state.scaler is None else state.scaler.scale(loss)).backward()
         state.totals.add(loss.detach(), outputs.detach(), y)
     if state.scaler is not None:
         state.scaler.unscale_(state.optimizer)
     if recipe.clip_grad_norm:
-        torch.nn.utils.clip_grad_norm_(plan.parameters, recipe.clip_grad_norm, foreach=True)
-    step(state.optimizer, plan.parameters, recipe.rate(state.step), state.scaler)
-    zero_grad(plan.parameters)
+        torch.nn.utils.clip_grad_norm_(planned.parameters, recipe.clip_grad_norm, foreach=True)
+    step(state.optimizer, planned.parameters, rate, state.scaler)
+    zero_grad(planned.parameters)
     if state.average is not None:
-        state.average.update(state.step)
+        state.average.update(number)
     state.step += 1
 
 
@@ -58,7 +57,6 @@ def fit(
     *,
     save: Callable[[], None],
     validate: Callable[[], dict[str, float]] | None,
-    each_epoch: Callable[[], None] | None = None,
     how_to_resume: str,
     description: str = "training",
 ) -> None:
@@ -70,7 +68,6 @@ def fit(
         run: takes the log and the metrics.
         save: writes a checkpoint of `state`.
         validate: gives numbers for the metrics, "val_" and the metric's name among them; None for no validation.
-        each_epoch: called at the end of every epoch, after its line in the log.
         how_to_resume: command line that goes on after an interruption.
         description: in front of the progress bar.
 
@@ -101,8 +98,7 @@ def fit(
                         state.best = {key: state.validation[key], "step": state.step}
                 if last:
                     _end_epoch(recipe, state, run, validated, time.perf_counter() - started)
-                    if each_epoch is not None:
-                        each_epoch()
+                    recipe.trainer.epoch_ended(state.step, run)
                 if stop.is_set() or state.step % checkpoints == 0 or state.step == recipe.steps:
                     state.seconds += time.perf_counter() - clock
                     clock = time.perf_counter()

@@ -11,7 +11,8 @@ from config_file.environment import peak_resident
 from config_file.run_folder import RunFolder, stage_path
 from training.data import Data
 from training.loop import train_step
-from training.recipe import Recipe, TrainingState
+from training.recipe import Recipe
+from training.state import TrainingState
 
 WARM_UP, TIMED, BUDGET = 2, 7, 20.0
 _MIB = 2**20
@@ -39,7 +40,7 @@ def print_plan(
         target: a line about what costs the space allows, if there is a choice.
         show: prints a line.
     """
-    passes = len(recipe.plan(0).forwards)
+    passes = len(recipe.trainer.step(0).passes)
     seconds, timed = seconds_per_step(recipe, state)
     weights = sum(t.numel() * t.element_size() for t in state.model.state_dict().values()) / _MIB
     show(f"plan of {title}; nothing is started and nothing written")

@@ -22,13 +22,17 @@ from training.architecture import Chosen, choose_architecture
 from training.checkpoint import LAST, RETRAIN, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
 from training.data import Data, Split, load_data
 from training.data.seeds import generator_of
-from training.device import choose_device, prepare_device
+from training.device import choose_amp, choose_device, prepare_device
 from training.evaluate import Score, evaluate
 from training.initialise import initialise
 from training.loop import fit
+from training.losses import make_loss
 from training.planning import duration, print_plan
-from training.recipe import Recipe, StepPlan, TrainingState, make_recipe, make_state, trajectory
+from training.recipe import Recipe, make_recipe, trajectory
+from training.state import TrainingState, make_state, place_model
 from training.supernet_file import load_supernet
+from training.trainer import Context
+from training.trainers import NETWORK_TRAINERS, find_trainer
 
 WEIGHTS, RESULT, SAMPLES = "model.safetensors", "result.json", "samples.npz"
 SAMPLE_IMAGES = 64
@@ -95,10 +99,9 @@ def retrain(
         save_checkpoint(checkpoint, RETRAIN, _fingerprint(spec), trajectory(options), content)
 
     def score(split: Split) -> Score:
-        judged = state.model if state.average is None else state.average.network
-        judged.eval()
+        state.trained.eval()
         try:
-            return evaluate(judged, split, 256, recipe.device, channels_last=recipe.channels_last)
+            return evaluate(state.trained, split, 256, recipe.device, channels_last=recipe.channels_last)
         finally:
             state.model.train()
 
@@ -117,7 +120,7 @@ def retrain(
         description="retraining",
     )
     test, val = score(data.test), score(data.val) if validates else None
-    trained = state.model if state.average is None else state.average.network
+    trained = state.trained
     assert isinstance(trained, Network)
     trained = trained.cpu().eval()
     shape = (data.in_channels, data.resolution, data.resolution)
@@ -162,10 +165,12 @@ def _prepare(
     if network is None:
         network = Network(spec, data.in_channels)
         initialise(network, options.random_seed)
-    state = make_state(options, network, device, options.ema_decay, data.task)
-    everything = StepPlan([network], list(network.parameters()))
+    place_model(options, network, device)
     images = data.train if options.train_on == "train" else data.trainval
-    return make_recipe(options, images, device, lambda step: everything), state
+    loss = make_loss(options.loss, options.label_smoothing, data.task)
+    make_trainer = find_trainer("trainer", options.trainer, NETWORK_TRAINERS)
+    trainer = make_trainer(Context(options, data, images, network, loss, device, choose_amp(options.amp, device)))
+    return make_recipe(options, trainer), make_state(options, trainer, options.ema_decay)
 
 
 def _load(checkpoint: Path, spec: NetSpec, options: RetrainOptions, state: TrainingState) -> None:

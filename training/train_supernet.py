@@ -1,39 +1,27 @@
-"""Training a supernet: every step trains one path (uniform), or one path per candidate (strict fairness).
+"""The stage `train_supernet`: a supernet, trained as --sample-strategy says."""
 
-Strict fairness as FairNAS defines it (Chu et al. 2021): on one batch, n single-path backward passes in which every
-candidate of every layer is used exactly once; the gradients are summed, not averaged; one optimizer step follows.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from config_file.errors import choose
 from config_file.options import TrainSupernetOptions
-from config_file.plugins import is_reference
 from config_file.run_folder import RunFolder, stage_path
 from config_file.stages import command
-from supernet import SearchSpace, Supernet, build_space, make_sampler
-from supernet.samplers import SAMPLERS, Sampler
+from supernet import SearchSpace, Supernet, build_space
 from training.checkpoint import LAST, SUPERNET, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
-from training.constrained_sampler import ConstrainedSampler, constrained_sampler
 from training.data import Data, load_data
-from training.data.split_part import divide
-from training.device import choose_device, prepare_device
-from training.differentiable_search.hardware import cost_range, make_hardware
-from training.differentiable_search.learner import ArchitectureLearner
-from training.differentiable_search.report import report_epoch, save_learnt
-from training.differentiable_search.step import WeightStep
+from training.device import choose_amp, choose_device, prepare_device
+from training.differentiable_search.hardware import cost_range
 from training.evaluate import PathValidation
 from training.initialise import initialise
 from training.loop import fit
+from training.losses import make_loss
 from training.planning import duration, print_plan
-from training.recipe import DIFFERENTIABLE, Recipe, StepPlan, TrainingState, make_recipe, make_state, trajectory
+from training.recipe import Recipe, make_recipe, trajectory
+from training.state import TrainingState, make_state, place_model
 from training.supernet_file import WEIGHTS, save_supernet
+from training.trainer import Context, Trainer
+from training.trainers import TRAINERS, check_limits, find_trainer
 
 VALIDATED_PATHS = 4
 VALIDATED_IMAGES = 500
@@ -57,24 +45,6 @@ def space_of(options: Any, data: Data) -> SearchSpace:
     )
 
 
-def path_plan(supernet: Supernet, sampler: Sampler) -> Callable[[int], StepPlan]:
-    """For each step one forward pass for each path that the sampler gives, and the parameters of these paths."""
-
-    def plan(step: int) -> StepPlan:
-        paths = sampler.paths(step)
-        forwards = [partial(_along, supernet, path) for path in paths]
-        if len(paths) == 1:
-            return StepPlan(forwards, supernet.parameters_of(paths[0]))
-        return StepPlan(forwards, list(dict.fromkeys(p for path in paths for p in supernet.parameters_of(path))))
-
-    return plan
-
-
-def _along(supernet: Supernet, path: tuple[int, ...], x: torch.Tensor) -> torch.Tensor:
-    logits: torch.Tensor = supernet(x, path)
-    return logits
-
-
 @dataclass(frozen=True)
 class SupernetTraining:
     """All parts of one supernet's training, ready to start."""
@@ -82,10 +52,9 @@ class SupernetTraining:
     options: TrainSupernetOptions
     data: Data
     supernet: Supernet
-    sampler: Sampler
+    trainer: Trainer
     recipe: Recipe
     state: TrainingState
-    learner: ArchitectureLearner | None = None
 
 
 def prepare_supernet(options: TrainSupernetOptions) -> SupernetTraining:
@@ -94,54 +63,22 @@ def prepare_supernet(options: TrainSupernetOptions) -> SupernetTraining:
     Raises:
         UserError: an option names something that there is not, or data cannot be read.
     """
-    if not is_reference(options.sample_strategy):
-        choose("sample strategy", options.sample_strategy, dict.fromkeys([*SAMPLERS, *DIFFERENTIABLE]))
+    make_trainer = find_trainer("sample strategy", options.sample_strategy, TRAINERS)
     device = choose_device(options.device)
     prepare_device(device, options.threads)
     data = load_data(options, options.resolution)
-    space = space_of(options, data)
-    supernet = Supernet(space, recompute=options.recompute)
+    supernet = Supernet(space_of(options, data), recompute=options.recompute)
     initialise(supernet, options.random_seed)
     if options.pretrained is not None:
         from supernet.pretrained import load_pretrained  # noqa: PLC0415  # imports torchvision
 
         load_pretrained(supernet, options.pretrained)
-    state = make_state(options, supernet, device, task=data.task)
-    if options.sample_strategy in DIFFERENTIABLE:
-        return _with_learner(options, data, supernet, state, device)
-    sampler = constrained_sampler(options, space, data.resolution) or make_sampler(
-        options.sample_strategy, space, options.random_seed
-    )
-    recipe = make_recipe(options, data.train, device, path_plan(supernet, sampler))
-    return SupernetTraining(options, data, supernet, sampler, recipe, state)
-
-
-def _with_learner(
-    options: TrainSupernetOptions, data: Data, supernet: Supernet, state: TrainingState, device: torch.device
-) -> SupernetTraining:
-    """Weights and architecture parameters, on two parts of the training images."""
-    hardware = make_hardware(options, supernet.space, data.resolution, device)
-    for_weights, for_architecture = divide(data.train, options.a_portion, options.split_seed)
-    learner = ArchitectureLearner(
-        options,
-        supernet,
-        for_architecture,
-        hardware,
-        device,
-        epochs=options.epochs,
-        steps_per_epoch=max(1, len(for_weights) // options.batch_size),
-    )
-    state.beside = learner
-    recipe = make_recipe(options, for_weights, device, learner.plan)
-
-    def weight_step(step: int) -> WeightStep:
-        return WeightStep(learner.plan(step).parameters, state.optimizer, recipe.rate(step))
-
-    def before_step(step: int, x: torch.Tensor, y: torch.Tensor) -> None:
-        learner.step(step, x, y, partial(weight_step, step))
-
-    recipe = replace(recipe, before_step=before_step)
-    return SupernetTraining(options, data, supernet, learner, recipe, state, learner)
+    place_model(options, supernet, device)
+    loss = make_loss(options.loss, options.label_smoothing, data.task)
+    trainer = make_trainer(Context(options, data, data.train, supernet, loss, device, choose_amp(options.amp, device)))
+    check_limits(options.sample_strategy, trainer)
+    state = make_state(options, trainer)
+    return SupernetTraining(options, data, supernet, trainer, make_recipe(options, trainer), state)
 
 
 def plan_supernet(options: TrainSupernetOptions) -> None:
@@ -188,17 +125,14 @@ def train_supernet(options: TrainSupernetOptions) -> Path:
             run,
             save=save,
             validate=lambda: _path_validation(job)(job.supernet),
-            each_epoch=None if job.learner is None else partial(_report_epoch, job, run),
             how_to_resume=f"{command('supernet', options)} --resume",
             description=f"supernet {space.name}",
         )
-        if job.learner is not None:
-            save_learnt(job.learner, run, {"order": job.learner.options.a_order})
+        job.trainer.finish(run)
         save_supernet(folder, job.supernet, _about(job))  # last: it marks the stage as finished
-        paths = "random paths" if job.learner is None else "paths of the learnt distribution"
         run.log(
-            f"trained {recipe.steps:,} steps of {job.sampler.paths_per_step} path(s) on {recipe.batch_size} images in "
-            f"{duration(state.seconds)}; {VALIDATED_PATHS} {paths} with inherited weights: validation "
+            f"trained {recipe.steps:,} steps of {job.trainer.passes_per_step} path(s) on {recipe.batch_size} images in "
+            f"{duration(state.seconds)}; {VALIDATED_PATHS} {job.trainer.validated} with inherited weights: validation "
             f"{job.data.task.title} {job.data.task.show(state.validation[f'val_{job.data.task.metric}'], 1)}"
         )
         run.log(f"wrote {folder / WEIGHTS}")
@@ -209,8 +143,8 @@ def train_supernet(options: TrainSupernetOptions) -> Path:
 def _say_start(run: RunFolder, job: SupernetTraining) -> None:
     run.log(job.data.summary())
     run.log(_model_line(job))
-    if job.learner is not None:
-        run.log(job.learner.describe())
+    if line := job.trainer.describe():
+        run.log(line)
     if run.resumed:
         run.truncate_metrics(job.state.step)
         run.log(f"resumed after step {job.state.step:,} of {job.recipe.steps:,}")
@@ -224,22 +158,13 @@ def _model_line(job: SupernetTraining) -> str:
     count = f"{space.size:,}" if space.size < 10**9 else f"{space.size:.2e}"
     return (
         f"{space.name}: {len(space.decisions)} decisions, {count} architectures, a supernet of {weights / 1e6:.1f} M "
-        f"parameters, sampled by {job.options.sample_strategy} ({job.sampler.paths_per_step} path(s) per step)"
+        f"parameters, sampled by {job.options.sample_strategy} ({job.trainer.passes_per_step} path(s) per step)"
     )
 
 
 def _path_validation(job: SupernetTraining) -> PathValidation:
-    if job.learner is None:
-        sampler = job.sampler
-        if not isinstance(sampler, ConstrainedSampler):
-            sampler = make_sampler("uniform", job.supernet.space, job.options.random_seed)
-        # Steps no training reaches, so that these are not just the paths it began with.
-        paths = [sampler.paths(-1 - index)[0] for index in range(VALIDATED_PATHS)]
-    else:
-        drawn = [job.learner.paths(job.recipe.steps + index)[0] for index in range(VALIDATED_PATHS - 1)]
-        paths = [job.learner.derive(), *drawn]
     return PathValidation(
-        paths=paths,
+        paths=job.trainer.paths_to_validate(VALIDATED_PATHS, job.recipe.steps),
         data=job.data,
         batch_size=job.recipe.batch_size,
         limit=VALIDATED_IMAGES,
@@ -247,11 +172,6 @@ def _path_validation(job: SupernetTraining) -> PathValidation:
         seed=job.options.split_seed,
         channels_last=job.recipe.channels_last,
     )
-
-
-def _report_epoch(job: SupernetTraining, run: RunFolder) -> None:
-    assert job.learner is not None
-    report_epoch(job.learner, run, job.state.step)
 
 
 def _about(job: SupernetTraining) -> dict[str, Any]:
@@ -264,18 +184,10 @@ def _about(job: SupernetTraining) -> dict[str, Any]:
         "mean": list(data.mean),
         "std": list(data.std),
         "dataset": data.name,
-        "split": data.split_record | _parts(job),
+        "split": data.split_record | job.trainer.record(),
         "train": {flag.removeprefix("--").replace("-", "_"): value for flag, value in trajectory(job.options).items()}
-        | {"steps": recipe.steps, "paths_per_step": job.sampler.paths_per_step, "seconds": round(state.seconds, 1)}
+        | {"steps": recipe.steps, "paths_per_step": job.trainer.passes_per_step, "seconds": round(state.seconds, 1)}
         | {"device": str(recipe.device), "amp": "off" if recipe.amp is None else str(recipe.amp)},
         "validation": {**state.validation, "paths": VALIDATED_PATHS},
         "best_validation": state.best,
     }
-
-
-def _parts(job: SupernetTraining) -> dict[str, Any]:
-    """How the training images were divided between weights and architecture."""
-    if job.learner is None:
-        return {}
-    images = {"weights": len(job.recipe.images), "architecture": len(job.learner.images)}
-    return {"train_parts": images | {"seed": job.options.split_seed}}

@@ -17,7 +17,6 @@ from deployment.handover import FILES
 from search.strategies import STRATEGIES
 from supernet import build_space
 from supernet.relaxations import OF_WEIGHTS, RELAXATIONS
-from supernet.samplers import SAMPLERS
 from supernet.spaces import SPACES
 from tasks import TASKS
 from training import checkpoint, retrain, supernet_file
@@ -25,8 +24,8 @@ from training.data.load import DATASETS
 from training.differentiable_search.penalties import PENALTIES
 from training.losses import LOSSES
 from training.optimizers import OPTIMIZERS
-from training.recipe import DIFFERENTIABLE
 from training.schedules import SCHEDULES
+from training.trainers import NETWORK_TRAINERS, TRAINERS
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {name: spec for options_class in STAGE_OPTIONS.values() for name, spec in options_of(options_class).items()}
@@ -36,7 +35,8 @@ OPTIONS = {name: spec for options_class in STAGE_OPTIONS.values() for name, spec
     ("option", "registry"),
     [
         ("search_space", SPACES),
-        ("sample_strategy", {*SAMPLERS, *DIFFERENTIABLE}),
+        ("sample_strategy", TRAINERS),
+        ("trainer", NETWORK_TRAINERS),
         ("search_strategy", STRATEGIES),
         ("hc_loss", PENALTIES),
         ("dataset", DATASETS),

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from config_file.errors import UserError
-from supernet import Decision, SearchSpace, Site, build_space, make_sampler
+from supernet import Decision, SearchSpace, Site, build_space
 from supernet.blocks import Conv, Head
-from supernet.samplers import SAMPLERS
+from supernet.samplers import FairSampler, UniformSampler
 
 
 def space_of(sizes: tuple[int, ...]) -> SearchSpace:
@@ -27,31 +26,31 @@ def space_of(sizes: tuple[int, ...]) -> SearchSpace:
     return SearchSpace("chain", decisions, tuple(sites), (3, 4, 4))
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("make", [UniformSampler, FairSampler])
 @given(seed=st.integers(-(2**40), 2**40), steps=st.lists(st.integers(0, 10**9), min_size=1, max_size=5))
 @settings(max_examples=30)
-def test_paths_are_a_function_of_seed_and_step(name, seed, steps):
+def test_paths_are_a_function_of_seed_and_step(make, seed, steps):
     space = build_space("nasbench_macro")
-    sampler = make_sampler(name, space, seed)
+    sampler = make(space, seed)
     in_order = [sampler.paths(step) for step in steps]
-    backwards = [make_sampler(name, space, seed).paths(step) for step in reversed(steps)]
+    backwards = [make(space, seed).paths(step) for step in reversed(steps)]
     assert in_order == backwards[::-1]
     assert all(space.is_valid(path) for paths in in_order for path in paths)
     assert {len(paths) for paths in in_order} == {sampler.paths_per_step}
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_seeds_and_steps_differ(name):
+@pytest.mark.parametrize("make", [UniformSampler, FairSampler])
+def test_seeds_and_steps_differ(make):
     space = build_space("proxylessnas")
-    drawn = [tuple(make_sampler(name, space, seed).paths(step)) for seed in range(10) for step in range(10)]
+    drawn = [tuple(make(space, seed).paths(step)) for seed in range(10) for step in range(10)]
     assert len(set(drawn)) == 100
 
 
 def test_every_rank_draws_the_same_paths_in_any_process():
     # Written down once: neither Python's hash seed nor the platform may change them.
     space = space_of((4, 3, 2))
-    assert make_sampler("uniform", space, 7).paths(3) == [(0, 0, 1)]
-    assert make_sampler("fair", space, 7).paths(1) == [(3, 1, 1), (2, 0, 0), (0, 1, 0), (1, 0, 1)]
+    assert UniformSampler(space, 7).paths(3) == [(0, 0, 1)]
+    assert FairSampler(space, 7).paths(1) == [(3, 1, 1), (2, 0, 0), (0, 1, 0), (1, 0, 1)]
 
 
 @given(seed=st.integers(0, 10**6), step=st.integers(0, 10**6))
@@ -59,7 +58,7 @@ def test_every_rank_draws_the_same_paths_in_any_process():
 def test_fair_uses_every_candidate_of_every_layer_once_per_step(seed, step):
     """FairNAS (Chu et al. 2021), definition 1: n paths without replacement per step, and a permutation per layer."""
     space = build_space("proxylessnas")
-    sampler = make_sampler("fair", space, seed)
+    sampler = FairSampler(space, seed)
     paths = sampler.paths(step)
     assert sampler.paths_per_step == len(paths) == 7
     for options in zip(*paths, strict=True):
@@ -68,7 +67,7 @@ def test_fair_uses_every_candidate_of_every_layer_once_per_step(seed, step):
 
 def test_fair_draws_permutations_independently_per_layer_and_step():
     space = space_of((3, 3))
-    seen = Counter(tuple(make_sampler("fair", space, 0).paths(step)) for step in range(1800))
+    seen = Counter(tuple(FairSampler(space, 0).paths(step)) for step in range(1800))
     # A step is one of 3! orders for each of two layers, 36 in all, equally often.
     assert len(seen) == 36
     assert stats.chisquare(list(seen.values())).pvalue > 0.01
@@ -83,7 +82,7 @@ def test_fair_draws_permutations_independently_per_layer_and_step():
 def test_fair_with_unequal_numbers_of_options(sizes, seed, start):
     """Exactly equal over the least common multiple; at any moment, every option as often as any other but for one."""
     space = space_of(sizes)
-    sampler = make_sampler("fair", space, seed)
+    sampler = FairSampler(space, seed)
     most = max(sizes)
     steps = start + lcm(*sizes, most) // most
     for decision, size in enumerate(sizes):
@@ -100,7 +99,7 @@ def test_fair_with_unequal_numbers_of_options(sizes, seed, start):
 
 def test_uniform_is_uniform():
     space = space_of((3, 4))
-    sampler = make_sampler("uniform", space, 0)
+    sampler = UniformSampler(space, 0)
     assert sampler.paths_per_step == 1
     seen = Counter(path for step in range(6000) for path in sampler.paths(step))
     assert len(seen) == 12
@@ -109,51 +108,4 @@ def test_uniform_is_uniform():
 
 def test_a_space_without_choices_has_one_path():
     space = space_of(())
-    assert make_sampler("fair", space, 0).paths(5) == make_sampler("uniform", space, 0).paths(5) == [()]
-
-
-def test_unknown_sampler_names_the_nearest():
-    with pytest.raises(UserError, match="did you mean 'uniform'"):
-        make_sampler("unifrom", build_space("spos"), 0)
-
-
-class own:  # noqa: N801 - named on a command line like a function
-    """A sampler of the user's own, whose paths are what the test says."""
-
-    given: object = None
-
-    def __init__(self, space: SearchSpace, seed: int) -> None:
-        self.paths_per_step = 2
-
-    def paths(self, step: int) -> object:
-        return own.given
-
-
-@pytest.mark.parametrize(
-    ("paths", "message"),
-    [
-        ([(0, 0, 1)], r"as many architectures as its paths_per_step says \(2\)"),
-        (None, "not None"),
-        ([(0, 0, 1), (9, 0, 0)], r"\(9, 0, 0\) is not an architecture of .* a tuple of 3 indices"),
-        ([(0, 0, 1), "k3e3"], "'k3e3' is not an architecture"),
-    ],
-)
-def test_a_sampler_of_the_users_own_is_held_to_what_a_sampler_is(paths, message) -> None:
-    space = space_of((4, 3, 2))
-    own.given = [(0, 0, 1), (0, 0, 0)]
-    sampler = make_sampler("tests.supernet.test_samplers:own", space, 0)
-    assert sampler.paths(3) == own.given
-    own.given = paths
-    with pytest.raises(UserError, match=message):
-        sampler.paths(4)
-    with pytest.raises(UserError, match=message):
-        make_sampler("tests.supernet.test_samplers:own", space, 0)
-
-
-def test_an_object_without_paths_is_no_sampler() -> None:
-    with pytest.raises(UserError, match=r"made a tuple without a method paths\(step\)"):
-        make_sampler("tests.supernet.test_samplers:pair", space_of((2,)), 0)
-
-
-def pair(space: SearchSpace, seed: int) -> tuple[SearchSpace, int]:
-    return space, seed
+    assert FairSampler(space, 0).paths(5) == UniformSampler(space, 0).paths(5) == [()]

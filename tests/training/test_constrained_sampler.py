@@ -17,6 +17,7 @@ from training.constrained_sampler import ConstrainedSampler
 from training.recipe import trajectory
 from training.supernet_file import load_supernet
 from training.train_supernet import prepare_supernet, train_supernet
+from training.trainers.paths import Uniform
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,11 @@ def test_a_supernet_is_trained_within_the_limits(tmp_path: Path) -> None:
     costs = build_table(space, "params").cost(np.array(list(space.enumerate())))
     low, high = np.quantile(costs, [0.2, 0.6])
     options = toy.supernet_options(tmp_path, info_metric="params", target_hc=high / 1e6, min_hc=low / 1e6)
-    sampler = prepare_supernet(options).sampler
-    assert isinstance(sampler, ConstrainedSampler)
-    drawn = build_table(space, "params").cost([sampler.paths(step)[0] for step in range(-4, 60)])
+    trainer = prepare_supernet(options).trainer
+    assert isinstance(trainer, Uniform)
+    assert isinstance(trainer.sampler, ConstrainedSampler)
+    validated = trainer.paths_to_validate(4, 60)
+    drawn = build_table(space, "params").cost([*validated, *(trainer.paths(step)[0] for step in range(60))])
     assert drawn.min() >= low
     assert drawn.max() <= high
     assert drawn.max() > drawn.min()

@@ -7,6 +7,7 @@ import json
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,15 +15,19 @@ import torch
 from config_file.errors import UserError
 from config_file.files import read_jsonl
 from config_file.run_folder import RunFolder
-from supernet import Supernet, make_sampler
+from supernet import Supernet
+from supernet.samplers import FairSampler, UniformSampler
 from tests.training import toy
 from training.cli import main_train_supernet
 from training.data import load_data
 from training.initialise import initialise
 from training.loop import train_step
-from training.recipe import make_recipe, make_state
+from training.recipe import make_recipe
+from training.state import make_state
 from training.supernet_file import load_supernet
-from training.train_supernet import path_plan, plan_supernet, prepare_supernet, train_supernet
+from training.train_supernet import plan_supernet, prepare_supernet, train_supernet
+from training.trainer import Context
+from training.trainers import TRAINERS
 
 NOISY = {"loss": "tests.training.toy:noisy_loss"}
 
@@ -39,19 +44,22 @@ def checkpoint(root: Path, title: str = "toy") -> dict:
 # ---- steps ----------------------------------------------------------------------------------------------------------
 
 
+def context_of(net: Supernet, options: Any) -> Context:
+    data = load_data(options, 8)
+    return Context(options, data, data.train, net, torch.nn.functional.cross_entropy, torch.device("cpu"))
+
+
 def fair_step(paths_at_once: bool) -> tuple[Supernet, torch.Tensor, torch.Tensor]:
     """A supernet after one strictly fair step, by train_step or by hand."""
     net = Supernet(toy.toy_space())
     initialise(net, 0)
     net.double()
-    sampler = make_sampler("fair", net.space, 3)
+    sampler = FairSampler(net.space, 3)
     x, y = torch.randn(6, 3, 8, 8, dtype=torch.float64), torch.arange(6)
-    options = toy.supernet_options(Path("unused"), clip_grad_norm=0.5, channels_last=False)
+    options = toy.supernet_options(Path("unused"), clip_grad_norm=0.5, channels_last=False, random_seed=3)
     if paths_at_once:
-        data = load_data(options, 8)
-        state = make_state(options, net, torch.device("cpu"))
-        recipe = make_recipe(options, data.train, torch.device("cpu"), path_plan(net, sampler))
-        train_step(replace(recipe, loss=torch.nn.functional.cross_entropy), state, x, y)
+        trainer = TRAINERS["fair"](context_of(net, options))
+        train_step(make_recipe(options, trainer), make_state(options, trainer), x, y)
     else:
         net.train()
         loss = sum(torch.nn.functional.cross_entropy(net(x, path).float(), y) for path in sampler.paths(0))
@@ -74,23 +82,26 @@ def test_a_fair_step_is_one_update_by_the_sum_of_n_gradients() -> None:
 
 def test_a_fair_step_trains_every_candidate_once_and_a_uniform_step_one_path() -> None:
     net = Supernet(toy.toy_space())
-    fair = path_plan(net, make_sampler("fair", net.space, 0))(5)
-    assert len(fair.forwards) == 3
+    context = context_of(net, toy.supernet_options(Path("unused")))
+    fair = TRAINERS["fair"](context).step(5)
+    assert len(fair.passes) == 3
     assert len({id(p) for p in fair.parameters}) == len(fair.parameters)
     reachable = {id(p) for a in ((0,) * 8, (1,) * 8, (2,) * 8) for p in net.parameters_of(a)}
     assert {id(p) for p in fair.parameters} == reachable
-    sampler = make_sampler("uniform", net.space, 0)
-    uniform = path_plan(net, sampler)(5)
-    assert len(uniform.forwards) == 1
-    assert [id(p) for p in uniform.parameters] == [id(p) for p in net.parameters_of(sampler.paths(5)[0])]
+    uniform = TRAINERS["uniform"](context).step(5)
+    assert len(uniform.passes) == 1
+    path = UniformSampler(net.space, context.seed).paths(5)[0]
+    assert [id(p) for p in uniform.parameters] == [id(p) for p in net.parameters_of(path)]
 
 
 def test_a_step_moves_the_path_only(tmp_path: Path) -> None:
     job = prepare_supernet(toy.supernet_options(tmp_path))
     net, recipe, state = job.supernet, job.recipe, job.state
+    sampler = UniformSampler(net.space, job.options.random_seed)
     batches = list(recipe.batches(0))
     for index in range(3):
-        path = {id(p) for p in net.parameters_of(job.sampler.paths(state.step)[0])}
+        path = {id(p) for p in job.trainer.step(state.step).parameters}
+        assert path == {id(p) for p in net.parameters_of(sampler.paths(state.step)[0])}
         before = {n: p.detach().clone() for n, p in net.named_parameters()}
         train_step(recipe, state, *batches[index])
         for name, p in net.named_parameters():
@@ -294,11 +305,6 @@ def test_bad_options_are_found_before_anything_is_written(tmp_path: Path, change
     with pytest.raises(UserError, match=message):
         train_supernet(toy.supernet_options(tmp_path, **changes))
     assert not (tmp_path / "toy").exists()
-
-
-def test_a_sampler_of_the_users_own(tmp_path: Path) -> None:
-    job = prepare_supernet(toy.supernet_options(tmp_path, sample_strategy="tests.training.toy:first_option"))
-    assert job.sampler.paths(3) == [(0,) * 8]
 
 
 def test_validation_leaves_the_supernet_as_it_is(tmp_path: Path) -> None:

@@ -78,15 +78,3 @@ def same(first: Any, second: Any, where: str = "") -> None:
         assert torch.equal(first, second), where
     else:
         assert first == second, where
-
-
-class first_option:  # noqa: N801 - named on a command line like a function
-    """A sampler that always gives the first option."""
-
-    paths_per_step = 1
-
-    def __init__(self, space: SearchSpace, seed: int) -> None:
-        self.space = space
-
-    def paths(self, step: int) -> list[tuple[int, ...]]:
-        return [(0,) * len(self.space.sizes)]

@@ -1,20 +1,14 @@
-"""Weights and architecture parameters trained side by side, step by step.
-
-Before a step of the weights on a batch of one part of the training images, a step of the architecture parameters on a
-batch of the other part (DARTS, Liu et al. 2019). Weights train on what the relaxation mixes, or, with sampled gates, on
-a path drawn from the distribution (ProxylessNAS, Cai et al. 2019): as cheap as a single-path step.
-"""
+"""The steps of the architecture parameters: each on a batch of images that the weights do not see."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from config_file.errors import UserError
 from config_file.options import SearchOptions, TrainSupernetOptions
@@ -29,7 +23,6 @@ from training.differentiable_search.hardware import Hardware
 from training.differentiable_search.step import WeightStep, first_order, second_order
 from training.losses import make_loss
 from training.optimizers import make_optimizer
-from training.recipe import StepPlan
 
 Options = TrainSupernetOptions | SearchOptions
 
@@ -41,8 +34,6 @@ HALF_SCALE = 2.0**10  # keeps the small gradients of float16
 
 class ArchitectureLearner:
     """The architecture parameters of a supernet, and all that changes with them.
-
-    It is also the sampler of the weights' steps: `paths` gives architectures drawn from the distribution.
 
     Args:
         options: of the stage.
@@ -56,8 +47,6 @@ class ArchitectureLearner:
     Raises:
         UserError: an unknown relaxation, or one that cannot mix the options of this space.
     """
-
-    paths_per_step = 1
 
     def __init__(
         self,
@@ -97,7 +86,6 @@ class ArchitectureLearner:
                 group["betas"] = (options.a_beta, options.a_beta2)
         self.loss = make_loss(options.loss, options.label_smoothing, images.task)
         self.amp = choose_amp(options.amp, device)
-        self._weights = list(supernet.parameters())
         self._batches: Iterator[tuple[Tensor, Tensor]] = iter(())
         self._next_batch = -1
 
@@ -113,18 +101,14 @@ class ArchitectureLearner:
             return options.temperature * math.exp(-options.temperature_decay * epoch)
         return options.temperature
 
-    def paths(self, step: int) -> list[Architecture]:
-        """The path that the weights' step trains, drawn from the distribution; with sampled gates."""
-        return [self.relaxation.path(step)]
+    def path(self, step: int) -> Architecture:
+        """The path that the weights' step trains where gates are sampled, drawn from the distribution."""
+        return self.relaxation.path(step)
 
-    def plan(self, step: int) -> StepPlan:
-        """The weights' step: on the mixture, or on a path drawn from the distribution."""
-        if self.relaxation.soft:
-            with torch.no_grad():
-                gates = self.relaxation.draw(-1 - step, self.temperature(step)).gates
-            return StepPlan([partial(_forward, self.supernet, gates)], self._weights)
-        (path,) = self.paths(step)
-        return StepPlan([partial(_forward, self.supernet, path)], self.supernet.parameters_of(path))
+    @torch.no_grad()
+    def mixture(self, step: int) -> Gates:
+        """The gates that the weights' step trains where they are soft."""
+        return self.relaxation.draw(-1 - step, self.temperature(step)).gates
 
     def step(self, step: int, x: Tensor, y: Tensor, weight_step: Callable[[], WeightStep]) -> None:
         """The architecture's step before step `step` of the weights, if there is one.
@@ -247,8 +231,3 @@ class ArchitectureLearner:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.hardware is not None and self.hardware.multipliers is not None:
             self.hardware.multipliers.load_state_dict(state["multipliers"])
-
-
-def _forward(supernet: nn.Module, what: Architecture | Gates, x: Tensor) -> Tensor:
-    logits: Tensor = supernet(x, what)
-    return logits

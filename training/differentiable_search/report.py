@@ -15,6 +15,7 @@ from config_file.run_folder import RunFolder
 from supernet import Architecture, SearchSpace
 from training.differentiable_search.distribution_file import FILE, Distribution, save_distribution
 from training.differentiable_search.learner import ArchitectureLearner
+from training.trainer import Reporter
 
 PICTURE = "probabilities.png"
 SKIPS = ("skip", "identity", "none")
@@ -24,7 +25,7 @@ COLLAPSED = 0.5  # share of the layers that can be skipped, derived as skips, ab
 FEWEST = 3  # layers that can be skipped, below which there is no such word
 
 
-def report_epoch(learner: ArchitectureLearner, run: RunFolder, step: int) -> None:
+def report_epoch(learner: ArchitectureLearner, run: Reporter, step: int) -> None:
     """Write the state of the distribution after `step` steps to the metrics, TensorBoard and the log.
 
     The numbers: `p/<decision>/<option>`, `entropy/<decision>` and `entropy` (mean, nats), `temperature`, `skip_share`

@@ -21,10 +21,12 @@ from supernet import build_space
 from supernet.relaxations import RELAXATIONS, SINGLE
 from tests.training import toy
 from training.differentiable_search.distribution_file import Distribution, load_distribution, save_distribution
+from training.differentiable_search.learner import ArchitectureLearner
 from training.differentiable_search.report import collapse_warning
 from training.loop import train_step
 from training.supernet_file import load_supernet
 from training.train_supernet import SupernetTraining, prepare_supernet, train_supernet
+from training.trainers.differentiable import Differentiable
 
 NOISY = {"loss": "tests.training.toy:noisy_loss"}
 
@@ -48,6 +50,11 @@ def trained(options: TrainSupernetOptions, steps: int) -> SupernetTraining:
         for x, y in job.recipe.batches(job.state.step // job.recipe.steps_per_epoch):
             train_step(job.recipe, job.state, x, y)
     return job
+
+
+def learner_of(job: SupernetTraining) -> ArchitectureLearner:
+    assert isinstance(job.trainer, Differentiable)
+    return job.trainer.learner
 
 
 def test_what_it_leaves_behind(tmp_path: Path) -> None:
@@ -82,8 +89,7 @@ def test_what_it_leaves_behind(tmp_path: Path) -> None:
 
 def test_weights_and_architecture_see_different_images(tmp_path: Path) -> None:
     job = prepare_supernet(options_of(tmp_path))
-    assert job.learner is not None
-    ours, theirs = job.recipe.images, job.learner.images
+    ours, theirs = job.recipe.images, learner_of(job).images
     assert not set(ours.positions.tolist()) & set(theirs.positions.tolist())  # type: ignore[attr-defined]
     assert len(ours) + len(theirs) == len(job.data.train)
     assert torch.equal(ours.raw(range(3)), job.data.train.raw(ours.positions[:3]))  # type: ignore[attr-defined]
@@ -94,9 +100,7 @@ def test_every_relaxation_moves_logits_and_weights(tmp_path: Path, name: str) ->
     options = options_of(tmp_path, relaxation=name, a_weight_decay=0.0, epochs=1, target_hc=0.01, hc_weight=100.0)
     start = prepare_supernet(options)
     job = trained(options, 3)
-    assert start.learner is not None
-    assert job.learner is not None
-    moved = (job.learner.parameters.logits - start.learner.parameters.logits).abs()
+    moved = (learner_of(job).parameters.logits - learner_of(start).parameters.logits).abs()
     assert moved.max() > 1e-4
     assert (moved.sum(1) > 0).all()
     changed = [
@@ -104,7 +108,7 @@ def test_every_relaxation_moves_logits_and_weights(tmp_path: Path, name: str) ->
     ]
     assert any(changed)
     assert all(p.grad is None for p in job.supernet.parameters())
-    assert job.learner.parameters.logits.grad is None
+    assert learner_of(job).parameters.logits.grad is None
 
 
 @pytest.mark.parametrize("name", list(RELAXATIONS))
@@ -113,21 +117,17 @@ def test_one_option_alone_learns_nothing_where_a_batch_norm_follows(tmp_path: Pa
     options = options_of(tmp_path, relaxation=name, a_weight_decay=0.0, epochs=1)
     start = prepare_supernet(options)
     job = trained(options, 3)
-    assert start.learner is not None
-    assert job.learner is not None
-    moved = (job.learner.parameters.logits - start.learner.parameters.logits).abs().max()
+    moved = (learner_of(job).parameters.logits - learner_of(start).parameters.logits).abs().max()
     assert moved < 1e-6 if name in SINGLE else moved > 1e-5
 
 
 def test_warm_up_and_fewer_architecture_steps(tmp_path: Path) -> None:
     options = options_of(tmp_path, a_warmup_epochs=1, a_every=3, epochs=2)
     start = prepare_supernet(options)
-    assert start.learner is not None
     job = trained(options, start.recipe.steps_per_epoch)
-    assert job.learner is not None
-    assert torch.equal(job.learner.parameters.logits, start.learner.parameters.logits)
+    assert torch.equal(learner_of(job).parameters.logits, learner_of(start).parameters.logits)
     first = start.recipe.steps_per_epoch
-    assert [job.learner._number(first + step) for step in range(7)] == [0, None, None, 1, None, None, 2]
+    assert [learner_of(job)._number(first + step) for step in range(7)] == [0, None, None, 1, None, None, 2]
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,8 @@ def test_warm_up_and_fewer_architecture_steps(tmp_path: Path) -> None:
 )
 def test_temperature_schedules(tmp_path: Path, schedule: str, expected: list[float]) -> None:
     job = prepare_supernet(options_of(tmp_path, temperature=5.0, temperature_schedule=schedule, epochs=2))
-    assert job.learner is not None
     steps = job.recipe.steps_per_epoch
-    assert [job.learner.temperature(step) for step in (0, steps, 2 * steps - 1)] == pytest.approx(expected)
+    assert [learner_of(job).temperature(step) for step in (0, steps, 2 * steps - 1)] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -189,8 +188,7 @@ def test_resuming_with_other_gradient_options_is_refused(tmp_path: Path) -> None
 def test_several_hard_limits_are_kept(tmp_path: Path) -> None:
     options = options_of(tmp_path, constraint="flops<=0.02,params<=0.0035", epochs=1)
     job = trained(options, 4)
-    assert job.learner is not None
-    costs = job.learner.hardware.costs(job.learner.derive())  # type: ignore[union-attr]
+    costs = learner_of(job).hardware.costs(learner_of(job).derive())  # type: ignore[union-attr]
     assert costs["flops"] <= 0.02
     assert costs["params"] <= 0.0035
 
@@ -211,8 +209,7 @@ def test_hard_targets_are_never_violated_and_nearly_used(tmp_path: Path) -> None
                 tmp_path, target_hc=target, hc_mode="constrained", random_seed=seed, batch_size=16, **chain
             )
             job = trained(replace(options, a_optimizer="adam", epochs=1, train_portion=0.1), 4)
-            assert job.learner is not None
-            cost = float(table.cost([job.learner.derive()])[0]) / 1e6
+            cost = float(table.cost([learner_of(job).derive()])[0]) / 1e6
             assert cost <= target
             gaps.append(1 - cost / target)
     assert float(np.median(gaps)) <= 0.02

@@ -1,0 +1,147 @@
+"""TrainingState: everything that changes during a training, which is the content of a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tasks import CLASSIFICATION, Task
+from training.device import make_scaler, place
+from training.ema import WeightAverage
+from training.optimizers import make_optimizer
+from training.recipe import Options
+from training.trainer import Trainer
+
+
+class Totals:
+    """Loss and metric, summed where they arise; nothing waits for the device until they are read."""
+
+    def __init__(self, device: torch.device, task: Task = CLASSIFICATION) -> None:
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss x images, metric
+        self.images = 0
+        self.task = task
+
+    def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
+        """Take in the mean loss () of a batch, its outputs (B, O) and targets."""
+        measured = self.task.measure(outputs, targets).sum()
+        self.sums += torch.stack((loss.double() * len(targets), measured.double()))
+        self.images += len(targets)
+
+    def read(self) -> tuple[float, float, int]:
+        """(summed loss, summed metric, images); waits for the device."""
+        loss, measured = self.sums.tolist()
+        return loss, measured, self.images
+
+
+@dataclass
+class TrainingState:
+    """All that changes while training, and so the content of a checkpoint.
+
+    Attributes:
+        model: in training mode, on its device.
+        optimizer: over all parameters of the model, and those that the trainer adds.
+        scaler: of float16's loss, else None.
+        average: moving average of the weights, or None.
+        totals: of the epoch so far.
+        trainer: whose state, what it trains beside the weights, is saved too.
+        step: optimizer steps done; epoch and position in it follow.
+        reported: what `totals` was when the last row of metrics was written.
+        seconds: time spent, over all the times this training was resumed.
+        validation: the latest validation's numbers.
+        best: the best validation so far, as {"val_accuracy" or another metric's, "step"}.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler | None
+    average: WeightAverage | None
+    totals: Totals
+    trainer: Trainer
+    step: int = 0
+    reported: tuple[float, float, int] = (0.0, 0.0, 0)
+    seconds: float = 0.0
+    validation: dict[str, float] = field(default_factory=dict)
+    best: dict[str, float] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and primitives."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "beside": self.trainer.state_dict(),
+            "totals": {"sums": self.totals.sums, "images": self.totals.images},
+            "step": self.step,
+            "reported": list(self.reported),
+            "seconds": self.seconds,
+            "validation": self.validation,
+            "best": self.best,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler is not None and state["scaler"] is not None:
+            self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.trainer.load_state_dict(state["beside"] or {})
+        self.totals.sums.copy_(state["totals"]["sums"])
+        self.totals.images = state["totals"]["images"]
+        self.step = state["step"]
+        self.reported = tuple(state["reported"])
+        self.seconds = state["seconds"]
+        self.validation = dict(state["validation"])
+        self.best = dict(state["best"])
+
+    @property
+    def trained(self) -> nn.Module:
+        """The network to judge and to keep: the moving average, if there is one."""
+        return self.model if self.average is None else self.average.network
+
+
+def place_model(options: Options, model: nn.Module, device: torch.device) -> nn.Module:
+    """The model in training mode on its device and in its memory format, with BN's momentum set."""
+    model = place(model, device, options.channels_last)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = options.bn_momentum
+    return model.train()
+
+
+def make_state(options: Options, trainer: Trainer, ema_decay: float = 0.0) -> TrainingState:
+    """The start of a training.
+
+    Args:
+        options: of the stage.
+        trainer: its context has the model, as `place_model` leaves it.
+        ema_decay: of a moving average of the weights, 0 for none.
+
+    Raises:
+        UserError: an unknown optimizer.
+    """
+    context = trainer.context
+    optimizer = make_optimizer(
+        options.optimizer,
+        [*context.model.parameters(), *trainer.parameters()],
+        options.lr,
+        options.momentum,
+        options.weight_decay,
+        alpha=options.alpha,
+        beta=options.beta,
+        decay_vectors=options.decay_vectors,
+    )
+    return TrainingState(
+        model=context.model,
+        optimizer=optimizer,
+        scaler=make_scaler(context.amp, context.device),
+        average=WeightAverage(context.model, ema_decay) if ema_decay else None,
+        totals=Totals(context.device, context.data.task),
+        trainer=trainer,
+    )

@@ -1,0 +1,204 @@
+"""Trainer: the interface of what a training step trains.
+
+A step is a few passes over one batch, whose gradients are summed, and the parameters that they reach. A pass owns its
+loss, so that a step can distil from a teacher, from another pass of its own, or weigh in an auxiliary head:
+
+    class Distilled(Trainer):
+        def step(self, number):
+            return TrainingStep([self.distil], list(self.context.model.parameters()))
+
+        def distil(self, x, y):
+            outputs = self.context.forward(x)
+            return kl_div(outputs.log_softmax(1), self.teacher(x).softmax(1), reduction="batchmean"), outputs
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from config_file.run_folder import RunFolder
+from supernet import Architecture, SearchSpace, Supernet
+from supernet.samplers import UniformSampler
+from training.data import Data, Split
+from training.device import autocast
+from training.losses import Loss
+
+Pass = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(x (B, C, H, W), targets (B,) or (B, O)) -> (loss (), outputs (B, O)). Backward starts at the loss."""
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """One optimizer step.
+
+    Attributes:
+        passes: run one after the other on the same batch, each with its backward; their gradients are summed.
+        parameters: what is clipped, stepped and has its gradients dropped afterwards. Nothing else is touched.
+    """
+
+    passes: Sequence[Pass]
+    parameters: Sequence[Parameter]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a trainer can build upon.
+
+    Attributes:
+        options: of the stage.
+        data: the data set with its splits; the test split is not for training.
+        images: of `data`, those that may be trained on.
+        model: what is trained, on its device: a supernet, or one network.
+        loss: (outputs, targets) -> scalar, the one that the options name.
+        device: where everything happens.
+        amp: number format of autocast, None for float32.
+    """
+
+    options: Any
+    data: Data
+    images: Split
+    model: nn.Module
+    loss: Loss
+    device: torch.device
+    amp: torch.dtype | None = None
+
+    @property
+    def supernet(self) -> Supernet:
+        """The model, where it is a supernet."""
+        assert isinstance(self.model, Supernet)
+        return self.model
+
+    @property
+    def space(self) -> SearchSpace:
+        """The search space, where the model is a supernet."""
+        return self.supernet.space
+
+    @property
+    def seed(self) -> int:
+        """The seed of everything that is drawn."""
+        seed: int = self.options.random_seed
+        return seed
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The number format of forward passes, for networks beside the model."""
+        return autocast(self.device, self.amp)
+
+    def forward(self, x: Tensor, *choice: Any) -> Tensor:
+        """The model's outputs (B, O) in float32; of a supernet along `choice`, an architecture or gates."""
+        with self.autocast():
+            outputs: Tensor = self.model(x, *choice)
+            return outputs.float()
+
+    def task_pass(self, *choice: Any) -> Pass:
+        """The pass that minimises the loss of the options; of a supernet along `choice`, an architecture or gates."""
+
+        def run(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            outputs = self.forward(x, *choice)
+            return self.loss(outputs, y), outputs
+
+        return run
+
+    def parameters_of(self, paths: Sequence[Architecture]) -> list[Parameter]:
+        """The supernet's parameters on these paths, each once."""
+        if len(paths) == 1:
+            return self.supernet.parameters_of(paths[0])
+        return list(dict.fromkeys(p for path in paths for p in self.supernet.parameters_of(path)))
+
+
+class Reporter(Protocol):
+    """Takes what a training says: a `RunFolder`, or nobody (`Silent`)."""
+
+    def log(self, text: str = "") -> None:
+        """One line."""
+        ...
+
+    def metric(self, step: int, **values: float) -> None:
+        """Numbers after so many steps."""
+        ...
+
+
+class Silent:
+    """A reporter that keeps nothing, for trainings inside of something else."""
+
+    def log(self, text: str = "") -> None:
+        """Drop a line."""
+
+    def metric(self, step: int, **values: float) -> None:
+        """Drop numbers."""
+
+
+class Trainer(ABC):
+    """What each step of a training trains. Only `step` has to be written.
+
+    `step` is a function of the step's number, the context and the state, which is saved with every checkpoint: then a
+    resumed training is the same, bit for bit. `training.testing.TrainerSuite` holds a trainer to that.
+
+    Attributes:
+        context: as it was given, with `images` being those that the weights are fitted on.
+        keeps_limits: whether it does anything with --target-hc and --min-hc; with others they are refused.
+        passes_per_step: said to people, and recorded.
+        validated: the paths of `paths_to_validate`, in words.
+    """
+
+    keeps_limits: ClassVar[bool] = False
+    passes_per_step: int = 1
+    validated: ClassVar[str] = "random paths"
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @abstractmethod
+    def step(self, number: int) -> TrainingStep:
+        """The passes and parameters of step `number`, from 0."""
+
+    def before(self, number: int, x: Tensor, y: Tensor, optimizer: Optimizer, lr: float) -> None:  # noqa: B027 - optional
+        """Train what is trained beside the weights, before step `number` of them.
+
+        Args:
+            number: of the step.
+            x: its images (B, C, H, W).
+            y: their targets.
+            optimizer: of the weights.
+            lr: at which it will step them.
+        """
+
+    def parameters(self) -> list[Parameter]:
+        """Parameters beside the model's that the weights' optimizer steps too, such as those of an auxiliary head."""
+        return []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and primitives: all that changes, beside the model and its optimizer."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - optional
+        """Go on from what `state_dict` gave."""
+
+    def paths_to_validate(self, count: int, steps: int) -> list[Architecture]:
+        """Paths of the supernet that a validation looks at, `count` of them; `steps` is the length of the training."""
+        del steps
+        sampler = UniformSampler(self.context.space, self.context.seed)
+        # Steps that no training reaches, so that these are not just the paths it began with.
+        return [sampler.paths(-1 - index)[0] for index in range(count)]
+
+    def describe(self) -> str:
+        """One line for the log, "" for none."""
+        return ""
+
+    def record(self) -> dict[str, Any]:
+        """What else to keep about the images, for the description of the split."""
+        return {}
+
+    def epoch_ended(self, step: int, reporter: Reporter) -> None:  # noqa: B027 - optional
+        """Report what is learnt beside the weights, after `step` steps."""
+
+    def finish(self, run: RunFolder) -> None:  # noqa: B027 - optional
+        """Write what was learnt beside the weights."""

@@ -1,0 +1,98 @@
+"""What the steps of a training train: one registry for supernets, one for single networks.
+
+A new trainer is one file here and an entry, or a callable of the user's own, `package.module:callable`; either is
+called with a `Context` and gives a `Trainer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from config_file.errors import UserError, choose
+from config_file.plugins import guarded, is_reference, load_object
+from training.trainer import Context, Pass, Trainer, TrainingStep
+from training.trainers.differentiable import Differentiable
+from training.trainers.network import Plain
+from training.trainers.paths import Fair, Uniform
+
+Factory = Callable[[Context], Trainer]
+
+TRAINERS: dict[str, Factory] = {
+    "uniform": Uniform,
+    "fair": Fair,
+    "differentiable": Differentiable,
+    "differentiable_gumbel": Differentiable,
+}
+"""Trainers of supernets, by the name of --sample-strategy."""
+
+NETWORK_TRAINERS: dict[str, Factory] = {"plain": Plain}
+"""Trainers of one network, by the name of --trainer."""
+
+_GUARDED = (
+    "before", "parameters", "state_dict", "load_state_dict", "paths_to_validate", "describe", "record", "epoch_ended",
+    "finish",
+)  # fmt: skip
+
+
+def find_trainer(kind: str, name: str, trainers: Mapping[str, Factory]) -> Factory:
+    """The registered trainer called `name`, or the user's own as "package.module:callable", ready to be made.
+
+    Args:
+        kind: what the name stands for in messages, such as "sample strategy".
+        name: as it was typed.
+        trainers: the registry.
+
+    Raises:
+        UserError: there is none of that name (it gives the nearest one), or nothing to call.
+    """
+    if not is_reference(name):
+        return choose(kind, name, trainers)
+    make = guarded(name, load_object(name))
+
+    def made(context: Context) -> Trainer:
+        trainer = make(context)
+        if not isinstance(trainer, Trainer):
+            raise UserError(f"{name} made a {type(trainer).__name__}, not a training.Trainer")
+        return _guard(name, trainer)
+
+    return made
+
+
+def check_limits(name: str, trainer: Trainer) -> None:
+    """Raises UserError where --target-hc or --min-hc is given to a trainer that does nothing with it."""
+    options = trainer.context.options
+    if (options.target_hc is not None or options.min_hc is not None) and not trainer.keeps_limits:
+        raise UserError(f"--target-hc and --min-hc limit the paths of --sample-strategy uniform, not of {name}")
+
+
+def _guard(name: str, trainer: Trainer) -> Trainer:
+    """The user's own trainer, whose exceptions become one line and whose passes are held to what a pass is."""
+    plan = guarded(name, trainer.step)
+
+    def step(number: int) -> TrainingStep:
+        planned = plan(number)
+        return TrainingStep([_checked(name, run) for run in planned.passes], planned.parameters)
+
+    guards: dict[str, Any] = {method: guarded(name, getattr(trainer, method)) for method in _GUARDED}
+    for method, guard in (guards | {"step": step}).items():
+        setattr(trainer, method, guard)
+    return trainer
+
+
+def _checked(name: str, run: Pass) -> Pass:
+    call = guarded(name, run)
+
+    def checked(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        given = call(x, y)
+        if not (isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, Tensor) for part in given)):
+            raise UserError(f"{name}: a pass gave a {type(given).__name__}; it must give (loss, outputs), two tensors")
+        loss, outputs = given
+        if loss.shape != () or not loss.requires_grad:
+            found = f"a loss of shape {tuple(loss.shape)}{'' if loss.requires_grad else ' without gradient'}"
+            raise UserError(f"{name}: a pass gave {found}; it must be a scalar that is computed from the outputs")
+        return loss, outputs
+
+    return checked

@@ -1,0 +1,83 @@
+"""Weights and architecture parameters, trained in turns on two parts of the training images.
+
+Before a step of the weights comes one of the architecture parameters (DARTS, Liu et al. 2019). Weights train on what
+the relaxation mixes, or, with sampled gates, on a path drawn from the distribution (ProxylessNAS, Cai et al. 2019): as
+cheap as a single-path step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from config_file.run_folder import RunFolder
+from supernet import Architecture
+from training.data.split_part import divide
+from training.differentiable_search.hardware import make_hardware
+from training.differentiable_search.learner import ArchitectureLearner
+from training.differentiable_search.report import report_epoch, save_learnt
+from training.differentiable_search.step import WeightStep
+from training.trainer import Context, Reporter, Trainer, TrainingStep
+
+
+class Differentiable(Trainer):
+    """Architecture parameters beside the weights; --relaxation says how the two meet."""
+
+    keeps_limits = True
+    validated = "paths of the learnt distribution"
+
+    def __init__(self, context: Context) -> None:
+        options = context.options
+        hardware = make_hardware(options, context.space, context.data.resolution, context.device)
+        for_weights, for_architecture = divide(context.images, options.a_portion, options.split_seed)
+        super().__init__(replace(context, images=for_weights))
+        self.learner = ArchitectureLearner(
+            options,
+            context.supernet,
+            for_architecture,
+            hardware,
+            context.device,
+            epochs=options.epochs,
+            steps_per_epoch=max(1, len(for_weights) // options.batch_size),
+        )
+        self._weights = list(context.supernet.parameters())
+
+    def step(self, number: int) -> TrainingStep:
+        if self.learner.relaxation.soft:
+            gates = self.learner.mixture(number)
+            return TrainingStep([self.context.task_pass(gates)], self._weights)
+        path = self.learner.path(number)
+        return TrainingStep([self.context.task_pass(path)], self.context.parameters_of([path]))
+
+    def before(self, number: int, x: Tensor, y: Tensor, optimizer: Optimizer, lr: float) -> None:
+        self.learner.step(number, x, y, partial(self._weight_step, number, optimizer, lr))
+
+    def _weight_step(self, number: int, optimizer: Optimizer, lr: float) -> WeightStep:
+        return WeightStep(self.step(number).parameters, optimizer, lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.learner.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.learner.load_state_dict(state)
+
+    def paths_to_validate(self, count: int, steps: int) -> list[Architecture]:
+        return [self.learner.derive(), *(self.learner.path(steps + index) for index in range(count - 1))]
+
+    def describe(self) -> str:
+        return self.learner.describe()
+
+    def record(self) -> dict[str, Any]:
+        images = {"weights": len(self.context.images), "architecture": len(self.learner.images)}
+        return {"train_parts": images | {"seed": self.context.options.split_seed}}
+
+    def epoch_ended(self, step: int, reporter: Reporter) -> None:
+        report_epoch(self.learner, reporter, step)
+
+    def finish(self, run: RunFolder) -> None:
+        save_learnt(self.learner, run, {"order": self.context.options.a_order})

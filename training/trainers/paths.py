@@ -1,0 +1,78 @@
+"""Trainers that run sampled paths: uniform (within a cost band too), strictly fair, or of a sampler of your own.
+
+Strict fairness as FairNAS defines it (Chu et al. 2021): on one batch, n single-path backward passes in which every
+candidate of every layer is used exactly once; the gradients are summed, not averaged; one optimizer step follows.
+"""
+
+from __future__ import annotations
+
+from config_file.errors import UserError
+from supernet import Architecture
+from supernet.samplers import FairSampler, Sampler, UniformSampler
+from training.constrained_sampler import constrained_sampler
+from training.trainer import Context, Trainer, TrainingStep
+
+
+class PathTrainer(Trainer):
+    """One pass along each path that a sampler gives for a step.
+
+    Args:
+        context: of the training.
+        sampler: `paths_per_step`, and `paths(step)`, a list of as many architectures.
+
+    Raises:
+        UserError: the sampler gives anything else.
+    """
+
+    def __init__(self, context: Context, sampler: Sampler) -> None:
+        super().__init__(context)
+        self.sampler = sampler
+        self.passes_per_step = sampler.paths_per_step
+        self.paths(0)  # what is wrong with it is found out now
+
+    def step(self, number: int) -> TrainingStep:
+        paths = self.paths(number)
+        return TrainingStep([self.context.task_pass(path) for path in paths], self.context.parameters_of(paths))
+
+    def paths(self, step: int) -> list[Architecture]:
+        """The architectures of a step."""
+        name, space = f"--sample-strategy {self.context.options.sample_strategy}", self.context.space
+        given = self.sampler.paths(step)
+        if not isinstance(given, list | tuple) or len(given) != self.passes_per_step:
+            raise UserError(
+                f"{name}: paths({step}) must be a list of as many architectures as its paths_per_step says "
+                f"({self.passes_per_step}), not {_shown(given)}"
+            )
+        for path in given:
+            if not isinstance(path, tuple) or not space.is_valid(path):
+                raise UserError(
+                    f"{name}: {_shown(path)} is not an architecture of {space.name}, a tuple of {len(space.sizes)} "
+                    "indices"
+                )
+        return list(given)
+
+
+class Uniform(PathTrainer):
+    """One path per step (SPOS, Guo et al. 2020), of those within --min-hc and --target-hc."""
+
+    keeps_limits = True
+
+    def __init__(self, context: Context) -> None:
+        band = constrained_sampler(context.options, context.space, context.data.resolution)
+        super().__init__(context, band or UniformSampler(context.space, context.seed))
+
+    def paths_to_validate(self, count: int, steps: int) -> list[Architecture]:
+        del steps
+        return [self.paths(-1 - index)[0] for index in range(count)]  # of no step that a training reaches
+
+
+class Fair(PathTrainer):
+    """Strict fairness: as many paths as a layer has candidates, each of them used once."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context, FairSampler(context.space, context.seed))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
