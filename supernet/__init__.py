@@ -1,9 +1,14 @@
-"""What a network can be: search spaces, networks as data, shared weights, path samplers and extraction."""
+"""Networks to choose among: search spaces, networks as data, shared weights, path samplers and extraction.
+
+The names below are what other code may rely on; `supernet.blocks` and `supernet.composites` hold the blocks, and
+`supernet.testing` the tests that a space of one's own should pass.
+"""
 
 from supernet.blocks import Block, Shape
+from supernet.decisions import Architecture, Decision, DecisionSpace
 from supernet.network import Network
-from supernet.sites import Decision, Site
-from supernet.space import Architecture, SearchSpace
+from supernet.sites import Site
+from supernet.space import SearchSpace
 from supernet.spaces import build_space
 from supernet.spec import NetSpec, Node
 from supernet.supernet import Supernet, extract
@@ -12,6 +17,7 @@ __all__ = [
     "Architecture",
     "Block",
     "Decision",
+    "DecisionSpace",
     "NetSpec",
     "Network",
     "Node",

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from config_file.errors import UserError
-from supernet.space import Architecture, SearchSpace
+from supernet.decisions import Architecture
+from supernet.space import SearchSpace
 
 FORMS = "FILE, a JSON list of names or indices, or random"
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from supernet.blocks import Shape
+from supernet.decisions import Architecture
 from supernet.elimination import optimum
-from supernet.space import Architecture, SearchSpace
+from supernet.space import SearchSpace
 from supernet.spec import INPUT
 
 METRICS = ("macs", "params")
@@ -46,8 +47,8 @@ def describe(space: SearchSpace, architecture: Architecture | None = None) -> di
         description |= {
             "architecture": list(architecture),
             "names": space.names(architecture),
-            "macs": spec.macs(space.input_shape),
-            "params": spec.params(space.input_shape),
+            "macs": spec.macs(space.image(architecture)),
+            "params": spec.params(space.image(architecture)),
             "layers": layers(space, architecture),
         }
     return description
@@ -68,7 +69,7 @@ def layers(space: SearchSpace, architecture: Architecture) -> list[dict[str, Any
     The op is the option's name in the space where one decision chooses the layer. A skipped layer has a row as well,
     though the network leaves it out.
     """
-    shape = space.input_shape
+    shape = space.image(architecture)
     placed = {row["site"]: row for row in space.decode(architecture).layers(shape)}
     selected = space.select(architecture)
     outputs: dict[str, Shape] = {INPUT: shape}

@@ -1,4 +1,4 @@
-"""How the weight of a candidate enters a forward pass, and what its gradient costs.
+"""Gates: the weight of a candidate in a forward pass, and what its gradient costs.
 
 A soft weight is a scalar tensor: all candidates run and their outputs are summed. A sampled gate has a value that the
 host knows, one or zero: the output is the active candidate's own, untouched, and the gradient of a gate is the inner
@@ -33,13 +33,17 @@ class Sampled(NamedTuple):
 Weight = torch.Tensor | Sampled
 """The weight of one candidate: a scalar on the device, or a gate whose value is known."""
 
-Run = Callable[[torch.Tensor], torch.Tensor]
-Mixed = Callable[[torch.Tensor, Sequence[Weight]], torch.Tensor]
+Forward = Callable[[torch.Tensor], torch.Tensor]
+"""One option at work: x (B, C, H, W) -> (B, C', H', W')."""
+
+Mixture = Callable[[torch.Tensor, Sequence[Weight]], torch.Tensor]
+"""Several at work: (x, one weight each) -> the sum of their weighted outputs."""
+
 Norms = Callable[[], Sequence[nn.BatchNorm2d]]
 
 
-def mix_outputs(runs: Sequence[Run], norms: Sequence[Norms] | None = None) -> Mixed:
-    """What runs several candidates on x (B, C, H, W), one weight each.
+def mix_outputs(runs: Sequence[Forward], norms: Sequence[Norms] | None = None) -> Mixture:
+    """A function (x, weights) that runs the candidates on x (B, C, H, W) and sums their weighted outputs.
 
     Args:
         runs: the candidates.
@@ -60,7 +64,7 @@ def mix_outputs(runs: Sequence[Run], norms: Sequence[Norms] | None = None) -> Mi
     return run
 
 
-def _run_sampled(runs: Sequence[Run], x: torch.Tensor, gates: Sequence[Weight]) -> torch.Tensor:
+def _run_sampled(runs: Sequence[Forward], x: torch.Tensor, gates: Sequence[Weight]) -> torch.Tensor:
     active = [bool(gate.active) for gate in gates if isinstance(gate, Sampled)]
     if len(active) != len(gates) or sum(active) != 1:
         raise ValueError("sampled gates: exactly one of them is active")
@@ -142,7 +146,7 @@ class _SampledGate(torch.autograd.Function):
         return None, None, *for_gates, *for_outputs
 
 
-def _recomputed(call: Run, x: torch.Tensor, norms: Norms) -> torch.Tensor:
+def _recomputed(call: Forward, x: torch.Tensor, norms: Norms) -> torch.Tensor:
     def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
         return nullcontext(), statistics_kept(norms)
 

@@ -1,4 +1,4 @@
-"""When two networks are the same: whatever their sites are called, in whatever order they are listed.
+"""Keys of networks, equal where two are the same: whatever their sites are called, in whatever order they are listed.
 
 Blocks that nothing reads are left out, sums of sums are one sum, and zeros add nothing. A convolution that
 reads only zeros stays: behind its batch norm is a shift that is learned.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from supernet.blocks import Block, Identity, Pool, Zero
-
-if TYPE_CHECKING:
-    from supernet.spec import Node
+from supernet.spec import INPUT, NetSpec
 
 KEEPS_ZEROS = (Identity, Pool, Zero)
 
@@ -29,15 +27,13 @@ class _Vertex(NamedTuple):
 IMAGE, ZEROS = -1, -2
 
 
-def isomorphism_key(nodes: Sequence[Node], image: str) -> Hashable:
-    """Equal keys: the same network. The other way round it holds for chains and for every graph that colour refinement
-    tells apart (Weisfeiler and Leman 1968), which regular graphs of equal blocks may not be.
+def network_key(spec: NetSpec) -> Hashable:
+    """A key of the network: equal keys, the same network.
 
-    Args:
-        nodes: in the order they run, the last one is the output.
-        image: the name of the network's input.
+    The other way round it holds for chains and for every graph that colour refinement tells apart (Weisfeiler and Leman
+    1968), which regular graphs of equal blocks may not be.
     """
-    graph = _live(_simplified(nodes, image))
+    graph = _live(_simplified(spec))
     if all(vertex.inputs == (position - 1,) for position, vertex in enumerate(graph)):
         return tuple(vertex.block for vertex in graph)
     order = sorted(range(len(graph)), key=_distinct_colours(graph).__getitem__)
@@ -48,9 +44,9 @@ def isomorphism_key(nodes: Sequence[Node], image: str) -> Hashable:
     )
 
 
-def _simplified(nodes: Sequence[Node], image: str) -> list[_Vertex]:
+def _simplified(spec: NetSpec) -> list[_Vertex]:
     """The graph without zeros in sums, and without identities: a sum of sums is one sum."""
-    summed: dict[str, tuple[int, ...]] = {image: (IMAGE,)}  # what adds up to the value of a site
+    summed: dict[str, tuple[int, ...]] = {INPUT: (IMAGE,)}  # what adds up to the value of a site
     graph: list[_Vertex] = []
 
     def add(block: Block, merge: str, inputs: tuple[int, ...]) -> int:
@@ -60,7 +56,7 @@ def _simplified(nodes: Sequence[Node], image: str) -> list[_Vertex]:
     def single(terms: tuple[int, ...]) -> int:
         return (terms[0] if len(terms) == 1 else add(Identity(), "sum", terms)) if terms else ZEROS
 
-    for node in nodes:
+    for node in spec.nodes:
         reads = [summed[name] for name in node.inputs]
         inputs = (
             tuple(map(single, reads)) if node.merge == "concat" else tuple(term for terms in reads for term in terms)
@@ -71,12 +67,12 @@ def _simplified(nodes: Sequence[Node], image: str) -> list[_Vertex]:
             summed[node.site] = tuple(term for term in inputs if term != ZEROS)
         else:
             summed[node.site] = (add(node.block, node.merge, inputs or (ZEROS,)),)
-    output = single(summed[nodes[-1].site])
+    output = single(summed[spec.nodes[-1].site])
     return graph[: output + 1] if output >= 0 else []
 
 
 def _live(graph: Sequence[_Vertex]) -> list[_Vertex]:
-    """What the last vertex reads, directly or not."""
+    """The vertices that the last one reads, directly or not."""
     live = {len(graph) - 1}
     for position in range(len(graph) - 1, -1, -1):
         if position in live:

@@ -1,8 +1,8 @@
-"""Network: a NetSpec as a module, and the walk that supernets use too."""
+"""Network: a NetSpec as a module, and the walk through its layers that supernets use too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -10,69 +10,75 @@ from torch import nn
 
 from supernet.spec import INPUT, NetSpec
 
-Call = Callable[..., torch.Tensor]
+Function = Callable[..., torch.Tensor]
+
+Taps = MutableMapping[str, torch.Tensor | None]
+"""Sites by name, whose values a forward pass is asked for: it puts them in the place of None."""
 
 
-class Step(NamedTuple):
-    """One call of a plan: where its value goes, what runs, what it reads and what is dropped afterwards."""
+class LayerCall(NamedTuple):
+    """One call of a layout: where its value goes, what runs, what it reads and what is dropped afterwards."""
 
     site: str
-    call: Call
+    function: Function
     inputs: tuple[str, ...]
     merge: str
     last_read: tuple[str, ...] = ()
 
 
-class Plan(NamedTuple):
-    """What a forward pass runs. For a chain only `calls` is used: no dictionary of values to pay for."""
+class Layout(NamedTuple):
+    """The calls of a forward pass, in order. A chain runs `functions` alone: no dictionary of values to pay for."""
 
     is_chain: bool
-    calls: tuple[Call, ...]
-    steps: tuple[Step, ...]
+    functions: tuple[Function, ...]
+    calls: tuple[LayerCall, ...]
 
 
-def make_plan(steps: Sequence[Step]) -> Plan:
+def lay_out(calls: Sequence[LayerCall]) -> Layout:
     """Lay out a forward pass; every value is dropped after its last reader."""
-    calls = tuple(step.call for step in steps)
-    names = [INPUT, *(step.site for step in steps)]
-    if all(step.inputs == (names[index],) for index, step in enumerate(steps)):
-        return Plan(True, calls, ())
-    last_reader = {name: index for index, step in enumerate(steps) for name in step.inputs}
-    return Plan(
-        False,
-        calls,
-        tuple(
-            step._replace(last_read=tuple(name for name in dict.fromkeys(step.inputs) if last_reader[name] == index))
-            for index, step in enumerate(steps)
-        ),
+    names = [INPUT, *(call.site for call in calls)]
+    is_chain = all(call.inputs == (names[index],) for index, call in enumerate(calls))
+    last_reader = {name: index for index, call in enumerate(calls) for name in call.inputs}
+    dropping = tuple(
+        call._replace(last_read=tuple(name for name in dict.fromkeys(call.inputs) if last_reader[name] == index))
+        for index, call in enumerate(calls)
     )
+    return Layout(is_chain, tuple(call.function for call in calls), dropping)
 
 
-def walk(plan: Plan, x: torch.Tensor, *extra: Any) -> torch.Tensor:
-    """Run a plan on x (B, C, H, W); `extra` is handed to every call."""
-    if plan.is_chain:
-        for call in plan.calls:
-            x = call(x, *extra)
+def walk(layout: Layout, x: torch.Tensor, *extra: Any, taps: Taps | None = None) -> torch.Tensor:
+    """Run a layout on x (B, C, H, W).
+
+    Args:
+        extra: is handed to every call.
+        taps: is filled with the values of the sites it names; a site that is not there stays as it is.
+    """
+    if layout.is_chain and taps is None:
+        for function in layout.functions:
+            x = function(x, *extra)
         return x
     values = {INPUT: x}
-    for site, call, inputs, merge, last_read in plan.steps:
+    for site, function, inputs, merge, last_read in layout.calls:
         read = [values[name] for name in inputs]
         for name in last_read:
             del values[name]
         x = read[0] if len(read) == 1 else torch.cat(read, 1) if merge == "concat" else sum(read[1:], read[0])
-        values[site] = x = call(x, *extra)
+        values[site] = x = function(x, *extra)
+        if taps is not None and site in taps:
+            taps[site] = x
     return x
 
 
 class Network(nn.Module):
-    """One network alone: what retraining trains and export hands over.
+    """One network alone, as it is retrained and exported.
 
     Args:
         spec: the network as data.
         in_channels: channels of the image.
         layers: per site the layer to use; None builds them with fresh weights.
 
-    Forward: x (B, in_channels, H, W) -> logits (B, classes) at any resolution.
+    Forward: x (B, in_channels, H, W) -> logits (B, classes) at any resolution. Values inside the network are had with
+    `taps = {"stage3/0": None}; network(x, taps)`, which puts the named sites' outputs into the mapping.
     """
 
     def __init__(self, spec: NetSpec, in_channels: int = 3, layers: Mapping[str, nn.Module] | None = None) -> None:
@@ -86,16 +92,16 @@ class Network(nn.Module):
         self.layers = nn.ModuleDict({_module_name(node.site): layers[node.site] for node in spec.nodes})
         if len(self.layers) < len(spec.nodes):
             raise ValueError("two sites differ in nothing but / and _")
-        self._plan: Plan | None = None
+        self._layout: Layout | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_plan": None}  # a plan holds references to these very layers: a copy makes its own
+        return self.__dict__ | {"_layout": None}  # it holds references to these very layers: a copy makes its own
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self._plan is None:
+    def forward(self, x: torch.Tensor, taps: Taps | None = None) -> torch.Tensor:
+        if self._layout is None:
             nodes = self.spec.nodes
-            self._plan = make_plan([Step(n.site, self.layer(n.site), n.inputs, n.merge) for n in nodes])
-        return walk(self._plan, x)
+            self._layout = lay_out([LayerCall(n.site, self.layer(n.site), n.inputs, n.merge) for n in nodes])
+        return walk(self._layout, x, taps=taps)
 
     def layer(self, site: str) -> nn.Module:
         """The layer at a site."""

@@ -2,7 +2,7 @@
 
 Sites of the supernet and layers of MobileNetV2 (Sandler et al. 2018) are paired in order, as many as possible, where an
 option of the site has tensors of exactly the layer's names and shapes. That is the 3x3 inverted residual of expansion 6
-(1 in the first block); of sliced weights it is the slice the option uses: in a super-kernel of 5x5 the centre is filled.
+(1 in the first block); of sliced weights it is the slice the option uses: of a super-kernel of 5x5 the centre.
 """
 
 from __future__ import annotations

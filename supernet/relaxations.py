@@ -31,8 +31,9 @@ import torch
 from torch import nn
 
 from config_file.errors import UserError, choose
+from supernet.decisions import Architecture
 from supernet.gating import Sampled, Weight
-from supernet.space import Architecture, SearchSpace
+from supernet.space import SearchSpace
 from supernet.supernet import Gates
 
 INITIAL_SPREAD = 1e-3

@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 from typing import Protocol
 
-from supernet.space import Architecture, SearchSpace
+from supernet.decisions import Architecture
+from supernet.space import SearchSpace
 
 
 class Sampler(Protocol):

@@ -1,4 +1,4 @@
-"""What a search space is made of: decisions (what a strategy chooses) and sites (where weights live). Plain data."""
+"""Sites: the places of a network where blocks stand and weights live. Plain data."""
 
 from __future__ import annotations
 
@@ -11,18 +11,11 @@ from typing import NamedTuple
 from torch import nn
 
 from supernet.blocks import Block, Identity
+from supernet.decisions import Decision, check_names
 from supernet.spec import INPUT, MERGES
 
 Choice = int | tuple[int, ...]
-"""What stands at a gate: one option, or the options that are mixed there."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Something a strategy chooses: a name and the names of its options."""
-
-    name: str
-    options: tuple[str, ...]
+"""The option that stands at a gate, or the options that are mixed there."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +61,11 @@ def tabulate(sizes: Sequence[int], rule: Callable[..., int | None]) -> tuple[int
     return tuple(rule(*indices) for indices in product(*map(range, sizes)))
 
 
-def check(decisions: Sequence[Decision], sites: Sequence[Site]) -> None:
-    """Raise ValueError, naming the culprit, if these cannot be a search space."""
+def check_sites(decisions: Sequence[Decision], sites: Sequence[Site]) -> None:
+    """Raise ValueError, naming the culprit, if these cannot be the sites of a search space."""
     if not sites:
         raise ValueError("a search space needs at least one site")
-    _check_names("decision", [decision.name for decision in decisions])
-    _check_names("site", [INPUT, *(site.name for site in sites)])
-    for decision in decisions:
-        if not decision.options or len(set(decision.options)) < len(decision.options):
-            raise ValueError(f"{decision.name}: its options need different names, at least one")
+    check_names("site", [INPUT, *(site.name for site in sites)])
     known = {INPUT}
     gates: dict[str, Site] = {}
     for site in sites:
@@ -90,12 +79,6 @@ def check(decisions: Sequence[Decision], sites: Sequence[Site]) -> None:
     output = sites[-1]
     if None in output.table or any(isinstance(block, Identity) for block in output.options):
         raise ValueError(f"{output.name}: the last site is the output, where a block must always stand")
-
-
-def _check_names(what: str, names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"two {what}s are called {name!r}")
 
 
 def _check_site(site: Site, decisions: Sequence[Decision]) -> None:

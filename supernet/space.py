@@ -1,38 +1,31 @@
 """SearchSpace: everything that follows from decisions and sites.
 
-An architecture is a tuple with one option index per decision. `select` is its only interpreter: it says which option
-stands at each gate, and `trace` lays out what is there. Decode, the supernet, extraction, cost and report read those.
+`select` is the only interpreter of an architecture: it says which option stands at each gate, and `trace` lays out what
+is there. Decode, the supernet, extraction, cost and report read those.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import random
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
-from math import prod
 from typing import Any
 
 import numpy as np
 
-from config_file.errors import UserError, nearest
 from supernet.blocks import Identity, Shape
 from supernet.canonical import ALWAYS, Influence, count_canonical, influences, matters
 from supernet.counting import count_chain_networks
+from supernet.decisions import Architecture, DecisionSpace, digest
 from supernet.elimination import Factor, Scope, optimum
-from supernet.sites import Choice, Decision, Placed, Site, check
+from supernet.isomorphism import network_key
+from supernet.sites import Choice, Placed, Site, check_sites
 from supernet.spec import INPUT, NetSpec, Node, merged_shape
-
-Architecture = tuple[int, ...]
-"""One option index per decision of a space."""
 
 
 @dataclass(frozen=True, eq=False)
-class SearchSpace:
-    """A search space as data.
+class SearchSpace(DecisionSpace):
+    """A search space as data: decisions, and the networks they choose among.
 
     Args:
         name: what people call it.
@@ -40,34 +33,29 @@ class SearchSpace:
         sites: where blocks stand, in the order they run; the last one is the output.
         input_shape: (C, H, W) of the image it was laid out for.
         recipe: the settings `supernet.build_space` rebuilds it from.
+        images: where the image size is a decision: a table of (C, H, W) over the decisions that choose it, of the
+            channels of `input_shape`, which is the largest.
 
     Raises:
         ValueError: they do not fit together; the message names the decision or site.
     """
 
-    name: str
-    decisions: tuple[Decision, ...]
     sites: tuple[Site, ...]
     input_shape: Shape
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    images: Factor | None = None
 
-    def __post_init__(self) -> None:
-        try:
-            check(self.decisions, self.sites)
-        except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from None
+    def _check(self) -> None:
+        super()._check()
+        check_sites(self.decisions, self.sites)
+        if self.images is not None:
+            scope, table = self.images
+            if table.shape != tuple(len(self.decisions[decision].options) for decision in scope):
+                raise ValueError("images: one shape per combination of the decisions that choose it")
+            if {shape[0] for shape in table.flat} != {self.input_shape[0]} or max(table.flat) != self.input_shape:
+                raise ValueError(f"images: shapes of {self.input_shape[0]} channels, the largest {self.input_shape}")
 
     # ---- size
-
-    @cached_property
-    def sizes(self) -> tuple[int, ...]:
-        """Number of options of each decision."""
-        return tuple(len(decision.options) for decision in self.decisions)
-
-    @property
-    def size(self) -> int:
-        """Number of encodings, exactly."""
-        return prod(self.sizes)
 
     @cached_property
     def num_canonical(self) -> int:
@@ -79,7 +67,10 @@ class SearchSpace:
         """Number of distinct networks, exactly, if the space is a chain; None for cells, where it is not known."""
         before = [INPUT, *(site.name for site in self.sites)]
         is_chain = all(site.inputs == (name,) for site, name in zip(self.sites, before, strict=False))
-        return count_chain_networks(self.sizes, self.sites) if is_chain else None
+        scope, table = self._images(None)
+        if not is_chain or any(decision in site.given for site in self.sites for decision in scope):
+            return None
+        return count_chain_networks(self.sizes, self.sites) * len(set(table.flat))
 
     # ---- the only interpreter of an architecture
 
@@ -140,6 +131,22 @@ class SearchSpace:
             nodes.append(Node(site.name, site.options[choice], inputs, site.merge))
         return NetSpec(tuple(nodes))
 
+    def image(self, architecture: Architecture) -> Shape:
+        """(C, H, W) of the image that an architecture reads: `input_shape`, unless that is a decision."""
+        scope, table = self._images(None)
+        shape: Shape = table[tuple(architecture[decision] for decision in scope)]
+        return shape
+
+    def resolution(self, architecture: Architecture) -> int:
+        """Height of that image."""
+        return self.image(architecture)[1]
+
+    def _images(self, shape: Shape | None) -> Factor:
+        """The image's shape as a table: that of the space, or a given one."""
+        if shape in (None, self.input_shape) and self.images is not None:
+            return self.images
+        return (), _cell(shape or self.input_shape)
+
     def derive(self, scores: Mapping[str, Sequence[float]]) -> Architecture:
         """The architecture with the greatest summed score of the options it selects, exactly.
 
@@ -154,85 +161,20 @@ class SearchSpace:
                 factors.append((given, np.array(values).reshape(table.shape)))
         return optimum(self.sizes, factors, largest=True)[1]
 
-    # ---- encodings
-
-    def sample(self, rng: random.Random) -> Architecture:
-        """An architecture uniformly at random over encodings."""
-        draw = rng.random  # a float is drawn several times as fast as an integer, and is off by 2^-53 at most
-        return tuple([int(draw() * size) for size in self.sizes])
-
-    def enumerate(self) -> Iterator[Architecture]:
-        """Every encoding, lazily, in lexicographic order."""
-        return product(*map(range, self.sizes))
-
-    def neighbours(self, architecture: Architecture) -> list[Architecture]:
-        """All architectures that differ in exactly one decision."""
-        return [
-            (*architecture[:position], option, *architecture[position + 1 :])
-            for position, size in enumerate(self.sizes)
-            for option in range(size)
-            if option != architecture[position]
-        ]
-
-    def mutate(self, architecture: Architecture, rng: random.Random, probability: float) -> Architecture:
-        """Each decision changes, with `probability`, to a different option drawn uniformly."""
-        draw = rng.random
-        return tuple(
-            [
-                (option + 1 + int(draw() * (size - 1))) % size if draw() < probability and size > 1 else option
-                for option, size in zip(architecture, self.sizes, strict=True)
-            ]
-        )
-
-    def crossover(self, first: Architecture, second: Architecture, rng: random.Random) -> Architecture:
-        """Uniform crossover: each decision from either parent with probability one half."""
-        return tuple(rng.choice(pair) for pair in zip(first, second, strict=True))
-
-    def is_valid(self, architecture: Sequence[int]) -> bool:
-        """Whether this is an encoding of the space."""
-        return len(architecture) == len(self.sizes) and all(
-            isinstance(option, (int, np.integer)) and 0 <= option < size
-            for option, size in zip(architecture, self.sizes, strict=True)
-        )
-
-    def names(self, architecture: Architecture) -> list[str]:
-        """The option names of an architecture, one per decision."""
-        return [decision.options[option] for decision, option in zip(self.decisions, architecture, strict=True)]
-
-    def parse(self, options: Sequence[str | int]) -> Architecture:
-        """An architecture from option names or indices. Raises UserError saying which entry is wrong, and why."""
-        if isinstance(options, str) or not isinstance(options, Sequence):
-            raise UserError(f"an architecture is a list of {len(self.sizes)} options (names or indices)")
-        if len(options) != len(self.sizes):
-            raise UserError(f"{self.name} has {len(self.sizes)} decisions, the architecture has {len(options)} entries")
-        parsed = []
-        for position, (option, decision) in enumerate(zip(options, self.decisions, strict=True)):
-            if isinstance(option, str) and option in decision.options:
-                parsed.append(decision.options.index(option))
-            elif isinstance(option, (int, np.integer)) and not isinstance(option, bool):
-                if not 0 <= option < len(decision.options):
-                    raise UserError(
-                        f"architecture entry {position} ({decision.name}): index {option} is not in "
-                        f"0..{len(decision.options) - 1}"
-                    )
-                parsed.append(int(option))
-            else:
-                raise UserError(
-                    f"architecture entry {position} ({decision.name}): unknown option {option!r}"
-                    f"{nearest(str(option), decision.options)} (options: {', '.join(decision.options)})"
-                )
-        return tuple(parsed)
-
     @cached_property
     def _influence(self) -> tuple[Influence, ...]:
-        return influences(self._gates.values(), len(self.sizes))
+        scope, images = self._images(None)
+        distinct = list(dict.fromkeys(images.flat))
+        codes = np.array([distinct.index(shape) for shape in images.flat], dtype=object).reshape(images.shape)
+        return influences([(scope, codes), *self._gates.values()], len(self.sizes))
 
     @cached_property
     def conditional(self) -> dict[int, Influence]:
         """The decisions that do not matter in every architecture, and where they act."""
         return {decision: gates for decision, gates in enumerate(self._influence) if gates is not ALWAYS}
 
-    def _matters(self, architecture: Sequence[int], decision: int) -> bool:
+    def matters(self, architecture: Sequence[int], decision: int) -> bool:
+        """True if the decision changes what stands anywhere, given the others."""
         return matters(self._influence[decision], architecture)
 
     def canonical(self, architecture: Architecture) -> Architecture:
@@ -246,32 +188,30 @@ class SearchSpace:
         while changed:
             changed = False
             for decision in self.conditional:
-                if current[decision] and not self._matters(current, decision):
+                if current[decision] and not self.matters(current, decision):
                     current[decision] = 0
                     changed = True
         return tuple(current)
 
     def network_key(self, architecture: Architecture) -> Hashable:
-        """Equal for architectures that are the same network (two skips in either order, for instance)."""
-        return self.decode(architecture).key()
+        """Equal for architectures that are the same network on images of the same size.
 
-    def encode(self, architectures: Sequence[Architecture]) -> np.ndarray:
-        """(N, D) float array of option indices for predictors; a decision that does not matter is -1."""
-        rows = [
-            [option if option or self._matters(row, decision) else -1 for decision, option in enumerate(row)]
-            for row in map(self.canonical, architectures)
-        ]
-        return np.array(rows, dtype=np.float64).reshape(len(architectures), len(self.sizes))
+        Two skips in either order are, for instance.
+        """
+        return network_key(self.decode(architecture)), self.image(architecture)
 
     # ---- shapes and costs as factors over decisions
 
     def factors(self, shape: Shape | None = None) -> list[Factor]:
         """Per site a table over the decisions that change it: (block, input shape), or None where nothing stands.
 
+        Args:
+            shape: (C, H, W) of the image; none: the space's own, or what the architecture decides.
+
         Shapes travel as such tables as well, and a decision that changes nothing leaves the scope: that is why a plain
         chain has one decision per factor, and a space with a choice of width has two or three.
         """
-        known: dict[str, Factor] = {INPUT: ((), _cell(shape or self.input_shape))}
+        known: dict[str, Factor] = {INPUT: self._images(shape)}
         result = []
         for site, options in zip(self.sites, self._tables, strict=True):
             inputs = [known[name] for name in site.inputs]
@@ -304,23 +244,14 @@ class SearchSpace:
     # ---- fingerprints
 
     @cached_property
-    def decisions_fingerprint(self) -> str:
-        """Architectures can be exchanged between spaces with the same one."""
-        return _digest([[decision.name, list(decision.options)] for decision in self.decisions])
-
-    @cached_property
     def macro_fingerprint(self) -> str:
         """Weights and lookup tables can be exchanged between spaces with the same one."""
-        return _digest(
-            [
-                self.input_shape[0],
-                self.decisions_fingerprint,
-                [
-                    [s.name, [b.to_dict() for b in s.options], s.inputs, s.merge, s.given, s.table, s.gate, s.sharing]
-                    for s in self.sites
-                ],
-            ]
-        )
+        sites = [
+            [s.name, [b.to_dict() for b in s.options], s.inputs, s.merge, s.given, s.table, s.gate, s.sharing]
+            for s in self.sites
+        ]
+        images = [] if self.images is None else [[self.images[0], list(self.images[1].flat)]]
+        return digest([self.input_shape[0], self.decisions_fingerprint, sites, *images])
 
     def describe(self) -> dict[str, Any]:
         """The recipe: what `build_space(**recipe)` rebuilds this space from (JSON)."""
@@ -342,7 +273,3 @@ def _reduced(scope: Scope, table: np.ndarray) -> Factor:
             table = kept if isinstance(kept, np.ndarray) else _cell(kept)
             scope = scope[:axis] + scope[axis + 1 :]
     return scope, table
-
-
-def _digest(data: Any) -> str:
-    return hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]

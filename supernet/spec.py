@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from supernet.blocks import Block, Shape
-from supernet.isomorphism import isomorphism_key
 
 INPUT = "input"
 """The site name that stands for the network's input."""
@@ -68,10 +67,6 @@ class NetSpec:
             }
             for node in self.nodes
         ]
-
-    def key(self) -> Hashable:
-        """Equal for the same network, whatever its sites are called and in whatever order they are listed."""
-        return isomorphism_key(self.nodes, INPUT)
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Plain data, one dictionary per node."""

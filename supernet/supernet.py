@@ -9,16 +9,17 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from supernet.decisions import Architecture
 from supernet.gating import Weight
-from supernet.network import Call, Network, Plan, Step, make_plan, walk
+from supernet.network import Function, LayerCall, Layout, Network, Taps, lay_out, walk
 from supernet.sharing import SHARING, SharedWeights
 from supernet.sites import Choice, Site
-from supernet.space import Architecture, SearchSpace
+from supernet.space import SearchSpace
 
 Gates = Mapping[str, tuple[Sequence[int], Sequence[Weight]]]
 """Per gate the chosen options (on the host) and one weight for each (on the device, see `supernet.gating`)."""
 
-PLANS_KEPT = 128
+LAYOUTS_KEPT = 128
 
 
 class Supernet(nn.Module):
@@ -36,7 +37,8 @@ class Supernet(nn.Module):
     - gates: per gate the options to run and a weight for each. Only those options are run. A one-hot gate equals the
       path.
 
-    Output: logits (B, classes). Raises ValueError for an architecture or gates that are not of the space.
+    Output: logits (B, classes); `taps` are those of `Network`. Raises ValueError for an architecture or gates that are
+    not of the space.
     """
 
     def __init__(self, space: SearchSpace, recompute: bool = False) -> None:
@@ -46,35 +48,35 @@ class Supernet(nn.Module):
         channels = space.input_channels()
         self.bank = nn.ModuleDict({site.name: _shared(site, channels[site.name]) for site in space.sites})
         self._gates = {s.gate_name: len(s.options) for s in space.sites}
-        self._plans: OrderedDict[Any, Plan] = OrderedDict()
+        self._layouts: OrderedDict[Any, Layout] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_plans": OrderedDict()}  # plans hold references into this bank: a copy makes its own
+        return self.__dict__ | {"_layouts": OrderedDict()}  # they hold references into this bank: a copy makes its own
 
-    def forward(self, x: torch.Tensor, path: Architecture | Gates) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, path: Architecture | Gates, taps: Taps | None = None) -> torch.Tensor:
         if isinstance(path, tuple):
-            return walk(self._plan(path), x)
+            return walk(self._layout(path), x, taps=taps)
         key = frozenset((gate, tuple(options)) for gate, (options, _) in path.items())
-        return walk(self._plan(key), x, {gate: weights for gate, (_, weights) in path.items()})
+        return walk(self._layout(key), x, {gate: weights for gate, (_, weights) in path.items()}, taps=taps)
 
-    def _plan(self, key: Architecture | frozenset[tuple[str, tuple[int, ...]]]) -> Plan:
-        """The plan of an architecture or of gates, from a small cache of the last ones used."""
-        if key in self._plans:
-            self._plans.move_to_end(key)
-            return self._plans[key]
+    def _layout(self, key: Architecture | frozenset[tuple[str, tuple[int, ...]]]) -> Layout:
+        """The layout of an architecture or of gates, from a small cache of the last ones used."""
+        if key in self._layouts:
+            self._layouts.move_to_end(key)
+            return self._layouts[key]
         chosen: Mapping[str, Choice | None]
         mixed = not isinstance(key, tuple)
         chosen = self._mixture(key) if isinstance(key, frozenset) else self.space.select(key)
-        plan = make_plan(
+        layout = lay_out(
             [
-                Step(site.name, self._call(site.name, site.gate_name, choice, mixed), inputs, site.merge)
+                LayerCall(site.name, self._call(site.name, site.gate_name, choice, mixed), inputs, site.merge)
                 for site, choice, inputs in self.space.trace(chosen)
             ]
         )
-        self._plans[key] = plan
-        if len(self._plans) > PLANS_KEPT:
-            self._plans.popitem(last=False)
-        return plan
+        self._layouts[key] = layout
+        if len(self._layouts) > LAYOUTS_KEPT:
+            self._layouts.popitem(last=False)
+        return layout
 
     def _mixture(self, gates: frozenset[tuple[str, tuple[int, ...]]]) -> dict[str, Choice]:
         for gate, options in gates:
@@ -87,7 +89,7 @@ class Supernet(nn.Module):
         """The shared weights of one site."""
         return cast(SharedWeights, self.bank[site])
 
-    def _call(self, site: str, gate: str, choice: Choice, mixed: bool) -> Call:
+    def _call(self, site: str, gate: str, choice: Choice, mixed: bool) -> Function:
         if isinstance(choice, int):
             path = self.weights_at(site).path(choice)
             return (lambda x, _: path(x)) if mixed else path

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from supernet.blocks import Block
-from supernet.gating import Mixed, Run
+from supernet.gating import Forward, Mixture
 from supernet.sharing.own import OwnWeights
 from supernet.sharing.sliced import Sliced
 from supernet.sharing.super_kernel import SuperKernel
@@ -18,11 +18,11 @@ from supernet.sharing.super_kernel import SuperKernel
 class SharedWeights(Protocol):
     """The weights at one site, as a supernet uses them."""
 
-    def path(self, option: int) -> Run:
+    def path(self, option: int) -> Forward:
         """The option alone: x (B, C, H, W) -> (B, C', H', W')."""
         ...
 
-    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixed:
+    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixture:
         """A function (x, one weight each) -> the options' mixture, see `supernet.gating`."""
         ...
 

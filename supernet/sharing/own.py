@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from supernet.blocks import Block
-from supernet.gating import Mixed, Run, mix_outputs
+from supernet.gating import Forward, Mixture, mix_outputs
 
 
 class OwnWeights(nn.Module):
@@ -30,11 +30,11 @@ class OwnWeights(nn.Module):
                 f"input widths {tuple(in_channels)}: options with weights of their own need one; slice them"
             )
 
-    def path(self, option: int) -> Run:
+    def path(self, option: int) -> Forward:
         """The option alone: x (B, C, H, W) -> (B, C', H', W')."""
         return self.layers[option]
 
-    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixed:
+    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixture:
         """A function (x, one weight each) -> the options' mixture, see `supernet.gating`."""
         norms = [partial(self.batch_norms, option) for option in chosen] if recompute else None
         return mix_outputs([self.path(option) for option in chosen], norms)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from supernet.blocks import Block, Identity
-from supernet.gating import Mixed, Run, mix_outputs
+from supernet.gating import Forward, Mixture, mix_outputs
 from supernet.layers import ChannelShuffle
 
 
@@ -114,7 +114,7 @@ class Sliced(nn.Module):
             self._skeletons[key] = _Skeleton(layer, links, norms)
         return self._skeletons[key]
 
-    def path(self, option: int) -> Run:
+    def path(self, option: int) -> Forward:
         """The option alone; its input width is read from x."""
         if isinstance(self.options[option], Identity):
             return _pass
@@ -134,7 +134,7 @@ class Sliced(nn.Module):
         """The option's tensor, of `link.shape`, from the shared one; gradients pass through."""
         return crop(link.held[link.attribute], link.shape)
 
-    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixed:
+    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixture:
         """A function (x, one weight each) -> the options' mixture, see `supernet.gating`."""
         norms = [partial(self.batch_norms, option) for option in chosen] if recompute else None
         return mix_outputs([self.path(option) for option in chosen], norms)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from supernet.blocks import Block, Identity
 from supernet.composites import InvertedResidual
-from supernet.gating import Mixed, Sampled, Weight
+from supernet.gating import Mixture, Sampled, Weight
 from supernet.layers import Residual
 from supernet.sharing.sliced import Sliced
 
@@ -38,7 +38,7 @@ class SuperKernel(Sliced):
         if len(self.layers) != 1:
             raise ValueError("the options of a super-kernel are slices of one of them")
 
-    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixed:
+    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixture:
         """Soft weights mix inside the kernel; sampled gates run options as slices."""
         by_option = super().mix(chosen, recompute)
 

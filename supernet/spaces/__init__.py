@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def _own_space(reference: str, recipe: dict[str, Any]) -> SearchSpace:
     space = guarded(reference, make)(**keywords)
     if not isinstance(space, SearchSpace):
         raise UserError(f"{reference} returned a {type(space).__name__}, not a supernet.SearchSpace")
-    return SearchSpace(space.name, space.decisions, space.sites, space.input_shape, recipe)
+    return replace(space, recipe=recipe)
 
 
 def _title(search_space: str | Mapping[str, Any]) -> str:

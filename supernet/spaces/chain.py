@@ -13,8 +13,9 @@ from typing import Any
 from config_file.errors import UserError, nearest
 from supernet.blocks import ACTIVATIONS, Block, Conv, Head, Identity
 from supernet.composites import InvertedResidual, ShuffleBlock
+from supernet.decisions import Decision
 from supernet.sharing import SHARING
-from supernet.sites import Decision, Site
+from supernet.sites import Site
 from supernet.space import SearchSpace
 from supernet.spec import INPUT
 

@@ -13,7 +13,8 @@ from typing import Any
 from config_file.errors import UserError
 from supernet.blocks import Block, Conv, Head, Identity
 from supernet.composites import InvertedResidual
-from supernet.sites import Decision, Site, tabulate
+from supernet.decisions import Decision
+from supernet.sites import Site, tabulate
 from supernet.space import SearchSpace
 from supernet.spaces.chain import SMALL_IMAGE
 from supernet.spec import INPUT

@@ -24,9 +24,10 @@ from typing import Any
 
 from config_file.errors import UserError
 from supernet.blocks import Block, Conv, Head, Pool
+from supernet.decisions import Decision
 from supernet.landmark_blocks import DilatedResidual, LearnedPool, StridedPool
 from supernet.light_blocks import Ghost, Separable
-from supernet.sites import Decision, Site
+from supernet.sites import Site
 from supernet.space import SearchSpace
 from supernet.spec import INPUT
 

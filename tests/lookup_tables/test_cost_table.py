@@ -17,6 +17,7 @@ from lookup_tables import CostTable, Entry, build_table
 from supernet import Architecture, SearchSpace, build_space
 from supernet.spaces import SPACES
 from tests.lookup_tables.small_spaces import SMALL, small_space
+from tests.supernet import own_spaces
 
 MOBILE = {
     "stages": (
@@ -205,3 +206,17 @@ def test_a_block_without_an_entry_is_refused() -> None:
     entries.pop(next(key for key in entries if key[0].label == "k5e6se"))
     with pytest.raises(UserError, match="has no entry for k5e6se at 8x32x32 of squeezed"):
         CostTable(space, "flops", 32, entries)
+
+
+def test_a_table_follows_a_resolution_that_is_decided() -> None:
+    space = own_spaces.zoomed((9, 12, 16))
+    table = build_table(space, "flops")
+    everything = list(space.enumerate())
+    costs = [space.decode(architecture).macs(space.image(architecture)) for architecture in everything]
+    assert table.cost(everything).tolist() == costs
+    assert (table.minimum()[0], table.maximum()[0]) == (min(costs), max(costs))
+    low, high = sorted(costs)[3], sorted(costs)[8]
+    assert table.distribution.count(low, high) == (sum(low <= cost <= high for cost in costs),) * 2
+    drawn = table.distribution.sample(low, high, 200, np.random.default_rng(0))
+    within = {a for a, cost in zip(everything, costs, strict=True) if low <= cost <= high}
+    assert set(map(tuple, drawn.tolist())) == within

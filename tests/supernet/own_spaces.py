@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import product
 
+import numpy as np
+
 from supernet import Decision, SearchSpace, Site
 from supernet.blocks import BatchNormAct, Block, Conv, Head, Identity, Pool, Zero
 from supernet.composites import InvertedResidual
@@ -164,6 +166,32 @@ def branches(
         last = f"{name}/mix"
     sites.append(Site("head", (Head(num_classes, bias=False),), (last,)))
     return SearchSpace("branches", decisions, tuple(sites), (in_channels, resolution, resolution))
+
+
+def zoomed(
+    resolutions: Sequence[int] = (9, 12, 16), width: int = 4, num_classes: int = 5, in_channels: int = 3
+) -> SearchSpace:
+    """A chain of two layers whose image size is a decision too, like once-for-all's."""
+    kernels = "k3", "k5"
+    decisions = (
+        Decision("stage/0", kernels),
+        Decision("resolution", tuple(map(str, resolutions))),
+        Decision("stage/1", kernels),
+    )
+    sites = [Site("stem", (Conv(width, 3),), ("input",))]
+    for layer, decision in enumerate((0, 2)):
+        options = tuple(InvertedResidual(width * 2, kernel, 2, 2) for kernel in (3, 5))
+        sites.append(Site(f"stage/{layer}", options, (sites[-1].name,), given=(decision,), table=(0, 1)))
+    sites.append(Site("head", (Head(num_classes),), (sites[-1].name,)))
+    shapes = np.empty(len(resolutions), dtype=object)
+    shapes[:] = [(in_channels, side, side) for side in resolutions]
+    largest = (in_channels, max(resolutions), max(resolutions))
+    return SearchSpace("zoomed", decisions, tuple(sites), largest, images=((1,), shapes))
+
+
+def zoomed_to(*, resolution: int, num_classes: int, in_channels: int) -> SearchSpace:
+    """The same as `--search-space module:callable` makes it: `resolution` is the largest."""
+    return zoomed((resolution // 2, resolution), num_classes=num_classes, in_channels=in_channels)
 
 
 YAML_SPACE = """\

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config_file.errors import UserError
-from supernet import Decision, NetSpec, Node, SearchSpace, Site, Supernet, build_space
+from supernet import Decision, DecisionSpace, NetSpec, Node, SearchSpace, Site, Supernet, build_space
 from supernet.blocks import Block, Conv, Head, Identity, Pool, Zero
+from supernet.isomorphism import network_key
 from supernet.sites import tabulate
+from tests.supernet import own_spaces
 
 CONV = Conv(4, 3)
 STEM = Site("stem", (CONV,), ("input",))
@@ -168,7 +172,7 @@ def test_exactness_in_arbitrary_spaces(tiny, seed):
         spec = tiny.decode(architecture)
         entries = [table[tuple(architecture[d] for d in scope)] for scope, table in factors]
         assert sum(b.macs(s) for b, s in filter(None, entries)) == spec.macs(tiny.input_shape)
-        assert NetSpec.from_json(spec.to_json()).key() == spec.key()
+        assert network_key(NetSpec.from_json(spec.to_json())) == network_key(spec)
     assert tiny.num_canonical == len(forms)
     assert score(tiny.derive(scores)) == pytest.approx(best, abs=1e-12)
     if tiny.num_networks is not None:
@@ -179,7 +183,7 @@ def test_exactness_in_arbitrary_spaces(tiny, seed):
 
 
 def key(*nodes: Node) -> object:
-    return NetSpec((*nodes, Node("head", Head(2), (nodes[-1].site,)))).key()
+    return network_key(NetSpec((*nodes, Node("head", Head(2), (nodes[-1].site,)))))
 
 
 def test_names_and_order_do_not_matter():
@@ -294,3 +298,60 @@ def test_gates_may_leave_a_site_out():
     with torch.no_grad():
         assert torch.equal(net(x, {}), net(x, (0,)))
         assert torch.allclose(net(x, {"side": ([1], [torch.ones(())])}), net(x, (1,)))
+
+
+def test_resolution_as_a_decision():
+    """Elimination knows the image of every architecture: counts are those of the networks decoded at theirs."""
+    zoomed = own_spaces.zoomed((9, 12, 16))
+    everything = list(zoomed.enumerate())
+    assert zoomed.size == zoomed.num_canonical == len({zoomed.network_key(a) for a in everything}) == 12
+    assert zoomed.num_networks == 12
+    for architecture in everything:
+        side = (9, 12, 16)[architecture[1]]
+        assert zoomed.resolution(architecture) == side
+        assert zoomed.image(architecture) == (3, side, side)
+        entries = [table[tuple(architecture[d] for d in scope)] for scope, table in zoomed.factors()]
+        assert sum(block.macs(shape) for block, shape in entries) == zoomed.decode(architecture).macs((3, side, side))
+        fixed = [table[tuple(architecture[d] for d in scope)] for scope, table in zoomed.factors((3, 20, 20))]
+        assert sum(block.macs(shape) for block, shape in fixed) == zoomed.decode(architecture).macs((3, 20, 20))
+    assert {scope for scope, _ in zoomed.factors((3, 20, 20))} == {(), (0,), (2,)}
+    small, large = own_spaces.zoomed((9, 16)), own_spaces.zoomed((12, 16))
+    assert len({space.macro_fingerprint for space in (zoomed, small, large)}) == 3
+
+
+def test_images_that_do_not_fit():
+    zoomed = own_spaces.zoomed((9, 16))
+    shapes = zoomed.images[1]
+    for scope, table, message in (
+        ((0, 1), shapes, "one shape per combination"),
+        ((1,), np.array([(3, 9, 9), None], dtype=object)[:1], "one shape per combination"),
+        ((1,), _shapes((1, 9, 9), (3, 16, 16)), "shapes of 3 channels, the largest"),
+        ((1,), _shapes((3, 9, 9), (3, 12, 12)), "shapes of 3 channels, the largest"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replace(zoomed, images=(scope, table))
+
+
+def _shapes(*shapes: tuple[int, int, int]) -> np.ndarray:
+    table = np.empty(len(shapes), dtype=object)
+    table[:] = shapes
+    return table
+
+
+def test_decisions_without_sites():
+    """All that a strategy needs: a table of results can be searched without a network to build."""
+    table = DecisionSpace("table", (Decision("a", ("x", "y", "z")), Decision("b", ("u", "v"))))
+    assert (table.size, table.num_canonical, table.sizes) == (6, 6, (3, 2))
+    assert len(set(table.enumerate())) == 6
+    rng = random.Random(0)
+    first, second = table.sample(rng), table.sample(rng)
+    assert all(map(table.is_valid, (first, table.mutate(first, rng, 0.5), table.crossover(first, second, rng))))
+    assert table.parse(table.names(first)) == table.canonical(first) == first
+    assert table.encode([(2, 0)]).tolist() == [[2, 0]]
+    assert len(table.neighbours(first)) == 3
+    same = space(STEM, body(), HEAD)
+    assert DecisionSpace("other", (TWO,)).decisions_fingerprint == same.decisions_fingerprint
+    with pytest.raises(ValueError, match="table: two decisions are called 'a'"):
+        DecisionSpace("table", (TWO, TWO))
+    with pytest.raises(UserError, match="unknown option 'xx'"):
+        table.parse(["xx", "u"])

@@ -154,3 +154,13 @@ class TestBranches(SpaceSuite):
     @staticmethod
     def make_tiny() -> SearchSpace:
         return own_spaces.branches(width=2, cells=1, resolution=8)
+
+
+class TestResolutionAsADecision(SpaceSuite):
+    @staticmethod
+    def make() -> SearchSpace:
+        return build_space(f"{own_spaces.__name__}:zoomed_to", resolution=16, num_classes=5)
+
+    @staticmethod
+    def make_tiny() -> SearchSpace:
+        return own_spaces.zoomed((6, 8, 9), width=2)
