@@ -21,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ[
 
 import numpy as np
 
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.result import Result
 from search.strategies.random_search import RandomSearch
 from search.strategies.regularized_evolution import RegularizedEvolution
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=500, help="runs, each with its own seed (default: 500)")
     runs = parser.parse_args(argv).runs
-    constraint = Constraint(space_of())
+    constraint = Limits(space_of())
     table = scores_of(constraint.space)
     best = max(table.values())
     RegularizedEvolution(constraint, evaluations=2).ask(2)  # what a space works out once

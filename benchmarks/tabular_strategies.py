@@ -31,7 +31,7 @@ from scipy.stats import t as student
 
 from config_file.errors import UserError, run_main
 from lookup_tables import CostTable, build_table
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.pareto import hypervolume
 from search.result import Result
@@ -55,7 +55,7 @@ ROUND = 20
 FRONT = (ACCURACY, Objective("flops"))
 FRONT_MARKS = (60, 100, 200)
 
-MAKERS: dict[str, Callable[[Constraint, int], Strategy]] = {
+MAKERS: dict[str, Callable[[Limits, int], Strategy]] = {
     "random": lambda c, s: RandomSearch(c, iterations=N, seed=s),
     "grid": lambda c, s: GridSearch(c, evaluations=N, shuffle=True, seed=s),
     "evolution": lambda c, s: Evolution(c, population=20, parent_num=5, generation_num=26, seed=s),
@@ -77,7 +77,7 @@ SLOW = ("rl ppo", "rl lstm", "tpe", "bayesian", "predictor")
 
 
 @cache
-def truth() -> tuple[Constraint, CostTable, dict[Architecture, Result]]:
+def truth() -> tuple[Limits, CostTable, dict[Architecture, Result]]:
     """The space, its FLOPs and what its networks reached."""
     path = Path(os.environ.get("NAS_SHARED_DATA", "../shared/data")) / "nasbench_macro_cifar10.npz"
     if not path.is_file():
@@ -90,7 +90,7 @@ def truth() -> tuple[Constraint, CostTable, dict[Architecture, Result]]:
     costs = table.cost(np.array(architectures)).tolist()
     rows = zip(architectures, accuracies, costs, strict=True)
     return (
-        Constraint(space),
+        Limits(space),
         table,
         {a: Result(a, {"accuracy": accuracy / 100}, cost={"flops": cost}) for a, accuracy, cost in rows},
     )

@@ -14,17 +14,18 @@ from config_file.errors import UserError, choose
 from config_file.loader import parse
 from config_file.options import option
 from deployment.engines import ENGINES
-from lookup_tables.build import build_table
 from lookup_tables.cost_table import CostTable
+from lookup_tables.counters import build_table
 from lookup_tables.differences import TRACERS, explain_difference, explanation, params_difference
 from lookup_tables.latency.fit_command import fit
 from lookup_tables.latency.kit_command import import_table, kit
 from lookup_tables.latency.measure import measure_table
-from lookup_tables.recorded_space import recorded_space
+from lookup_tables.loading import recorded_space
 from lookup_tables.table_file import read_table
 from lookup_tables.table_options import PROG, TABLE, PlaceOptions, save_and_report, space_of, table_path
-from lookup_tables.table_text import extremes, flat, grid, heading, scale
+from lookup_tables.table_text import extremes, flat, grid, heading
 from supernet import SearchSpace
+from supernet.metrics import metric_called
 
 _LATENCY = "Latency"
 
@@ -123,11 +124,12 @@ def show(argv: Sequence[str]) -> None:
     print("\n".join(heading(header)))
     space = recorded_space(header)
     if space is None:
-        print(f"{len(entries)} blocks, in {scale(str(header.get('unit')))} (the search space is not a shipped one):")
-        print("\n".join(flat(entries, str(header.get("unit")))))
+        metric = metric_called(str(header.get("metric")))
+        print(f"{len(entries)} blocks, in {metric.cells} (the search space is not a shipped one):")
+        print("\n".join(flat(entries, metric)))
         return
     table = CostTable.load(path, space, header.get("resolution"))
-    print(f"\nin {scale(table.unit)}:")
+    print(f"\nin {table.metric.cells}:")
     print("\n".join(grid(table)))
     print()
     print("\n".join(extremes(table)))

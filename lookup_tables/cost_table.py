@@ -23,9 +23,7 @@ from lookup_tables.packed_lookup import PackedLookup
 from lookup_tables.table_file import Entry, entry_key, read_table, write_table
 from supernet import Architecture, Block, SearchSpace, Shape
 from supernet.elimination import Factor, Scope, align, optimum
-
-UNITS = {"flops": "MACs", "params": "parameters", "latency": "ms"}
-"""The unit of each metric. FLOPs are multiply-accumulates, as in the papers; latency is of one image."""
+from supernet.metrics import METRICS, Metric
 
 Key = tuple[Block, Shape]
 """A block and the (C, H, W) that enters it."""
@@ -46,7 +44,7 @@ class CostTable:
 
     Args:
         space: the search space it answers for.
-        metric: a name in `UNITS`.
+        metric: what its values are, whatever its title.
         resolution: height and width of the image, in pixels.
         entries: one for every (block, input shape) that the space can meet; others are ignored.
         counted: what the values count, in words.
@@ -58,11 +56,11 @@ class CostTable:
         title: what to call it where several tables hold the same metric.
 
     Raises:
-        UserError: an unknown metric, or no entry for a block of the space.
+        UserError: no entry for a block of the space.
     """
 
     space: SearchSpace
-    metric: str
+    metric: Metric
     resolution: int
     entries: Mapping[Key, Entry]
     counted: str = ""
@@ -78,7 +76,6 @@ class CostTable:
     title: str | None = None
 
     def __post_init__(self) -> None:
-        choose("metric", self.metric, UNITS)
         for block, shape in distinct_blocks(self.space, self.resolution):
             if (block, shape) not in self.entries:
                 raise UserError(f"the lookup table has no entry for {_named(block, shape)} of {self.space.name}")
@@ -86,12 +83,7 @@ class CostTable:
     @property
     def name(self) -> str:
         """Its title, or its metric where it has none."""
-        return self.title or self.metric
-
-    @property
-    def unit(self) -> str:
-        """The unit of costs and entries."""
-        return UNITS[self.metric]
+        return self.title or self.metric.name
 
     @cached_property
     def factors(self) -> list[Factor]:
@@ -110,7 +102,7 @@ class CostTable:
     # ---- queries
 
     def cost(self, architectures: NDArray[np.integer] | Sequence[Architecture]) -> NDArray[np.float64]:
-        """(N, D) option indices -> (N,) costs in `unit`, exact for whole-numbered entries.
+        """(N, D) option indices -> (N,) costs in raw units, exact for whole-numbered entries.
 
         Arrays of any integer type and layout; 8-bit and column-major ones are the fastest.
 
@@ -196,8 +188,8 @@ class CostTable:
             OSError: the folder is missing, unwritable or full.
         """
         header: dict[str, Any] = {
-            "metric": self.metric,
-            "unit": self.unit,
+            "metric": self.metric.name,
+            "unit": self.metric.unit,
             "counted": self.counted,
             "counter": self.counter,
             "counter_version": self.counter_version,
@@ -245,7 +237,7 @@ class CostTable:
             entries[block, shape] = stored[key]
         return CostTable(
             space,
-            header["metric"],
+            METRICS[header["metric"]],
             resolution,
             entries,
             counted=header.get("counted", ""),
@@ -275,7 +267,7 @@ def _check_header(
     found = str(header.get("metric"))
     if metric is not None and found != metric:
         raise UserError(f"lookup table {path} holds {found}, not {metric}")
-    unit = choose(f"metric in lookup table {path}:", found, UNITS)
+    unit = choose(f"metric in lookup table {path}:", found, METRICS).unit
     if header.get("unit") != unit:
         raise UserError(f"lookup table {path}: {found} must be in {unit}, not in {header.get('unit')}")
     for name in ("scale", "offset"):

@@ -1,7 +1,7 @@
-"""Who counts a block: our own arithmetic, and two tools that trace the built layer and know nothing of it.
+"""Tables that are counted: by our own arithmetic, or by a tool that traces the built layer and knows nothing of it.
 
-All three count multiply-accumulates for one image and agree to the unit on convolution and linear layers and on
-parameters. They differ in what they add:
+All three counters count multiply-accumulates for one image and agree to the unit on convolution and linear layers and
+on parameters. They differ in what they add:
 
 - fvcore: 2 per element that a batch norm writes (1 without affine parameters), and 1 per element that an adaptive
   average pooling reads.
@@ -23,10 +23,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from config_file.errors import UserError
-from supernet import Block, Shape
+from config_file.errors import UserError, choose
+from config_file.progress import progress as shown
+from lookup_tables.cost_table import CostTable, distinct_blocks
+from lookup_tables.table_file import Entry
+from supernet import Block, SearchSpace, Shape
 from supernet.blocks import Head, Identity
+from supernet.metrics import FLOPS, METRICS
 
+OURS = "analytic"
 CONVOLUTION, LINEAR, BATCH_NORM, POOLING = "convolution", "linear", "batch norm", "pooling"
 
 KINDS: dict[type[nn.Module], str] = {
@@ -87,27 +92,67 @@ def count_thop(block: Block, input_shape: Shape) -> Count:
 
 
 COUNTERS: dict[str, Callable[[Block, Shape], Count]] = {
-    "analytic": count_analytic,
+    OURS: count_analytic,
     "fvcore": count_fvcore,
     "thop": count_thop,
 }
 """By name: (block, input shape) -> Count."""
 
-COUNTED = {
-    "analytic": "multiply-accumulates of convolution and linear layers, batch 1",
+TRACED = {
     "fvcore": "multiply-accumulates as fvcore counts them, batch 1: convolution and linear layers, batch norm "
     "(2 per element), adaptive average pooling (1 per element read)",
     "thop": "multiply-accumulates as thop counts them, batch 1: convolution and linear layers, batch norm "
     "(4 per element), average pooling (1 per element written; adaptive also 1 per element read)",
 }
-"""What a table of MACs by this counter counts."""
+"""What a tracing counter's multiply-accumulates are, in words."""
 
-COUNTED_PARAMS = "learnable parameters: weights, biases and affine batch-norm parameters"
+
+def build_table(
+    space: SearchSpace,
+    metric: str = "flops",
+    resolution: int | None = None,
+    counter: str = "analytic",
+    progress: bool = False,
+) -> CostTable:
+    """Count what every distinct block of a space costs, each once.
+
+    Args:
+        metric: a name in `supernet.metrics.METRICS`.
+        resolution: height and width of the image in pixels; default the space's own.
+        counter: a name in COUNTERS; a metric that the tools do not know is counted by its own function.
+        progress: show a bar.
+
+    Raises:
+        UserError: an unknown metric or counter, a metric that has to be measured, or a resolution below 1.
+    """
+    about = choose("metric", metric, METRICS)
+    if about.count is None:
+        raise UserError(
+            f"{metric} has to be measured: give --lookup-table FILE.json, from python -m lookup_tables build --metric "
+            "latency (this machine), kit (another device), import or fit"
+        )
+    choose("counter", counter, COUNTERS)
+    if resolution is None:
+        resolution = space.input_shape[1]
+    if resolution < 1:
+        raise UserError(f"resolution must be at least 1, not {resolution}")
+    blocks = distinct_blocks(space, resolution)
+    traced = counter if about.traced and counter != OURS else None
+    entries = {}
+    for block, shape in shown(blocks, f"counting {metric} of {space.name}", "block") if progress else blocks:
+        if isinstance(block, Identity):  # networks leave it out
+            value: float = 0
+        else:
+            value = getattr(count(traced, block, shape), about.key) if traced else about.count(block, shape)
+        entries[block, shape] = Entry(value, value)
+    words = TRACED[traced] if traced and about is FLOPS else about.counted
+    by = traced or OURS
+    return CostTable(space, about, resolution, entries, words, by, version(by))
 
 
 def version(counter: str) -> str:
     """The version of a counter; ours is numbered by what it counts."""
-    return "1" if counter == "analytic" else metadata.version(counter)
+    return "1" if counter == OURS else metadata.version(counter)
 
 
 def count(counter: str, block: Block, input_shape: Shape) -> Count:

@@ -10,11 +10,11 @@ import numpy as np
 from lookup_tables.cost_table import CostTable, Key, input_shape
 from lookup_tables.table_file import Entry
 from supernet import Architecture, SearchSpace
+from supernet.metrics import Metric
 
 FIXED = "fixed"
 
 _CELL = 9
-_SCALES = {"MACs": (1e6, "millions of MACs"), "parameters": (1e3, "thousands of parameters")}
 
 
 def grid(table: CostTable) -> list[str]:
@@ -42,28 +42,16 @@ def grid(table: CostTable) -> list[str]:
     return lines
 
 
-def flat(entries: Mapping[str, Entry], unit: str) -> list[str]:
+def flat(entries: Mapping[str, Entry], metric: Metric) -> list[str]:
     """One line per entry, for a table whose space is not at hand."""
-    return [f"{_number(entry.value, unit):>12}  {key}" for key, entry in entries.items()]
-
-
-def amount(value: float, unit: str) -> str:
-    """A cost as a person reads it: the exact count and millions, or the measured number with its unit."""
-    if unit in _SCALES:
-        return f"{value:,.0f} {unit} ({value / 1e6:.2f} M)"
-    return f"{value:.4g} {unit}"
-
-
-def scale(unit: str) -> str:
-    """What the numbers of a grid are in."""
-    return _SCALES[unit][1] if unit in _SCALES else unit
+    return [f"{metric.in_cell(entry.value):>12}  {key}" for key, entry in entries.items()]
 
 
 def extremes(table: CostTable) -> list[str]:
     """The exact range of the space, each end with an architecture."""
     lines = []
     for what, (value, architecture) in (("minimum", table.minimum()), ("maximum", table.maximum())):
-        lines.append(f"{what}  {amount(value, table.unit)}: {_names(table.space, architecture)}")
+        lines.append(f"{what}  {table.metric.in_full(value)}: {_names(table.space, architecture)}")
     return lines
 
 
@@ -99,10 +87,4 @@ def _listed(table: CostTable, keys: np.ndarray) -> list[str]:
 
 
 def _cell(table: CostTable, key: Key | None) -> str:
-    return "-" if key is None else _number(table.entries[key].value, table.unit)
-
-
-def _number(value: float, unit: str) -> str:
-    if unit in _SCALES:
-        return "0" if value == 0 else f"{value / _SCALES[unit][0]:.3f}"
-    return f"{value:.4f}"
+    return "-" if key is None else table.metric.in_cell(table.entries[key].value)

@@ -15,6 +15,7 @@ from config_file.options import SearchOptions
 from config_file.progress import progress
 from config_file.run_folder import RunFolder
 from config_file.stages import command, stage_path
+from lookup_tables.limits import with_constraints
 from search import engine
 from search.archive import Archive
 from search.evaluators.workers import in_processes
@@ -24,7 +25,7 @@ from search.preparation import Search, prepare
 from search.reporting.front_report import GrowingFront, allowed
 from search.result import Result
 from search.strategies import objectives_of
-from training.differentiable_search.direct import train_first, with_constraints
+from training.differentiable_search.direct import train_first
 from training.planning import duration, peak_memory
 
 EXAMPLES = (
@@ -80,9 +81,9 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
     """Run the strategy to its end, showing progress."""
     by, task, most = search.objective, search.task, search.budgets.most
     best: Result | None = engine.best_of(list(archive), search.constraint, by)
-    objectives, table = objectives_of(search.options), search.constraint.table
-    assert table is not None
-    front = GrowingFront(objectives if len(objectives) > 1 else (*objectives, Objective(table.metric)))
+    objectives, first = objectives_of(search.options), search.constraint.first
+    assert first is not None
+    front = GrowingFront(objectives if len(objectives) > 1 else (*objectives, Objective(first.table.name)))
     bar: tqdm[Any] = progress(search.budget or 0, "searching", "architecture")
     with bar:
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from lookup_tables import CostTable
+from lookup_tables.limits import Limits
 from search.archive import Archive
 from search.budgets import ALL_ALIKE, Budgets, Ladder, Pick
-from search.constraints import Constraint
 from search.evaluators.supernet import Evaluator
 from search.objectives import ACCURACY, Objective
 from search.result import Result, comparable
@@ -89,7 +89,7 @@ def with_costs(result: Result, tables: Mapping[str, CostTable]) -> Result:
     return replace(result, cost={metric: int(cost) if cost.is_integer() else cost for metric, cost in costs.items()})
 
 
-def best_of(results: Sequence[Result], constraint: Constraint, objective: Objective = ACCURACY) -> Result | None:
+def best_of(results: Sequence[Result], constraint: Limits, objective: Objective = ACCURACY) -> Result | None:
     """The most accurate one within the limits; of equals the cheaper one, then the earlier. None if all failed.
 
     Where results are of different fidelities, only those of the greatest are compared.

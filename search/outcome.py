@@ -10,7 +10,6 @@ from config_file.run_folder import RunFolder
 from config_file.stages import command, find_stage
 from search import engine
 from search.archive import Archive
-from search.constraints import number
 from search.evaluators.refitted_head import weights_in_words
 from search.pareto import non_dominated
 from search.preparation import Search
@@ -56,7 +55,11 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
         folder.log(line)
     files = "best.json report.html results.csv accuracy_vs_cost.png archive.jsonl"
     if options.search_strategy in OF_A_FRONT:
-        front = front_among(allowed(results, search.constraint), objectives_of(options))
+        front = front_among(
+            allowed(results, search.constraint),
+            objectives_of(options),
+            {name: table.metric for name, table in search.tables.items()},
+        )
         write_front(folder.path / "front.csv", front, search.constraint)
         for what, words in front.in_words():
             folder.log(f"{what:10} {words}")
@@ -87,6 +90,7 @@ def how_found(search: Search, evaluations: int) -> dict[str, Any]:
             "target_hc": options.target_hc,
             "min_hc": options.min_hc,
             "constraint": options.constraint,
+            "metrics": {name: table.metric.name for name, table in search.tables.items()},
             "objectives": [f"{o.name}:{'max' if o.maximise else 'min'}" for o in objectives_of(options)],
             "evaluations": evaluations,
             "random_seed": options.random_seed,
@@ -107,7 +111,9 @@ def outcome(search: Search, best: Result, evaluations: Sequence[Result], seconds
         f"{task.title:<10} {task.show(best.value(task.metric))} on {best.fidelity['images']:,} validation images, "
         f"{weights} (95 % interval {100 * low:.2f} to {100 * high:.2f})"
     )
-    yield "cost       " + ", ".join(f"{metric} {number(cost, metric)}" for metric, cost in best.cost.items())
+    yield "cost       " + ", ".join(
+        f"{name} {search.tables[name].metric.in_words(cost)}" for name, cost in best.cost.items()
+    )
     yield (
         f"effort     {len(evaluations):,} evaluations of {architectures:,} architectures"
         f"{f', {failed} of them failed' if failed else ''}, {sum(result.seconds for result in evaluations):,.0f} s of "

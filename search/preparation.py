@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from config_file.errors import UserError, nearest
-from config_file.gradient_options import parse_limits
+from config_file.errors import UserError
 from config_file.options import SearchOptions
 from config_file.stages import find_stage
 from lookup_tables import CostTable, build_table, load_tables
+from lookup_tables.counters import OURS
+from lookup_tables.limits import Limits, limited, limits_of
 from search.budgets import Budgets, budgets_of
-from search.constraints import Constraint, number
 from search.evaluators.supernet import SupernetEvaluator
 from search.objectives import Objective, check_objectives, chosen_by
 from search.strategies import OF_A_FRONT, Strategy, make_differentiable, make_strategy, objectives_of
 from supernet import SearchSpace
+from supernet.metrics import counted_metrics
 from supernet.spaces import SPACES
 from tasks import CLASSIFICATION, Task, task_of
 from training.data import Data, load_data
 from training.device import choose_amp, choose_device, prepare_device
 from training.differentiable_search.distribution_file import FILE
 from training.differentiable_search.frozen import FrozenLearning
-from training.differentiable_search.hardware import COUNTED, unit_of
 from training.supernet_file import TrainedSupernet, load_supernet
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Search:
     space: SearchSpace
     resolution: int
     tables: Mapping[str, CostTable]
-    constraint: Constraint
+    constraint: Limits
     prepared: Strategy | None
     learning: FrozenLearning | None
     evaluator: SupernetEvaluator
@@ -92,10 +91,11 @@ class Search:
 
     def describe(self) -> list[str]:
         """What will run, for people."""
-        table, space = self.constraint.table, self.space
-        assert table is not None
-        metric = table.name
-        minimum, maximum = table.minimum()[0], table.maximum()[0]
+        limit, space = self.constraint.first, self.space
+        assert limit is not None
+        least, greatest = (
+            limit.table.metric.in_words(end[0]) for end in (limit.table.minimum(), limit.table.maximum())
+        )
         images = self.evaluator.calibration_images
         calibration = f"BN re-calibrated on {images:,} training images" if images else "BN statistics of the supernet"
         head = ", refitted head" if self.evaluator.refit_head else ""
@@ -103,7 +103,7 @@ class Search:
         budget = "as many evaluations as it asks for" if most is None else f"at most {most:,} evaluations"
         return [
             f"space      {space.name}: {space.size:,} encodings, {len(space.sizes)} decisions, {self.resolution} px",
-            f"range      {metric} from {number(minimum, metric)} to {number(maximum, metric)}",
+            f"range      {limit.table.name} from {least} to {greatest}",
             f"limits     {'; '.join(self.constraint.describe())}; {share(self.constraint.acceptance)} of the space",
             f"strategy   {self.options.search_strategy}, {budget}",
             f"evaluation {calibration}{head}, {self.task.title} on {self._images()} validation images",
@@ -132,15 +132,14 @@ def prepare(options: SearchOptions) -> Search:
     resolution = options.resolution or trained.info.get("resolution") or space.input_shape[1]
     tables = tables_for(options, space, resolution)
     check_objectives(objectives_of(options), tables, task)
-    constraint = constraint_of(options, space, tables)
-    limited = options.info_metric in parse_limits(options.constraint)
-    constraint.check(*(["--constraint"] * 2 if limited else []))
+    constraint = limits_of(options, space, tables)
+    constraint.check()
     to_learn = options.search_strategy == "differentiable" and not (source / FILE).is_file()
     strategy = None if to_learn else make_strategy(options.search_strategy, constraint, options)
     data = load_data(options, resolution)
     check_same_data(data, trained.info, source)
     supernet = trained.supernet.to(device)
-    learning = FrozenLearning(options, supernet, trained.info["sha256"], data, device) if to_learn else None
+    learning = FrozenLearning(options, supernet, trained.info["sha256"], data, device, tables) if to_learn else None
     budgets = budgets_of(options.eval_images, len(data.val), chosen_by(objectives_of(options), task))
     images = options.eval_images[-1] if budgets.most is None else int(budgets.most["images"])
     evaluator, fingerprints = make_evaluator(options, trained, data, images, device, resolution)
@@ -209,44 +208,18 @@ def tables_for(options: SearchOptions, space: SearchSpace, resolution: int) -> d
     Raises UserError for a table that does not fit, or one that nothing asks for: a name says that it is meant.
     """
     given = load_tables(options.lookup_table, space, resolution)
-    used = {options.info_metric, *parse_limits(options.constraint), *(o.name for o in objectives_of(options))}
+    used = {*limited(options), *(o.name for o in objectives_of(options))}
     for name, table in given.items():
         if name not in used and table.title is None:
             raise UserError(
                 f"--lookup-table holds {name}, not {options.info_metric}; if it is only to be recorded, name it: "
                 f"{name}=FILE.json"
             )
-    counted = {metric: build_table(space, metric, resolution) for metric in COUNTED}
-    if options.info_metric in COUNTED:
-        counted[options.info_metric] = build_table(space, options.info_metric, resolution, options.counter)
+    counted = {}
+    for name in (metric.name for metric in counted_metrics()):
+        counter = options.counter if name == options.info_metric else OURS
+        counted[name] = build_table(space, name, resolution, counter)
     return counted | given
-
-
-def constraint_of(options: SearchOptions, space: SearchSpace, tables: Mapping[str, CostTable]) -> Constraint:
-    """The limits of --info-metric, and those that --constraint adds for other costs.
-
-    Raises UserError for a cost that there is no table of.
-    """
-    others = []
-    for metric, (low, high) in parse_limits(options.constraint).items():
-        if metric != options.info_metric:
-            others.append(limit_of(space, tables, metric, low, high))
-    limits = limit_of(space, tables, options.info_metric, options.min_hc, options.target_hc)
-    return Constraint(space, limits.table, upper=limits.upper, lower=limits.lower, also=others)
-
-
-def limit_of(
-    space: SearchSpace, tables: Mapping[str, CostTable], metric: str, low: float | None, high: float
-) -> Constraint:
-    """One cost between two values in the unit of the flags."""
-    if metric not in tables:
-        raise UserError(
-            f"a limit on {metric} needs --lookup-table FILE.json with a table of it{nearest(metric, list(tables))} "
-            f"(there are: {', '.join(tables)})"
-        )
-    unit = unit_of(metric)
-    lower = -math.inf if low is None else low * unit
-    return Constraint(space, tables[metric], upper=high * unit, lower=lower)
 
 
 def check_same_space(options: SearchOptions, space: SearchSpace, source: Path) -> None:

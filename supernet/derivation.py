@@ -32,7 +32,7 @@ def plain(value: float) -> str:
     return f"{value:,.6g}"
 
 
-class Limit(NamedTuple):
+class Bound(NamedTuple):
     """A cost and the most that it may be.
 
     Args:
@@ -49,7 +49,7 @@ class Limit(NamedTuple):
 
 
 def derive_within(
-    sizes: Sequence[int], scores: Sequence[NDArray[np.floating]], limits: Sequence[Limit]
+    sizes: Sequence[int], scores: Sequence[NDArray[np.floating]], limits: Sequence[Bound]
 ) -> tuple[int, ...]:
     """The architecture with the greatest summed score among those within all limits.
 
@@ -69,7 +69,7 @@ def derive_within(
 
 
 def derive_filling(
-    sizes: Sequence[int], scores: Sequence[NDArray[np.floating]], limits: Sequence[Limit], share: float = 0.98
+    sizes: Sequence[int], scores: Sequence[NDArray[np.floating]], limits: Sequence[Bound], share: float = 0.98
 ) -> tuple[int, ...]:
     """As `derive_within`, but using at least `share` of the limit nearest to being used, where that can be had.
 
@@ -112,13 +112,13 @@ def derive_filling(
     return best
 
 
-def check_feasible(sizes: Sequence[int], limits: Sequence[Limit]) -> None:
+def check_feasible(sizes: Sequence[int], limits: Sequence[Bound]) -> None:
     """Raises UserError, saying which limit binds and the exact minimum, where nothing is within all limits."""
     if _search(sizes, [], limits) is None:
         raise UserError(_what_binds(sizes, limits))
 
 
-def _what_binds(sizes: Sequence[int], limits: Sequence[Limit]) -> str:
+def _what_binds(sizes: Sequence[int], limits: Sequence[Bound]) -> str:
     for limit in limits:
         minimum = optimum(sizes, limit.factors, largest=False)[0]
         if not minimum <= limit.upper:
@@ -146,7 +146,7 @@ def _total(factors: Sequence[Factor], choice: Sequence[int]) -> float:
 class _Problem:
     """Objective (row 0) and costs (rows 1..K) side by side, on one list of scopes."""
 
-    def __init__(self, sizes: Sequence[int], objective: Sequence[Factor], limits: Sequence[Limit]) -> None:
+    def __init__(self, sizes: Sequence[int], objective: Sequence[Factor], limits: Sequence[Bound]) -> None:
         self.sizes = tuple(sizes)
         count = 1 + len(limits)
         self.base = np.zeros(count)
@@ -179,7 +179,7 @@ class _Problem:
         return total
 
 
-def _search(sizes: Sequence[int], objective: Sequence[Factor], limits: Sequence[Limit]) -> tuple[int, ...] | None:
+def _search(sizes: Sequence[int], objective: Sequence[Factor], limits: Sequence[Bound]) -> tuple[int, ...] | None:
     problem = _Problem(sizes, objective, limits)
     if any(
         not optimum(sizes, [(s, t[1 + row]) for s, t in problem.terms], largest=False)[0] <= upper

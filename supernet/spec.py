@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from supernet.blocks import Block, Shape
+
+T = TypeVar("T", int, float)
 
 INPUT = "input"
 """The site name that stands for the network's input."""
@@ -42,15 +44,18 @@ class NetSpec:
             result[node.site] = entering, outputs[node.site]
         return result
 
+    def total(self, count: Callable[[Block, Shape], T], shape: Shape) -> T | int:
+        """The sum of what `count` says of each block and the shape of its input, for one image of `shape`."""
+        shapes = self.shapes(shape)
+        return sum(count(node.block, shapes[node.site][0]) for node in self.nodes)
+
     def macs(self, shape: Shape) -> int:
         """Multiply-accumulates of convolution and linear layers for one image of `shape`."""
-        shapes = self.shapes(shape)
-        return sum(node.block.macs(shapes[node.site][0]) for node in self.nodes)
+        return self.total(lambda block, entering: block.macs(entering), shape)
 
     def params(self, shape: Shape) -> int:
         """Learnable parameters (they do not depend on height and width)."""
-        shapes = self.shapes(shape)
-        return sum(node.block.params(shapes[node.site][0]) for node in self.nodes)
+        return self.total(lambda block, entering: block.params(entering), shape)
 
     def layers(self, shape: Shape) -> list[dict[str, Any]]:
         """One row per node: site, op, kind, input and output shape, MACs, params."""

@@ -18,6 +18,7 @@ from lookup_tables.latency.block_features import block_counts, timed_blocks
 from lookup_tables.latency.probes import block_name, network_name
 from lookup_tables.table_file import Entry
 from supernet import Architecture, SearchSpace
+from supernet.metrics import LATENCY
 
 LEAST = 4
 """Networks below which no line is fitted, only a scale, and nothing is said of its error."""
@@ -46,11 +47,11 @@ def latency_table(
         [measured[key].value for key in keys]
     )
     whole = np.array([min(times[network_name(index)]) for index in range(len(networks))])
-    least = CostTable(space, "latency", resolution, entries).minimum()[0]
+    least = CostTable(space, LATENCY, resolution, entries).minimum()[0]
     scale, offset, check = calibrate(sums, whole, least)
     return CostTable(
         space,
-        "latency",
+        LATENCY,
         resolution,
         entries,
         counted="milliseconds of one image: the minimum over rounds for each block alone, corrected by whole networks",

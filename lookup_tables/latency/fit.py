@@ -17,6 +17,7 @@ from lookup_tables.latency.fitting import LEAST, Fit, fit_blocks
 from lookup_tables.latency.measurements import Measurements
 from lookup_tables.table_file import Entry
 from supernet import SearchSpace
+from supernet.metrics import LATENCY
 
 SIZES = (30, 100, 300, 1000)
 FOLDS = 5
@@ -127,7 +128,7 @@ def fit_table(
         entries[key] = Entry(value, value, 0, int(held.get(key, 0)))
     return CostTable(
         space,
-        "latency",
+        LATENCY,
         resolution,
         entries,
         counted="milliseconds per image, solved for from measured networks",

@@ -14,8 +14,9 @@ from config_file.options import option
 from lookup_tables.cost_table import CostTable
 from lookup_tables.imports import FORMATS, read_foreign
 from lookup_tables.latency.kit import MANIFEST, read_about, read_kit, write_kit
-from lookup_tables.recorded_space import recorded_space
+from lookup_tables.loading import recorded_space
 from lookup_tables.table_options import PROG, TABLE, PlaceOptions, save_and_report, space_of, table_path
+from supernet.metrics import METRICS
 
 KIT = "kit"
 
@@ -107,7 +108,7 @@ def import_table(argv: Sequence[str]) -> None:
     found = read_foreign(options.file, options.format, space, options.metric)
     table = CostTable(
         space,
-        options.metric,
+        METRICS[options.metric],
         resolution,
         found.entries,
         counted=f"as imported from a table of {options.format}",

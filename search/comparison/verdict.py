@@ -26,16 +26,16 @@ from config_file.options import RetrainOptions, option
 from config_file.run_folder import RunFolder
 from config_file.stages import command, find_stage, stage_path
 from lookup_tables import CostTable, build_table, load_tables
+from lookup_tables.limits import Limit, Limits
 from search.comparison.scaled_baseline import scaled_mobilenetv2
-from search.constraints import Constraint, number
 from search.objectives import chosen_by
 from search.reporting.finished_search import FinishedSearch, read_search
 from search.reporting.report import renew_report
 from search.result import comparable
 from supernet import Architecture, NetSpec
+from supernet.metrics import FLOPS, Metric, metric_called
 from tasks import CLASSIFICATION
 from training.data import load_data
-from training.differentiable_search.hardware import COUNTED
 from training.retrain import retrain
 
 FOUND, RANDOM, BASELINE = "found", "random", "mobilenetv2"
@@ -70,9 +70,10 @@ class VerdictOptions(RetrainOptions):
 
 @dataclass(frozen=True)
 class Contender:
-    """One training of the comparison; `cost` is of `metric`, in raw units."""
+    """One training of the comparison; its cost, which the table calls `name`, in raw units of `metric`."""
 
-    metric: str
+    name: str
+    metric: Metric
     cost: float
     arm: str
     network: int
@@ -121,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.plan:
         print("plan of verdict; nothing is started and nothing written")
         for contender in contenders:
-            print(f"  {contender.title:24s} {contender.metric} {number(contender.cost, contender.metric)}")
+            print(f"  {contender.title:24s} {contender.name} {contender.metric.in_words(contender.cost)}")
         return 0
     folder = stage_path(options)
     rows_file = folder / "trainings.jsonl"
@@ -136,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 options, random_seed=contender.seed, output=str(folder / "trainings" / contender.title), resume=False
             )
             started = (Path(one.output or "") / "config.yaml").is_file() and not options.overwrite
-            cost = f"{contender.metric} {number(contender.cost, contender.metric)}"
+            cost = f"{contender.name} {contender.metric.in_words(contender.cost)}"
             run.log(f"training   {contender.title}: {cost}")
             with RunFolder.create(one.output or "", one, options.overwrite, started) as training:
                 try:
@@ -155,14 +156,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                     "test_accuracy": result.test.value,
                     "macs": result.macs,
                     "params": result.params,
-                    "cost": {contender.metric: contender.cost},
+                    "cost": {contender.name: contender.cost},
                     "seconds": round(result.seconds, 1),
                     "names": contender.names,
                 },
             )
         rows = read_rows(rows_file)
         if {row["title"] for row in rows} >= {contender.title for contender in contenders}:
-            conclude(run, rows, same_cost=len({contender.metric for contender in contenders}) == 1)
+            conclude(run, rows, same_cost=len({contender.name for contender in contenders}) == 1)
     return 0
 
 
@@ -178,13 +179,13 @@ def table_of(options: VerdictOptions, finished: FinishedSearch) -> CostTable:
         UserError: they were measured, and their table is not where it was and not given.
     """
     space, resolution = finished.space, finished.best["resolution"]
-    metric = finished.best["search"]["info_metric"]
-    if metric in COUNTED:
-        return build_table(space, metric, resolution)
+    name = finished.best["search"]["info_metric"]
+    if metric_called(name).count is not None:
+        return build_table(space, name, resolution)
     tables = load_tables(options.lookup_table or finished.options.get("lookup_table"), space, resolution)
-    if metric not in tables:
-        raise UserError(f"the search was limited in {metric}: give its table again, --lookup-table FILE.json")
-    return tables[metric]
+    if name not in tables:
+        raise UserError(f"the search was limited in {name}: give its table again, --lookup-table FILE.json")
+    return tables[name]
 
 
 def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable) -> list[Contender]:
@@ -208,7 +209,7 @@ def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable)
     def add(arm: str, which: int, seed: int, architecture: Architecture) -> None:
         cost = float(table.cost([architecture])[0])
         spec, names = space.decode(architecture), space.names(architecture)
-        contenders.append(Contender(table.name, cost, arm, which, seed, spec, names))
+        contenders.append(Contender(table.name, table.metric, cost, arm, which, seed, spec, names))
 
     for which, architecture in enumerate(found):
         for seed in seeds:
@@ -216,22 +217,25 @@ def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable)
     rng = Random(f"verdict {options.random_seed}")
     for index, architecture in enumerate(found):
         cost = float(table.cost([architecture])[0])
-        same = Constraint(space, table, upper=cost, lower=cost * (1 - SAME_COST))
+        same = Limits(space, [Limit(table, upper=cost, lower=cost * (1 - SAME_COST))])
         for seed in seeds:  # another network for each training: what is asked is how good a random one is
             drawn = same.sample(rng)
             if drawn is None:
-                raise UserError(f"no random architecture costs within {SAME_COST:.0%} of {number(cost, table.metric)}")
+                raise UserError(f"no random architecture costs within {SAME_COST:.0%} of {table.metric.in_words(cost)}")
             which = index * len(seeds) + seed - options.random_seed
             add(RANDOM, which, seed, drawn)
-    counted = table.metric if table.metric in COUNTED else "flops"
+    counted = FLOPS if table.metric.count is None else table.metric
     shape = (space.input_shape[0], table.resolution, table.resolution)
 
     def count(spec: NetSpec) -> float:
-        return spec.params(shape) if counted == "params" else spec.macs(shape)
+        assert counted.count is not None
+        return spec.total(counted.count, shape)
 
     spec, multiplier = scaled_mobilenetv2(space, count, count(space.decode(found[0])))
     names = [f"width x{multiplier:g}"]
-    return contenders + [Contender(counted, count(spec), BASELINE, 0, seed, spec, names) for seed in seeds]
+    return contenders + [
+        Contender(counted.name, counted, count(spec), BASELINE, 0, seed, spec, names) for seed in seeds
+    ]
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:

@@ -42,6 +42,7 @@ from search.reporting.picture import ACCENT, INK, MUTED
 from search.reporting.report import renew_report
 from search.strategies.surrogate import Ridge, one_hot
 from supernet import Architecture, SearchSpace
+from supernet.metrics import counted_metrics
 from tasks import CLASSIFICATION, task_of
 from training.data import load_data
 from training.device import choose_device, prepare_device
@@ -207,9 +208,9 @@ def _costs(
     rows = [position[architecture] for architecture in chosen]
     costs = {metric: values[rows] for metric, values in truth.costs.items()}
     if space is not None:
-        for metric in ("flops", "params"):
-            if metric not in costs:
-                costs[metric] = build_table(space, metric, resolution).cost(chosen)
+        for name in (metric.name for metric in counted_metrics()):
+            if name not in costs:
+                costs[name] = build_table(space, name, resolution).cost(chosen)
     return costs
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from config_file.errors import UserError
 from config_file.files import read_jsonl
-from config_file.gradient_options import parse_limits
 from config_file.yaml_text import read_mapping
+from lookup_tables.limits import limited, raw
 from search.archive import check_format, results_of
 from search.objectives import Objective, parse_objectives
 from search.result import FULL, Fidelity, Result, of_greatest_fidelity
 from supernet import Architecture, SearchSpace, build_space
+from supernet.metrics import Metric, metric_called
 from tasks import Task, task_of
 from training.differentiable_search.distribution_file import load_distribution
-from training.differentiable_search.hardware import unit_of
 
 ARCHIVE, BEST = "archive.jsonl", "best.json"
 
@@ -103,17 +103,21 @@ class FinishedSearch:
         """What was optimised."""
         return parse_objectives(",".join(self.best["search"].get("objectives", ())))
 
+    def metric(self, name: str) -> Metric:
+        """The metric of a cost, whatever its table was called."""
+        return metric_called(self.best["search"].get("metrics", {}).get(name, name))
+
     @property
     def limits(self) -> tuple[float, float]:
         """(least, greatest) cost that was allowed, in the raw unit of the first metric."""
-        searched = self.best["search"]
-        return _raw(self.metrics[0], searched.get("min_hc"), searched.get("target_hc"))
+        return self.limits_by_metric[self.metrics[0]]
 
     @property
     def limits_by_metric(self) -> dict[str, tuple[float, float]]:
-        """{metric: (least, greatest)} that was allowed, of every limited cost, in raw units."""
-        others = parse_limits(self.best["search"].get("constraint"))
-        return {metric: _raw(metric, *ends) for metric, ends in others.items()} | {self.metrics[0]: self.limits}
+        """{name: (least, greatest)} that was allowed, of every limited cost, in raw units; the first metric's first."""
+        names = ("target_hc", "min_hc", "constraint")
+        stated = {name: self.best["search"].get(name) for name in names} | {"info_metric": self.metrics[0]}
+        return {name: raw(ends, self.metric(name)) for name, ends in limited(SimpleNamespace(**stated)).items()}
 
     def allows(self, result: Result) -> bool:
         """Whether the result is within the limits, did not fail, and is of the fidelity of the chosen one."""
@@ -153,11 +157,6 @@ class FinishedSearch:
             names = [f"{start + 1}+" for start in starts]
         ends = [*starts[1:], len(numbered)]
         return [(name, numbered[a:b]) for name, a, b in zip(names, starts, ends, strict=True) if a < b]
-
-
-def _raw(metric: str, low: float | None, high: float | None) -> tuple[float, float]:
-    unit = unit_of(metric)
-    return -math.inf if low is None else low * unit, math.inf if high is None else high * unit
 
 
 def read_search(folder: Path) -> FinishedSearch:

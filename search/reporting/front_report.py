@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from config_file.files import atomic_write_text
-from search.constraints import Constraint, number
+from lookup_tables.limits import Limits
 from search.objectives import Objective
 from search.pareto import Values, best_within, hypervolume, knee_point, non_dominated
 from search.result import Result
+from supernet.metrics import Metric, metric_called
 from tasks import TASKS
 
 BUDGETS = 5
@@ -28,7 +29,7 @@ def values_of(results: Sequence[Result], objectives: Sequence[Objective]) -> Val
     return np.array(rows, dtype=np.float64).reshape(len(results), len(objectives))
 
 
-def allowed(results: Sequence[Result], constraint: Constraint) -> list[Result]:
+def allowed(results: Sequence[Result], constraint: Limits) -> list[Result]:
     """What a front is made of: evaluations that succeeded, within the limits."""
     return [result for result in results if not result.failed and constraint.allows(result.architecture)]
 
@@ -65,7 +66,8 @@ class Front:
         knee: the position of the one farthest below the plane through the front's ends.
         reference: (M,) the worst of each objective among the candidates, minimised.
         volume: what the front dominates up to `reference`.
-        within: (metric, budget, position of the best by the first objective) for a few budgets of every cost.
+        within: (cost, budget, position of the best by the first objective) for a few budgets of every cost.
+        metrics: of the costs, by name.
     """
 
     objectives: tuple[Objective, ...]
@@ -75,29 +77,42 @@ class Front:
     reference: Values
     volume: float
     within: list[tuple[str, float, int]]
+    metrics: Mapping[str, Metric]
 
     def in_words(self) -> list[tuple[str, str]]:
         """(what, text) for people: how many, hypervolume, knee, and the best within each budget."""
         names = ", ".join(objective.name for objective in self.objectives)
-        reference = _shown(self.reference, self.objectives)
+        reference = self._shown(self.reference)
         architecture = " ".join(map(str, self.candidates[self.knee].architecture))
         return [
             ("front", f"{len(self.members)} of {len(self.candidates):,} networks, which none beats in {names}"),
             ("hypervol.", f"{self.volume:.6g} to the worst of each: {reference}"),
             ("knee", f"{self.of(self.knee)}: {architecture}"),
             *(
-                ("within", f"{metric} {number(budget, metric)}: {self.of(position)}")
-                for metric, budget, position in self.within
+                ("within", f"{cost} {self.metrics[cost].in_words(budget)}: {self.of(position)}")
+                for cost, budget, position in self.within
             ),
         ]
 
     def of(self, position: int) -> str:
         """The objectives of a candidate in words."""
-        return _shown(values_of([self.candidates[position]], self.objectives)[0], self.objectives)
+        return self._shown(values_of([self.candidates[position]], self.objectives)[0])
+
+    def _shown(self, values: Sequence[float] | Values) -> str:
+        pairs = [(o, -value if o.maximise else value) for o, value in zip(self.objectives, values, strict=True)]
+        return ", ".join(
+            f"{o.name} {100 * value:.2f} %" if o.name in METRICS else f"{o.name} {self.metrics[o.name].in_words(value)}"
+            for o, value in pairs
+        )
 
 
-def front_among(candidates: Sequence[Result], objectives: Sequence[Objective]) -> Front:
+def front_among(
+    candidates: Sequence[Result], objectives: Sequence[Objective], metrics: Mapping[str, Metric] | None = None
+) -> Front:
     """The front of evaluations that succeeded within the limits.
+
+    Args:
+        metrics: of the costs, by name; default those of METRICS that are called so.
 
     Raises ValueError where there are none.
     """
@@ -122,10 +137,11 @@ def front_among(candidates: Sequence[Result], objectives: Sequence[Objective]) -
         reference,
         hypervolume(values, reference.tolist()),
         within,
+        {o.name: (metrics or {}).get(o.name) or metric_called(o.name) for o in objectives},
     )
 
 
-def write_front(path: Path, front: Front, constraint: Constraint) -> None:
+def write_front(path: Path, front: Front, constraint: Limits) -> None:
     """One row per member of the front."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -136,11 +152,3 @@ def write_front(path: Path, front: Front, constraint: Constraint) -> None:
         names = " ".join(constraint.space.names(result.architecture))
         table.writerow([*shown, int(position == front.knee), " ".join(map(str, result.architecture)), names])
     atomic_write_text(path, text.getvalue())
-
-
-def _shown(values: Sequence[float] | Values, objectives: Sequence[Objective]) -> str:
-    pairs = [(o, -value if o.maximise else value) for o, value in zip(objectives, values, strict=True)]
-    return ", ".join(
-        f"{o.name} {100 * value:.2f} %" if o.name in METRICS else f"{o.name} {number(value, o.name)}"
-        for o, value in pairs
-    )

@@ -14,20 +14,19 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from config_file.files import atomic_path
-from search.constraints import Constraint
+from lookup_tables.limits import Limit, Limits
 from search.evaluators.refitted_head import weights_in_words
 from search.result import Result
 from tasks import CLASSIFICATION, Task
 
 INK, MUTED, ACCENT, FRONT = "#1f2933", "#7b8794", "#d64545", "#243b53"
-UNITS = {"flops": (1e6, "million multiply-accumulates"), "params": (1e6, "million parameters"), "latency": (1.0, "ms")}
 
 
 def draw(
     path: Path,
     results: Sequence[Result],
     best: Result,
-    constraint: Constraint,
+    constraint: Limits,
     title: str,
     task: Task = CLASSIFICATION,
     weights: str = weights_in_words(False),
@@ -43,9 +42,10 @@ def draw(
         task: whose metric is the y-axis.
         weights: what it was measured with, for people.
     """
-    assert constraint.table is not None
-    metric = constraint.table.name
-    unit, word = UNITS.get(metric, (1.0, metric))
+    limit = constraint.first
+    assert limit is not None
+    metric, unit = limit.table.name, limit.table.metric.per_flag
+    word = limit.table.metric.axis(metric)
     shown = [(number, result) for number, result in enumerate(results, start=1) if not result.failed]
     order = np.array([number for number, _ in shown])
     cost = np.array([result.cost[metric] for _, result in shown]) / unit
@@ -56,10 +56,10 @@ def draw(
     FigureCanvasAgg(figure)
     axes = figure.subplot_mosaic([["range", "."], ["cost", "best"]], width_ratios=(1.75, 1), height_ratios=(0.05, 1))
     figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold", color=INK)
-    _range(axes["range"], constraint, best.cost[metric] / unit, unit, word)
+    _range(axes["range"], limit, best.cost[metric] / unit, unit, word)
     _metric_against_cost(axes["cost"], order, cost, measured, allowed, task)
     _chosen(axes["cost"], best.value(task.metric), best.interval, best.cost[metric] / unit)
-    _limits(axes["cost"], constraint, unit)
+    _limits(axes["cost"], limit, unit)
     axes["cost"].set_xlabel(word, color=INK)
     axes["cost"].set_ylabel(f"validation {task.title}, {weights} (%)", color=INK)
     axes["cost"].legend(
@@ -83,11 +83,10 @@ def draw(
         figure.savefig(temporary, dpi=150)
 
 
-def _range(axes: Any, constraint: Constraint, chosen: float, unit: float, word: str) -> None:
+def _range(axes: Any, limit: Limit, chosen: float, unit: float, word: str) -> None:
     """A strip from the space's least to its greatest cost, with the feasible part filled."""
-    assert constraint.table is not None
-    minimum, maximum = constraint.table.minimum()[0] / unit, constraint.table.maximum()[0] / unit
-    low, high = max(minimum, constraint.lower / unit), min(maximum, constraint.upper / unit)
+    minimum, maximum = limit.table.minimum()[0] / unit, limit.table.maximum()[0] / unit
+    low, high = max(minimum, limit.lower / unit), min(maximum, limit.upper / unit)
     axes.barh(0, maximum - minimum, left=minimum, color="#e4e7eb", height=1)
     axes.barh(0, high - low, left=low, color="#8fb3d9", height=1)
     axes.plot(chosen, 0, "*", color=ACCENT, markersize=10, markeredgecolor="white", markeredgewidth=0.5)
@@ -98,7 +97,9 @@ def _range(axes: Any, constraint: Constraint, chosen: float, unit: float, word: 
     axes.set_xticks([minimum, *ends, maximum], [f"{at:.4g}" for at in (minimum, *ends, maximum)])
     axes.tick_params(length=0, labelsize=8.5, labelcolor=INK, pad=2)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"{constraint.space.name}: {word}, feasible part filled", fontsize=9, color=MUTED, loc="left", pad=3)
+    axes.set_title(
+        f"{limit.table.space.name}: {word}, feasible part filled", fontsize=9, color=MUTED, loc="left", pad=3
+    )
 
 
 def _metric_against_cost(
@@ -135,15 +136,15 @@ def _chosen(axes: Any, best: float, interval: tuple[float, float], cost: float) 
     )
 
 
-def _limits(axes: Any, constraint: Constraint, unit: float) -> None:
+def _limits(axes: Any, limit: Limit, unit: float) -> None:
     left, right = axes.get_xlim()
     wide = right - left
-    for limit, outwards, word in ((constraint.upper / unit, 1, "target"), (constraint.lower / unit, -1, "minimum")):
+    for end, outwards, word in ((limit.upper / unit, 1, "target"), (limit.lower / unit, -1, "minimum")):
         # A limit far from everything evaluated would squeeze the points together.
-        if left - wide < limit < right + wide:
-            left, right = min(left, limit - 0.04 * wide), max(right, limit + 0.04 * wide)
-            axes.axvline(limit, color=ACCENT, linewidth=1.2, linestyle=(0, (5, 3)), label=f"{word} {limit:.4g}")
-            axes.axvspan(limit, limit + outwards * 10 * wide, color=ACCENT, alpha=0.06, linewidth=0)
+        if left - wide < end < right + wide:
+            left, right = min(left, end - 0.04 * wide), max(right, end + 0.04 * wide)
+            axes.axvline(end, color=ACCENT, linewidth=1.2, linestyle=(0, (5, 3)), label=f"{word} {end:.4g}")
+            axes.axvspan(end, end + outwards * 10 * wide, color=ACCENT, alpha=0.06, linewidth=0)
     axes.set_xlim(left, right)
 
 

@@ -110,7 +110,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
     searched = best["search"]
     failed = sum(r.failed for r in run.results)
     limits = [
-        f"{word} {in_words(run.metrics[0], limit)}"
+        f"{word} {in_words(run, run.metrics[0], limit)}"
         for word, limit in zip(("at least", "at most"), run.limits, strict=True)
         if abs(limit) != float("inf")
     ]
@@ -120,7 +120,10 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         "tiles": [
             (run.task.show(run.found), f"{run.task.title} of the chosen one, 95 % interval {low:.1f} to {high:.1f}"),
             *(
-                (in_words(metric, best["cost"][metric]), f"limit: {' and '.join(limits)}" if first and limits else "")
+                (
+                    in_words(run, metric, best["cost"][metric]),
+                    f"limit: {' and '.join(limits)}" if first and limits else "",
+                )
                 for first, metric in zip((True, *[False] * len(run.metrics)), run.metrics, strict=False)
             ),
             (f"{len(run.results):,}", f"evaluations on {run.fidelity.get('images', 0):,} images" + _failed(failed)),
@@ -173,7 +176,7 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
             "value": f"{100 * run.found:.2f}",
             "interval": " to ".join(f"{100 * end:.1f}" for end in run.best["interval"]),
             "images": f"{run.fidelity.get('images', 0):,}",
-            "costs": [in_words(metric, run.best["cost"][metric]) for metric in shared],
+            "costs": [in_words(run, metric, run.best["cost"][metric]) for metric in shared],
             "weights": str(run.best["search"].get("supernet_sha256", ""))[:8],
             "head": "refitted" if run.refit_head else "",
             "time": _duration(sum(r.seconds for r in run.results)),
@@ -202,13 +205,16 @@ def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[st
     """What there is to say of a front that was searched for; nothing where there was one objective."""
     if len(run.objectives) < 2 or not inside:
         return []
-    front = front_among(inside, run.objectives)
+    front = front_among(inside, run.objectives, {name: run.metric(name) for name in run.metrics})
     return [
         ("Objectives", ", ".join(objective.name for objective in front.objectives)),
         ("On the front", f"{len(front.members)} of {len(front.candidates):,}"),
         ("Hypervolume, to the worst of each", f"{front.volume:.6g}"),
         ("Knee", front.of(front.knee)),
-        *((f"Best within {in_words(metric, budget)}", front.of(position)) for metric, budget, position in front.within),
+        *(
+            (f"Best within {in_words(run, metric, budget)}", front.of(position))
+            for metric, budget, position in front.within
+        ),
     ]
 
 
@@ -217,7 +223,7 @@ def _row(run: FinishedSearch, result: Result) -> dict[str, Any]:
     return {
         "value": f"{100 * run.value(result):.2f}",
         "interval": f"{low} to {high}",
-        "costs": [in_words(metric, result.cost[metric]) for metric in run.metrics],
+        "costs": [in_words(run, metric, result.cost[metric]) for metric in run.metrics],
         "names": run.space.names(result.architecture),
         "chosen": result.architecture == run.chosen,
     }

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from search.evaluators.refitted_head import weights_in_words
 from search.reporting.finished_search import FinishedSearch
-from search.reporting.picture import UNITS, front_of
+from search.reporting.picture import front_of
 from search.reporting.svg_plot import Box, Plot, plot, stairs
 from search.result import Result
 from supernet import SearchSpace
+from supernet.metrics import FLOPS
 
 COLOURS = ("#3b6fb6", "#e08a2e", "#4a9d6f", "#c8525d", "#8566b0", "#97704f", "#d682b8", "#5fa9c4", "#a9a432", "#6b7785")
 """Of options and of runs, in order; repeated where there are more."""
@@ -29,15 +30,9 @@ def axis(run: FinishedSearch) -> str:
     return f"validation {run.task.title}, {weights_in_words(run.refit_head)} (%)"
 
 
-def scaled(metric: str, value: float) -> float:
-    """A cost in the unit of its axis."""
-    return value / UNITS.get(metric, (1.0, metric))[0]
-
-
-def in_words(metric: str, value: float) -> str:
-    """A cost for people."""
-    unit = {"flops": "M MACs", "params": "M params", "latency": "ms"}.get(metric, metric)
-    return f"{scaled(metric, value):,.4g} {unit}"
+def in_words(run: FinishedSearch, name: str, value: float) -> str:
+    """A cost of a run for printing."""
+    return run.metric(name).in_short(value, name)
 
 
 def tip(run: FinishedSearch, result: Result, number: int | None = None) -> str:
@@ -46,7 +41,7 @@ def tip(run: FinishedSearch, result: Result, number: int | None = None) -> str:
     value = run.value(result)
     lines = [
         f"{100 * value:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})",
-        ", ".join(in_words(metric, cost) for metric, cost in result.cost.items()),
+        ", ".join(in_words(run, name, cost) for name, cost in result.cost.items()),
         " ".join(run.space.names(result.architecture)),
     ]
     return "\n".join([*([f"evaluation {number}"] if number else []), *lines])
@@ -55,10 +50,10 @@ def tip(run: FinishedSearch, result: Result, number: int | None = None) -> str:
 def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
     """Every evaluation, the front, the limits, the random baseline and the chosen one."""
     shown = [(n, r) for n, r in enumerate(run.results, start=1) if not r.failed]
-    costs = [scaled(metric, r.cost[metric]) for _, r in shown]
+    unit, word = run.metric(metric).per_flag, run.metric(metric).axis(metric)
+    costs = [r.cost[metric] / unit for _, r in shown]
     values = [100 * run.value(r) for _, r in shown]
-    word = UNITS.get(metric, (1.0, metric))[1]
-    low, high = (scaled(metric, limit) for limit in run.limits) if metric == run.metrics[0] else (-math.inf, math.inf)
+    low, high = (limit / unit for limit in run.limits) if metric == run.metrics[0] else (-math.inf, math.inf)
     wide = max(costs) - min(costs)
     # A limit far from everything evaluated would squeeze the points together.
     limits = [limit for limit in (low, high) if min(costs) - wide < limit < max(costs) + wide]
@@ -85,7 +80,7 @@ def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
     for point in front:
         n, r = of[point]
         figure.mark(*point, "on-front", "on the front, " + tip(run, r, n))
-    at = scaled(metric, run.best["cost"][metric])
+    at = run.best["cost"][metric] / unit
     figure.line([(at, interval[0]), (at, interval[1])], "interval")
     best = Result(run.chosen, {run.task.metric: run.found}, interval=tuple(run.best["interval"]), cost=run.best["cost"])
     figure.mark(at, chosen, "chosen", "chosen\n" + tip(run, best))
@@ -136,11 +131,11 @@ def best_so_far(runs: Sequence[FinishedSearch]) -> Plot:
 
 def fronts(runs: Sequence[FinishedSearch], metric: str) -> Plot:
     """The fronts of several runs over each other, with what each chose."""
-    word = UNITS.get(metric, (1.0, metric))[1]
+    unit, word = runs[0].metric(metric).per_flag, runs[0].metric(metric).axis(metric)
     points = []
     for run in runs:
         inside = [r for r in run.results if run.allows(r)]
-        costs = np.array([scaled(metric, r.cost[metric]) for r in inside])
+        costs = np.array([r.cost[metric] / unit for r in inside])
         points.append(front_of(costs, np.array([100 * run.value(r) for r in inside]), run.task.maximise))
     every = [point for front in points for point in front]
     figure = plot(f"fronts over {word}", ([c for c, _ in every], word), ([a for _, a in every], axis(runs[0])))
@@ -179,20 +174,23 @@ def trained_alone(run: FinishedSearch) -> Plot | None:
     """The networks that the verdict trained: test accuracy against cost."""
     if run.verdict is None:
         return None
-    rows = run.verdict["trainings"]
-    key = "params" if run.metrics[0] == "params" else "macs"
-    word = UNITS["params" if key == "params" else "flops"][1]
+    rows, name = run.verdict["trainings"], run.metrics[0]
+    costs = [row.get("cost", {}).get(name) for row in rows]
+    if None in costs:  # where the cost was measured, the baseline outside the space has only counts
+        name, costs = FLOPS.name, [row[FLOPS.key] for row in rows]
+    metric = run.metric(name)
+    costs = [cost / metric.per_flag for cost in costs]
     figure = plot(
         "networks trained alone",
-        ([row[key] / 1e6 for row in rows], word),
+        (costs, metric.axis(name)),
         ([100 * row["test_accuracy"] for row in rows], "test accuracy, trained alone (%)"),
     )
     for index, (arm, words) in enumerate(ARMS.items()):
         colour = (COLOURS[3], FIXED, COLOURS[0])[index]
-        for row in rows:
+        for row, cost in zip(rows, costs, strict=True):
             if row["arm"] == arm:
                 text = f"{words}, seed {row['seed']}: {100 * row['test_accuracy']:.2f} %\n{' '.join(row['names'])}"
-                figure.mark(row[key] / 1e6, 100 * row["test_accuracy"], "trained", text, colour)
+                figure.mark(cost, 100 * row["test_accuracy"], "trained", text, colour)
         figure.legend.append(("dot", colour, words))
     return figure
 

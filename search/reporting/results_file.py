@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from config_file.files import atomic_write_text
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.result import FULL, Result
 from supernet import SearchSpace
 from tasks import CLASSIFICATION, Task
 
 
-def write_results(path: Path, results: Sequence[Result], constraint: Constraint, task: Task = CLASSIFICATION) -> None:
+def write_results(path: Path, results: Sequence[Result], constraint: Limits, task: Task = CLASSIFICATION) -> None:
     """One row per evaluation, in the order they were made; costs in raw units, the task's metric as a fraction.
 
     An architecture has a row for each fidelity it was evaluated at, in columns named `n_images` and the like; only the

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError, choose
-from config_file.gradient_options import parse_constraints
 from config_file.options import SearchOptions
 from config_file.plugins import is_reference
 from config_file.stages import find_stage
 from lookup_tables import CostTable
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
+from lookup_tables.loading import tables_of
 from search.objectives import ACCURACY, Objective, parse_objectives, single
 from search.result import Result
 from search.strategies.bayesian import BayesianOptimization
@@ -38,7 +38,6 @@ from search.strategies.tpe import Tpe
 from search.warm_start import read_results
 from supernet import Architecture
 from training.differentiable_search.distribution_file import Distribution, load_distribution
-from training.differentiable_search.hardware import limits_of, tables_of
 
 
 class Strategy(Protocol):
@@ -61,16 +60,16 @@ class Strategy(Protocol):
         """Continue exactly where `state_dict` was taken."""
 
 
-StrategyFactory = Callable[[Constraint, SearchOptions], Strategy]
+StrategyFactory = Callable[[Limits, SearchOptions], Strategy]
 """(the space and its limits, the options of the search stage) -> a strategy."""
 
 
-def make_random(constraint: Constraint, options: SearchOptions) -> Strategy:
+def make_random(constraint: Limits, options: SearchOptions) -> Strategy:
     """`random`."""
     return RandomSearch(constraint, iterations=options.random_iteration, dedup=options.dedup, seed=options.random_seed)
 
 
-def make_evolution(constraint: Constraint, options: SearchOptions) -> Strategy:
+def make_evolution(constraint: Limits, options: SearchOptions) -> Strategy:
     """`evolution`."""
     return Evolution(
         constraint,
@@ -85,14 +84,14 @@ def make_evolution(constraint: Constraint, options: SearchOptions) -> Strategy:
     )
 
 
-def make_grid(constraint: Constraint, options: SearchOptions) -> Strategy:
+def make_grid(constraint: Limits, options: SearchOptions) -> Strategy:
     """`grid`."""
     return GridSearch(
         constraint, evaluations=options.evaluations, shuffle=options.grid_shuffle, seed=options.random_seed
     )
 
 
-def make_regularized_evolution(constraint: Constraint, options: SearchOptions) -> Strategy:
+def make_regularized_evolution(constraint: Limits, options: SearchOptions) -> Strategy:
     """`regularized_evolution`."""
     return RegularizedEvolution(
         constraint,
@@ -108,7 +107,7 @@ def make_regularized_evolution(constraint: Constraint, options: SearchOptions) -
     )
 
 
-def make_local_search(constraint: Constraint, options: SearchOptions) -> Strategy:
+def make_local_search(constraint: Limits, options: SearchOptions) -> Strategy:
     """`local_search`."""
     return LocalSearch(
         constraint,
@@ -127,7 +126,7 @@ def objectives_of(options: SearchOptions) -> tuple[Objective, ...]:
     return ACCURACY, Objective(options.info_metric)
 
 
-def make_nsga(survival: str, constraint: Constraint, options: SearchOptions) -> Strategy:
+def make_nsga(survival: str, constraint: Limits, options: SearchOptions) -> Strategy:
     """`nsga2` and `nsga3`."""
     return Nsga(
         constraint,
@@ -140,12 +139,12 @@ def make_nsga(survival: str, constraint: Constraint, options: SearchOptions) -> 
     )
 
 
-def make_predictor(constraint: Constraint, options: SearchOptions) -> Strategy:
+def make_predictor(constraint: Limits, options: SearchOptions) -> Strategy:
     """`predictor`."""
     objectives = objectives_of(options)
-    space, table = constraint.space, constraint.table
+    space, first = constraint.space, constraint.first
     metrics = dict.fromkeys(objective.name for objective in objectives if not objective.measured)
-    resolution = space.input_shape[1] if table is None else table.resolution
+    resolution = space.input_shape[1] if first is None else first.table.resolution
     tables = tables_of(options, space, resolution, metrics)
     costs = {metric: partial(cost_of, one) for metric, one in tables.items()}
     measured = read_results(options.warm_start, space, objectives) if options.warm_start else []
@@ -169,7 +168,7 @@ def cost_of(table: CostTable, architectures: Sequence[Architecture]) -> NDArray[
     return table.cost(np.asarray(architectures))
 
 
-def make_tpe(constraint: Constraint, options: SearchOptions) -> Strategy:
+def make_tpe(constraint: Limits, options: SearchOptions) -> Strategy:
     """`tpe`."""
     return Tpe(
         constraint,
@@ -180,7 +179,7 @@ def make_tpe(constraint: Constraint, options: SearchOptions) -> Strategy:
     )
 
 
-def make_bayesian(constraint: Constraint, options: SearchOptions) -> Strategy:
+def make_bayesian(constraint: Limits, options: SearchOptions) -> Strategy:
     """`bayesian`."""
     return BayesianOptimization(
         constraint,
@@ -195,7 +194,7 @@ def make_bayesian(constraint: Constraint, options: SearchOptions) -> Strategy:
     )
 
 
-def make_rl(constraint: Constraint, options: SearchOptions) -> Strategy:
+def make_rl(constraint: Limits, options: SearchOptions) -> Strategy:
     """`rl`."""
     return PolicyGradient(
         constraint,
@@ -212,18 +211,13 @@ def make_rl(constraint: Constraint, options: SearchOptions) -> Strategy:
 
 
 def make_differentiable(
-    constraint: Constraint, options: SearchOptions, distribution: Distribution | None = None
+    constraint: Limits, options: SearchOptions, distribution: Distribution | None = None
 ) -> Strategy:
     """`differentiable`: of the distribution that was learnt with the supernet, unless one is given."""
     space = constraint.space
     if distribution is None:
         distribution = load_distribution(find_stage(options, "supernet"), space)
-    targets = parse_constraints(options.constraint)
-    resolution = space.input_shape[1] if constraint.table is None else constraint.table.resolution
-    limits = limits_of(tables_of(options, space, resolution, targets), targets)
-    return LearntDistribution(
-        constraint, distribution, samples=options.a_samples, limits=limits, seed=options.random_seed
-    )
+    return LearntDistribution(constraint, distribution, samples=options.a_samples, seed=options.random_seed)
 
 
 def osnaslib_form(options: SearchOptions) -> dict[str, Any]:
@@ -270,7 +264,7 @@ OF_A_FRONT = ("nsga2", "nsga3", "predictor")
 """The strategies that take several objectives."""
 
 
-def make_strategy(name: str, constraint: Constraint, options: SearchOptions) -> Strategy:
+def make_strategy(name: str, constraint: Limits, options: SearchOptions) -> Strategy:
     """A registered strategy, or the user's own `package.module:callable`, which is called like the registered ones.
 
     Raises UserError for an unknown name or options that do not fit.

@@ -20,7 +20,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from config_file.errors import choose
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
 from search.strategies.generation import Generation, Told, known_from_json, known_to_json
@@ -69,7 +69,7 @@ class BayesianOptimization:
 
     def __init__(
         self,
-        constraint: Constraint,
+        constraint: Limits,
         *,
         evaluations: int = 1000,
         startup: int = 20,

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from config_file.errors import choose
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
 from search.strategies.random_state import rng_from_json, rng_to_json
@@ -60,7 +60,7 @@ class Evolution:
 
     def __init__(
         self,
-        constraint: Constraint,
+        constraint: Limits,
         *,
         population: int = 60,
         parent_num: int = 10,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.result import Result
 from supernet import Architecture
 
@@ -33,7 +33,7 @@ class GridSearch:
     """
 
     def __init__(
-        self, constraint: Constraint, *, evaluations: int | None = 1000, shuffle: bool = False, seed: int = 0
+        self, constraint: Limits, *, evaluations: int | None = 1000, shuffle: bool = False, seed: int = 0
     ) -> None:
         self.constraint = constraint
         self.budget = evaluations
@@ -42,8 +42,8 @@ class GridSearch:
         self._proposed = 0
         self._last: Architecture | None = None
         self._walk: Iterator[Architecture] | None = None
-        table = constraint.table
-        factors = [] if table is None else [(scope, np.asarray(values)) for scope, values in table.factors]
+        first = constraint.first
+        factors = [] if first is None else [(scope, np.asarray(values)) for scope, values in first.table.factors]
         depths = range(len(self._sizes) + 1)
         self._least = [_reduced(factors, depth, np.min) for depth in depths]
         self._most = [_reduced(factors, depth, np.max) for depth in depths]
@@ -117,12 +117,13 @@ class GridSearch:
         for decision, gates in self._acts[made]:
             if chosen[decision] and not any(acts[tuple(chosen[d] for d in scope)] for scope, acts in gates):
                 return False
-        if self.constraint.table is None:
+        limit = self.constraint.first
+        if limit is None:
             return True
         least = sum(float(table[tuple(chosen[d] for d in scope)]) for scope, table in self._least[made])
         most = sum(float(table[tuple(chosen[d] for d in scope)]) for scope, table in self._most[made])
         slack = 1e-9 * abs(most)  # the order of additions changes the last bits
-        return least - slack <= self.constraint.upper and most + slack >= self.constraint.lower
+        return least - slack <= limit.upper and most + slack >= limit.lower
 
     def _possible_actions(self) -> list[list[tuple[int, Level]]]:
         """By depth, for every decision made that may not matter: where it still can."""

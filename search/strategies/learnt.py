@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.result import Result
 from search.strategies.limited_draws import LimitedDraws, within
 from search.strategies.random_state import rng_from_json, rng_to_json
 from supernet import Architecture
-from supernet.derivation import Limit, derive_within
+from supernet.derivation import derive_within
 from training.differentiable_search.distribution_file import Distribution
 
 TRIES = 1000  # draws per sample, most rejected where limits are tight, after which no other is likely within the limits
@@ -26,7 +26,6 @@ class LearntDistribution:
         constraint: the space and its cost limits.
         distribution: what was learnt.
         samples: draws beside the derived architecture; fewer where the distribution has no more within the limits.
-        limits: further costs that the derived architecture and the samples must keep to.
         seed: of the draws.
 
     Raises:
@@ -35,17 +34,16 @@ class LearntDistribution:
 
     def __init__(
         self,
-        constraint: Constraint,
+        constraint: Limits,
         distribution: Distribution,
         *,
         samples: int,
-        limits: Sequence[Limit] = (),
         seed: int = 0,
     ) -> None:
         self.constraint = constraint
         self.distribution = distribution
         self.budget = samples + 1
-        self._limits = [*limits, *_limits_of(constraint)]
+        self._limits = constraint.bounds()
         self._draws = LimitedDraws(distribution.log_probabilities, self._limits)
         self._rng = Random(seed)
         self._visited: set[Architecture] = set()
@@ -101,15 +99,3 @@ class LearntDistribution:
         self._rng = rng_from_json(state["rng"])
         self._visited = {tuple(architecture) for architecture in state["visited"]}
         self._ended = state["ended"]
-
-
-def _limits_of(constraint: Constraint) -> list[Limit]:
-    """The ends of a constraint's cost band as upper limits."""
-    table = constraint.table
-    if table is None:
-        return []
-    limits = [Limit(table.metric, table.factors, constraint.upper)] if constraint.upper < np.inf else []
-    if constraint.lower > -np.inf:
-        negated = [(scope, -values) for scope, values in table.factors]
-        limits.append(Limit(f"-{table.metric}", negated, -constraint.lower))
-    return limits

@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from supernet import Architecture
-from supernet.derivation import Limit
+from supernet.derivation import Bound
 from supernet.elimination import Factor
 
 STEEPEST = 1e4
@@ -36,7 +36,7 @@ class LimitedDraws:
         limits: upper limits of costs.
     """
 
-    def __init__(self, log_probabilities: Sequence[Row], limits: Sequence[Limit]) -> None:
+    def __init__(self, log_probabilities: Sequence[Row], limits: Sequence[Bound]) -> None:
         self._limits = list(limits)
         self._tilts = np.zeros(len(self._limits))
         self._rows = [np.asarray(row, dtype=np.float64) for row in log_probabilities]
@@ -96,7 +96,7 @@ def _by_decision(factors: Sequence[Factor], like: Sequence[Row]) -> tuple[float,
     return base, rows
 
 
-def within(limits: Sequence[Limit], architecture: Architecture) -> bool:
+def within(limits: Sequence[Bound], architecture: Architecture) -> bool:
     """Whether an architecture keeps to all limits."""
     return all(_cost(limit.factors, architecture) <= limit.upper for limit in limits)
 

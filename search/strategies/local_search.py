@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from config_file.errors import choose
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
 from search.strategies.generation import Generation, Told
@@ -38,7 +38,7 @@ class LocalSearch:
 
     def __init__(
         self,
-        constraint: Constraint,
+        constraint: Limits,
         *,
         evaluations: int = 1000,
         improvement: str = "first",

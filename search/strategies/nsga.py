@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from config_file.errors import choose
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
 from search.strategies.generation import Generation, Scores, Told
@@ -43,7 +43,7 @@ class Nsga:
 
     def __init__(
         self,
-        constraint: Constraint,
+        constraint: Limits,
         *,
         objectives: Sequence[Objective] = (ACCURACY, Objective("flops")),
         evaluations: int = 1000,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from config_file.errors import choose
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
 from search.strategies.generation import Generation, Told, known_from_json, known_to_json
@@ -52,7 +52,7 @@ class PolicyGradient:
 
     def __init__(
         self,
-        constraint: Constraint,
+        constraint: Limits,
         *,
         evaluations: int = 1000,
         controller: str = "factorised",

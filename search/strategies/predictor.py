@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
 from search.strategies.generation import Generation, Scores, Told, scores_from_json, scores_to_json
@@ -45,7 +45,7 @@ class PredictorSearch:
 
     def __init__(
         self,
-        constraint: Constraint,
+        constraint: Limits,
         *,
         objectives: Sequence[Objective] = (ACCURACY, Objective("flops")),
         costs: Mapping[str, CostFunction] | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.result import Result
 from search.strategies.random_state import rng_from_json, rng_to_json
 from supernet import Architecture
@@ -15,7 +15,7 @@ from supernet import Architecture
 class RandomSearch:
     """`iterations` architectures, without replacement if `dedup`; stops early where the space is exhausted."""
 
-    def __init__(self, constraint: Constraint, *, iterations: int = 1000, dedup: bool = True, seed: int = 0) -> None:
+    def __init__(self, constraint: Limits, *, iterations: int = 1000, dedup: bool = True, seed: int = 0) -> None:
         self.constraint = constraint
         self.budget = iterations
         self.dedup = dedup

@@ -13,7 +13,7 @@ from math import comb
 from random import Random
 from typing import Any
 
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
 from search.strategies.generation import Generation, Told
@@ -44,7 +44,7 @@ class RegularizedEvolution:
 
     def __init__(
         self,
-        constraint: Constraint,
+        constraint: Limits,
         *,
         evaluations: int = 1000,
         population: int = 100,

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from config_file.errors import UserError
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
 from search.strategies.generation import Generation, Told, known_from_json, known_to_json
@@ -38,7 +38,7 @@ class Tpe:
 
     def __init__(
         self,
-        constraint: Constraint,
+        constraint: Limits,
         *,
         evaluations: int = 1000,
         startup: int = 20,

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from config_file.errors import UserError
 from lookup_tables import CostTable, Entry, build_table
 from supernet import Architecture, SearchSpace, build_space
+from supernet.metrics import FLOPS
 from supernet.spaces import SPACES
 from tests.lookup_tables.small_spaces import SMALL, small_space
 from tests.supernet import own_spaces
@@ -174,14 +175,14 @@ def test_equal_blocks_share_an_entry_and_count_once_per_place() -> None:
     entries = {key: Entry(1, 1) for key in build_table(space).entries}
     assert len(entries) < sum(keys.size for _, keys in space.factors())
     # Stem, 8 layers, the last convolution and the classifier.
-    assert CostTable(space, "flops", 32, entries).cost([space.sample(random.Random(0))]).tolist() == [11]
+    assert CostTable(space, FLOPS, 32, entries).cost([space.sample(random.Random(0))]).tolist() == [11]
 
 
 def test_measured_values_need_not_be_whole(tmp_path: Path) -> None:
     space = small_space("proxylessnas")
     rng = random.Random(0)
     entries = {key: Entry(value := rng.random(), value, 0.01, 5) for key in build_table(space).entries}
-    table = CostTable(space, "flops", 32, entries)
+    table = CostTable(space, FLOPS, 32, entries)
     low, high = table.minimum(), table.maximum()
     assert table.cost([low[1]])[0] == low[0] < high[0] == table.cost([high[1]])[0]
     table.save(tmp_path / "t.json")
@@ -205,7 +206,7 @@ def test_a_block_without_an_entry_is_refused() -> None:
     entries = dict(build_table(space).entries)
     entries.pop(next(key for key in entries if key[0].label == "k5e6se"))
     with pytest.raises(UserError, match="has no entry for k5e6se at 8x32x32 of squeezed"):
-        CostTable(space, "flops", 32, entries)
+        CostTable(space, FLOPS, 32, entries)
 
 
 def test_a_table_follows_a_resolution_that_is_decided() -> None:

@@ -17,6 +17,7 @@ from lookup_tables.imports import read_foreign
 from supernet import Decision, SearchSpace, Site, build_space
 from supernet.blocks import Conv, Head
 from supernet.composites import InvertedResidual
+from supernet.metrics import LATENCY, METRICS
 
 SHARED = Path(os.environ.get("NAS_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -68,7 +69,7 @@ def write(folder: Path, text: str) -> Path:
 
 def table_of(path: Path, form: str, space: SearchSpace, metric: str = "latency") -> CostTable:
     found = read_foreign(path, form, space, metric)
-    return CostTable(space, metric, space.input_shape[1], found.entries, offset=found.offset)
+    return CostTable(space, METRICS[metric], space.input_shape[1], found.entries, offset=found.offset)
 
 
 def test_proxylessnas_and_ofa_keys(space: SearchSpace, tmp_path: Path) -> None:
@@ -245,7 +246,7 @@ def test_the_note_10_of_once_for_all(tmp_path: Path, resolution: int) -> None:
     space = SearchSpace("ofa", (Decision("a", names), Decision("b", names)), sites, (3, resolution, resolution))
     path = as_yaml(entries, tmp_path / "note10.yaml")
     found = read_foreign(path, "ofa", space, "latency")
-    table = CostTable(space, "latency", resolution, found.entries)
+    table = CostTable(space, LATENCY, resolution, found.entries)
     half, quarter, eighth = resolution // 2, resolution // 4, resolution // 8
     parts = [
         f"Conv-input:{resolution}x{resolution}x3-output:{half}x{half}x24",

@@ -50,7 +50,7 @@ def test_round_trip(name: str, metric: str, tmp_path: Path) -> None:
     table.save(path)
     loaded = CostTable.load(path, small_space.__wrapped__(name), 48, metric)
     assert loaded.entries == table.entries
-    for field in ("metric", "unit", "resolution", "counted", "counter", "counter_version", "device", "threads"):
+    for field in ("metric", "resolution", "counted", "counter", "counter_version", "device", "threads"):
         assert getattr(loaded, field) == getattr(table, field)
     architectures = np.random.default_rng(0).integers(0, space.sizes, (50, len(space.sizes)))
     assert np.array_equal(loaded.cost(architectures), table.cost(architectures))

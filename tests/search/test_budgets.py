@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from config_file.errors import UserError
+from lookup_tables.limits import Limits
 from search.archive import Archive
 from search.budgets import Budgets, Ladder, budgets_of
 from search.cli import main
-from search.constraints import Constraint
 from search.engine import best_of, run
 from search.objectives import ACCURACY, Objective
 from search.reporting.finished_search import read_search
@@ -52,10 +52,8 @@ def space() -> SearchSpace:
 
 def strategy(name: str, space: SearchSpace) -> Strategy:
     if name == "local search":
-        return LocalSearch(Constraint(space), evaluations=60, proposals=1, seed=1)
-    return Evolution(
-        Constraint(space), population=20, parent_num=5, generation_num=3, seed=5, dedup=name == "evolution"
-    )
+        return LocalSearch(Limits(space), evaluations=60, proposals=1, seed=1)
+    return Evolution(Limits(space), population=20, parent_num=5, generation_num=3, seed=5, dedup=name == "evolution")
 
 
 def best(results: Sequence[Result]) -> list[Result]:
@@ -77,7 +75,7 @@ def test_the_better_half_goes_on_and_what_is_chosen_is_judged_on_all(space: Sear
     assert [images for _, images in evaluator.made[30:35]] == [1600] * 5
     assert len(set(evaluator.made)) == len(evaluator.made) == len(archive)
     assert max(told, key=ACCURACY.score).fidelity == Fidelity(images=1600)
-    chosen = best_of(list(archive), Constraint(space))
+    chosen = best_of(list(archive), Limits(space))
     assert chosen is not None
     assert chosen.fidelity == Fidelity(images=1600)
     assert chosen.value("accuracy") >= max(result.value("accuracy") for result in told)

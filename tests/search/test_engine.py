@@ -10,8 +10,8 @@ import pytest
 
 from config_file.errors import UserError
 from config_file.options import SearchOptions
+from lookup_tables.limits import Limit, Limits
 from search.archive import Archive
-from search.constraints import Constraint
 from search.engine import best_of, run
 from search.result import FULL, Fidelity, Result, comparable
 from search.strategies import STRATEGIES, Strategy, make_strategy
@@ -52,7 +52,7 @@ def space() -> SearchSpace:
 
 def strategy(name: str, space: SearchSpace) -> Strategy:
     table = toy_tables(space)["flops"]
-    band = Constraint(space, table, upper=0.7 * table.maximum()[0])
+    band = Limits(space, [Limit(table, upper=0.7 * table.maximum()[0])])
     if name == "random":
         return RandomSearch(band, iterations=70, seed=5)
     if name == "evolution":
@@ -80,7 +80,7 @@ def test_killed_and_resumed_it_ends_the_same(
 
 def registered(name: str, space: SearchSpace) -> Strategy:
     table = toy_tables(space)["flops"]
-    band = Constraint(space, table, upper=0.7 * table.maximum()[0])
+    band = Limits(space, [Limit(table, upper=0.7 * table.maximum()[0])])
     if name == "differentiable":
         learnt = Distribution([np.full(size, -np.log(size)) for size in space.sizes], (0,) * len(space.sizes), {})
         return LearntDistribution(band, learnt, samples=40, seed=5)
@@ -159,10 +159,10 @@ def test_failed_evaluations_are_kept_and_never_chosen(space: SearchSpace, tmp_pa
     archive = Archive(path, FINGERPRINTS)
     failed = [result for result in archive if result.failed]
     assert 0 < len(failed) < len(archive)
-    best = best_of(told, Constraint(space))
+    best = best_of(told, Limits(space))
     assert best is not None
     assert not best.failed
-    assert best_of(failed, Constraint(space)) is None
+    assert best_of(failed, Limits(space)) is None
     for line in path.read_text().splitlines():
         json.loads(line, parse_constant=pytest.fail)  # no NaN: not JSON
 
@@ -215,12 +215,12 @@ def test_a_damaged_row_is_named(row: bytes, space: SearchSpace, tmp_path: Path) 
 def test_of_equally_accurate_architectures_the_cheaper_one_is_chosen(space: SearchSpace) -> None:
     table = toy_tables(space)["flops"]
     cheap, dear = table.minimum()[1], table.maximum()[1]
-    constraint = Constraint(space, table)
+    constraint = Limits(space, [Limit(table)])
     for order in ([cheap, dear], [dear, cheap]):
         best = best_of([Result(architecture, {"accuracy": 0.5}) for architecture in order], constraint)
         assert best is not None
         assert best.architecture == cheap
-    limited = Constraint(space, table, upper=table.minimum()[0])
+    limited = Limits(space, [Limit(table, upper=table.minimum()[0])])
     assert best_of([Result(dear, {"accuracy": 0.9}), Result(cheap, {"accuracy": 0.1})], limited).architecture == cheap  # type: ignore[union-attr]
 
 

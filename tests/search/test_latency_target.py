@@ -16,6 +16,7 @@ from config_file.options import TrainSupernetOptions
 from lookup_tables import CostTable, Entry, build_table
 from search.cli import main
 from supernet import SearchSpace, Supernet
+from supernet.metrics import LATENCY
 from training.data import load_data
 from training.supernet_file import save_supernet
 from training.train_supernet import space_of
@@ -58,7 +59,7 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchSpace:
 def milliseconds(space: SearchSpace, resolution: int = 16) -> CostTable:
     flops = build_table(space, "flops", resolution)
     entries = {key: Entry(e.value / 1e5, e.value / 1e5) for key, e in flops.entries.items()}
-    return CostTable(space, "latency", resolution, entries, scale=0.5, offset=2.0, engine="an engine", threads=1)
+    return CostTable(space, LATENCY, resolution, entries, scale=0.5, offset=2.0, engine="an engine", threads=1)
 
 
 def test_a_search_within_milliseconds(space: SearchSpace, capsys: pytest.CaptureFixture[str]) -> None:

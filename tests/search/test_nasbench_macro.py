@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.strategies import Strategy
 from search.strategies.evolution import Evolution
 from search.strategies.random_search import RandomSearch
@@ -28,8 +28,8 @@ def accuracies(shared_data: Path) -> dict[Architecture, float]:
 
 
 @pytest.fixture(scope="module")
-def constraint() -> Constraint:
-    return Constraint(build_space("nasbench_macro", resolution=32, num_classes=10))
+def constraint() -> Limits:
+    return Limits(build_space("nasbench_macro", resolution=32, num_classes=10))
 
 
 def regrets(make: Callable[[int], Strategy], accuracies: dict[Architecture, float], seeds: int = 50) -> np.ndarray:
@@ -46,7 +46,7 @@ def regrets(make: Callable[[int], Strategy], accuracies: dict[Architecture, floa
 
 
 def test_evolution_of_either_form_beats_random_search(
-    accuracies: dict[Architecture, float], constraint: Constraint
+    accuracies: dict[Architecture, float], constraint: Limits
 ) -> None:
     random = regrets(lambda seed: RandomSearch(constraint, iterations=EVALUATIONS, seed=seed), accuracies)
     osnaslib = regrets(

@@ -10,7 +10,7 @@ import pytest
 
 from config_file.errors import UserError
 from supernet import build_space
-from supernet.derivation import Limit, check_feasible, derive_filling, derive_within
+from supernet.derivation import Bound, check_feasible, derive_filling, derive_within
 from supernet.elimination import Factor
 
 
@@ -38,7 +38,7 @@ def test_it_is_the_best_of_all_by_brute_force(constraints: int, coupled: bool) -
         limits = []
         for number, factors in enumerate(costs):
             found = np.array([total(factors, choice) for choice in every])
-            limits.append(Limit(f"cost{number}", factors, float(np.quantile(found, rng.uniform(0.1, 0.6)))))
+            limits.append(Bound(f"cost{number}", factors, float(np.quantile(found, rng.uniform(0.1, 0.6)))))
         allowed = [c for c in every if all(total(limit.factors, c) <= limit.upper for limit in limits)]
         if not allowed:
             with pytest.raises(UserError):
@@ -53,8 +53,8 @@ def test_it_is_the_best_of_all_by_brute_force(constraints: int, coupled: bool) -
 def test_a_limit_is_inclusive() -> None:
     table: list[Factor] = [((0,), np.array([1.0, 2.0, 3.0]))]
     scores = [np.array([0.0, 1.0, 2.0])]
-    assert derive_within([3], scores, [Limit("cost", table, 3.0)]) == (2,)
-    assert derive_within([3], scores, [Limit("cost", table, 2.0)]) == (1,)
+    assert derive_within([3], scores, [Bound("cost", table, 3.0)]) == (2,)
+    assert derive_within([3], scores, [Bound("cost", table, 2.0)]) == (1,)
 
 
 def test_without_limits_it_is_the_most_probable() -> None:
@@ -71,7 +71,7 @@ def test_a_space_of_21_layers_takes_moments(constraints: int) -> None:
     for number in range(constraints):
         factors = chain(rng, sizes)
         unlimited = total(factors, tuple(int(row.argmax()) for row in scores))
-        limits.append(Limit(f"cost{number}", factors, 0.8 * unlimited))
+        limits.append(Bound(f"cost{number}", factors, 0.8 * unlimited))
     start = time.perf_counter()
     choice = derive_within(sizes, scores, limits)
     assert time.perf_counter() - start < 10
@@ -90,7 +90,7 @@ def test_several_costs_of_a_real_space() -> None:
         for scope, table in blocks:
             values = [0 if entry is None else getattr(entry[0], name)(entry[1]) for entry in table.flat]
             factors.append((scope, np.array(values, dtype=np.float64).reshape(table.shape)))
-        limits.append(Limit(name, factors, 0.0))
+        limits.append(Bound(name, factors, 0.0))
     specs = {a: space.decode(a) for a in [tuple([0] * 14), tuple(size - 1 for size in space.sizes)]}
     low, high = specs.values()
     uppers = [
@@ -106,15 +106,15 @@ def test_several_costs_of_a_real_space() -> None:
 def test_an_infeasible_limit_states_the_exact_minimum() -> None:
     table: list[Factor] = [((0,), np.array([4.0, 5.0])), ((1,), np.array([1.5, 9.0]))]
     with pytest.raises(UserError, match=r"no architecture has ms of 5 or less: the smallest of the space is 5\.5"):
-        check_feasible([2, 2], [Limit("ms", table, 5.0)])
+        check_feasible([2, 2], [Bound("ms", table, 5.0)])
     with pytest.raises(UserError, match="the smallest of the space"):
-        derive_within([2, 2], [np.zeros(2)] * 2, [Limit("ms", table, float("nan"))])
+        derive_within([2, 2], [np.zeros(2)] * 2, [Bound("ms", table, float("nan"))])
 
 
 def test_limits_that_exclude_each_other_say_which_binds() -> None:
     a: list[Factor] = [((0,), np.array([1.0, 10.0])), ((1,), np.array([1.0, 2.0]))]
     b: list[Factor] = [((0,), np.array([10.0, 1.0])), ((1,), np.array([3.0, 3.0]))]
-    limits = [Limit("flops", a, 5.0), Limit("latency", b, 5.0)]
+    limits = [Bound("flops", a, 5.0), Bound("latency", b, 5.0)]
     with pytest.raises(UserError) as error:
         derive_within([2, 2], [np.zeros(2)] * 2, limits)
     text = str(error.value)
@@ -130,9 +130,9 @@ def test_filling_uses_the_limit_and_never_exceeds_it() -> None:
     factors = chain(rng, sizes)
     scores = [np.log(rng.dirichlet(np.ones(5) * 100)) - 0.05 * table for (_, table) in factors[1:]]  # cheap ones win
     for share in (0.5, 0.7, 0.9):
-        limit = Limit("cost", factors, share * sum(float(table.max()) for _, table in factors))
+        limit = Bound("cost", factors, share * sum(float(table.max()) for _, table in factors))
         plain, filled = derive_within(sizes, scores, [limit]), derive_filling(sizes, scores, [limit])
         assert total(factors, plain) < 0.9 * limit.upper
         assert 0.98 * limit.upper <= total(factors, filled) <= limit.upper
-    unlimited = Limit("cost", factors, 1e9)
+    unlimited = Bound("cost", factors, 1e9)
     assert derive_filling(sizes, scores, [unlimited]) == derive_within(sizes, scores, [])

@@ -11,6 +11,7 @@ from scipy.stats import chisquare
 
 from config_file.errors import UserError
 from lookup_tables import CostTable, build_table
+from lookup_tables.limits import Limit, Limits
 from supernet import build_space
 from tests.training import toy
 from training.constrained_sampler import ConstrainedSampler
@@ -34,7 +35,7 @@ def band(table: CostTable, low: float, high: float) -> tuple[float, float]:
 
 def test_every_path_of_the_band_is_as_likely(table: CostTable) -> None:
     lower, upper = band(table, 0.10, 0.12)
-    sampler = ConstrainedSampler(table, 3, lower=lower, upper=upper)
+    sampler = ConstrainedSampler(Limits(table.space, [Limit(table, lower, upper)]), 3)
     inside = [a for a in table.space.enumerate() if lower <= table.cost([a])[0] <= upper]
     counts = Counter(sampler.paths(step)[0] for step in range(10 * len(inside)))
     assert set(counts) <= set(inside)
@@ -43,22 +44,22 @@ def test_every_path_of_the_band_is_as_likely(table: CostTable) -> None:
 
 def test_a_step_is_the_same_whoever_asks_and_whenever(table: CostTable) -> None:
     lower, upper = band(table, 0.0, 0.3)
-    sampler, again = (ConstrainedSampler(table, 7, lower=lower, upper=upper) for _ in range(2))
+    sampler, again = (ConstrainedSampler(Limits(table.space, [Limit(table, lower, upper)]), 7) for _ in range(2))
     forwards = [sampler.paths(step) for step in range(20)]
     assert [again.paths(step) for step in reversed(range(20))] == forwards[::-1]
-    assert ConstrainedSampler(table, 8, lower=lower, upper=upper).paths(0) != sampler.paths(0)
+    assert ConstrainedSampler(Limits(table.space, [Limit(table, lower, upper)]), 8).paths(0) != sampler.paths(0)
     assert sampler.paths(-1) != sampler.paths(0)
     assert all(type(option) is int for option in forwards[0][0])
 
 
 def test_a_band_without_paths_is_refused(table: CostTable) -> None:
     low, high = table.minimum()[0], table.maximum()[0]
-    with pytest.raises(UserError, match=rf"--target-hc.*{low:,.6g} to {high:,.6g} MACs".replace("+", r"\+")):
-        ConstrainedSampler(table, 0, lower=0, upper=low / 2)
+    with pytest.raises(UserError, match=rf"--target-hc.*from {low:,.0f} \(.* to {high:,.0f} \("):
+        ConstrainedSampler(Limits(table.space, [Limit(table, 0, low / 2)]), 0)
     with pytest.raises(UserError, match="--min-hc"):
-        ConstrainedSampler(table, 0, lower=2 * high, upper=np.inf)
+        ConstrainedSampler(Limits(table.space, [Limit(table, 2 * high, np.inf)]), 0)
     with pytest.raises(UserError, match="no architecture with a cost"):
-        ConstrainedSampler(table, 0, lower=low + 1, upper=low + 2)
+        ConstrainedSampler(Limits(table.space, [Limit(table, low + 1, low + 2)]), 0)
 
 
 def test_a_supernet_is_trained_within_the_limits(tmp_path: Path) -> None:

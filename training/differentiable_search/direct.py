@@ -6,25 +6,12 @@ from dataclasses import replace
 
 from config_file.errors import UserError
 from config_file.fields import options_of
-from config_file.gradient_options import parse_constraints, parse_limits
 from config_file.options import SearchOptions, TrainSupernetOptions
 from config_file.run_folder import RunFolder
 from config_file.stages import stage_path
 from training.recipe import DIFFERENTIABLE
 from training.supernet_file import WEIGHTS
 from training.train_supernet import train_supernet
-
-
-def with_constraints(options: SearchOptions) -> SearchOptions:
-    """The options with --constraint's limits of --info-metric, if it has any, as --target-hc and --min-hc.
-
-    Raises:
-        UserError: a lower limit in a differentiable search, which keeps upper ones only.
-    """
-    if options.directly_search or options.search_strategy == "differentiable":
-        parse_constraints(options.constraint)
-    lower, upper = parse_limits(options.constraint).get(options.info_metric, (None, options.target_hc))
-    return replace(options, target_hc=upper, min_hc=options.min_hc if lower is None else lower)
 
 
 def train_first(options: SearchOptions) -> SearchOptions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from config_file.options import SearchOptions
 from config_file.progress import progress
 from config_file.run_folder import RunFolder
 from config_file.stages import command, stage_path
+from lookup_tables import CostTable
 from supernet import Supernet
 from supernet.gating import statistics_kept
 from training.checkpoint import ARCHITECTURE, LAST, load_checkpoint, save_checkpoint
@@ -50,6 +51,7 @@ class FrozenLearning:
         weights: fingerprint of its weights.
         data: its validation images fit the architecture parameters: the weights know the training images.
         device: where the supernet is.
+        tables: of what architectures cost, by name.
 
     Raises:
         UserError: an unknown relaxation, second order, limits that nothing is within, or under --resume a checkpoint
@@ -57,7 +59,13 @@ class FrozenLearning:
     """
 
     def __init__(
-        self, options: SearchOptions, supernet: Supernet, weights: str, data: Data, device: torch.device
+        self,
+        options: SearchOptions,
+        supernet: Supernet,
+        weights: str,
+        data: Data,
+        device: torch.device,
+        tables: Mapping[str, CostTable],
     ) -> None:
         if options.a_order != 1:
             raise UserError("--a-order 2 looks through a step of the weights, which are frozen here: use --a-order 1")
@@ -69,7 +77,7 @@ class FrozenLearning:
             replace(options, sample_strategy=strategy, a_warmup_epochs=0.0, a_every=1),
             supernet,
             data.val,
-            make_hardware(options, supernet.space, data.resolution, device),
+            make_hardware(options, supernet.space, data.resolution, device, tables),
             device,
             epochs=options.a_epochs,
             steps_per_epoch=self.steps_per_epoch,

@@ -200,7 +200,7 @@ class ArchitectureLearner:
         scores = self.parameters.log_probabilities()
         if any(np.isnan(row).any() for row in scores):
             raise UserError("the architecture parameters became NaN: try a lower --a-lr")
-        limits = [] if self.hardware is None else self.hardware.limits
+        limits = [] if self.hardware is None else self.hardware.bounds
         derive = derive_filling if self.options.hc_fill else derive_within
         return derive(self.supernet.space.sizes, scores, limits)
 

@@ -21,6 +21,7 @@ from lookup_tables.latency.fit import as_problem, cross_validated, fit_table, le
 from lookup_tables.latency.fitting import fit_blocks
 from lookup_tables.latency.measurements import Measurements, read_measurements
 from supernet import SearchSpace, build_space
+from supernet.metrics import LATENCY
 from tests.lookup_tables.small_spaces import SMALL, small_space
 
 SHARED = Path(os.environ.get("NAS_SHARED_DATA", Path(__file__).parents[4] / "shared" / "data"))
@@ -176,7 +177,7 @@ def test_fit_writes_a_table_and_its_curve(tmp_path: Path, capsys: pytest.Capture
     assert "device Pixel 9" in text
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
     table = CostTable.load(tmp_path / "t.json", space, 32, "latency")
-    assert table.unit == "ms"
+    assert table.metric is LATENCY
     np.testing.assert_allclose(table.cost(measurements.architectures), measurements.ms, rtol=0.05)
     assert table.offset >= 0
     with pytest.raises(UserError, match="holds latency, not flops"):

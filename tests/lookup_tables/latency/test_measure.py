@@ -25,6 +25,7 @@ from lookup_tables.latency.measure import measure_table
 from lookup_tables.latency.probes import spread_architectures
 from lookup_tables.latency.rounds import RUNS, Rounds
 from supernet import Shape, build_space
+from supernet.metrics import LATENCY
 from tests.lookup_tables.small_spaces import SMALL, small_space
 
 TOY = ["--search-space", "nasbench_macro", "--widths", "4,8,12,16,32", "--num-classes", "10", "--resolution", "32"]
@@ -79,7 +80,7 @@ def test_a_table_holds_minima_and_its_error_on_networks(played: Played, tmp_path
             assert found.value == pytest.approx(truth, rel=1e-3)
             assert found.count == 4 * RUNS
             assert found.value <= found.median
-    assert (table.engine, table.device, table.threads, table.metric) == ("player 1", "a table", 1, "latency")
+    assert (table.engine, table.device, table.threads, table.metric) == ("player 1", "a table", 1, LATENCY)
     assert table.date is not None
     assert table.self_check is not None
     assert table.self_check["networks"] == 8

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.constraints import Constraint
+from lookup_tables.limits import Limit, Limits
 from search.engine import with_costs
 from search.objectives import parse_objectives
 from search.pareto import non_dominated
@@ -23,7 +23,7 @@ def test_the_file_lists_what_nothing_dominates_and_the_text_says_what_to_pick(tm
     tables = toy_tables(space)
     results = [with_costs(result, tables) for result in results_of(list(space.enumerate()))]
     results.append(Result((0, 0, 0, 0, 0), {"accuracy": np.nan}, cost={"flops": 0, "params": 0}))
-    constraint = Constraint(space, tables["flops"], upper=tables["flops"].maximum()[0] * 0.8)
+    constraint = Limits(space, [Limit(tables["flops"], upper=tables["flops"].maximum()[0] * 0.8)])
     front = front_among(allowed(results, constraint), OBJECTIVES)
     write_front(tmp_path / "front.csv", front, constraint)
     lines = [" ".join(line) for line in front.in_words()]
@@ -33,7 +33,7 @@ def test_the_file_lists_what_nothing_dominates_and_the_text_says_what_to_pick(tm
     assert len(rows) == len(non_dominated(values_of(within, OBJECTIVES)))
     accuracy, flops = ([float(row[name]) for row in rows] for name in ("accuracy", "flops"))
     assert accuracy == sorted(accuracy, reverse=True)
-    assert max(flops) <= constraint.upper
+    assert max(flops) <= constraint.limits[0].upper
     assert sum(int(row["knee"]) for row in rows) == 1
     text = "\n".join(lines)
     assert f"front {len(rows)} of {len(within)} networks" in text
@@ -45,7 +45,7 @@ def test_the_file_lists_what_nothing_dominates_and_the_text_says_what_to_pick(tm
 
 def test_without_a_success_there_is_no_front() -> None:
     with pytest.raises(ValueError, match="no evaluation"):
-        front_among(allowed([Result((0,), {"accuracy": np.nan})], Constraint(toy_space())), OBJECTIVES)
+        front_among(allowed([Result((0,), {"accuracy": np.nan})], Limits(toy_space())), OBJECTIVES)
 
 
 def test_a_front_that_grows_is_as_large_as_that_of_all(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ import pytest
 
 from config_file.errors import UserError
 from lookup_tables import build_table
+from lookup_tables.limits import Limit, Limits
 from search.archive import Archive
-from search.constraints import Constraint
 from search.engine import best_of, with_costs
 from search.reporting.finished_search import read_search
 from search.reporting.report import main, renew_report, write_report
@@ -82,7 +82,7 @@ def make_run(
     for result in results:
         archive.add(result)
     target = statistics.median(result.cost["flops"] for result in results) / 1e6 if limited else math.inf
-    best = best_of(results, Constraint(space, tables["flops"], upper=target * 1e6))
+    best = best_of(results, Limits(space, [Limit(tables["flops"], upper=target * 1e6)]))
     assert best is not None
     about = {
         "dataset": HOSTILE,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.constraints import Constraint
+from lookup_tables.limits import Limit, Limits
 from search.engine import best_of, with_costs
 from search.reporting.picture import draw, front_of
 from search.reporting.results_file import write_best, write_results
@@ -47,7 +47,7 @@ def test_the_picture_is_drawn(
     table = toy_tables(space)[metric]
     low, high = table.minimum()[0], table.maximum()[0]
     lower, upper = (low + share * (high - low) for share in band)
-    constraint = Constraint(space, table, upper=upper, lower=lower if band[0] else -math.inf)
+    constraint = Limits(space, [Limit(table, upper=upper, lower=lower if band[0] else -math.inf)])
     results = evaluations(space, failed)[:count]
     best = best_of(results, constraint)
     assert best is not None
@@ -66,7 +66,7 @@ def test_the_front_holds_what_no_cheaper_point_beats() -> None:
 
 def test_every_evaluation_is_a_row(space: SearchSpace, tmp_path: Path) -> None:
     table = toy_tables(space)["flops"]
-    constraint = Constraint(space, table, upper=0.5 * table.maximum()[0])
+    constraint = Limits(space, [Limit(table, upper=0.5 * table.maximum()[0])])
     results = evaluations(space, failed=2)
     write_results(tmp_path / "results.csv", results, constraint)
     with (tmp_path / "results.csv").open(newline="") as file:

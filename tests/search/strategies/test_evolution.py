@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from search.constraints import Constraint
+from lookup_tables.limits import Limit, Limits
 from search.result import Result
 from search.strategies.evolution import Evolution, single_point, uniform
 from tests.search.strategies.strategy_suite import StrategySuite
@@ -12,7 +12,7 @@ from tests.search.toy import results_of, toy_accuracy, toy_space, toy_tables
 
 
 class TestOSNASLibForm(StrategySuite):
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> Evolution:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> Evolution:
         return Evolution(
             constraint,
             population=20,
@@ -23,7 +23,7 @@ class TestOSNASLibForm(StrategySuite):
 
 
 class TestSPOSForm(StrategySuite):
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> Evolution:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> Evolution:
         return Evolution(
             constraint,
             population=20,
@@ -36,12 +36,12 @@ class TestSPOSForm(StrategySuite):
         )
 
 
-def evolution(constraint: Constraint, **settings: object) -> Evolution:
+def evolution(constraint: Limits, **settings: object) -> Evolution:
     return Evolution(constraint, **{"population": 12, "parent_num": 4, **settings})  # type: ignore[arg-type]
 
 
 def test_asking_for_the_next_generation_too_early_is_refused() -> None:
-    strategy = evolution(Constraint(toy_space()))
+    strategy = evolution(Limits(toy_space()))
     batch = strategy.ask(12)
     strategy.tell(results_of(batch[:-1]))
     with pytest.raises(RuntimeError, match="tell the results"):
@@ -51,7 +51,7 @@ def test_asking_for_the_next_generation_too_early_is_refused() -> None:
 
 
 def test_the_order_of_results_changes_nothing() -> None:
-    first, second = (evolution(Constraint(toy_space())) for _ in range(2))
+    first, second = (evolution(Limits(toy_space())) for _ in range(2))
     while batch := first.ask(12):
         assert second.ask(12) == batch
         first.tell(results_of(batch))
@@ -61,7 +61,7 @@ def test_the_order_of_results_changes_nothing() -> None:
 def test_children_of_osnaslib_are_single_point_crossovers_of_the_best() -> None:
     """Without mutation every child is the head of one elite and the tail of another."""
     space = toy_space(layers=6)
-    strategy = evolution(Constraint(space), children={"offspring": 8}, mutation_prob=0.0)
+    strategy = evolution(Limits(space), children={"offspring": 8}, mutation_prob=0.0)
     population = strategy.ask(12)
     strategy.tell(results_of(population))
     elites = sorted(population, key=lambda a: -toy_accuracy(a))[:4]
@@ -72,7 +72,7 @@ def test_children_of_osnaslib_are_single_point_crossovers_of_the_best() -> None:
 
 def test_elites_of_earlier_generations_keep_breeding() -> None:
     space = toy_space(layers=6)
-    strategy = evolution(Constraint(space), children={"mutation": 8}, mutation_prob=0.01, generation_num=3)
+    strategy = evolution(Limits(space), children={"mutation": 8}, mutation_prob=0.01, generation_num=3)
     population = strategy.ask(12)
     strategy.tell(results_of(population))
     best = sorted(population, key=lambda a: -toy_accuracy(a))[:4]
@@ -83,7 +83,7 @@ def test_elites_of_earlier_generations_keep_breeding() -> None:
 
 
 def test_ties_go_to_the_earlier_proposal() -> None:
-    strategy = evolution(Constraint(toy_space()), parent_num=2)
+    strategy = evolution(Limits(toy_space()), parent_num=2)
     population = strategy.ask(12)
     strategy.tell([Result(a, {"accuracy": 0.5}) for a in population])
     strategy.ask(1)
@@ -92,7 +92,7 @@ def test_ties_go_to_the_earlier_proposal() -> None:
 
 def test_without_deduplication_proposals_repeat() -> None:
     space = toy_space(layers=2)
-    strategy = evolution(Constraint(space), dedup=False, generation_num=5)
+    strategy = evolution(Limits(space), dedup=False, generation_num=5)
     proposals = []
     while batch := strategy.ask(50):
         strategy.tell(results_of(batch))
@@ -105,7 +105,7 @@ def test_in_a_tight_band_of_a_large_space_it_neither_hangs_nor_leaves_the_band()
     space = toy_space(layers=14)
     table = toy_tables(space)["flops"]
     assert space.size > 1 << 16
-    band = Constraint(space, table, upper=table.minimum()[0] * 1.001)
+    band = Limits(space, [Limit(table, upper=table.minimum()[0] * 1.001)])
     strategy = evolution(band, generation_num=3)
     while batch := strategy.ask(20):
         assert all(band.allows(architecture) for architecture in batch)

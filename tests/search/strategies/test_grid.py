@@ -4,7 +4,7 @@ from itertools import islice
 
 import pytest
 
-from search.constraints import Constraint
+from lookup_tables.limits import Limit, Limits
 from search.strategies.grid import GridSearch
 from supernet import SearchSpace, build_space
 from tests.search.strategies.strategy_suite import StrategySuite
@@ -14,11 +14,11 @@ from tests.search.toy import toy_space, toy_tables
 class TestGrid(StrategySuite):
     beats_random = False
 
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> GridSearch:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> GridSearch:
         return GridSearch(constraint, evaluations=evaluations, shuffle=True, seed=seed)
 
 
-def listed(space: SearchSpace, constraint: Constraint) -> list[tuple[int, ...]]:
+def listed(space: SearchSpace, constraint: Limits) -> list[tuple[int, ...]]:
     canonical = (a for a in space.enumerate() if space.canonical(a) == a)
     return [a for a in canonical if constraint.allows(a)]
 
@@ -29,21 +29,21 @@ def test_it_is_the_list_of_all_networks_within_the_limits_in_order(band: tuple[f
     table = toy_tables(space)["flops"]
     low, high = table.minimum()[0], table.maximum()[0]
     limits = [low + share * (high - low) for share in band]
-    constraint = Constraint(space, table, lower=limits[0], upper=limits[1])
+    constraint = Limits(space, [Limit(table, lower=limits[0], upper=limits[1])])
     assert GridSearch(constraint, evaluations=None).ask(10**6) == listed(space, constraint)
 
 
 def test_without_a_table_it_is_everything() -> None:
     space = toy_space(layers=5)
-    found = GridSearch(Constraint(space), evaluations=None).ask(10**6)
-    assert found == listed(space, Constraint(space))
+    found = GridSearch(Limits(space), evaluations=None).ask(10**6)
+    assert found == listed(space, Limits(space))
     assert len(found) == space.num_canonical
 
 
 def test_in_a_space_that_nobody_can_list_it_starts_at_once() -> None:
     space = build_space("proxylessnas", resolution=32, num_classes=10)
     table = toy_tables(space)["flops"]
-    strategy = GridSearch(Constraint(space, table, upper=table.minimum()[0] * 2), evaluations=50)
+    strategy = GridSearch(Limits(space, [Limit(table, upper=table.minimum()[0] * 2)]), evaluations=50)
     found = strategy.ask(1000)
     assert len(found) == len(set(found)) == 50
     assert found == sorted(found)
@@ -54,6 +54,6 @@ def test_in_a_space_that_nobody_can_list_it_starts_at_once() -> None:
 def test_decisions_that_cannot_matter_do_not_hold_it_up() -> None:
     """Behind depth 1 lie 3^39 encodings of three networks."""
     space = toy_space(layers=40)
-    found = GridSearch(Constraint(space), evaluations=200).ask(200)
+    found = GridSearch(Limits(space), evaluations=200).ask(200)
     assert len(found) == 200
     assert found == list(islice((a for a in found if space.canonical(a) == a), 200))

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from config_file.errors import UserError
-from search.constraints import Constraint
+from lookup_tables.limits import Limit, Limits
 from search.strategies.learnt import LearntDistribution
 from supernet import SearchSpace
-from supernet.derivation import Limit
 from tests.search.strategies.strategy_suite import StrategySuite
 from tests.search.toy import toy_space, toy_tables
 from training.differentiable_search.distribution_file import Distribution
@@ -23,7 +22,7 @@ def distribution(space: SearchSpace, spread: float = 1.0) -> Distribution:
 
 
 class TestLearnt(StrategySuite):
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> LearntDistribution:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> LearntDistribution:
         return LearntDistribution(constraint, distribution(constraint.space), samples=evaluations - 1, seed=seed)
 
     # Draws of a distribution, not a search of the space: improbable architectures are not met.
@@ -35,7 +34,7 @@ def test_the_first_proposal_is_the_most_probable_within_the_limits() -> None:
     table = toy_tables(space)["flops"]
     learnt = distribution(space)
     low, high = table.minimum()[0], table.maximum()[0]
-    constraint = Constraint(space, table, upper=low + 0.4 * (high - low), lower=low + 0.3 * (high - low))
+    constraint = Limits(space, [Limit(table, upper=low + 0.4 * (high - low), lower=low + 0.3 * (high - low))])
     first = LearntDistribution(constraint, learnt, samples=3).ask(1)[0]
 
     def score(a: tuple[int, ...]) -> float:
@@ -50,18 +49,18 @@ def test_samples_keep_further_limits() -> None:
     tables = toy_tables(space)
     params = tables["params"]
     upper = 0.5 * (params.minimum()[0] + params.maximum()[0])
-    limit = Limit("params", params.factors, upper)
-    proposals = LearntDistribution(Constraint(space), distribution(space), samples=30, limits=[limit]).ask(31)
+    limits = Limits(space, [Limit(tables["flops"]), Limit(params, upper=upper)])
+    proposals = LearntDistribution(limits, distribution(space), samples=30).ask(31)
     assert len(proposals) > 5
     assert (params.cost(np.array(proposals)) <= upper).all()
     with pytest.raises(UserError, match="smallest of the space"):
         LearntDistribution(
-            Constraint(space), distribution(space), samples=3, limits=[limit._replace(upper=params.minimum()[0] - 1)]
+            Limits(space, [Limit(params, upper=params.minimum()[0] - 1)]), distribution(space), samples=3
         )
 
 
 def test_a_sharp_distribution_ends_early() -> None:
     space = toy_space()
-    strategy = LearntDistribution(Constraint(space), distribution(space, spread=60.0), samples=50)
+    strategy = LearntDistribution(Limits(space), distribution(space, spread=60.0), samples=50)
     assert 1 <= len(strategy.ask(100)) < 51
     assert strategy.ask(10) == []

@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 from lookup_tables import build_table
 from search.strategies.limited_draws import LimitedDraws, within
 from supernet import Architecture, build_space
-from supernet.derivation import Limit
+from supernet.derivation import Bound
 from supernet.elimination import Factor
 
 
@@ -46,10 +46,10 @@ def test_what_is_accepted_is_the_distribution_given_the_limits(costs: int, band:
     for number in range(costs):
         factors = chain(rng, 5, 4)
         values = np.sort([sum(float(t[tuple(a[d] for d in scope)]) for scope, t in factors) for a in every])
-        limits.append(Limit(f"cost {number}", factors, float(values[len(values) // (25 if costs == 1 else 6)])))
+        limits.append(Bound(f"cost {number}", factors, float(values[len(values) // (25 if costs == 1 else 6)])))
         if band:
             negated = [(scope, -table) for scope, table in factors]
-            limits.append(Limit(f"-cost {number}", negated, -float(values[len(values) // 60])))
+            limits.append(Bound(f"-cost {number}", negated, -float(values[len(values) // 60])))
     allowed = [a for a in every if within(limits, a)]
     assert 5 < len(allowed) < 100
     weights = np.exp([sum(row[option] for row, option in zip(rows, a, strict=True)) for a in allowed])
@@ -70,7 +70,7 @@ def test_one_in_many_millions_is_found() -> None:
     table = build_table(space, "flops", 32)
     low = table.minimum()[0]
     rows = [np.log(np.full(size, 1 / size)) for size in space.sizes]
-    limit = Limit("flops", table.factors, 1.1 * low)
+    limit = Bound("flops", table.factors, 1.1 * low)
     assert table.distribution.share(low, limit.upper) < 1e-8
     found, tries = accepted(LimitedDraws(rows, [limit]), 50, np.random.default_rng(0))
     assert tries < 50 * 100
@@ -80,13 +80,13 @@ def test_one_in_many_millions_is_found() -> None:
 def test_a_limit_that_all_keep_changes_nothing() -> None:
     rng = np.random.default_rng(3)
     rows = log_probabilities(rng, [3, 3])
-    draws = LimitedDraws(rows, [Limit("cost", chain(rng, 2, 3), 1e6)])
+    draws = LimitedDraws(rows, [Bound("cost", chain(rng, 2, 3), 1e6)])
     assert accepted(draws, 300, rng)[1] == 300
 
 
 def test_costs_over_several_decisions_are_rejected_plainly() -> None:
     rng = np.random.default_rng(4)
     rows = log_probabilities(rng, [3, 3])
-    limit = Limit("cost", [((0, 1), np.arange(9.0).reshape(3, 3))], 3.0)
+    limit = Bound("cost", [((0, 1), np.arange(9.0).reshape(3, 3))], 3.0)
     found, _ = accepted(LimitedDraws(rows, [limit]), 300, rng)
     assert set(found) == {(0, 0), (0, 1), (0, 2), (1, 0)}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from config_file.errors import UserError
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.result import Result
 from search.strategies.local_search import LocalSearch
 from supernet import Architecture
@@ -12,17 +12,17 @@ from tests.search.toy import results_of, toy_accuracy, toy_space
 
 
 class TestFirstImprovement(StrategySuite):
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> LocalSearch:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> LocalSearch:
         return LocalSearch(constraint, evaluations=evaluations, seed=seed)
 
 
 class TestSeveralNeighboursAtOnce(StrategySuite):
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> LocalSearch:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> LocalSearch:
         return LocalSearch(constraint, evaluations=evaluations, proposals=5, seed=seed)
 
 
 class TestBestImprovement(StrategySuite):
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> LocalSearch:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> LocalSearch:
         return LocalSearch(constraint, evaluations=evaluations, improvement="best", seed=seed)
 
 
@@ -32,7 +32,7 @@ def distance(first: Architecture, second: Architecture) -> int:
 
 def test_best_improvement_moves_to_the_best_neighbour() -> None:
     space = toy_space(layers=6)
-    strategy = LocalSearch(Constraint(space), improvement="best", seed=1)
+    strategy = LocalSearch(Limits(space), improvement="best", seed=1)
     (start,) = strategy.ask(100)
     strategy.tell(results_of([start]))
     around = strategy.ask(100)
@@ -46,7 +46,7 @@ def test_best_improvement_moves_to_the_best_neighbour() -> None:
 
 def test_first_improvement_moves_at_the_first_better_neighbour() -> None:
     space = toy_space(layers=6)
-    strategy = LocalSearch(Constraint(space), seed=2)
+    strategy = LocalSearch(Limits(space), seed=2)
     (start,) = strategy.ask(1)
     strategy.tell([Result(start, {"accuracy": 0.5})])
     for _ in range(3):
@@ -60,7 +60,7 @@ def test_first_improvement_moves_at_the_first_better_neighbour() -> None:
 
 def test_it_leaves_a_local_optimum_by_two_decisions() -> None:
     space = toy_space(layers=6)
-    strategy = LocalSearch(Constraint(space), improvement="best", seed=3)
+    strategy = LocalSearch(Limits(space), improvement="best", seed=3)
     (start,) = strategy.ask(1)
     strategy.tell([Result(start, {"accuracy": 0.9})])
     around = strategy.ask(100)
@@ -74,4 +74,4 @@ def test_it_leaves_a_local_optimum_by_two_decisions() -> None:
 
 def test_an_unknown_improvement_is_refused() -> None:
     with pytest.raises(UserError, match="improvement"):
-        LocalSearch(Constraint(toy_space()), improvement="fist")
+        LocalSearch(Limits(toy_space()), improvement="fist")

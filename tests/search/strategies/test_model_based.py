@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from config_file.errors import UserError
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.strategies.bayesian import BayesianOptimization, expected_improvement, upper_confidence_bound
 from search.strategies.policy_gradient import PolicyGradient
 from search.strategies.tpe import Tpe
@@ -22,7 +22,7 @@ from tests.search.toy import results_of, toy_space
 class TestTpe(StrategySuite):
     searches = 3
 
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> Tpe:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> Tpe:
         pytest.importorskip("optuna", reason="needs the extra tpe")
         return Tpe(constraint, evaluations=evaluations, seed=seed)
 
@@ -30,26 +30,26 @@ class TestTpe(StrategySuite):
 class TestBayesian(StrategySuite):
     searches = 3
 
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> BayesianOptimization:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> BayesianOptimization:
         return BayesianOptimization(constraint, evaluations=evaluations, pool=30, proposals=8, seed=seed)
 
 
 class TestFactorisedReinforce(StrategySuite):
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
         return PolicyGradient(constraint, evaluations=evaluations, seed=seed)
 
 
 class TestFactorisedPPO(StrategySuite):
     searches = 3
 
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
         return PolicyGradient(constraint, evaluations=evaluations, update="ppo", lr=0.05, seed=seed)
 
 
 class TestLSTM(StrategySuite):
     searches = 3
 
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
         return PolicyGradient(constraint, evaluations=evaluations, controller="lstm", lr=0.01, seed=seed)
 
 
@@ -59,7 +59,7 @@ def test_without_optuna_tpe_says_what_to_install(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(UserError, match="pip install"):
-        Tpe(Constraint(toy_space()))
+        Tpe(Limits(toy_space()))
 
 
 def test_acquisition_functions() -> None:
@@ -72,7 +72,7 @@ def test_acquisition_functions() -> None:
 
 def test_a_gaussian_process_asks_near_what_is_good() -> None:
     space = toy_space(layers=6)
-    strategy = BayesianOptimization(Constraint(space), evaluations=60, seed=0)
+    strategy = BayesianOptimization(Limits(space), evaluations=60, seed=0)
     first = results_of([a for _ in range(20) for a in _told(strategy)])
     last = results_of([a for _ in range(20) for a in _told(strategy)])
     assert np.mean([r.value("accuracy") for r in last]) > np.mean([r.value("accuracy") for r in first]) + 0.15
@@ -105,7 +105,7 @@ def test_the_entropy_of_an_open_controller_is_that_of_the_space() -> None:
 @pytest.mark.parametrize("update", ["reinforce", "ppo"])
 def test_the_controller_moves_towards_the_better_samples(update: str) -> None:
     space = toy_space(layers=6)
-    strategy = PolicyGradient(Constraint(space), evaluations=200, update=update, seed=1)
+    strategy = PolicyGradient(Limits(space), evaluations=200, update=update, seed=1)
     best = torch.tensor([[5, 1, 2, 1, 2, 1, 2]])
     before = strategy._controller(best)[0].item()
     while batch := strategy.ask(100):

@@ -12,7 +12,7 @@ from pymoo.operators.crossover.ux import UX
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.optimize import minimize
 
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.objectives import parse_objectives
 from search.pareto import hypervolume, non_dominated
 from search.result import Result
@@ -26,14 +26,14 @@ LAYERS, POPULATION, GENERATIONS = 8, 20, 8
 
 
 class TestNsga2(StrategySuite):
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> Nsga:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> Nsga:
         return Nsga(
             constraint, objectives=parse_objectives("accuracy"), evaluations=evaluations, population=20, seed=seed
         )
 
 
 class TestNsga3(StrategySuite):
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> Nsga:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> Nsga:
         return Nsga(
             constraint,
             objectives=parse_objectives("accuracy,loss"),
@@ -60,7 +60,7 @@ REFERENCE = (0.0, 40.0)
 def found_by_us(seed: int) -> np.ndarray:
     space = toy_space(LAYERS)
     strategy = Nsga(
-        Constraint(space),
+        Limits(space),
         objectives=parse_objectives("accuracy,cost"),
         evaluations=POPULATION * GENERATIONS,
         population=POPULATION,
@@ -164,4 +164,4 @@ def test_of_one_front_reference_directions_keep_a_spread() -> None:
 def test_it_starts_from_what_it_is_given() -> None:
     space = toy_space()
     start = [space.canonical(a) for a in ((0, 1, 0, 0, 0), (3, 1, 1, 1, 1))]
-    assert Nsga(Constraint(space), population=6, start=start).ask(6)[:2] == start
+    assert Nsga(Limits(space), population=6, start=start).ask(6)[:2] == start

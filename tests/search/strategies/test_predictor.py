@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from config_file.errors import UserError
+from lookup_tables.limits import Limits
 from search.archive import Archive
-from search.constraints import Constraint
 from search.engine import with_costs
 from search.objectives import parse_objectives
 from search.reporting.results_file import write_results
@@ -23,7 +23,7 @@ from tests.search.toy import results_of, toy_accuracy, toy_space, toy_tables
 class TestPredictor(StrategySuite):
     searches = 3
 
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> PredictorSearch:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> PredictorSearch:
         return PredictorSearch(
             constraint,
             objectives=parse_objectives("accuracy"),
@@ -59,7 +59,7 @@ def test_costs_of_a_table_are_not_predicted_and_two_objectives_make_a_front() ->
     space = toy_space(layers=6)
     tables = toy_tables(space)
     strategy = PredictorSearch(
-        Constraint(space),
+        Limits(space),
         costs={"flops": lambda architectures: tables["flops"].cost(np.array(architectures))},
         evaluations=60,
         population=20,
@@ -80,8 +80,8 @@ def test_what_is_known_before_is_learnt_from_and_its_best_are_confirmed() -> Non
     space = toy_space(layers=6)
     known = results_of([a for a in space.enumerate() if space.canonical(a) == a and a[0] < 4])
     settings = {"objectives": parse_objectives("accuracy"), "population": 10, "inner_evaluations": 200}
-    warm = PredictorSearch(Constraint(space), measured=known, **settings)  # type: ignore[arg-type]
-    cold = PredictorSearch(Constraint(space), **settings)  # type: ignore[arg-type]
+    warm = PredictorSearch(Limits(space), measured=known, **settings)  # type: ignore[arg-type]
+    cold = PredictorSearch(Limits(space), **settings)  # type: ignore[arg-type]
     first = warm.ask(10)
     best = sorted((toy_accuracy(result.architecture) for result in known), reverse=True)[:5]
     assert sorted(map(toy_accuracy, first[:5]), reverse=True) == best
@@ -92,7 +92,7 @@ def test_what_is_known_before_is_learnt_from_and_its_best_are_confirmed() -> Non
 def test_failures_among_what_is_known_are_no_data() -> None:
     space = toy_space()
     known = [Result(a, {"accuracy": np.nan}) for a in ((0, 0, 0, 0, 0), (0, 1, 0, 0, 0))]
-    strategy = PredictorSearch(Constraint(space), objectives=parse_objectives("accuracy"), measured=known, population=5)
+    strategy = PredictorSearch(Limits(space), objectives=parse_objectives("accuracy"), measured=known, population=5)
     assert not {result.architecture for result in known} & set(strategy.ask(5))
 
 
@@ -103,7 +103,7 @@ def test_it_starts_from_the_files_of_an_earlier_search(tmp_path: Path) -> None:
     results = [with_costs(result, tables) for result in results_of([(0, 0, 0, 0, 0), (1, 2, 1, 0, 0)])]
     for result in [*results, with_costs(Result((0, 2, 0, 0, 0), {"accuracy": np.nan}), tables)]:
         archive.add(result)
-    write_results(tmp_path / "results.csv", list(archive), Constraint(space))
+    write_results(tmp_path / "results.csv", list(archive), Limits(space))
     for name in ("archive.jsonl", "results.csv"):
         read = read_results(tmp_path / name, space)
         assert [result.architecture for result in read] == [result.architecture for result in archive]
@@ -124,7 +124,7 @@ def test_results_of_landmarks_are_known_by_their_nme(tmp_path: Path) -> None:
     space = toy_space()
     archive = Archive(tmp_path / "archive.jsonl", {})
     archive.add(with_costs(Result((1, 2, 1, 0, 0), {"nme": 0.25}), toy_tables(space)))
-    write_results(tmp_path / "results.csv", list(archive), Constraint(space), LANDMARKS)
+    write_results(tmp_path / "results.csv", list(archive), Limits(space), LANDMARKS)
     for name in ("archive.jsonl", "results.csv"):
         (read,) = read_results(tmp_path / name, space)
         assert read.value("nme") == 0.25

@@ -4,7 +4,7 @@ import pytest
 
 from config_file.errors import UserError
 from config_file.options import SearchOptions
-from search.constraints import Constraint
+from lookup_tables.limits import Limit, Limits
 from search.engine import with_costs
 from search.strategies import STRATEGIES, make_strategy
 from tests.search.toy import results_of, toy_space, toy_tables
@@ -18,7 +18,7 @@ def test_every_strategy_is_made_from_options(name: str) -> None:
         pytest.importorskip("optuna", reason="needs the extra tpe")
     space = toy_space()
     tables = toy_tables(space)
-    constraint = Constraint(space, tables["flops"], upper=0.8 * tables["flops"].maximum()[0])
+    constraint = Limits(space, [Limit(tables["flops"], upper=0.8 * tables["flops"].maximum()[0])])
     options = SearchOptions(title="toy", search_strategy=name, inner_evaluations=60, **SETTINGS)  # type: ignore[arg-type]
     strategy = make_strategy(name, constraint, options)
     proposals = []
@@ -32,11 +32,11 @@ def test_every_strategy_is_made_from_options(name: str) -> None:
 def test_what_only_the_predictor_learns_from_is_refused() -> None:
     options = SearchOptions(title="toy", search_strategy="tpe", warm_start="results.csv")
     with pytest.raises(UserError, match="--warm-start is for --search-strategy predictor"):
-        make_strategy("tpe", Constraint(toy_space()), options)
+        make_strategy("tpe", Limits(toy_space()), options)
 
 
 @pytest.mark.parametrize("name", ["evolution", "regularized_evolution", "local_search", "bayesian", "rl"])
 def test_one_objective_is_all_that_some_take(name: str) -> None:
     options = SearchOptions(title="toy", search_strategy=name, objective="accuracy,flops")
     with pytest.raises(UserError, match="one objective, not 2"):
-        make_strategy(name, Constraint(toy_space()), options)
+        make_strategy(name, Limits(toy_space()), options)

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from scipy.stats import chisquare
 
-from search.constraints import Constraint
+from lookup_tables.limits import Limits
 from search.result import Result
 from search.strategies.regularized_evolution import RegularizedEvolution
 from tests.search.strategies.strategy_suite import StrategySuite
@@ -14,19 +14,19 @@ from tests.search.toy import results_of, toy_accuracy, toy_space
 
 
 class TestRegularizedEvolution(StrategySuite):
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> RegularizedEvolution:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> RegularizedEvolution:
         return RegularizedEvolution(constraint, evaluations=evaluations, population=20, sample_size=5, seed=seed)
 
 
 class TestWithCrossoverInBatches(StrategySuite):
-    def make(self, constraint: Constraint, seed: int = 0, evaluations: int = 120) -> RegularizedEvolution:
+    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> RegularizedEvolution:
         return RegularizedEvolution(
             constraint, evaluations=evaluations, population=20, sample_size=5, crossover=True, proposals=4, seed=seed
         )
 
 
 def test_a_tournament_is_won_as_often_as_by_drawing_its_members() -> None:
-    strategy = RegularizedEvolution(Constraint(toy_space(layers=6)), population=12, sample_size=4, seed=1)
+    strategy = RegularizedEvolution(Limits(toy_space(layers=6)), population=12, sample_size=4, seed=1)
     members = strategy.ask(12)
     strategy.tell([Result(a, {"accuracy": 0.01 * number}) for number, a in enumerate(members)])
     strategy.ask(1)
@@ -41,7 +41,7 @@ def test_a_tournament_is_won_as_often_as_by_drawing_its_members() -> None:
 
 
 def test_the_oldest_leaves_whatever_it_is_worth() -> None:
-    strategy = RegularizedEvolution(Constraint(toy_space(layers=6)), population=6, sample_size=6, seed=0)
+    strategy = RegularizedEvolution(Limits(toy_space(layers=6)), population=6, sample_size=6, seed=0)
     first = strategy.ask(6)
     strategy.tell([Result(a, {"accuracy": 0.9 if number == 0 else 0.1}) for number, a in enumerate(first)])
     (child,) = strategy.ask(1)
@@ -54,7 +54,7 @@ def test_the_oldest_leaves_whatever_it_is_worth() -> None:
 
 def test_a_tournament_of_all_breeds_from_the_best() -> None:
     space = toy_space(layers=6)
-    strategy = RegularizedEvolution(Constraint(space), population=8, sample_size=99, seed=4)
+    strategy = RegularizedEvolution(Limits(space), population=8, sample_size=99, seed=4)
     members = strategy.ask(8)
     strategy.tell(results_of(members))
     best = max(members, key=toy_accuracy)
@@ -63,7 +63,7 @@ def test_a_tournament_of_all_breeds_from_the_best() -> None:
 
 
 def test_one_decision_changes_whichever_to_whatever_unless_a_probability_is_given() -> None:
-    strategy = RegularizedEvolution(Constraint(toy_space(layers=2)), seed=3)  # 2, 3 and 3 options
+    strategy = RegularizedEvolution(Limits(toy_space(layers=2)), seed=3)  # 2, 3 and 3 options
     parent = (1, 0, 2)
     children = Counter(strategy._changed(parent) for _ in range(6000))
     assert all(sum(a != b for a, b in zip(child, parent, strict=True)) == 1 for child in children)
@@ -72,7 +72,7 @@ def test_one_decision_changes_whichever_to_whatever_unless_a_probability_is_give
 
 
 def test_without_deduplication_proposals_repeat() -> None:
-    strategy = RegularizedEvolution(Constraint(toy_space(layers=2)), evaluations=50, population=5, dedup=False)
+    strategy = RegularizedEvolution(Limits(toy_space(layers=2)), evaluations=50, population=5, dedup=False)
     proposals = []
     while batch := strategy.ask(50):
         strategy.tell(results_of(batch))
@@ -82,7 +82,7 @@ def test_without_deduplication_proposals_repeat() -> None:
 
 
 def test_asking_too_early_is_refused() -> None:
-    strategy = RegularizedEvolution(Constraint(toy_space()), population=5)
+    strategy = RegularizedEvolution(Limits(toy_space()), population=5)
     batch = strategy.ask(5)
     strategy.tell(results_of(batch[1:]))
     with pytest.raises(RuntimeError, match="tell the results"):

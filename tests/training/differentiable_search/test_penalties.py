@@ -13,6 +13,7 @@ from lookup_tables import CostTable, build_table
 from lookup_tables.table_file import Entry
 from supernet import Decision, SearchSpace, Site, build_space
 from supernet.blocks import Conv
+from supernet.metrics import FLOPS
 from supernet.relaxations import ArchitectureParameters
 from training.differentiable_search.penalties import PENALTIES, Multipliers, PenaltySettings, make_penalty
 
@@ -101,7 +102,7 @@ def test_the_architectures_gradient_follows_the_table() -> None:
     table = build_table(space, "flops", 32)
     dearer = CostTable(
         space,
-        "flops",
+        FLOPS,
         32,
         {key: Entry(e.value * (3 if key[0].label == "k5e6" else 1), e.value) for key, e in table.entries.items()},
     )

@@ -9,7 +9,7 @@ from scipy.stats import chisquare
 
 from config_file.errors import UserError
 from lookup_tables import CostTable
-from search.constraints import Constraint
+from lookup_tables.limits import Limit, Limits
 from supernet import SearchSpace, build_space
 from tests.search.toy import toy_space, toy_tables
 
@@ -27,32 +27,32 @@ def table(space: SearchSpace) -> CostTable:
 def test_an_infeasible_target_states_both_exact_ends(space: SearchSpace, table: CostTable) -> None:
     low, high = int(table.minimum()[0]), int(table.maximum()[0])
     with pytest.raises(UserError) as error:
-        Constraint(space, table, upper=low - 1).check()
+        Limits(space, [Limit(table, upper=low - 1)]).check()
     assert f"{low:,}" in str(error.value)
     assert f"{high:,}" in str(error.value)
     assert "--target-hc" in str(error.value)
-    Constraint(space, table, upper=low).check()
+    Limits(space, [Limit(table, upper=low)]).check()
     with pytest.raises(UserError, match=f"--min-hc.*{high:,}"):
-        Constraint(space, table, lower=high + 1).check()
+        Limits(space, [Limit(table, lower=high + 1)]).check()
     with pytest.raises(UserError, match="above"):
-        Constraint(space, table, upper=low + 1, lower=low + 2).check()
+        Limits(space, [Limit(table, upper=low + 1, lower=low + 2)]).check()
 
 
 def test_a_target_that_is_no_number_is_refused(space: SearchSpace, table: CostTable) -> None:
     with pytest.raises(UserError, match="must be numbers"):
-        Constraint(space, table, upper=float("nan")).check()
+        Limits(space, [Limit(table, upper=float("nan"))]).check()
 
 
 def test_a_band_between_two_neighbouring_costs_is_empty(space: SearchSpace, table: CostTable) -> None:
     costs = np.unique(table.cost(np.array(list(space.enumerate()))))
-    gap = Constraint(space, table, lower=costs[3] + 1, upper=costs[4] - 1)
+    gap = Limits(space, [Limit(table, lower=costs[3] + 1, upper=costs[4] - 1)])
     assert gap.acceptance == 0
     assert gap.sample(random.Random(0)) is None
 
 
 def test_every_encoding_in_the_band_is_as_likely(space: SearchSpace, table: CostTable) -> None:
     low, high = table.minimum()[0], table.maximum()[0]
-    band = Constraint(space, table, lower=low + 0.1 * (high - low), upper=low + 0.4 * (high - low))
+    band = Limits(space, [Limit(table, lower=low + 0.1 * (high - low), upper=low + 0.4 * (high - low))])
     inside = [architecture for architecture in space.enumerate() if band.allows(architecture)]
     assert band.acceptance == len(inside) / space.size
     rng, draws = random.Random(1), 4000
@@ -64,7 +64,7 @@ def test_every_encoding_in_the_band_is_as_likely(space: SearchSpace, table: Cost
 
 
 def test_what_is_excluded_does_not_come_again(space: SearchSpace, table: CostTable) -> None:
-    band = Constraint(space, table, upper=0.5 * (table.minimum()[0] + table.maximum()[0]))
+    band = Limits(space, [Limit(table, upper=0.5 * (table.minimum()[0] + table.maximum()[0]))])
     rng, seen = random.Random(0), set()
     while (architecture := band.sample(rng, seen)) is not None:
         assert architecture not in seen
@@ -81,7 +81,7 @@ def test_large_space_at_any_tightness(percentile: float) -> None:
     costs = table.cost(rng.integers(0, space.sizes, (100_000, len(space.sizes))))
     upper = float(np.percentile(costs, percentile))
     for lower in (-np.inf, upper - 0.05e6):
-        band = Constraint(space, table, upper=upper, lower=lower)
+        band = Limits(space, [Limit(table, upper=upper, lower=lower)])
         draw = random.Random(0)
         drawn = [band.sample(draw) for _ in range(5)]
         assert all(a is not None and band.allows(a) for a in drawn)
@@ -92,7 +92,7 @@ def test_the_cheapest_architecture_alone_is_found_in_a_large_space() -> None:
     space = build_space("proxylessnas", resolution=32, num_classes=10)
     table = toy_tables(space)["flops"]
     cheapest, architecture = table.minimum()
-    only = Constraint(space, table, upper=cheapest)
+    only = Limits(space, [Limit(table, upper=cheapest)])
     found = only.sample(random.Random(0))
     assert found is not None
     assert table.cost(np.array([found]))[0] == cheapest
@@ -103,10 +103,11 @@ def test_limits_of_several_costs_hold_together() -> None:
     space = toy_space()
     tables = toy_tables(space)
     costs = {name: table.cost(np.array(list(space.enumerate()))) for name, table in tables.items()}
-    params = Constraint(space, tables["params"], upper=np.median(costs["params"]))
-    both = Constraint(space, tables["flops"], lower=np.median(costs["flops"]), also=[params])
+    params = Limit(tables["params"], upper=float(np.median(costs["params"])))
+    flops = Limit(tables["flops"], lower=float(np.median(costs["flops"])))
+    both = Limits(space, [flops, params])
     every = list(space.enumerate())
-    inside = [a for a in every if params.allows(a) and tables["flops"].cost(np.array([a]))[0] >= both.lower]
+    inside = [a for a in every if Limits(space, [params]).allows(a) and Limits(space, [flops]).allows(a)]
     assert 0 < len(inside) < len(every)
     assert [a for a in every if both.allows(a)] == inside
     assert both.acceptance == len(inside) / len(every)
@@ -115,7 +116,7 @@ def test_limits_of_several_costs_hold_together() -> None:
     assert set(drawn) == {space.canonical(a) for a in inside}
     assert len(both.describe()) == 2
     both.check()
-    nothing = Constraint(space, tables["flops"], lower=tables["flops"].maximum()[0], also=[params])
+    nothing = Limits(space, [Limit(tables["flops"], lower=tables["flops"].maximum()[0]), params])
     with pytest.raises(UserError, match="all limits at once"):
         nothing.check()
 
@@ -127,9 +128,7 @@ def test_limits_of_several_costs_in_a_large_space() -> None:
     some = rng.integers(0, space.sizes, (20_000, len(space.sizes)))
     flops, params = (tables[name].cost(some) for name in ("flops", "params"))
     low, high, most = (float(np.quantile(*ends)) for ends in ((flops, 0.01), (flops, 0.02), (params, 0.3)))
-    both = Constraint(
-        space, tables["flops"], lower=low, upper=high, also=[Constraint(space, tables["params"], upper=most)]
-    )
+    both = Limits(space, [Limit(tables["flops"], lower=low, upper=high), Limit(tables["params"], upper=most)])
     both.check()
     share = float(((flops >= low) & (flops <= high) & (params <= most)).mean())
     assert both.acceptance == pytest.approx(share, rel=0.25)  # the sample has about 180 of them
@@ -143,18 +142,19 @@ def test_upper_limits_that_exclude_each_other_are_told_exactly() -> None:
     tables = toy_tables(space)
     cheapest = tables["params"].minimum()[1]
     assert cheapest == tables["flops"].minimum()[1]  # so that each alone can be met, and both at once
-    both = Constraint(
+    both = Limits(
         space,
-        tables["flops"],
-        upper=tables["flops"].minimum()[0],
-        also=[Constraint(space, tables["params"], upper=tables["params"].minimum()[0])],
+        [
+            Limit(tables["flops"], upper=tables["flops"].minimum()[0]),
+            Limit(tables["params"], upper=tables["params"].minimum()[0]),
+        ],
     )
     both.check()
     assert both.draw(random.Random(0), 1) == [space.canonical(cheapest)]
 
 
 def test_without_a_table_everything_is_allowed(space: SearchSpace) -> None:
-    free = Constraint(space)
+    free = Limits(space)
     free.check()
     assert free.acceptance == 1
     assert free.allows(space.sample(random.Random(0)))

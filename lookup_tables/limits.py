@@ -1,0 +1,322 @@
+"""Limits on what an architecture may cost: read from the options, checked, and architectures drawn within them.
+
+Whether limits can be met is known from the lookup tables before anything is evaluated. Architectures are drawn
+uniformly from those within the limits, however tight they are (`lookup_tables.distribution`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import product
+from random import Random
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config_file.errors import UserError, nearest
+from config_file.gradient_options import parse_constraints, parse_limits
+from config_file.options import SearchOptions
+from lookup_tables.cost_table import CostTable
+from supernet import Architecture, SearchSpace
+from supernet.derivation import Bound, check_feasible
+from supernet.metrics import Metric
+
+ENUMERABLE = 1 << 16
+"""Encodings below which a space is listed."""
+
+DUPLICATE_TRIES = 64
+CHUNK, CHUNKS = 4096, 64
+"""With several limits: encodings drawn at once within the rarest, and how often at most."""
+
+Ends = tuple[float | None, float | None]
+"""The least and the greatest cost that is allowed; None: no limit."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One cost between two ends, inclusive, in the table's raw unit.
+
+    Args:
+        table: of the cost.
+        lower, upper: the ends.
+        flags: the options that give them, for messages.
+    """
+
+    table: CostTable
+    lower: float = -math.inf
+    upper: float = math.inf
+    flags: tuple[str, str] = ("--min-hc", "--target-hc")
+
+    @property
+    def excludes(self) -> bool:
+        """Whether it excludes any architecture of the space."""
+        return self.lower > self.table.minimum()[0] or self.upper < self.table.maximum()[0]
+
+    @property
+    def share(self) -> float:
+        """The share of all encodings within it: exact in a small space, else counted up to rounding."""
+        return Limits(self.table.space, [self]).acceptance
+
+    def allows(self, costs: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(N,) costs -> which are between the ends."""
+        return (costs >= self.lower) & (costs <= self.upper)
+
+    def check(self) -> None:
+        """Raises UserError, with the exact range of the space, where no architecture can be between the ends."""
+        minimum, maximum = self.table.minimum()[0], self.table.maximum()[0]
+        name, shown = self.table.name, self.table.metric.in_words
+        low, high = self.flags
+        span = f"{self.table.space.name} has {name} from {shown(minimum)} to {shown(maximum)}"
+        if math.isnan(self.upper) or math.isnan(self.lower):
+            raise UserError(f"{high} and {low} must be numbers; {span}")
+        if self.upper < minimum:
+            raise UserError(f"{high}: no architecture has {name} of {shown(self.upper)} or less; {span}")
+        if self.lower > maximum:
+            raise UserError(f"{low}: no architecture has {name} of {shown(self.lower)}; {span}")
+        if self.lower > self.upper:
+            raise UserError(f"{low} is above {high}: nothing lies between them; {span}")
+
+    def describe(self) -> str:
+        """The limit in words; "" where there is none."""
+        name, shown = self.table.name, self.table.metric.in_words
+        if self.upper == math.inf and self.lower <= 0:
+            return ""
+        least = f" and at least {shown(self.lower)}" if self.lower > 0 else ""
+        return f"{name} of at most {shown(self.upper)}{least}"
+
+    def bounds(self, show: Callable[[Metric, float], str] = Metric.in_flags) -> list[Bound]:
+        """Its ends as upper bounds for `supernet.derivation`; the lower one as a bound on the negated cost."""
+        shown = partial(show, self.table.metric)
+        bounds = [Bound(self.table.name, self.table.factors, self.upper, shown)] if self.upper < math.inf else []
+        if self.lower > -math.inf:
+            negated = [(scope, -values) for scope, values in self.table.factors]
+            bounds.append(Bound(f"-{self.table.name}", negated, -self.lower, shown))
+        return bounds
+
+
+class Limits:
+    """The architectures of a space that keep to all of some limits.
+
+    Args:
+        space: the search space.
+        limits: at most one per table; the first one's cost is that of plots and of ties. Without any, every
+            architecture is allowed.
+    """
+
+    def __init__(self, space: SearchSpace, limits: Sequence[Limit] = ()) -> None:
+        self.space = space
+        self.limits = tuple(limits)
+
+    @property
+    def first(self) -> Limit | None:
+        """The limit of --info-metric, whose cost plots and reports are about."""
+        return self.limits[0] if self.limits else None
+
+    def cost(self, architectures: Sequence[Architecture] | NDArray[np.integer]) -> NDArray[np.float64]:
+        """(N, D) indices -> (N,) costs by the first limit's table; zeros without one."""
+        if not self.limits:
+            return np.zeros(len(architectures))
+        return self.limits[0].table.cost(np.asarray(architectures))
+
+    def allows(self, architecture: Architecture) -> bool:
+        """Whether an architecture is within all limits."""
+        return not self._binding or bool(self._inside(np.asarray([architecture]))[0])
+
+    def check(self) -> None:
+        """Raises UserError, with the exact range of the space, where no architecture can be within the limits.
+
+        With several limits that is exact for upper ends and in a small space; else a sample must find one.
+        """
+        for limit in (*self.limits[1:], *self.limits[:1]):
+            limit.check()
+        if len(self.limits) < 2:
+            return
+        if all(limit.lower == -math.inf for limit in self._binding) and self.space.size > ENUMERABLE:
+            check_feasible(self.space.sizes, [b for limit in self._binding for b in limit.bounds(Metric.in_words)])
+        elif not self.draw(Random(0), 1):
+            raise UserError(
+                f"no architecture was found that is within all limits at once: {' and '.join(self.describe())}"
+            )
+
+    def describe(self) -> list[str]:
+        """Each limit in words."""
+        return [words for limit in self.limits if (words := limit.describe())]
+
+    def bounds(self) -> list[Bound]:
+        """All ends as upper bounds, for `supernet.derivation`."""
+        return [bound for limit in self.limits for bound in limit.bounds()]
+
+    @cached_property
+    def acceptance(self) -> float:
+        """Share of all encodings within the limits: exact in a small space, else counted up to rounding.
+
+        With several limits the rarest is counted, and how many keep the others is estimated on a sample.
+        """
+        if not self._binding:
+            return 1.0
+        if self.space.size <= ENUMERABLE:
+            return len(self._listed) / self.space.size
+        rarest = self._rarest
+        share = rarest.table.distribution.share(rarest.lower, rarest.upper)
+        if len(self._binding) == 1 or not share:
+            return share
+        drawn = rarest.table.distribution.sample(rarest.lower, rarest.upper, CHUNK, np.random.default_rng(0))
+        return share * float(self._inside(drawn).mean())
+
+    def sample(self, rng: Random, exclude: Collection[Architecture] = frozenset()) -> Architecture | None:
+        """A canonical architecture within the limits and not in `exclude`; None if there is none, or none was found.
+
+        Encodings are drawn uniformly from all that are within the limits.
+        """
+        for _ in range(DUPLICATE_TRIES):
+            drawn = self.draw(rng, 1)
+            if not drawn:
+                return None
+            if drawn[0] not in exclude:
+                return drawn[0]
+        if self.space.size > ENUMERABLE:
+            return None
+        left = [architecture for architecture in self._listed_canonical if architecture not in exclude]
+        return rng.choice(left) if left else None
+
+    def sample_distinct(
+        self, rng: Random, n: int, exclude: Collection[Architecture] = frozenset()
+    ) -> list[Architecture]:
+        """As `sample`, n that differ; fewer where there are no more, or no more were found."""
+        taken = set(exclude)
+        found: list[Architecture] = []
+        while len(found) < n:
+            drawn = self.sample(rng, taken)
+            if drawn is None:
+                break
+            taken.add(drawn)
+            found.append(drawn)
+        return found
+
+    def draw(self, rng: Random, n: int) -> list[Architecture]:
+        """As many canonical architectures, of encodings drawn uniformly from those within the limits.
+
+        [] if there is none, or none was found.
+        """
+        return [self.space.canonical(architecture) for architecture in self._draw(rng, n)]
+
+    def encodings(self, generator: np.random.Generator, n: int) -> NDArray[np.integer]:
+        """(n, D) encodings drawn uniformly from those within the limits, of which there must be at least one.
+
+        Raises:
+            UserError: nothing is within the limits, or so little that it was not found.
+        """
+        rarest, found, wanted = self._rarest, 0, n
+        drawn = []
+        for _ in range(CHUNKS):
+            candidates = rarest.table.distribution.sample(rarest.lower, rarest.upper, wanted, generator)
+            drawn.append(candidates if len(self._binding) < 2 else candidates[self._inside(candidates)])
+            found += len(drawn[-1])
+            if found >= n:
+                return np.concatenate(drawn)[:n]
+            wanted = CHUNK
+        raise UserError(f"no architecture was found that is within all limits: {' and '.join(self.describe())}")
+
+    def _inside(self, architectures: NDArray[np.integer]) -> NDArray[np.bool_]:
+        inside = np.ones(len(architectures), dtype=np.bool_)
+        for limit in self._binding:
+            inside &= limit.allows(limit.table.cost(architectures))
+        return inside
+
+    def _draw(self, rng: Random, n: int) -> list[Architecture]:
+        if not self._binding:
+            return [self.space.sample(rng) for _ in range(n)]
+        if self.space.size <= ENUMERABLE:
+            return [as_architecture(rng.choice(self._listed)) for _ in range(n if len(self._listed) else 0)]
+        # random.Random carries the state (it is JSON-able); numpy does the work.
+        try:
+            return list(map(as_architecture, self.encodings(np.random.default_rng(rng.getrandbits(64)), n)))
+        except UserError:
+            return []
+
+    @cached_property
+    def _binding(self) -> list[Limit]:
+        """The limits, without those that exclude nothing."""
+        return [limit for limit in self.limits if limit.excludes]
+
+    @cached_property
+    def _rarest(self) -> Limit:
+        """The limit that the fewest encodings keep; the first one where none excludes anything."""
+        if len(self._binding) < 2:
+            return (*self._binding, *self.limits)[0]
+        return min(self._binding, key=lambda limit: limit.share)
+
+    @cached_property
+    def _listed(self) -> NDArray[np.integer]:
+        every = np.asarray(list(product(*map(range, self.space.sizes))))
+        return every[self._inside(every)]
+
+    @cached_property
+    def _listed_canonical(self) -> list[Architecture]:
+        return sorted({self.space.canonical(as_architecture(row)) for row in self._listed})
+
+
+def as_architecture(row: NDArray[np.integer]) -> Architecture:
+    """(D,) array -> tuple of plain ints."""
+    return tuple(int(option) for option in row)
+
+
+def limited(options: Any) -> dict[str, Ends]:
+    """{name of a cost: its ends in the unit of the flags}, by --target-hc, --min-hc and --constraint.
+
+    The cost of --info-metric is the first; what --constraint says of it replaces the other two.
+
+    Raises:
+        UserError: as `parse_limits`.
+    """
+    ends: dict[str, Ends] = dict(parse_limits(options.constraint))
+    lower, upper = ends.pop(options.info_metric, (None, options.target_hc))
+    return {options.info_metric: (options.min_hc if lower is None else lower, upper)} | ends
+
+
+def with_constraints(options: SearchOptions) -> SearchOptions:
+    """The options with --constraint's limits of --info-metric, if it has any, as --target-hc and --min-hc.
+
+    Raises:
+        UserError: a lower limit in a differentiable search, which keeps upper ones only.
+    """
+    if options.directly_search or options.search_strategy == "differentiable":
+        parse_constraints(options.constraint)
+    lower, upper = limited(options)[options.info_metric]
+    assert upper is not None, "a search has a greatest cost"
+    return replace(options, target_hc=upper, min_hc=lower)
+
+
+def limits_of(options: Any, space: SearchSpace, tables: Mapping[str, CostTable]) -> Limits:
+    """The limits that the options state, that of --info-metric first.
+
+    Args:
+        options: with `info_metric`, `target_hc`, `min_hc` and `constraint`.
+        tables: by name, of the space at its resolution.
+
+    Raises:
+        UserError: as `parse_limits`, or a cost that there is no table of.
+    """
+    by_constraint = parse_limits(options.constraint)
+    limits = []
+    for name, ends in limited(options).items():
+        if name not in tables:
+            raise UserError(
+                f"a limit on {name} needs --lookup-table FILE.json with a table of it{nearest(name, list(tables))} "
+                f"(there are: {', '.join(tables)})"
+            )
+        flags = (f"--constraint ...<={name}", f"--constraint {name}<=...")
+        if name == options.info_metric:
+            flags = ("--constraint", "--constraint") if name in by_constraint else ("--min-hc", "--target-hc")
+        limits.append(Limit(tables[name], *raw(ends, tables[name].metric), flags))
+    return Limits(space, limits)
+
+
+def raw(ends: Ends, metric: Metric) -> tuple[float, float]:
+    """Ends in the unit of the flags -> (lower, upper) in raw units, infinite where there is no limit."""
+    low, high = ends
+    return -math.inf if low is None else low * metric.per_flag, math.inf if high is None else high * metric.per_flag

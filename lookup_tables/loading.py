@@ -1,0 +1,79 @@
+"""Open the tables that somebody names: by `--lookup-table [NAME=]FILE.json`, and the space that a file was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from config_file.errors import UserError, nearest
+from lookup_tables.cost_table import CostTable
+from lookup_tables.counters import build_table
+from supernet import SearchSpace, build_space
+from supernet.metrics import counted_metrics
+from supernet.spaces import SPACES
+
+RESERVED = ("accuracy", "loss")
+"""Names that results have for something else."""
+
+
+def load_tables(text: str | None, space: SearchSpace, resolution: int) -> dict[str, CostTable]:
+    """The tables of `--lookup-table`, entries separated by commas, by name: a table's metric unless one is given.
+
+    Raises:
+        UserError: as `CostTable.load`, an empty or reserved name, or a name that two tables have.
+    """
+    tables: dict[str, CostTable] = {}
+    for entry in filter(None, (part.strip() for part in (text or "").split(","))):
+        before, equals, after = entry.partition("=")
+        table = CostTable.load(after.strip() if equals else entry, space, resolution)
+        if equals:
+            table = replace(table, title=before.strip())
+            if not before.strip() or table.title in RESERVED:
+                raise UserError(f"--lookup-table {entry}: {before.strip()!r} is no name for a table")
+        if table.name in tables:
+            raise UserError(f"--lookup-table: two tables of {table.name}; name them, as in cpu=FILE.json")
+        tables[table.name] = table
+    return tables
+
+
+def tables_of(options: Any, space: SearchSpace, resolution: int, names: Iterable[str]) -> dict[str, CostTable]:
+    """A table for each name: that of `--lookup-table` where one is called so, else counted from the blocks.
+
+    Args:
+        options: with `lookup_table` and `counter`.
+
+    Raises:
+        UserError: a table is of another space or resolution, or there is none of a name.
+    """
+    tables = load_tables(options.lookup_table, space, resolution)
+    countable = [metric.name for metric in counted_metrics()]
+    for name in dict.fromkeys(names):
+        if name in tables:
+            continue
+        if name not in countable:
+            known = [*countable, *tables]
+            raise UserError(
+                f"{name} needs --lookup-table FILE.json with a table of it{nearest(name, known)}; "
+                f"there are: {', '.join(sorted({*known}))}"
+            )
+        tables[name] = build_table(space, name, resolution, options.counter)
+    return {name: tables[name] for name in names}
+
+
+def recorded_space(header: Mapping[str, Any]) -> SearchSpace | None:
+    """The space of a header with `space_options` and `macro_fingerprint`.
+
+    None where it is not a shipped space or one from YAML (a file never decides which code is run), or no longer that.
+    """
+    recipe = header.get("space_options")
+    if not isinstance(recipe, dict):
+        return None
+    name = recipe.get("search_space")
+    if not isinstance(name, dict) and name not in SPACES:
+        return None
+    try:
+        space = build_space(**recipe)
+    except (UserError, TypeError):
+        return None
+    return space if space.macro_fingerprint == header.get("macro_fingerprint") else None

@@ -1,0 +1,131 @@
+"""Metrics: what a network costs. One entry of METRICS is all that a new one needs.
+
+A cost is a sum over the blocks of a network. It is counted from them (FLOPs, parameters), or measured and read from a
+lookup table (latency). Files and results hold raw units; the options give limits in the unit of the flags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from supernet.blocks import Block, Shape
+
+LETTERS = {1.0: "", 1e3: " k", 1e6: " M", 1e9: " G"}
+PREFIXES = {1.0: "", 1e3: "thousand", 1e6: "million", 1e9: "billion"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One kind of cost, and how its values are read and shown.
+
+    Args:
+        name: in options, tables and results.
+        unit: of costs and of the entries of tables, raw.
+        per_flag: raw units in one unit of the flags, a power of a thousand.
+        per_cell: raw units in one unit of a printed table.
+        symbol: the unit in short, for reports and column heads; default the unit.
+        words: the unit in full, for the axes of pictures; default the unit.
+        key: its name in descriptions of networks and in `lookup_tables.counters.Count`; default the name.
+        aliases: other names that the options take.
+        count: (block, (C, H, W) of its input) -> raw units; None where it can only be measured.
+        counted: what is counted, in words.
+        traced: whether the tools in `lookup_tables.counters` count it too.
+    """
+
+    name: str
+    unit: str = ""
+    per_flag: float = 1.0
+    per_cell: float = 1.0
+    symbol: str = ""
+    words: str = ""
+    key: str = ""
+    aliases: tuple[str, ...] = ()
+    count: Callable[[Block, Shape], float] | None = None
+    counted: str = ""
+    traced: bool = False
+
+    def __post_init__(self) -> None:
+        for field, default in (("symbol", self.unit), ("words", self.unit), ("key", self.name)):
+            object.__setattr__(self, field, getattr(self, field) or default)
+
+    def axis(self, title: str) -> str:
+        """The title of an axis in the unit of the flags, such as "million parameters" or "phone (ms)"."""
+        words = f"{PREFIXES[self.per_flag]} {self.words}".strip()
+        return words if title == self.name else f"{title} ({words})"
+
+    @property
+    def cells(self) -> str:
+        """The unit of a printed table, such as "millions of MACs"."""
+        return self.unit if self.per_cell == 1 else f"{PREFIXES[self.per_cell]}s of {self.unit}"
+
+    def in_words(self, value: float) -> str:
+        """A cost with the exact count and the unit of the flags: "60,000,000 (60 M)", "12.3400 ms"."""
+        if self.count is None:
+            return f"{value:,.4f} {self.unit}".rstrip()
+        return f"{value:,.0f}" + (f" ({self.in_flags(value, '.4g')})" if self.per_flag != 1 else "")
+
+    def in_flags(self, value: float, digits: str = ",.6g") -> str:
+        """A cost in the unit of the flags: "60 M"."""
+        return f"{value / self.per_flag:{digits}}{LETTERS[self.per_flag]}"
+
+    def in_short(self, value: float, title: str) -> str:
+        """A cost with its short unit: "60 M MACs", "12.3 ms (phone)"."""
+        words = f"{self.in_flags(value, ',.4g')} {self.symbol}".rstrip()
+        return words if title == self.name else f"{words} ({title})"
+
+    def in_full(self, value: float) -> str:
+        """A cost with its raw unit: "60,000,000 MACs (60.00 M)", "12.34 ms"."""
+        if self.count is None:
+            return f"{value:.4g} {self.unit}"
+        return f"{value:,.0f} {self.unit}" + (f" ({self.in_flags(value, '.2f')})" if self.per_flag != 1 else "")
+
+    def in_cell(self, value: float) -> str:
+        """A cost in the unit of a printed table."""
+        if self.count is None:
+            return f"{value:.4f}"
+        return "0" if value == 0 else f"{value / self.per_cell:.3f}"
+
+
+FLOPS = Metric(
+    "flops",
+    unit="MACs",
+    per_flag=1e6,
+    per_cell=1e6,
+    words="multiply-accumulates",
+    key="macs",
+    aliases=("macs",),
+    count=lambda block, shape: block.macs(shape),
+    counted="multiply-accumulates of convolution and linear layers, batch 1",
+    traced=True,
+)
+PARAMS = Metric(
+    "params",
+    unit="parameters",
+    per_flag=1e6,
+    per_cell=1e3,
+    symbol="params",
+    aliases=("param",),
+    count=lambda block, shape: block.params(shape),
+    counted="learnable parameters: weights, biases and affine batch-norm parameters",
+    traced=True,
+)
+LATENCY = Metric("latency", unit="ms")
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (FLOPS, PARAMS, LATENCY)}
+"""By name. FLOPs are multiply-accumulates, as in the papers; latency is of one image."""
+
+
+def counted_metrics() -> list[Metric]:
+    """The metrics that are known without measuring anything."""
+    return [metric for metric in METRICS.values() if metric.count is not None]
+
+
+def metric_name(text: str) -> str:
+    """The name of the metric that a text means; a text that means none is returned as it is."""
+    return next((metric.name for metric in METRICS.values() if text in metric.aliases), text)
+
+
+def metric_called(name: str) -> Metric:
+    """The metric of a name; of a name that is not known a measured one without unit."""
+    return METRICS.get(name) or Metric(name, symbol=name, words=name)
