@@ -14,6 +14,7 @@ from lookup_tables import build_table
 from search.comparison.scaled_baseline import scaled_mobilenetv2
 from search.comparison.verdict import Difference, VerdictOptions, conclude, difference
 from supernet import build_space
+from supernet.metrics import LATENCY
 
 SMALL = {"widths": (16, 8, 16, 24, 32, 48, 64, 96, 320), "depths": (2, 3, 3, 3, 3, 1)}
 
@@ -104,7 +105,7 @@ def test_a_search_within_milliseconds(tmp_path, capsys, monkeypatch) -> None:
     main_train_supernet([*common, *space, "--epochs", "1", "--batch-size", "256"])
     counted = build_table(build_space("nasbench_macro", 16, 10, widths=(8, 8, 16, 16, 32), depths=(1, 1, 1)), "params")
     entries = {key: replace(entry, value=entry.value / 1000 + 0.1) for key, entry in counted.entries.items()}
-    table = replace(counted, metric="latency", entries=entries)
+    table = replace(counted, metric=LATENCY, entries=entries)
     table.save("phone.json")
     limit = ["--info-metric", "latency", "--lookup-table", "phone.json", "--target-hc", str(table.maximum()[0] - 1)]
     search([*common, "--search-strategy", "random", "--random-iteration", "4", *limit])
