@@ -7,7 +7,6 @@ from random import Random
 
 import numpy as np
 
-from config_file.errors import UserError
 from config_file.options import TrainSupernetOptions
 from lookup_tables.limits import Limits, as_architecture, limits_of
 from lookup_tables.loading import tables_of
