@@ -39,6 +39,7 @@ def make_divisible(value: float, divisor: int = 8) -> int:
 VALID: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number of at least 1", lambda value: type(value) is int and value >= 1),
     "int | None": ("a whole number of at least 1", lambda value: value is None or (type(value) is int and value >= 1)),
+    "int | float": ("a number of at least 1", lambda value: type(value) in (int, float) and value >= 1),
     "float": ("a number of at least 0, below 1", lambda value: type(value) in (int, float) and 0 <= value < 1),
     "bool": ("true or false", lambda value: type(value) is bool),
     "str": ("text", lambda value: type(value) is str),
@@ -130,7 +131,7 @@ class Conv(Block):
     """Convolution, optionally batch normalisation and an activation; "same" padding.
 
     `out_channels=None` is a depthwise convolution. `pre_activation` puts the activation first (ReLU-Conv-BN, as in
-    cell spaces). Convolutions carry no bias: where there is no batch norm none of the published networks has one.
+    cell spaces). `bias` is for the layers behind a global pooling; a convolution before a batch norm needs none.
     """
 
     out_channels: int | None = None
@@ -142,6 +143,7 @@ class Conv(Block):
     bn: bool = True
     affine: bool = True
     pre_activation: bool = False
+    bias: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -176,7 +178,7 @@ class Conv(Block):
 
     def params(self, shape: Shape) -> int:
         channels, _ = self._channels_and_groups(shape[0])
-        return self._weights(shape[0]) + (2 * channels if self.bn and self.affine else 0)
+        return self._weights(shape[0]) + self.bias * channels + (2 * channels if self.bn and self.affine else 0)
 
     def build(self, in_channels: int) -> nn.Module:
         channels, groups = self._channels_and_groups(in_channels)
@@ -186,7 +188,7 @@ class Conv(Block):
             # It reads a tensor that other edges of a cell read too: it must not work in place.
             layers["act"] = _out_of_place(ACTIVATIONS[self.act]())
         layers["conv"] = nn.Conv2d(
-            in_channels, channels, self.kernel, self.stride, padding, self.dilation, groups, bias=False
+            in_channels, channels, self.kernel, self.stride, padding, self.dilation, groups, self.bias
         )
         if self.bn:
             layers["norm"] = nn.BatchNorm2d(channels, affine=self.affine)
@@ -264,6 +266,17 @@ class Pool(Block):
         if self.kind == "max":
             return nn.MaxPool2d(3, self.stride, 1)
         return nn.AvgPool2d(3, self.stride, 1, count_include_pad=False)
+
+
+@dataclass(frozen=True)
+class GlobalPool(Block):
+    """The mean over all places, as a map of one pixel: what follows is convolutions on it, and then the head."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return shape[0], 1, 1
+
+    def build(self, in_channels: int) -> nn.Module:
+        return nn.AdaptiveAvgPool2d(1)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class InvertedResidual(Block):
 
     out_channels: int
     kernel: int = 3
-    expand: int = 6
+    expand: int | float = 6
     stride: int = 1
     act: str = "relu6"
     se: bool = False
@@ -64,7 +64,7 @@ class InvertedResidual(Block):
     @property
     def label(self) -> str:
         groups = f"g{self.groups}" if self.groups > 1 else ""
-        return f"k{self.kernel}e{self.expand}{groups}" + ("se" if self.se else "")
+        return f"k{self.kernel}e{self.expand:g}{groups}" + ("se" if self.se else "")
 
     def parts(self, in_channels: int) -> dict[str, Block]:
         """The primitives by name, in the order they run: [expand, [shuffle,]] depthwise, [se,] project."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,50 @@ from supernet.spaces.proxylessnas import PROXYLESSNAS
 from supernet.spaces.single_path import SINGLE_PATH
 from supernet.spaces.spos import SPOS
 
-SPACES: dict[str, ChainTable | Callable[..., SearchSpace]] = {
-    "proxylessnas": PROXYLESSNAS,
-    "fbnet_s": FBNET_S,
-    "fbnet_l": FBNET_L,
-    "fbnet": FBNET_L,
-    "spos": SPOS,
-    "mobilenetv2": build_mobilenetv2,
-    "single_path": SINGLE_PATH,
-    "nasbench_macro": NASBENCH_MACRO,
-    "pfld": build_pfld,
-}
-"""A table, or a callable (resolution, num_classes, in_channels, recipe, widths, depths, strides) -> SearchSpace."""
+SETTINGS = ("widths", "depths", "strides", "skip")
+"""The settings that a space may have besides the image and the classes."""
 
-DEFAULT_RESOLUTION = {"nasbench_macro": 32, "pfld": 112}
+
+@dataclass(frozen=True)
+class SpaceDef:
+    """A search space that is known by name.
+
+    Args:
+        build: (resolution, num_classes, in_channels, recipe, **settings that were given) -> SearchSpace.
+        settings: those of `SETTINGS` that it has; others are refused.
+        resolution: height and width of the image where none is given.
+        task: of its networks, a name in `tasks.TASKS`.
+    """
+
+    build: Callable[..., SearchSpace]
+    settings: tuple[str, ...] = ()
+    resolution: int = 224
+    task: str = "classification"
+
+
+def of_table(table: ChainTable, resolution: int = 224) -> SpaceDef:
+    """The definition of a chain."""
+
+    def build(
+        resolution: int, num_classes: int, in_channels: int, recipe: Mapping[str, Any], **settings: Any
+    ) -> SearchSpace:
+        return table.with_settings(**settings).build(resolution, num_classes, in_channels, recipe)
+
+    return SpaceDef(build, table.settings, resolution)
+
+
+SPACES: dict[str, SpaceDef] = {
+    "proxylessnas": of_table(PROXYLESSNAS),
+    "fbnet_s": of_table(FBNET_S),
+    "fbnet_l": of_table(FBNET_L),
+    "fbnet": of_table(FBNET_L),
+    "spos": of_table(SPOS),
+    "mobilenetv2": SpaceDef(build_mobilenetv2, ("widths", "depths", "strides")),
+    "single_path": of_table(SINGLE_PATH),
+    "nasbench_macro": of_table(NASBENCH_MACRO, resolution=32),
+    "pfld": SpaceDef(build_pfld, ("widths", "depths"), resolution=112, task="landmarks"),
+}
+"""The shipped search spaces by the name users type. A new one is one file and one entry here."""
 
 
 def build_space(
@@ -53,7 +84,7 @@ def build_space(
     Args:
         search_space: a shipped name (`SPACES`), the path of a YAML file, the content of one as a mapping, or
             "package.module:callable", called as callable(resolution=, num_classes=, in_channels=) -> SearchSpace.
-        resolution: height and width of the image; default 224 (32 for nasbench_macro, 112 for pfld).
+        resolution: height and width of the image; default what the space declares, 224 for one of your own.
         num_classes: width of the classifier.
         in_channels: channels of the image.
         widths: channels of the stem, the fixed first block if there is one, each stage, and the head.
@@ -67,24 +98,27 @@ def build_space(
     """
     if isinstance(search_space, str) and search_space.replace("-", "_") in SPACES:
         search_space = search_space.replace("-", "_")
-    if resolution is None:
-        resolution = DEFAULT_RESOLUTION.get(search_space, 224) if isinstance(search_space, str) else 224
+    recorded, definition = _find(search_space)
+    resolution = definition.resolution if resolution is None else resolution
     if min(resolution, num_classes, in_channels) < 1:
         raise UserError("resolution, classes and input channels must be at least 1")
     if any(value < 1 for values in (widths, depths, strides) if values is not None for value in values):
         raise UserError("widths, depths and strides must be at least 1")
-    recipe: dict[str, Any] = {
-        "search_space": search_space,
-        "resolution": resolution,
-        "num_classes": num_classes,
-        "in_channels": in_channels,
+    settings: dict[str, Any] = {
         "widths": None if widths is None else list(widths),
         "depths": None if depths is None else list(depths),
         "strides": None if strides is None else list(strides),
         "skip": skip,
     }
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name in given:
+        if name not in definition.settings:
+            has = ", ".join(f"--{other}" for other in definition.settings) or "none of these settings"
+            raise UserError(f"--{name} does not apply to {_title(search_space)}: it has {has}")
+    image = {"resolution": resolution, "num_classes": num_classes, "in_channels": in_channels}
+    recipe = {"search_space": recorded, **image, **settings}
     try:
-        space = _build(search_space, recipe)
+        space = definition.build(resolution, num_classes, in_channels, recipe, **given)
         for _, table in space.factors():
             for block, shape in dict.fromkeys(entry for entry in table.flat if entry is not None):
                 block.params(shape)  # raises ValueError where channels do not fit
@@ -93,48 +127,36 @@ def build_space(
     return space
 
 
-def _build(search_space: str | Mapping[str, Any], recipe: dict[str, Any]) -> SearchSpace:
+def _find(search_space: str | Mapping[str, Any]) -> tuple[str | Mapping[str, Any], SpaceDef]:
+    """The name that a recipe records (of a file its content: it may be gone when that is read), and the definition."""
     if isinstance(search_space, str) and is_reference(search_space):
-        return _own_space(search_space, recipe)
-    found = _find(search_space)
-    image = recipe["resolution"], recipe["num_classes"], recipe["in_channels"]
-    changes = {key: recipe[key] for key in ("widths", "depths", "strides")}
-    if isinstance(found, ChainTable):
-        if (
-            not isinstance(search_space, str) or search_space not in SPACES
-        ):  # a file may be gone when the recipe is read again
-            recipe["search_space"] = found.to_dict()
-        return found.with_settings(**changes, skip=recipe["skip"]).build(*image, recipe)
-    if recipe["skip"] is not None:
-        raise UserError(f"--skip does not apply to {search_space}")
-    return found(*image, recipe, **changes)
+        return search_space, SpaceDef(partial(_own_space, search_space))
+    if isinstance(search_space, str) and not search_space.endswith((".yml", ".yaml")):
+        return search_space, choose("search space", search_space, SPACES)
+    table = ChainTable.from_dict(search_space) if isinstance(search_space, Mapping) else _from_file(search_space)
+    return table.to_dict(), of_table(table)
 
 
-def _find(search_space: str | Mapping[str, Any]) -> ChainTable | Callable[..., SearchSpace]:
-    if isinstance(search_space, Mapping):
-        return ChainTable.from_dict(search_space)
-    if search_space.endswith((".yml", ".yaml")):
-        path = Path(search_space)
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"search space {search_space}: no such file") from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UserError(f"search space {search_space}: {' '.join(str(error).split())}") from None
-        if not isinstance(content, Mapping):
-            raise UserError(f"search space {search_space}: expected a table of keys such as name, stem, stages")
-        try:
-            return ChainTable.from_dict(content)
-        except UserError as error:
-            raise UserError(f"{search_space}: {error}") from None
-    return choose("search space", search_space, SPACES)
+def _from_file(search_space: str) -> ChainTable:
+    path = Path(search_space)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"search space {search_space}: no such file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"search space {search_space}: {' '.join(str(error).split())}") from None
+    if not isinstance(content, Mapping):
+        raise UserError(f"search space {search_space}: expected a table of keys such as name, stem, stages")
+    try:
+        return ChainTable.from_dict(content)
+    except UserError as error:
+        raise UserError(f"{search_space}: {error}") from None
 
 
-def _own_space(reference: str, recipe: dict[str, Any]) -> SearchSpace:
-    for setting in ("widths", "depths", "strides", "skip"):
-        if recipe[setting] is not None:
-            raise UserError(f"--{setting} does not apply to a search space of your own code ({reference})")
-    keywords = {key: recipe[key] for key in ("resolution", "num_classes", "in_channels")}
+def _own_space(
+    reference: str, resolution: int, num_classes: int, in_channels: int, recipe: Mapping[str, Any]
+) -> SearchSpace:
+    keywords = {"resolution": resolution, "num_classes": num_classes, "in_channels": in_channels}
     make = load_object(reference)
     try:
         inspect.signature(make).bind(**keywords)

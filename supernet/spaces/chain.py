@@ -5,18 +5,18 @@ ProxylessNAS, FBNet, SPOS, Single-Path NAS and NAS-Bench-Macro are such tables, 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from config_file.errors import UserError, nearest
-from supernet.blocks import ACTIVATIONS, Block, Conv, Head, Identity
-from supernet.composites import InvertedResidual, ShuffleBlock
+from supernet.blocks import ACTIVATIONS, Block, Conv, GlobalPool, Head, Identity
+from supernet.composites import InvertedResidual
 from supernet.decisions import Decision
 from supernet.sharing import SHARING
 from supernet.sites import Site
 from supernet.space import SearchSpace
+from supernet.spaces.candidates import SKIPS, Slot, parse_candidate
 from supernet.spec import INPUT
 
 SMALL_IMAGE = 64
@@ -25,11 +25,24 @@ SMALL_IMAGE = 64
 
 @dataclass(frozen=True)
 class Stage:
-    """Layers of one width; the first has the stride, and every layer chooses among the candidates."""
+    """Layers of one width; the first has the stride, and every layer chooses among the candidates.
+
+    Args:
+        act, candidates: instead of the table's.
+        se: every inverted residual has squeeze-excite, or none has; None: those whose name says so.
+    """
 
     channels: int
     depth: int
     stride: int
+    act: str | None = None
+    se: bool | None = None
+    candidates: tuple[str, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, without what is the table's."""
+        content = {key: value for key, value in asdict(self).items() if value is not None}
+        return content if self.candidates is None else content | {"candidates": list(self.candidates)}
 
 
 @dataclass(frozen=True)
@@ -39,9 +52,9 @@ class ChainTable:
     Args:
         name: what people call it.
         stages: the searchable stages.
-        candidates: names of the candidates of every layer: kKeE (inverted residual of kernel K and expansion E, also
-            written eEkK; gG for grouped pointwise convolutions with a shuffle, se for squeeze-excite), shuffle_kK,
-            xception, skip or identity.
+        candidates: names of the candidates of a layer, unless its stage has others: kKeE (inverted residual of kernel
+            K and expansion E, also written eEkK; gG for grouped pointwise convolutions with a shuffle, se for
+            squeeze-excite), shuffle_kK, xception, skip or identity.
         stem: channels of the 3x3 stem.
         stem_stride: its stride.
         first: channels of a fixed k3e1 block after the stem, or None.
@@ -54,6 +67,7 @@ class ChainTable:
             inside the kernel.
         head_bias: the classifier has a bias.
         head_dropout: dropout before the classifier.
+        features: channels of a 1x1 convolution with bias between a global pooling and the classifier (MobileNetV3).
         small_images: on small images the stem and the first strided stage keep the resolution.
     """
 
@@ -70,35 +84,43 @@ class ChainTable:
     sharing: str = "own"
     head_bias: bool = True
     head_dropout: float = 0.0
+    features: int | None = None
     small_images: bool = True
 
     def __post_init__(self) -> None:
         if not self.stages:
             raise UserError(f"{self.name}: a space needs at least one stage")
-        if not self.candidates or len(set(self.candidates)) < len(self.candidates):
-            raise UserError(f"{self.name}: candidates must be different names, at least one")
+        for candidates in (self.candidates, *(s.candidates for s in self.stages if s.candidates is not None)):
+            if not candidates or len(set(candidates)) < len(candidates):
+                raise UserError(f"{self.name}: candidates must be different names, at least one")
+            for name in candidates:
+                parse_candidate(name)
         for what, value, known in (
             ("skip", self.skip, ("conv", "identity")),
-            ("act", self.act, tuple(ACTIVATIONS)),
+            *(
+                ("act", act, tuple(ACTIVATIONS))
+                for act in (self.act, *(s.act for s in self.stages if s.act is not None))
+            ),
             ("sharing", self.sharing, tuple(SHARING)),
         ):
             if value not in known:
                 raise UserError(
                     f"{self.name}: unknown {what} {value!r}{nearest(str(value), known)} (choices: {', '.join(known)})"
                 )
-        numbers = [self.stem, self.head, self.stem_stride, *([self.first] if self.first is not None else [])]
+        numbers = [self.stem, self.head, self.stem_stride]
+        numbers += [number for number in (self.first, self.features) if number is not None]
         numbers += [number for stage in self.stages for number in (stage.channels, stage.depth, stage.stride)]
         if any(not isinstance(number, int) or isinstance(number, bool) or number < 1 for number in numbers):
             raise UserError(f"{self.name}: channels, depths and strides must be whole numbers of at least 1")
         for what in ("always_expand", "head_bias", "small_images"):
             if not isinstance(getattr(self, what), bool):
                 raise UserError(f"{self.name}: {what} must be true or false, not {getattr(self, what)!r}")
-        for name in self.candidates:
-            parse_candidate(name)
+        if any(stage.se not in (None, True, False) for stage in self.stages):
+            raise UserError(f"{self.name}: se of a stage must be true or false")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that `ChainTable.from_dict` reads back; the form of a YAML file."""
-        return asdict(self) | {"stages": [asdict(s) for s in self.stages], "candidates": list(self.candidates)}
+        return asdict(self) | {"stages": [s.to_dict() for s in self.stages], "candidates": list(self.candidates)}
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> ChainTable:
@@ -112,17 +134,10 @@ class ChainTable:
         missing = [key for key in ("name", "stages", "candidates", "stem", "head") if key not in data]
         if missing:
             raise UserError(f"a search space needs {', '.join(missing)}")
-        stages = data["stages"]
-        if not isinstance(stages, Sequence) or not all(
-            isinstance(stage, Mapping) and set(stage) == {"channels", "depth", "stride"} for stage in stages
-        ):
-            raise UserError("stages must be a list of {channels: C, depth: N, stride: S}")
-        if isinstance(data["candidates"], str) or not isinstance(data["candidates"], Sequence):
-            raise UserError("candidates must be a list of names")
         settings = dict(data) | {
             "name": str(data["name"]),
-            "stages": tuple(Stage(**stage) for stage in stages),
-            "candidates": tuple(map(str, data["candidates"])),
+            "stages": _stages(data["stages"]),
+            "candidates": _names(data["candidates"]),
         }
         return ChainTable(**settings)
 
@@ -154,11 +169,13 @@ class ChainTable:
             _expect(strides, count + 1, f"strides of {self.name}: stem, then one per stage")
             stages = tuple(replace(s, stride=d) for s, d in zip(table.stages, strides[1:], strict=True))
             table = replace(table, stem_stride=strides[0], stages=stages, small_images=False)
-        if skip is None:
-            return table
-        if not any(name in SKIPS for name in self.candidates):
-            raise UserError(f"--skip does not apply to {self.name}: no candidate of it is a skip")
-        return replace(table, skip=skip)
+        return table if skip is None else replace(table, skip=skip)
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The settings that apply: `skip` only where a candidate is one."""
+        names = {name for stage in self.stages for name in stage.candidates or self.candidates}
+        return ("widths", "depths", "strides", *(["skip"] if names.intersection(SKIPS) else []))
 
     def at_resolution(self, resolution: int) -> ChainTable:
         """The table with the strides that suit images of this size."""
@@ -186,7 +203,7 @@ class ChainTable:
             for layer in range(stage.depth):
                 name = f"stage{number}/{layer}"
                 stride = stage.stride if layer == 0 else 1
-                options = table.options(channels, stage.channels, stride)
+                options = table.options(channels, stage, stride)
                 blocks = tuple(options.values())
                 sites.append(
                     Site(
@@ -201,8 +218,12 @@ class ChainTable:
                 decisions.append(Decision(name, tuple(options)))
                 channels = stage.channels
         sites.append(Site("mix", (Conv(table.head, act=table.act),), (sites[-1].name,)))
+        if table.features is not None:
+            sites.append(Site("pool", (GlobalPool(),), ("mix",)))
+            features = Conv(table.features, act=table.act, bn=False, bias=True)
+            sites.append(Site("features", (features,), ("pool",)))
         head = Head(num_classes, bias=table.head_bias, dropout=table.head_dropout)
-        sites.append(Site("head", (head,), ("mix",)))
+        sites.append(Site("head", (head,), (sites[-1].name,)))
         return SearchSpace(
             table.name,
             tuple(decisions),
@@ -216,14 +237,15 @@ class ChainTable:
         inside = all(isinstance(block, (InvertedResidual, Identity)) for block in blocks)
         return "sliced" if self.sharing == "super_kernel" and not inside else self.sharing
 
-    def options(self, in_channels: int, out_channels: int, stride: int) -> dict[str, Block]:
+    def options(self, in_channels: int, stage: Stage, stride: int) -> dict[str, Block]:
         """The candidates of one layer by name."""
-        changes = in_channels != out_channels or stride > 1
+        act = self.act if stage.act is None else stage.act
+        slot = Slot(in_channels, stage.channels, stride, act, stage.se, self.always_expand)
         options: dict[str, Block] = {}
-        for name in self.candidates:
-            if name in SKIPS and changes and self.skip == "identity":
+        for name in stage.candidates or self.candidates:
+            if name in SKIPS and slot.changes and self.skip == "identity":
                 continue
-            block = parse_candidate(name)(self, in_channels, out_channels, stride)
+            block = parse_candidate(name)(slot)
             for other, same in options.items():
                 if block == same:
                     raise UserError(f"{self.name}: candidates {other!r} and {name!r} are the same block")
@@ -235,46 +257,24 @@ class ChainTable:
         return options
 
 
-Factory = Callable[[ChainTable, int, int, int], Block]
-"""(table, input channels, output channels, stride) -> block."""
-
-SKIPS = ("skip", "identity")
-_INVERTED_RESIDUAL = re.compile(r"(?:k(?P<k>\d+)e(?P<e>\d+)|e(?P<e2>\d+)k(?P<k2>\d+))(?:g(?P<g>\d+))?(?P<se>se)?")
-_SHUFFLE = re.compile(r"shuffle_k(?P<k>\d+)")
-
-
-def parse_candidate(name: str) -> Factory:
-    """What a candidate's name stands for. Raises UserError for a name with no meaning."""
-    if name in SKIPS:
-        return _skip
-    if name == "xception":
-        return lambda table, cin, cout, stride: ShuffleBlock(cout, 3, stride, xception=True)
-    if match := _SHUFFLE.fullmatch(name):
-        kernel = _odd(int(match["k"]), name)
-        return lambda table, cin, cout, stride: ShuffleBlock(cout, kernel, stride)
-    if match := _INVERTED_RESIDUAL.fullmatch(name):
-        kernel, expand = _odd(int(match["k"] or match["k2"]), name), int(match["e"] or match["e2"])
-        groups, se = int(match["g"] or 1), match["se"] is not None
-        if not expand or not groups:
-            raise UserError(f"candidate {name!r}: expansion and groups must be at least 1")
-        return lambda table, cin, cout, stride: InvertedResidual(
-            cout, kernel, expand, stride, table.act, se, groups, table.always_expand
+def _stages(content: Any) -> tuple[Stage, ...]:
+    needed, known = {"channels", "depth", "stride"}, {f.name for f in fields(Stage)}
+    if not isinstance(content, Sequence) or not all(
+        isinstance(stage, Mapping) and needed <= set(stage) <= known for stage in content
+    ):
+        raise UserError(
+            "stages must be a list of {channels: C, depth: N, stride: S}, with act, se and candidates where they differ"
         )
-    raise UserError(
-        f"unknown candidate {name!r} (such as k3e6, k5e3se, k3e1g2, e3k5, shuffle_k3, xception, skip, identity)"
+    return tuple(
+        Stage(**dict(stage) | ({"candidates": _names(stage["candidates"])} if "candidates" in stage else {}))
+        for stage in content
     )
 
 
-def _skip(_table: ChainTable, in_channels: int, out_channels: int, stride: int) -> Block:
-    if in_channels == out_channels and stride == 1:
-        return Identity()
-    return Conv(out_channels, 1, stride, act="")
-
-
-def _odd(kernel: int, name: str) -> int:
-    if kernel % 2 == 0:
-        raise UserError(f"candidate {name!r}: the kernel must be odd")
-    return kernel
+def _names(content: Any) -> tuple[str, ...]:
+    if isinstance(content, str) or not isinstance(content, Sequence):
+        raise UserError("candidates must be a list of names")
+    return tuple(map(str, content))
 
 
 def _expect(values: Sequence[int], length: int, meaning: str) -> None:

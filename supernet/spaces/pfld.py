@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from config_file.errors import UserError
@@ -29,28 +29,18 @@ from supernet.landmark_blocks import DilatedResidual, LearnedPool, StridedPool
 from supernet.light_blocks import Ghost, Separable
 from supernet.sites import Site
 from supernet.space import SearchSpace
+from supernet.spaces.chain import Stage
 from supernet.spec import INPUT
 
-
-@dataclass(frozen=True)
-class PFLDStage:
-    """Layers of one width that choose among the same candidates; the first has the stride."""
-
-    channels: int
-    depth: int
-    stride: int
-    candidates: tuple[str, ...]
-
-
 STEM, HEAD = 16, 128
-STAGES: tuple[PFLDStage, ...] = (
-    PFLDStage(
-        32, 2, 1,
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        32, 2, 1, candidates=
         ("mb_k3_res", "mb_k3_e2_res", "mb_k3_res_d3", "mb_k5_res", "mb_k5_e2_res", "sep_k3", "sep_k5", "gh_k3",
          "gh_k5"),
     ),
-    PFLDStage(
-        64, 3, 2,
+    Stage(
+        64, 3, 2, candidates=
         ("mb_k3_e2_res", "mb_k3_e4_res", "mb_k3_e2_res_se", "mb_k3_res_d3", "mb_k5_res", "mb_k5_e2_res", "mb_k5_res_se",
          "mb_k5_e2_res_se", "gh_k5"),
     ),
@@ -89,17 +79,13 @@ def build_pfld(
     recipe: Mapping[str, Any],
     widths: Sequence[int] | None = None,
     depths: Sequence[int] | None = None,
-    strides: Sequence[int] | None = None,
 ) -> SearchSpace:
     """The space for images (in_channels, resolution, resolution) and `num_classes` outputs, 212 for 106 points.
 
     Args:
         widths: stem, the two stages, and the separable convolution before the outputs; NNI's are 16, 32, 64, 128.
-        depths: layers per stage; NNI's are 2 and 3.
-        strides: none but the space's own.
+        depths: layers per stage; NNI's are 2 and 3. Strides are fixed, as the scales are joined.
     """
-    if strides is not None:
-        raise UserError("strides of pfld: they are fixed, as its scales are joined")
     stem, head, stages = STEM, HEAD, STAGES
     if widths is not None:
         if len(widths) != 4:
@@ -124,12 +110,13 @@ def build_pfld(
     side = -(-resolution // 8)
     for number, stage in enumerate(stages, 1):
         side = -(-side // stage.stride)
+        names = stage.candidates or ()
         for layer in range(stage.depth):
-            options = [candidate(n, stage.channels, stage.stride if layer == 0 else 1, side) for n in stage.candidates]
+            options = [candidate(n, stage.channels, stage.stride if layer == 0 else 1, side) for n in names]
             table = tuple(range(len(options)))
             name = f"stage{number}/{layer}"
             sites.append(Site(name, tuple(options), (sites[-1].name,), given=(len(decisions),), table=table))
-            decisions.append(Decision(name, stage.candidates))
+            decisions.append(Decision(name, names))
         ends.append(sites[-1].name)
     sites += [
         Site("scale8", (StridedPool(8),), ("stem",)),

@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from supernet.blocks import BatchNormAct, Block, Conv, Head, Identity, Pool, SqueezeExcite, Zero, make_divisible
+from supernet.blocks import (
+    BatchNormAct,
+    Block,
+    Conv,
+    GlobalPool,
+    Head,
+    Identity,
+    Pool,
+    SqueezeExcite,
+    Zero,
+    make_divisible,
+)
 from supernet.composites import InvertedResidual, ShuffleBlock
 from supernet.landmark_blocks import DilatedResidual, LearnedPool, SpatialExcite, StridedPool
 from supernet.layers import Residual, ShuffleUnit
@@ -24,8 +35,9 @@ BLOCKS = st.one_of(
     st.builds(Identity),
     st.builds(
         Conv, evens, kernels, strides, st.sampled_from([1, 2]), st.sampled_from([1, 2]), acts, st.booleans(),
-        st.booleans(), st.booleans(),
+        st.booleans(), st.booleans(), st.booleans(),
     ),
+    st.builds(GlobalPool),
     st.builds(Conv, st.none(), kernels, strides, act=acts | st.just("")),
     st.builds(SqueezeExcite, st.sampled_from([2, 4])),
     st.builds(BatchNormAct, acts),
@@ -33,7 +45,7 @@ BLOCKS = st.one_of(
     st.builds(Zero, strides),
     st.builds(Head, st.integers(1, 9), st.booleans(), st.sampled_from([0.0, 0.2])),
     st.builds(
-        InvertedResidual, evens, kernels, st.sampled_from([1, 2, 6]), strides, acts, st.booleans(),
+        InvertedResidual, evens, kernels, st.sampled_from([1, 2, 2.3, 6]), strides, acts, st.booleans(),
         st.sampled_from([1, 2]), st.booleans(), st.booleans(),
     ),
     st.builds(ShuffleBlock, st.sampled_from([12, 16, 20]), kernels, strides),

@@ -9,7 +9,9 @@ import torch
 
 from config_file.errors import UserError
 from supernet import SearchSpace, Supernet, build_space
-from supernet.spaces import SPACES
+from supernet.composites import InvertedResidual
+from supernet.spaces import SETTINGS, SPACES
+from tasks import TASKS
 from tests.supernet import own_spaces
 
 
@@ -117,6 +119,13 @@ def test_yaml_file(tmp_path):
         ("head_dropout: 1.5", "dropout must be a number of at least 0, below 1"),
         ("head_dropout: high", "dropout must be a number"),
         ("small_images: 3", "small_images must be true or false"),
+        ("features: 0", "whole numbers of at least 1"),
+        ("stages: [{channels: 8, depth: 1, stride: 1, act: swish}]", "unknown act 'swish'; did you mean 'hswish'"),
+        ("stages: [{channels: 8, depth: 1, stride: 1, se: half}]", "se of a stage must be true or false"),
+        ("stages: [{channels: 8, depth: 1, stride: 1, candidates: []}]", "at least one"),
+        ("stages: [{channels: 8, depth: 1, stride: 1, candidates: [k2e3]}]", "'k2e3': the kernel must be odd"),
+        ("stages: [{channels: 8, depth: 1, stride: 1, candidates: k3e3}]", "a list of names"),
+        ("stages: [{channels: 8, depth: 1, stride: 1, activation: relu}]", "with act, se and candidates"),
         ("steem: 3", "unknown key 'steem' in a search space; did you mean 'stem'"),
         ("{", "pocket.yml"),
         ("- a list", "pocket.yml"),
@@ -187,3 +196,33 @@ def test_own_code_is_told_the_images_and_is_rebuilt():
     assert space.input_shape == (1, 16, 16)
     again = build_space(**json.loads(json.dumps(space.describe())))
     assert again.macro_fingerprint == space.macro_fingerprint
+
+
+def test_a_stage_may_differ_from_its_table(tmp_path):
+    path = tmp_path / "own.yml"
+    path.write_text(
+        "name: own\nstem: 8\nhead: 16\ncandidates: [k3e3, skip]\nstages:\n"
+        "  - {channels: 8, depth: 2, stride: 1}\n"
+        "  - {channels: 16, depth: 1, stride: 2, act: hswish, se: true, candidates: [k5e2.5, k3e1]}\n"
+    )
+    space = build_space(str(path), resolution=96, num_classes=4)
+    assert [decision.options for decision in space.decisions] == [("k3e3", "skip")] * 2 + [("k5e2.5", "k3e1")]
+    wide, narrow = next(site.options for site in space.sites if site.name == "stage2/0")
+    assert wide == InvertedResidual(16, 5, 2.5, 2, act="hswish", se=True)
+    assert narrow == InvertedResidual(16, 3, 1, 2, act="hswish", se=True)
+    assert wide.label == "k5e2.5se"
+    assert InvertedResidual(8, 3, 3) in space.sites[1].options
+    again = build_space(**json.loads(json.dumps(space.describe())))
+    assert again.macro_fingerprint == space.macro_fingerprint
+    wider = build_space(**space.describe() | {"widths": [8, 8, 24, 16]})
+    assert wider.decisions_fingerprint == space.decisions_fingerprint != wider.macro_fingerprint
+
+
+def test_definitions_of_shipped_spaces():
+    for name, definition in SPACES.items():
+        assert definition.task in TASKS
+        assert build_space(name).input_shape[1] == definition.resolution
+        for setting in SETTINGS:
+            if setting not in definition.settings:
+                with pytest.raises(UserError, match=f"--{setting} does not apply to {name}: it has --widths"):
+                    build_space(name, **{setting: "conv" if setting == "skip" else (1,)})

@@ -150,7 +150,7 @@ def test_blocks_refuse_what_they_are_not(make, message):
     [
         ({"widths": (8, 8)}, "4 numbers"),
         ({"depths": (1, 2, 3)}, "2 numbers"),
-        ({"strides": (2, 2)}, "fixed"),
+        ({"strides": (2, 2)}, "--strides does not apply to pfld: it has --widths, --depths"),
         ({"skip": "conv"}, "--skip does not apply"),
     ],
 )

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from supernet import Network, SearchSpace, Supernet, build_space, extract
+from supernet.spaces.chain import ChainTable, Stage
+from supernet.torchvision_compat import torchvision
 
 
 @dataclass(frozen=True)
@@ -246,3 +249,41 @@ def test_all_rows_of_nasbench_macro(shared_data):
 def test_some_rows_of_nasbench_macro(architecture, macs, params):
     spec = build_space("nasbench_macro", num_classes=10).decode(architecture)
     assert (spec.macs((3, 32, 32)), spec.params((3, 32, 32))) == (macs, params)
+
+
+MOBILENETV3_LARGE = ChainTable(
+    name="mobilenetv3_large",
+    stem=16,
+    stages=(
+        # channels, layers, stride: Howard et al. 2019, table 1
+        Stage(16, 1, 1, act="relu", candidates=("k3e1",)),
+        Stage(24, 1, 2, act="relu", candidates=("k3e4",)),
+        Stage(24, 1, 1, act="relu"),
+        Stage(40, 3, 2, act="relu", se=True, candidates=("k5e3",)),
+        Stage(80, 1, 2, candidates=("k3e6",)),
+        Stage(80, 1, 1, candidates=("k3e2.5",)),
+        Stage(80, 2, 1, candidates=("k3e2.3",)),
+        Stage(112, 2, 1, candidates=("k3e6se",)),
+        Stage(160, 3, 2, se=True, candidates=("k5e6",)),
+    ),
+    head=960,
+    features=1280,
+    candidates=("k3e3",),
+    act="hswish",
+)
+
+
+def test_mobilenetv3_large_as_a_table():
+    """Stages with activations, squeeze-excite and expansions of their own: counted by torchvision's own network."""
+    space = build_space(MOBILENETV3_LARGE.to_dict(), resolution=224)
+    assert space.size == 1
+    spec = space.decode((0,) * len(space.sizes))
+    theirs = torchvision.models.mobilenet_v3_large().eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        theirs(torch.zeros(1, 3, 224, 224))
+    assert spec.macs((3, 224, 224)) == counter.get_total_flops() // 2
+    assert round(spec.macs((3, 224, 224)) / 1e6) == 217  # "219" in the paper
+    assert spec.params((3, 224, 224)) == sum(p.numel() for p in theirs.parameters()) == 5_483_032
+    ours = Network(spec).eval()
+    assert ours(torch.zeros(1, 3, 224, 224)).shape == (1, 1000)
+    assert sum(p.numel() for p in ours.parameters()) == 5_483_032

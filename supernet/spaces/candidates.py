@@ -1,0 +1,84 @@
+"""Candidates of a chain's layers by the names that papers and YAML files give them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from config_file.errors import UserError
+from supernet.blocks import Block, Conv, Identity
+from supernet.composites import InvertedResidual, ShuffleBlock
+
+
+class Slot(NamedTuple):
+    """A layer of a chain, as its candidates see it.
+
+    Args:
+        in_channels, out_channels, stride: of the layer.
+        act: activation of inverted residuals.
+        se: they have squeeze-excite; None: those whose name says so.
+        always_expand: expansion-1 blocks keep their 1x1 expansion.
+    """
+
+    in_channels: int
+    out_channels: int
+    stride: int
+    act: str = "relu6"
+    se: bool | None = None
+    always_expand: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """True where input and output differ in shape."""
+        return self.in_channels != self.out_channels or self.stride > 1
+
+
+Candidate = Callable[[Slot], Block]
+
+SKIPS = ("skip", "identity")
+_RATIO = r"\d+(?:\.\d+)?"
+_INVERTED_RESIDUAL = re.compile(
+    rf"(?:k(?P<k>\d+)e(?P<e>{_RATIO})|e(?P<e2>{_RATIO})k(?P<k2>\d+))(?:g(?P<g>\d+))?(?P<se>se)?"
+)
+_SHUFFLE = re.compile(r"shuffle_k(?P<k>\d+)")
+
+
+def parse_candidate(name: str) -> Candidate:
+    """The block that a candidate's name stands for, given its layer. Raises UserError for a name with no meaning."""
+    if name in SKIPS:
+        return _skip
+    if name == "xception":
+        return lambda slot: ShuffleBlock(slot.out_channels, 3, slot.stride, xception=True)
+    if match := _SHUFFLE.fullmatch(name):
+        kernel = _odd(int(match["k"]), name)
+        return lambda slot: ShuffleBlock(slot.out_channels, kernel, slot.stride)
+    if match := _INVERTED_RESIDUAL.fullmatch(name):
+        kernel, ratio = _odd(int(match["k"] or match["k2"]), name), float(match["e"] or match["e2"])
+        expand = int(ratio) if ratio.is_integer() else ratio
+        groups, se = int(match["g"] or 1), match["se"] is not None
+        if expand < 1 or not groups:
+            raise UserError(f"candidate {name!r}: expansion and groups must be at least 1")
+        return lambda slot: InvertedResidual(
+            slot.out_channels,
+            kernel,
+            expand,
+            slot.stride,
+            slot.act,
+            se if slot.se is None else slot.se,
+            groups,
+            slot.always_expand,
+        )
+    raise UserError(
+        f"unknown candidate {name!r} (such as k3e6, k5e3se, k3e1g2, e3k5, shuffle_k3, xception, skip, identity)"
+    )
+
+
+def _skip(slot: Slot) -> Block:
+    return Conv(slot.out_channels, 1, slot.stride, act="") if slot.changes else Identity()
+
+
+def _odd(kernel: int, name: str) -> int:
+    if kernel % 2 == 0:
+        raise UserError(f"candidate {name!r}: the kernel must be odd")
+    return kernel
