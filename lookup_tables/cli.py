@@ -15,7 +15,7 @@ from config_file.loader import parse
 from config_file.options import option
 from deployment.engines import ENGINES
 from lookup_tables.cost_table import CostTable
-from lookup_tables.counters import build_table
+from lookup_tables.counters import COUNTERS, OURS, build_table
 from lookup_tables.differences import TRACERS, explain_difference, explanation, params_difference
 from lookup_tables.latency.fit_command import fit
 from lookup_tables.latency.kit_command import import_table, kit
@@ -25,7 +25,7 @@ from lookup_tables.table_file import read_table
 from lookup_tables.table_options import PROG, TABLE, PlaceOptions, save_and_report, space_of, table_path
 from lookup_tables.table_text import extremes, flat, grid, heading
 from supernet import SearchSpace
-from supernet.metrics import metric_called
+from supernet.metrics import LATENCY, METRICS, PARAMS, Metric, metric_called
 
 _LATENCY = "Latency"
 
@@ -36,12 +36,12 @@ class TableOptions(PlaceOptions):
 
     metric: str = option(
         "flops", "what a network costs: flops (multiply-accumulates, batch 1), params, or latency, measured here",
-        group=TABLE, choices=("flops", "params", "latency"),
+        group=TABLE, metavar="NAME", known=tuple(METRICS),
     )  # fmt: skip
     counter: str = option(
-        "analytic",
+        OURS,
         "who counts: our own arithmetic, or a tool that traces the built blocks, with its difference explained",
-        group=TABLE, choices=("analytic", "fvcore", "thop"),
+        group=TABLE, choices=tuple(COUNTERS),
     )  # fmt: skip
     engine: str = option("onnxruntime", "what runs the blocks", group=_LATENCY, choices=tuple(ENGINES))
     threads: int = option(1, "that the engine uses", group=_LATENCY, at_least=1, at_most=1024)
@@ -68,10 +68,10 @@ def build(argv: Sequence[str]) -> None:
         ],
     )
     space = space_of(options)
-    if options.metric == "latency":
+    if options.metric == LATENCY.name:
         _measure(space, options)
         return
-    by = [] if options.counter == "analytic" else [options.counter]
+    by = [] if options.counter == OURS else [options.counter]
     path = table_path(options, space.name, *by, options.metric, str(space.input_shape[1]))
     table = build_table(space, options.metric, counter=options.counter, progress=True)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,8 +80,8 @@ def build(argv: Sequence[str]) -> None:
     print("\n".join(heading(header)))
     print(f"blocks   {len(table.entries)} distinct, for {_placed(space)} options in {len(space.sites)} layers")
     print("\n".join(extremes(table)))
-    if options.counter in TRACERS:
-        print("\n" + "\n".join(_compared(space, options.metric, options.counter)))
+    if options.counter in TRACERS and table.metric.traced:
+        print("\n" + "\n".join(_compared(space, table.metric, options.counter)))
     print(f"\nwritten to {path}; next: {PROG} show {path}")
 
 
@@ -170,8 +170,8 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see --help)")
 
 
-def _compared(space: SearchSpace, metric: str, counter: str) -> list[str]:
-    if metric == "params":
+def _compared(space: SearchSpace, metric: Metric, counter: str) -> list[str]:
+    if metric is PARAMS:
         return [f"{counter} beside our own arithmetic:", *params_difference(space, counters=[counter])]
     totals = explain_difference(space, counters=[counter])
     return [f"{counter} beside our own arithmetic, over the distinct blocks, each once:", *explanation(totals, counter)]

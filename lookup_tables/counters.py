@@ -140,10 +140,7 @@ def build_table(
     traced = counter if about.traced and counter != OURS else None
     entries = {}
     for block, shape in shown(blocks, f"counting {metric} of {space.name}", "block") if progress else blocks:
-        if isinstance(block, Identity):  # networks leave it out
-            value: float = 0
-        else:
-            value = getattr(count(traced, block, shape), about.key) if traced else about.count(block, shape)
+        value = getattr(count(traced, block, shape), about.key) if traced else about.of(block, shape)
         entries[block, shape] = Entry(value, value)
     words = TRACED[traced] if traced and about is FLOPS else about.counted
     by = traced or OURS

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from config_file.errors import UserError, nearest
 from search.result import Result
+from supernet.metrics import metric_name
 from tasks import CLASSIFICATION, TASKS, Task
 
 MEASURED = (*(task.metric for task in TASKS.values()), "loss")
 """What an evaluator measures; every other objective is looked up in `Result.cost`."""
 
-ALIASES = {"macs": "flops", "param": "params", "acc": "accuracy", "top1": "accuracy"}
+ALIASES = {"acc": "accuracy", "top1": "accuracy"}
 DIRECTIONS = {"max": True, "min": False}
 
 
@@ -61,7 +62,7 @@ def parse_objectives(text: str | None) -> tuple[Objective, ...]:
     objectives: list[Objective] = []
     for entry in filter(None, (part.strip() for part in (text or "accuracy").split(","))):
         name, colon, direction = (part.strip() for part in entry.partition(":"))
-        name = ALIASES.get(name, name)
+        name = metric_name(ALIASES.get(name, name))
         if not name or (colon and direction not in DIRECTIONS):
             raise UserError(f"--objective {entry!r}: write NAME, NAME:max or NAME:min, such as flops")
         if any(name == other.name for other in objectives):

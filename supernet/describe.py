@@ -12,10 +12,10 @@ import numpy as np
 from supernet.blocks import Shape
 from supernet.decisions import Architecture
 from supernet.elimination import optimum
+from supernet.metrics import Metric, counted_metrics
 from supernet.space import SearchSpace
 from supernet.spec import INPUT
 
-METRICS = ("macs", "params")
 WHAT_IS_COUNTED = (
     "FLOPs, here and elsewhere, are multiply-accumulates (MACs) of convolution and linear layers, batch 1."
 )
@@ -24,10 +24,12 @@ WHAT_IS_COUNTED = (
 def describe(space: SearchSpace, architecture: Architecture | None = None) -> dict[str, Any]:
     """Everything that is known without training, as JSON.
 
-    Counts are exact: MACs of convolution and linear layers for one image, learnable parameters. Without an architecture
-    `macs` and `params` are null and `layers` is empty; `range` has the least and the greatest of the whole space.
+    Counts are exact: MACs of convolution and linear layers for one image, learnable parameters, and whatever else is in
+    `supernet.metrics`. Without an architecture they are null and `layers` is empty; `range` has the least and the
+    greatest of the whole space.
     """
     channels, height, width = space.input_shape
+    metrics = counted_metrics()
     description: dict[str, Any] = {
         "search_space": space.name,
         "input_shape": [channels, height, width],
@@ -35,11 +37,10 @@ def describe(space: SearchSpace, architecture: Architecture | None = None) -> di
         "size": space.size,
         "num_canonical": space.num_canonical,
         "num_networks": space.num_networks,
-        "range": {metric: cost_range(space, metric) for metric in METRICS},
+        "range": {metric.key: cost_range(space, metric) for metric in metrics},
         "architecture": None,
         "names": None,
-        "macs": None,
-        "params": None,
+        **{metric.key: None for metric in metrics},
         "layers": [],
     }
     if architecture is not None:
@@ -47,24 +48,23 @@ def describe(space: SearchSpace, architecture: Architecture | None = None) -> di
         description |= {
             "architecture": list(architecture),
             "names": space.names(architecture),
-            "macs": spec.macs(space.image(architecture)),
-            "params": spec.params(space.image(architecture)),
+            **{metric.key: spec.total(metric.of, space.image(architecture)) for metric in metrics},
             "layers": layers(space, architecture),
         }
     return description
 
 
-def cost_range(space: SearchSpace, metric: str) -> list[int]:
-    """The exact least and greatest "macs" or "params" of any architecture, by elimination."""
+def cost_range(space: SearchSpace, metric: Metric) -> list[int]:
+    """The exact least and greatest cost of any architecture by a counted metric, by elimination."""
     factors = []
     for scope, table in space.factors():
-        costs = [0 if entry is None else getattr(entry[0], metric)(entry[1]) for entry in table.flat]
+        costs = [0 if entry is None else metric.of(*entry) for entry in table.flat]
         factors.append((scope, np.array(costs, dtype=float).reshape(table.shape)))
     return [int(optimum(space.sizes, factors, largest)[0]) for largest in (False, True)]
 
 
 def layers(space: SearchSpace, architecture: Architecture) -> list[dict[str, Any]]:
-    """One row per layer: site, op, block, input and output shape, MACs, params.
+    """One row per layer: site, op, block, input and output shape, MACs, params and further counts.
 
     The op is the option's name in the space where one decision chooses the layer. A skipped layer has a row as well,
     though the network leaves it out.
@@ -86,11 +86,12 @@ def layers(space: SearchSpace, architecture: Architecture) -> list[dict[str, Any
                 outputs[site.name] = inputs[0]
                 continue
             row = {"site": site.name, "op": block.label, "block": type(block).__name__}
-            row |= {"input_shape": list(inputs[0]), "output_shape": list(inputs[0]), "macs": 0, "params": 0}
+            row |= {"input_shape": list(inputs[0]), "output_shape": list(inputs[0])}
         if len(site.given) == 1:
             decision = site.given[0]
             row["op"] = space.decisions[decision].options[architecture[decision]]
         outputs[site.name] = tuple(row["output_shape"])
+        row |= {metric.key: metric.of(block, tuple(row["input_shape"])) for metric in counted_metrics()}
         rows.append(row)
     return rows
 
@@ -110,8 +111,8 @@ def as_text(description: dict[str, Any]) -> str:
     if networks is not None:
         facts.append(("networks", f"{_exactly(networks)} distinct"))
     facts += [
-        (metric, f"{least:,} to {greatest:,} over the whole space")
-        for metric, (least, greatest) in zip(("MACs", "params"), description["range"].values(), strict=True)
+        (metric.label, "{:,} to {:,} over the whole space".format(*description["range"][metric.key]))
+        for metric in counted_metrics()
     ]
     lines = [f"{name:14}{text}" for name, text in facts]
     lines += ["", *_aligned([("decision", "options"), *_decision_rows(decisions)], "<<")]
@@ -135,13 +136,17 @@ def _decision_rows(decisions: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _layer_table(description: dict[str, Any]) -> list[str]:
-    rows = [("layer", "op", "output", "MACs", "params")]
+    metrics = counted_metrics()
+
+    def counts(row: dict[str, Any]) -> list[str]:
+        return [f"{row[metric.key]:,}" for metric in metrics]
+
+    rows = [("layer", "op", "output", *(metric.label for metric in metrics))]
     rows += [
-        (row["site"], row["op"], "x".join(map(str, row["output_shape"])), f"{row['macs']:,}", f"{row['params']:,}")
-        for row in description["layers"]
+        (row["site"], row["op"], "x".join(map(str, row["output_shape"])), *counts(row)) for row in description["layers"]
     ]
-    rows.append(("total", "", "", f"{description['macs']:,}", f"{description['params']:,}"))
-    lines = _aligned(rows, "<<<>>")
+    rows.append(("total", "", "", *counts(description)))
+    lines = _aligned(rows, "<<<" + ">" * len(metrics))
     rule = "-" * max(map(len, lines))
     return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
 

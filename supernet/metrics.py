@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from supernet.blocks import Block, Shape
+from supernet.blocks import Block, Identity, Shape
 
 LETTERS = {1.0: "", 1e3: " k", 1e6: " M", 1e9: " G"}
 PREFIXES = {1.0: "", 1e3: "thousand", 1e6: "million", 1e9: "billion"}
@@ -53,6 +53,19 @@ class Metric:
         """The title of an axis in the unit of the flags, such as "million parameters" or "phone (ms)"."""
         words = f"{PREFIXES[self.per_flag]} {self.words}".strip()
         return words if title == self.name else f"{title} ({words})"
+
+    @property
+    def label(self) -> str:
+        """Its head in a printed description of a network: MACs, params."""
+        return self.symbol if self.symbol.lower() == self.key else self.key
+
+    def of(self, block: Block, shape: Shape) -> float:
+        """Raw units that a block adds at the shape of its input; an identity, which networks leave out, adds nothing.
+
+        Only of a metric that is counted.
+        """
+        assert self.count is not None, f"{self.name} has to be measured"
+        return 0 if isinstance(block, Identity) else self.count(block, shape)
 
     @property
     def cells(self) -> str:

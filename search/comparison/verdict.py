@@ -228,8 +228,7 @@ def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable)
     shape = (space.input_shape[0], table.resolution, table.resolution)
 
     def count(spec: NetSpec) -> float:
-        assert counted.count is not None
-        return spec.total(counted.count, shape)
+        return spec.total(counted.of, shape)
 
     spec, multiplier = scaled_mobilenetv2(space, count, count(space.decode(found[0])))
     names = [f"width x{multiplier:g}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from config_file.loader import save
 from config_file.options import TrainSupernetOptions
 from lookup_tables import CostTable, Entry, build_table
 from search.cli import main
-from supernet import SearchSpace, Supernet
-from supernet.metrics import LATENCY
+from search.reporting.finished_search import read_search
+from supernet import Architecture, Block, SearchSpace, Shape, Supernet
+from supernet.metrics import FLOPS, LATENCY, METRICS, Metric
 from training.data import load_data
 from training.supernet_file import save_supernet
 from training.train_supernet import space_of
@@ -96,6 +98,53 @@ def test_two_latencies_are_objectives_and_limits(space: SearchSpace, capsys: pyt
         assert best["cost"][name] == pytest.approx(table.cost([architecture])[0])
     assert "phone of at most" in capsys.readouterr().out
     assert "phone" in Path("runs/toy/search/report.html").read_text()
+
+
+def test_a_table_is_limited_in_the_unit_of_its_metric_under_any_title(
+    space: SearchSpace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = build_table(space, "flops", 16)
+    table.save("f.json")
+    middle = (table.minimum()[0] + table.maximum()[0]) / 2e6
+    assert main([*QUICK, "--info-metric", "mine", "--lookup-table", "mine=f.json", "--target-hc", f"{middle}"]) == 0
+    best = json.loads(Path("runs/toy/search/best.json").read_text())
+    assert table.minimum()[0] <= best["cost"]["mine"] == best["cost"]["flops"] <= 1e6 * middle
+    assert f"mine of at most {1e6 * middle:,.0f} ({middle:.4g} M)" in capsys.readouterr().out
+    found = read_search(Path("runs/toy/search"))
+    assert found.metric("mine") is FLOPS
+    assert found.limits == (float("-inf"), 1e6 * middle)
+    with pytest.raises(UserError, match=r"--target-hc: no architecture has mine of 1 \(1e-06 M\) or less"):
+        main([*QUICK, "--info-metric", "mine", "--lookup-table", "mine=f.json", "--target-hc", "1e-6", "--overwrite"])
+
+
+def test_a_counted_metric_of_one_s_own(
+    space: SearchSpace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Elements that leave the blocks: an entry, and searches limit, record and report it."""
+
+    def elements(block: Block, shape: Shape) -> int:
+        return prod(block.output_shape(shape))
+
+    own = Metric("activations", "elements", per_flag=1e3, aliases=("acts",), count=elements)
+    monkeypatch.setitem(METRICS, own.name, own)
+
+    def count(architecture: Architecture) -> int:
+        shapes = space.decode(architecture).shapes(space.input_shape).values()
+        return sum(prod(out) for _, out in shapes)
+
+    every = sorted(map(count, space.enumerate()))
+    upper = every[len(every) // 2]
+    limit = ["--info-metric", "activations", "--target-hc", f"{upper / 1e3}", "--constraint", "flops<=100"]
+    assert main([*QUICK, *limit, "--objective", "accuracy", "--objective", "acts", "--search-strategy", "nsga2"]) == 0
+    best = json.loads(Path("runs/toy/search/best.json").read_text())
+    assert list(best["cost"]) == ["flops", "params", "activations"]
+    assert best["cost"]["activations"] == count(tuple(best["architecture"])) <= upper
+    assert f"activations of at most {upper:,} ({upper / 1e3:.4g} k)" in capsys.readouterr().out
+    assert "k elements" in Path("runs/toy/search/report.html").read_text()
+    with pytest.raises(UserError, match="--target-hc: no architecture has activations of"):
+        main([*QUICK, "--info-metric", "activations", "--target-hc", "0.001", "--overwrite"])
+    with pytest.raises(UserError, match=r"--constraint activations<=\.\.\.: no architecture has activations of"):
+        main([*QUICK, "--info-metric", "flops", "--constraint", "acts<=0.001", "--overwrite"])
 
 
 @pytest.mark.parametrize(

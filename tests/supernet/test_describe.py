@@ -14,6 +14,7 @@ from config_file.errors import UserError
 from supernet import build_space
 from supernet.__main__ import main
 from supernet.describe import cost_range, describe
+from supernet.metrics import FLOPS, PARAMS
 from tests.conftest import ROOT
 from tests.supernet.own_spaces import YAML_SPACE, branches, elastic, nasbench201
 from tests.supernet.test_published import PUBLISHED
@@ -158,8 +159,8 @@ def test_layers_of_spaces_that_are_no_plain_chain(make):
 
 def test_range_is_that_of_the_enumeration():
     space = branches(width=2, cells=2)
-    for metric in ("macs", "params"):
-        costs = [getattr(space.decode(a), metric)(space.input_shape) for a in space.enumerate()]
+    for metric in (FLOPS, PARAMS):
+        costs = [getattr(space.decode(a), metric.key)(space.input_shape) for a in space.enumerate()]
         assert cost_range(space, metric) == [min(costs), max(costs)]
 
 
