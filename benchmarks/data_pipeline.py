@@ -21,9 +21,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from config_file.options import TrainSupernetOptions
 from supernet.torchvision_compat import torchvision
 from training.data import ImageArrays, Split, load_data
+from training.options import TrainSupernetOptions
 
 IMAGES, BATCH_SIZE, WORKERS = 10_000, 64, 2
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)

@@ -35,11 +35,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
 from config_file.loader import parse
-from config_file.options import SearchOptions
 from search.archive import Archive
 from search.cli import main as run_search
 from search.evaluators.prefix_evaluation import tree_of
 from search.evaluators.supernet import SupernetEvaluator
+from search.options import SearchOptions
 from search.preparation import prepare
 from search.result import Result
 from supernet import Architecture

@@ -1,7 +1,7 @@
-"""What an option is: a dataclass field that knows its help, its group, its unit and its valid values.
+"""An option: a dataclass field that knows its help, group, unit and valid values.
 
-Command line, YAML and Python all give their values to ``convert``, so that all three accept the same things and
-complain in the same words.
+Command line, YAML and Python all give their values to ``convert``, so that
+all three accept the same things and complain in the same words.
 """
 
 import dataclasses
@@ -9,12 +9,13 @@ import json
 import math
 import types
 import typing
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from config_file.errors import UserError, nearest
 
-_METADATA_KEY = "option"
+METADATA_KEY = "option"
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
@@ -28,7 +29,7 @@ class Option:
     group: str
     unit: str
     choices: tuple[str, ...]
-    known: tuple[str, ...]
+    names: Collection[str]
     aliases: dict[str, str]
     flags: tuple[str, ...]
     at_least: float | None
@@ -39,6 +40,7 @@ class Option:
     saved: bool
     as_json: bool
     metavar: str
+    decides: tuple[str, ...] = ()
     repeat: bool = False
     kind: type = str
     optional: bool = False
@@ -49,15 +51,25 @@ class Option:
         """How the option is written on the command line, such as ``--batch-size``."""
         return "--" + self.name.replace("_", "-")
 
+    @property
+    def text(self) -> str:
+        """The meaning, with the names that are registered by now."""
+        return self.meaning.replace("{names}", ", ".join(self.names))
+
+    @property
+    def entries(self) -> list[Any]:
+        """The entries of the registry whose names it takes; [] where it takes none."""
+        return list(self.names.values()) if isinstance(self.names, Mapping) else []
+
 
 def option(
     default: Any,
     meaning: str,
     *,
-    group: str,
+    group: str = "",
     unit: str = "",
     choices: tuple[str, ...] = (),
-    known: tuple[str, ...] = (),
+    names: Collection[str] = (),
     aliases: dict[str, str] | None = None,
     flags: tuple[str, ...] = (),
     at_least: float | None = None,
@@ -68,6 +80,7 @@ def option(
     saved: bool = True,
     as_json: bool = False,
     metavar: str = "",
+    decides: str = "",
     repeat: bool = False,
 ) -> Any:
     """A dataclass field that is also a flag, a YAML key and a line of ``--help``.
@@ -75,17 +88,19 @@ def option(
     Its type is the field's annotation: ``bool``, ``int``, ``float``, ``str`` or ``tuple[int, ...]``, also ``| None``.
 
     Args:
-        meaning: what it does, without default and unit, which are added.
-        group: heading in ``--help`` and (lower case) in the saved YAML.
+        meaning: what it does, without default and unit, which are added; "{names}" becomes the list of `names`.
+        group: heading in ``--help`` and (lower case) in the saved YAML; by default that of its class.
         unit: unit of the number.
         choices: all valid values; anything else is an error here.
-        known: shipped names of an open set; the room that holds the registry checks the value.
+        names: the registry of an open set; who looks the value up in it checks it. It may grow.
         aliases: other spellings of values, ``{other: ours}``.
         flags: other names of the option itself.
         at_least, above, at_most, below: bounds of a number, or of every entry of a tuple.
         inherit: a later stage takes the value from the stage it builds upon unless told otherwise.
         saved: whether it belongs in ``config.yaml`` (what a run is), not only to one invocation.
         metavar: how ``--help`` shows the value of a text option.
+        decides: the courses that another value changes, such as "training" (several in one text, with blanks
+            between): work that was begun with one value is not continued with another.
         repeat: text that may be given several times on the command line; it is kept with commas in between.
         as_json: text that may also be written as a YAML list or mapping; it is kept as JSON text.
     """
@@ -95,7 +110,7 @@ def option(
         group=group,
         unit=unit,
         choices=choices,
-        known=known,
+        names=names,
         aliases=dict(aliases or {}),
         flags=flags,
         at_least=at_least,
@@ -106,9 +121,10 @@ def option(
         saved=saved,
         as_json=as_json,
         metavar=metavar,
+        decides=tuple(decides.split()),
         repeat=repeat,
     )
-    return field(default=default, metadata={_METADATA_KEY: spec})
+    return field(default=default, metadata={METADATA_KEY: spec})
 
 
 def options_of(options_class: type) -> dict[str, Option]:
@@ -116,28 +132,14 @@ def options_of(options_class: type) -> dict[str, Option]:
     hints = typing.get_type_hints(options_class)
     found = {}
     for entry in dataclasses.fields(options_class):
+        if METADATA_KEY not in entry.metadata:
+            continue
         kind, optional = _kind(hints[entry.name])
-        spec: Option = entry.metadata[_METADATA_KEY]
+        spec: Option = entry.metadata[METADATA_KEY]
         found[entry.name] = dataclasses.replace(
             spec, name=entry.name, kind=kind, optional=optional, default=entry.default
         )
     return found
-
-
-def check_options(options: Any) -> None:
-    """Convert and check every option of a dataclass, in place; the ``__post_init__`` of all options.
-
-    After the single values, each class's ``rules()`` method checks what concerns several options together.
-
-    Raises:
-        UserError: naming the flag, what is wrong with its value and what would be right.
-    """
-    for name, spec in options_of(type(options)).items():
-        value = convert(spec, getattr(options, name), spec.flag)
-        object.__setattr__(options, name, value)  # frozen for everybody else
-    for cls in type(options).__mro__:
-        if "rules" in cls.__dict__:
-            cls.__dict__["rules"](options)
 
 
 def convert(spec: Option, value: Any, where: str) -> Any:
@@ -237,7 +239,7 @@ def _text(spec: Option, where: str, value: Any) -> str:
     text = str(value)
     if text in spec.aliases:
         return spec.aliases[text]
-    names = spec.choices or spec.known
+    names = spec.choices or spec.names
     same = text.replace("-", "_")
     if text not in names and same in names:
         return same

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 from config_file.errors import UserError, nearest
 from config_file.fields import Option, convert, options_of
-from config_file.options import STAGE_OPTIONS
-from config_file.stages import STAGES, stage_path
+from config_file.options import with_registered
+from config_file.plugins import import_plugins, is_reference, load_object
+from config_file.stages import STAGES, options_of_stage, stage_path
 from config_file.yaml_text import read_mapping, write_mapping
 
 T = TypeVar("T")
@@ -49,10 +50,14 @@ def parse(
             an unreadable file.
         SystemExit: after ``--help``, status 0.
     """
-    given = _command_line(options_class, argv, prog, description, examples)
+    words = _with_hyphens(sys.argv[1:] if argv is None else argv)
+    options_class = _with_own(options_class, words)
+    given = _command_line(options_class, words, prog, description, examples)
     file = read_config(options_class, given["config"]) if given.get("config") else {}
-    values = {**file, **given}
-    return options_class(**{**_earlier(options_class, values), **values})
+    asked = {**file, **given}
+    values = {**_earlier(options_class, asked), **asked}
+    _refuse_code_of_files(options_class, values, given)
+    return options_class(**values, given=frozenset(asked))  # type: ignore[call-arg]
 
 
 def load(options_class: type[T], path: str | Path) -> T:
@@ -61,6 +66,7 @@ def load(options_class: type[T], path: str | Path) -> T:
     Raises:
         UserError: the file cannot be read, or holds an unknown key or a bad value.
     """
+    options_class = with_registered(options_class)
     return options_class(**read_config(options_class, path))
 
 
@@ -105,8 +111,45 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see --help)")
 
 
+def _with_own(options_class: type[T], words: Sequence[str]) -> type[T]:
+    """The class with the options of everything it can name, code of the user's own included.
+
+    The modules of --plugins are imported here; so is what a flag names as ``module:callable``, for its `Options`.
+    """
+    specs = options_of(options_class)
+    if "plugins" in specs:
+        import_plugins(_values_of(words, "plugins"))
+    own = [
+        load_object(value)
+        for name, spec in specs.items()
+        if spec.entries
+        for value in _values_of(words, name)
+        if is_reference(value)
+    ]
+    return with_registered(options_class, *own)
+
+
+def _values_of(words: Sequence[str], name: str) -> list[str]:
+    """The values that a command line gives to one flag."""
+    parser = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser.add_argument(_flag(name), dest=name, action="append", nargs="?")
+    found: list[str | None] = getattr(parser.parse_known_args(words)[0], name, [])
+    return [value for value in found if value is not None]
+
+
+def _refuse_code_of_files(options_class: type, values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """A file never decides which code is run: ``module:callable`` counts where it was typed in this command only."""
+    for name, spec in options_of(options_class).items():
+        value = values.get(name)
+        if spec.entries and isinstance(value, str) and is_reference(value) and given.get(name) != value:
+            raise UserError(
+                f"{spec.flag} {value} is code of your own that a file names, and no file decides which code is run: "
+                f"give {spec.flag} {value} in this command too"
+            )
+
+
 def _command_line(
-    options_class: type, argv: Sequence[str] | None, prog: str, description: str, examples: Sequence[str]
+    options_class: type, words: Sequence[str], prog: str, description: str, examples: Sequence[str]
 ) -> dict[str, Any]:
     specs = options_of(options_class)
     parser = _Parser(
@@ -123,7 +166,7 @@ def _command_line(
         if spec.group not in sections:
             sections[spec.group] = parser.add_argument_group(spec.group)
         _add(sections[spec.group], name, spec)
-    arguments, rest = parser.parse_known_args(_with_hyphens(argv))
+    arguments, rest = parser.parse_known_args(words)
     if rest:
         flags = [flag for spec in specs.values() for flag in (spec.flag, *(_flag(other) for other in spec.flags))]
         raise UserError(_unknown(rest[0], flags))
@@ -132,7 +175,7 @@ def _command_line(
 
 def _add(section: Any, name: str, spec: Option) -> None:
     about = ", ".join(part for part in (spec.unit, f"default: {_shown(spec)}") if part)
-    text = f"{spec.meaning} ({about})".replace("%", "%%")
+    text = f"{spec.text} ({about})".replace("%", "%%")
     flags = [spec.flag, *(_flag(other) for other in spec.flags)]
     if spec.kind is bool:
         section.add_argument(*flags, dest=name, nargs="?", const="true", metavar="BOOL", help=text)
@@ -162,10 +205,10 @@ def _from_text(spec: Option, value: str | list[str]) -> Any:
     return convert(spec, text, spec.flag)
 
 
-def _with_hyphens(argv: Sequence[str] | None) -> list[str]:
+def _with_hyphens(argv: Sequence[str]) -> list[str]:
     """``--batch_size=3`` as ``--batch-size=3``; values are left alone."""
     changed = []
-    for word in sys.argv[1:] if argv is None else argv:
+    for word in argv:
         flag, equals, value = word.partition("=")
         changed.append(flag.replace("_", "-") + equals + value if word.startswith("--") else word)
     return changed
@@ -182,10 +225,10 @@ def _hint(name: str, choices: Collection[str]) -> str:
     plain = _plain(name.lstrip("-"))
     if plain in _RETIRED:
         return f": {_RETIRED[plain]}"
-    stages = [stage for stage, others in STAGE_OPTIONS.items() if plain in options_of(others)]
+    stages = [stage for stage in STAGES if plain in options_of(options_of_stage(stage))]
     if stages and name not in choices:
         return f": it is an option of {' and '.join(STAGES[stage].script for stage in stages)}"
-    groups = [stage for stage, others in STAGE_OPTIONS.items() if plain in _groups(others)]
+    groups = [stage for stage in STAGES if plain in _groups(options_of_stage(stage))]
     if groups and name not in choices:
         return f": it holds options of {' and '.join(STAGES[stage].script for stage in groups)}"
     return nearest(name, choices)

@@ -1,198 +1,129 @@
-"""The options of the four stages, each composed of groups.
+"""Classes of options, and how a stage's options are composed of them.
 
-options = SearchOptions(title="first", target_hc=60)      # or config_file.loader.parse(SearchOptions, argv, ...)
+    @options("Local search")
+    class LocalSearchOptions:
+        ls_improvement: str = option("first", "move to the first better neighbour, ...", choices=("first", "best"))
+
+Options stand beside what they configure. An entry of a registry (a strategy, a trainer, an evaluator, a data set, ...)
+that has options of its own carries their class as `Options`; a stage that can name the entry has these options.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
+import dataclasses
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast, dataclass_transform
 
-from config_file.errors import UserError
-from config_file.fields import Option, check_options, option, options_of
-from config_file.gradient_options import GradientOptions
-from config_file.option_groups import (
-    FLOPS_OR_MS,
-    ConstraintOptions,
-    DataOptions,
-    EvaluationOptions,
-    EvolutionOptions,
-    RunOptions,
-    SpaceOptions,
-    StrategyOptions,
-    TrainingOptions,
-)
-from config_file.strategy_options import OneStrategyOptions
+from config_file.fields import METADATA_KEY, Option, convert, options_of
 
-__all__ = [
-    "STAGE_OPTIONS",
-    "ConstraintOptions",
-    "DataOptions",
-    "EvaluationOptions",
-    "EvolutionOptions",
-    "ExportOptions",
-    "GradientOptions",
-    "OneStrategyOptions",
-    "Option",
-    "RetrainOptions",
-    "RunOptions",
-    "SearchOptions",
-    "SpaceOptions",
-    "StrategyOptions",
-    "SupernetOptions",
-    "TrainSupernetOptions",
-    "TrainingOptions",
-    "check_options",
-    "option",
-    "options_of",
-]
+T = TypeVar("T")
+
+_GIVEN = "given"
 
 
-@dataclass(frozen=True, kw_only=True)
-class SupernetOptions:
-    """How paths are sampled, and what the supernet starts from."""
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def options(group: str = "") -> Callable[[type[T]], type[T]]:
+    """Make a class of `option` fields a frozen dataclass that checks itself when it is made.
 
-    sample_strategy: str = option(
-        "uniform",
-        "uniform, fair (FairNAS: every candidate once per step), differentiable (weights and architecture parameters), "
-        "differentiable_gumbel or module:callable",
-        group="Training",
-        metavar="NAME",
-        known=("uniform", "fair", "differentiable", "differentiable_gumbel"),
-        aliases={"strict_fairness": "fair", "strict-fairness": "fair"},
-    )
-    pretrained: str | None = option(
-        None,
-        "start matching blocks from torchvision's MobileNetV2: file of its weights, or 'torchvision' to download them",
-        group="Training",
-        metavar="FILE",
-    )
+    Args:
+        group: of its options that name none.
+    """
 
-    def __post_init__(self) -> None:
-        check_options(self)
+    def make(cls: type[T]) -> type[T]:
+        for name, entry in list(vars(cls).items()):
+            if isinstance(entry, dataclasses.Field) and METADATA_KEY in entry.metadata:
+                spec: Option = entry.metadata[METADATA_KEY]
+                grouped = dataclasses.replace(spec, group=spec.group or group)
+                setattr(cls, name, field(default=entry.default, metadata={METADATA_KEY: grouped}))
+        cls.__annotations__ = {**inspect.get_annotations(cls), _GIVEN: "frozenset[str] | None"}
+        setattr(cls, _GIVEN, field(default=None, repr=False, compare=False))
+        cls.__post_init__ = check_options  # type: ignore[attr-defined]
+        return dataclass(frozen=True, kw_only=True)(cls)
+
+    return make
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainSupernetOptions(
-    SupernetOptions, GradientOptions, ConstraintOptions, TrainingOptions, SpaceOptions, DataOptions, RunOptions
-):
-    """Options of ``train_supernet.py``."""
-
-    stage: ClassVar[str] = "supernet"
-
-    target_hc: float | None = option(  # type: ignore[assignment]  # a training may have none, a search has one
-        None,
-        "uniform: train only paths that cost at most this; differentiable: what the search is bent towards or held to; "
-        "none: cost does not count",
-        group="Constraint",
-        unit=FLOPS_OR_MS,
-        above=0,
-        inherit=True,
-    )
+def was_given(options: Any, name: str) -> bool:
+    """Whether somebody asked for this value: on the command line, in a file, or (made in Python) by another value than
+    the default.
+    """
+    given: frozenset[str] = getattr(options, _GIVEN)
+    return name in given
 
 
-@dataclass(frozen=True, kw_only=True)
-class SearchOptions(
-    GradientOptions,
-    OneStrategyOptions,
-    EvolutionOptions,
-    StrategyOptions,
-    EvaluationOptions,
-    ConstraintOptions,
-    SupernetOptions,
-    TrainingOptions,
-    SpaceOptions,
-    DataOptions,
-    RunOptions,
-):
-    """Options of ``search.py``. Those of the training are read with ``--directly-search`` only."""
+def part_of(options: Any, part: type[T]) -> T:
+    """The options of a stage seen as one of the classes they are composed of.
 
-    stage: ClassVar[str] = "search"
-
-    supernet: str | None = option(
-        None, "folder of the trained supernet; none: by --title", group="Run", metavar="FOLDER"
-    )
-    directly_search: bool = option(
-        False, "train the supernet first, differentiably, with the options given here", group="Run", saved=False
-    )
+    Where they are not composed of it, that class with their values of the same names, and else with its defaults.
+    """
+    if isinstance(options, part):
+        return options
+    names = options_of(part)
+    return part(**{name: getattr(options, name) for name in names if hasattr(options, name)})
 
 
-@dataclass(frozen=True, kw_only=True)
-class RetrainOptions(TrainingOptions, SpaceOptions, DataOptions, RunOptions):
-    """Options of ``retrain.py``."""
-
-    stage: ClassVar[str] = "retrain"
-
-    supernet: str | None = option(
-        None, "folder of the trained supernet; none: by --title", group="Run", metavar="FOLDER"
-    )
-    search: str | None = option(None, "folder of the search; none: by --title", group="Run", metavar="FOLDER")
-    architecture: str | None = option(
-        None,
-        "FILE, JSON list of names or indices, or random; none: what the search found",
-        group="Network",
-        metavar="WHICH",
-        flags=("searched_model_path",),
-        as_json=True,
-    )
-    init: str = option(
-        "scratch", "start from random weights or the supernet's", group="Network", choices=("scratch", "supernet")
-    )
-    train_on: str = option(
-        "trainval",
-        "learn from training and validation images (nothing is chosen by them any more), or from training images only",
-        group="Network",
-        choices=("trainval", "train"),
-        aliases={"train+val": "trainval"},
-    )
-    lr: float = option(0.05, "learning rate after warm-up", group="Training", above=0)
-    weight_decay: float = option(4e-4, "L2 penalty", group="Training", at_least=0)
-    trainer: str = option(
-        "plain",
-        "what a step trains: plain (one pass by the loss), or module:callable, such as one with a teacher",
-        group="Training",
-        metavar="NAME",
-        known=("plain",),
-    )
-    ema_decay: float = option(
-        0.0, "decay of the moving average of the weights; 0: none", group="Training", at_least=0, below=1
-    )
+def compose(*registries: Mapping[str, Any]) -> Any:
+    """One options class with the options of all entries of registries, as a base of a stage's options."""
+    parts = _options_of_entries(entry for registry in registries for entry in registry.values())
+    return options()(type("RegisteredOptions", _outermost(parts), {"__doc__": "Options of registered entries."}))
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExportOptions(RunOptions):
-    """Options of ``export.py``."""
-
-    stage: ClassVar[str] = "export"
-
-    retrain: str | None = option(
-        None, "folder of the retrained network; none: by --title", group="Run", metavar="FOLDER"
-    )
-    weights: str | None = option(
-        None, "a network's file instead of that folder", group="Run", metavar="FILE.safetensors"
-    )
-    samples: str | None = option(
-        None,
-        "real images to compare on (images, labels); none: samples.npz beside the weights",
-        group="Run",
-        metavar="FILE.npz",
-    )
-    exporter: str = option("dynamo", "PyTorch's exporter", group="Export", choices=("dynamo", "legacy"))
-    opset: int = option(18, "ONNX operator set: 18 (dynamo), 13 or 17 (legacy)", group="Export", at_least=7)
-    dynamic_batch: bool = option(False, "leave the batch size open; otherwise it is 1", group="Export")
-    fold_normalisation: bool = option(
-        False, "put mean and std into the graph, which then takes pixels in 0..1", group="Export"
-    )
-    tolerance: float = option(
-        1e-4, "largest |difference| of onnxruntime's logits, relative to max(1, |logit|)", group="Export", above=0
-    )
-    parity_images: int = option(32, "real images compared with onnxruntime", group="Export", at_least=1)
-
-    def rules(self) -> None:
-        """What concerns several options together."""
-        if self.weights is not None and self.retrain is not None:
-            raise UserError("--weights and --retrain both name the network: give one of them")
+def with_registered(options_class: type[T], *entries: Any) -> type[T]:
+    """The class extended by the options (`Options`) of all entries that its options can name, and of further ones."""
+    named = [entry for spec in options_of(options_class).values() for entry in spec.entries]
+    missing = [part for part in _options_of_entries([*entries, *named]) if not issubclass(options_class, part)]
+    return options_class if not missing else with_registered(_extended(options_class, tuple(missing)))
 
 
-STAGE_OPTIONS: dict[str, type[RunOptions]] = {
-    cls.stage: cls for cls in (TrainSupernetOptions, SearchOptions, RetrainOptions, ExportOptions)
-}
-"""The options of every stage by its name."""
+def _options_of_entries(entries: Iterable[Any]) -> list[type]:
+    """The classes `Options` that entries of registries carry; each once, in order."""
+    classes = (getattr(entry, "Options", None) for entry in entries)
+    return list(dict.fromkeys(cls for cls in classes if cls is not None))
+
+
+def _extended(options_class: type[T], parts: tuple[type, ...]) -> type[T]:
+    bases = _outermost((options_class, *parts))
+    return cast("type[T]", options()(type(options_class.__name__, bases, {"__doc__": options_class.__doc__})))
+
+
+def _outermost(parts: Collection[type]) -> tuple[type, ...]:
+    """The parts without those that another one is derived from already."""
+    return tuple(p for p in parts if not any(other is not p and issubclass(other, p) for other in parts))
+
+
+def in_use(options: Any) -> dict[str, Option]:
+    """The options that matter: without those of entries of a registry, such as a strategy, that was not chosen."""
+    specs = options_of(type(options))
+    owned: set[str] = set()
+    used: set[str] = set()
+    for name, spec in specs.items():
+        if isinstance(spec.names, Mapping):
+            for key, entry in spec.names.items():
+                of_entry = {*options_of(entry.Options)} if getattr(entry, "Options", None) is not None else set()
+                owned |= of_entry
+                used |= of_entry if key == getattr(options, name) else set()
+    return {name: spec for name, spec in specs.items() if name in used or name not in owned}
+
+
+def deciding(options: Any, course: str) -> dict[str, Any]:
+    """{flag: value} of the options that decide a course, such as "training": what is continued needs the same ones."""
+    return {spec.flag: getattr(options, name) for name, spec in in_use(options).items() if course in spec.decides}
+
+
+def check_options(options: Any) -> None:
+    """Convert and check every option of an options class, in place; it runs whenever one is made.
+
+    After the single values, each class's ``rules()`` method checks what concerns several options together.
+
+    Raises:
+        UserError: naming the flag, what is wrong with its value and what would be right.
+    """
+    for name, spec in options_of(type(options)).items():
+        value = convert(spec, getattr(options, name), spec.flag)
+        object.__setattr__(options, name, value)  # frozen for everybody else
+    if getattr(options, _GIVEN) is None:
+        changed = {name for name, spec in options_of(type(options)).items() if getattr(options, name) != spec.default}
+        object.__setattr__(options, _GIVEN, frozenset(changed))
+    for cls in type(options).__mro__:
+        if "rules" in cls.__dict__:
+            cls.__dict__["rules"](options)

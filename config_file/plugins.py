@@ -1,17 +1,48 @@
-"""The user's own code by name: ``package.module:callable``, found from the folder the command is started in."""
+"""The user's own code by name, found from the folder the command is started in.
+
+``package.module:callable`` names one thing. ``--plugins package.module`` imports a module that enters what it has into
+our registries (``STRATEGIES["mine"] = Mine``), where it can be named like ours.
+"""
 
 import functools
 import importlib
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError, nearest
+from config_file.fields import option
+from config_file.options import options
 
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+@options("Run")
+class PluginOptions:
+    """Code of the user's own; part of every command that takes names."""
+
+    plugins: str | None = option(
+        None,
+        "modules of your own, imported first: what they enter into our registries can be named like ours",
+        metavar="MODULE",
+        repeat=True,
+        saved=False,
+    )
+
+
+def import_plugins(texts: Iterable[str]) -> None:
+    """Import the modules of ``--plugins``, each text one or several with commas in between.
+
+    Raises:
+        UserError: there is no such module, or it raises an exception.
+    """
+    for name in (part.strip() for text in texts for part in text.split(",")):
+        if not all(word.isidentifier() for word in name.split(".")):
+            raise UserError(f"--plugins takes names of modules such as my_package.strategies, not {name!r}")
+        _import(name, f"--plugins {name}")
 
 
 def is_reference(text: str) -> bool:
@@ -29,22 +60,7 @@ def load_object(reference: str) -> Any:
     if not is_reference(reference):
         raise UserError(f"{reference!r} is not of the form package.module:callable")
     module_name, _, path = reference.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
-    importlib.invalidate_caches()
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise UserError(f"{reference!r}: no module {error.name!r} here or on the Python path") from None
-        raise UserError(f"{reference!r}: its module needs {error.name!r}, which is not installed") from None
-    except SyntaxError as error:
-        raise UserError(f"{reference!r}: {error.msg} ({error.filename}, line {error.lineno})") from None
-    except UserError:
-        raise
-    except Exception as error:
-        raise _in_one_line(reference, module_name, error) from error
+    found = _import(module_name, repr(reference))
     for name in path.split("."):
         if not hasattr(found, name):
             public = [other for other in dir(found) if not other.startswith("_")]
@@ -53,6 +69,26 @@ def load_object(reference: str) -> Any:
     if not callable(found):
         raise UserError(f"{reference!r} is a {type(found).__name__}, not something to call")
     return found
+
+
+def _import(module_name: str, where: str) -> Any:
+    """A module, also from the current folder; `where` begins the message of an error."""
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise UserError(f"{where}: no module {error.name!r} here or on the Python path") from None
+        raise UserError(f"{where}: its module needs {error.name!r}, which is not installed") from None
+    except SyntaxError as error:
+        raise UserError(f"{where}: {error.msg} ({error.filename}, line {error.lineno})") from None
+    except UserError:
+        raise
+    except Exception as error:
+        raise _in_one_line(where, module_name, error) from error
 
 
 def call_own(reference: str, *arguments: Any, **keywords: Any) -> Any:
@@ -77,16 +113,16 @@ def guarded(reference: str, function: Callable[..., Any]) -> Callable[..., Any]:
         except UserError:
             raise
         except Exception as error:
-            raise _in_one_line(reference, reference.partition(":")[0], error) from error
+            raise _in_one_line(repr(reference), reference.partition(":")[0], error) from error
 
     return call
 
 
-def _in_one_line(reference: str, module_name: str, error: Exception) -> UserError:
+def _in_one_line(where: str, module_name: str, error: Exception) -> UserError:
     frames = traceback.extract_tb(error.__traceback__)
     module = sys.modules.get(module_name)
     own = module_name.rpartition(".")[2] + ".py" if module is None else Path(module.__file__ or "").name
     inside = [frame for frame in frames if Path(frame.filename).name == own]
-    where = f" ({inside[-1].filename}, line {inside[-1].lineno})" if inside else ""
+    line = f" ({inside[-1].filename}, line {inside[-1].lineno})" if inside else ""
     text = " ".join(str(error).split())
-    return UserError(f"{reference!r} raised {type(error).__name__}{f': {text}' if text else ''}{where}")
+    return UserError(f"{where} raised {type(error).__name__}{f': {text}' if text else ''}{line}")

@@ -3,7 +3,7 @@
     folder = RunFolder.open(options)        # runs/<title>/<stage>, or --output
     folder.log("12 epochs of 1,150 images")
     folder.metric(step, loss=1.2, accuracy=0.4)
-    (folder.path / "best.json")             # what a stage leaves behind, written with config_file.files
+    folder.file("best.json")                # where to write what a stage leaves behind, with config_file.files
 
 A folder is never silently overwritten: where the stage has been run before, ``--resume`` or ``--overwrite`` is needed.
 """
@@ -21,25 +21,15 @@ from config_file.errors import UserError, system_error
 from config_file.fields import options_of
 from config_file.files import append_jsonl, atomic_write_text, is_leftover, read_jsonl, remove_leftovers
 from config_file.loader import load, save
-from config_file.stages import command, find_stage, stage_path
+from config_file.stages import command, stage_path
 
-__all__ = ["ARTEFACTS", "RunFolder", "find_stage", "stage_path"]
+FORMAT = "oneshot-nas run 2"
 
-FORMAT = "oneshot-nas run 1"
-
-# Everything the stages write into their folders; --overwrite removes these and nothing else. The last one is the mark
-# that makes the folder ours, so that an interrupted removal can be repeated.
-ARTEFACTS = (
-    "log.txt", "metrics.jsonl", "tensorboard/events.out.tfevents.*", "checkpoints/*.pt",
-    "supernet.safetensors", "supernet.json", "architecture.json", "probabilities.png",
-    "archive.jsonl", "state.json", "results.csv", "front.csv", "best.json", "accuracy_vs_cost.png", "report.html",
-    "model.safetensors", "result.json", "samples.npz", "trainings.jsonl", "verdict.json",
-    "rank.json", "scores.csv", "ranking.png",
-    "model.onnx", "model.onnx.data", "card.json", "card.md", "classify.py", "locate.py", "sample.png",
-    "config.yaml", "env.json",
+# Beside the files that a stage hands out (`RunFolder.file`): --overwrite removes these, nothing else. The last one is
+# the mark that makes the folder ours, so that an interrupted removal can be repeated.
+EVERY_STAGE = (
+    "log.txt", "metrics.jsonl", "tensorboard/events.out.tfevents.*", "checkpoints/*.pt", "config.yaml", "env.json",
 )  # fmt: skip
-NESTED = ("learning/env.json", "trainings/*/env.json")
-"""Marks of the runs that a stage itself makes inside its folder: a search's learning, the trainings of a verdict."""
 
 
 class RunFolder:
@@ -72,8 +62,8 @@ class RunFolder:
         """Make the folder and write ``env.json`` and ``config.yaml``.
 
         Args:
-            overwrite: remove what an earlier run of this stage wrote here (``ARTEFACTS``, and those of runs inside
-                it), keep everything else.
+            overwrite: remove what an earlier run of this stage wrote here (the files it asked ``file`` for, and those
+                of runs inside it), keep everything else.
             resume: keep what is there and add to it.
 
         Raises:
@@ -114,15 +104,29 @@ class RunFolder:
             mark = {**mark, "resumed": [*mark.get("resumed", []), environment]}
         else:
             if mark is not None:
-                _remove_artefacts(path)
-            mark = {"format": FORMAT, "stage": options.stage, **environment, "resumed": []}
+                _remove_artefacts(path, mark)
+            mark = {"format": FORMAT, "stage": options.stage, **environment, "resumed": [], "files": [], "runs": []}
         (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        atomic_write_text(path / "env.json", json.dumps(mark, indent=1) + "\n")
+        _write_mark(path, mark)
         save(options, path / "config.yaml")
         folder = cls(path, options, resumed=resume, changed=changed)
         for name, (saved, now) in changed.items():
             folder.log(f"resumed with --{name.replace('_', '-')} {now} instead of {saved}")
         return folder
+
+    def file(self, name: str) -> Path:
+        """The path of a file that this stage leaves behind; ``--overwrite`` will know that it is ours."""
+        return self._enter("files", name)
+
+    def run_inside(self, name: str) -> Path:
+        """The folder of a run that this stage makes inside its own; ``--overwrite`` removes what that run wrote too."""
+        return self._enter("runs", name)
+
+    def _enter(self, kind: str, name: str) -> Path:
+        mark = _read_mark(self.path)
+        if mark is not None and name not in mark[kind]:
+            _write_mark(self.path, {**mark, kind: [*mark[kind], name]})
+        return self.path / name
 
     def log(self, text: str = "") -> None:
         """Print ``text`` and append it to ``log.txt``."""
@@ -194,6 +198,8 @@ def _checked_mark(path: Path, options: Any, overwrite: bool, resume: bool) -> di
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file; the run needs a folder there: choose another --title or --output")
     mark = _read_mark(path)
+    if mark is None and _says(path, "oneshot-nas run 1"):
+        raise UserError(f"{path} was run by an older version of this toolkit: choose another --title or --output")
     if mark is None and any(file.is_file() and not is_leftover(file) for file in path.rglob("*")):
         raise UserError(f"{path} holds files that are not of a run: choose another --title or --output")
     if mark is not None and mark.get("stage") != options.stage:
@@ -209,22 +215,42 @@ def _checked_mark(path: Path, options: Any, overwrite: bool, resume: bool) -> di
 
 def _read_mark(path: Path) -> dict[str, Any] | None:
     """``env.json`` of a folder that a run of ours made, else ``None``."""
+    return _says(path, FORMAT)
+
+
+def _says(path: Path, form: str) -> dict[str, Any] | None:
+    """``env.json`` if it says that it is of this form."""
     try:
         mark = json.loads((path / "env.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return mark if isinstance(mark, dict) and mark.get("format") == FORMAT else None
+    if not isinstance(mark, dict) or mark.get("format") != form:
+        return None
+    lists = (mark.get(kind, []) for kind in ("files", "runs"))
+    inside = all(isinstance(names, list) and all(map(_stays_inside, names)) for names in lists)
+    return mark if inside else None
 
 
-def _remove_artefacts(path: Path) -> None:
-    for mark in [mark for pattern in NESTED for mark in path.glob(pattern) if _read_mark(mark.parent)]:
-        _remove_artefacts(mark.parent)
-        _remove_if_empty(mark.parent)
-        if mark.parent.parent != path:
-            _remove_if_empty(mark.parent.parent)
-    for pattern in ARTEFACTS:
-        for file in path.glob(pattern):
-            file.unlink()
+def _stays_inside(name: Any) -> bool:
+    """Whether a name in a mark can be one that we wrote: a relative path without a step up."""
+    return isinstance(name, str) and not Path(name).is_absolute() and ".." not in Path(name).parts
+
+
+def _write_mark(path: Path, mark: dict[str, Any]) -> None:
+    atomic_write_text(path / "env.json", json.dumps(mark, indent=1) + "\n")
+
+
+def _remove_artefacts(path: Path, mark: dict[str, Any]) -> None:
+    for name in mark["runs"]:
+        inner = path / name
+        inner_mark = _read_mark(inner)
+        if inner_mark is not None:
+            _remove_artefacts(inner, inner_mark)
+            _remove_if_empty(inner)
+        if inner.parent != path:
+            _remove_if_empty(inner.parent)
+    for file in (file for pattern in (*mark["files"], *EVERY_STAGE) for file in path.glob(pattern)):
+        file.unlink()
     for name in ("tensorboard", "checkpoints"):
         _remove_if_empty(path / name)
 

@@ -1,30 +1,46 @@
 """The stages of a run: where each one lies, what it leaves behind, and which command makes it."""
 
+import importlib
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
+from config_file.fields import options_of
+from config_file.plugins import is_reference
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: the script that runs it, the file that shows it has finished, and the stages it builds upon."""
+    """One stage: the script that runs it, the file that shows it has finished, and the stages it builds upon.
+
+    `options` is where its options class is, ``module:name``: a room that is not imported until an error needs it.
+    """
 
     script: str
     result: str
     previous: tuple[str, ...]
+    options: str
 
 
 STAGES: dict[str, Stage] = {
-    "supernet": Stage("train_supernet.py", "supernet.safetensors", ()),
-    "search": Stage("search.py", "best.json", ("supernet",)),
-    "retrain": Stage("retrain.py", "model.safetensors", ("search", "supernet")),
-    "verdict": Stage("-m search.verdict", "verdict.json", ("search", "supernet")),
-    "rank": Stage("-m search.rank", "rank.json", ("supernet",)),
-    "export": Stage("export.py", "model.onnx", ("retrain",)),
+    "supernet": Stage("train_supernet.py", "supernet.safetensors", (), "training.options:TrainSupernetOptions"),
+    "search": Stage("search.py", "best.json", ("supernet",), "search.options:SearchOptions"),
+    "retrain": Stage("retrain.py", "model.safetensors", ("search", "supernet"), "training.options:RetrainOptions"),
+    "verdict": Stage(
+        "-m search.verdict", "verdict.json", ("search", "supernet"), "search.comparison.verdict:VerdictOptions"
+    ),
+    "rank": Stage("-m search.rank", "rank.json", ("supernet",), "search.ranking.rank:RankOptions"),
+    "export": Stage("export.py", "model.onnx", ("retrain",), "deployment.options:ExportOptions"),
 }
+
+
+def options_of_stage(stage: str) -> type:
+    """The options class of a stage, from the room that has it."""
+    module, _, name = STAGES[stage].options.partition(":")
+    found: type = getattr(importlib.import_module(module), name)
+    return found
 
 
 def stage_path(options: Any, stage: str | None = None) -> Path:
@@ -71,7 +87,8 @@ def find_stage(options: Any, stage: str) -> Path:
 def command(stage: str, options: Any) -> str:
     """The command line that runs ``stage`` for the same run, to print as a next step.
 
-    Folders that were given by a path of their own (``--output``, ``--supernet``, ...) are named again.
+    Folders that were given by a path of their own (``--output``, ``--supernet``, ...) are named again, and so is code
+    of the user's own, which no file may name.
     """
     words = ["python", *STAGES[stage].script.split()]
     explicit = options.output if stage == options.stage else getattr(options, stage, None)
@@ -84,4 +101,10 @@ def command(stage: str, options: Any) -> str:
         words += ["--output", output]
     if options.output is not None and options.stage in STAGES[stage].previous:
         words += [f"--{options.stage}", options.output]
+    for name, spec in options_of(type(options)).items():
+        value = getattr(options, name)
+        reaches = spec.inherit or stage == options.stage
+        reference = isinstance(value, str) and bool(spec.entries) and is_reference(value)
+        if value is not None and (name == "plugins" or (reference and reaches)):
+            words += [spec.flag, value]
     return shlex.join(words)

@@ -11,10 +11,11 @@ import torch
 from config_file.environment import peak_resident
 from config_file.files import staging_folder
 from config_file.loader import parse
-from config_file.options import ExportOptions
-from config_file.run_folder import RunFolder, find_stage, stage_path
+from config_file.run_folder import RunFolder
+from config_file.stages import find_stage, stage_path
 from deployment.handover import ONNX_FILE, files_of, hand_over
 from deployment.onnx_export import check_opset
+from deployment.options import ExportOptions
 from deployment.retrained import Retrained, load_retrained
 from tasks import Task
 
@@ -81,7 +82,7 @@ def _export(options: ExportOptions, source: Retrained) -> None:
         )
         with RunFolder.open(options) as folder:
             for name in reversed(files_of(source.task)):  # the model last: where it is, everything else is complete
-                (staged / name).replace(folder.path / name)
+                (staged / name).replace(folder.file(name))
             for line in said:
                 folder.record(line)
             _conclude(card, source.task, folder, time.perf_counter() - start)

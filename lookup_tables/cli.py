@@ -7,12 +7,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NoReturn
 
 from config_file.errors import UserError, choose
+from config_file.fields import option
 from config_file.loader import parse
-from config_file.options import option
+from config_file.options import options
 from deployment.engines import ENGINES
 from lookup_tables.cost_table import CostTable
 from lookup_tables.counters import COUNTERS, OURS, build_table
@@ -30,13 +30,13 @@ from supernet.metrics import LATENCY, METRICS, PARAMS, Metric, metric_called
 _LATENCY = "Latency"
 
 
-@dataclass(frozen=True, kw_only=True)
+@options()
 class TableOptions(PlaceOptions):
     """A lookup table to build."""
 
     metric: str = option(
         "flops", "what a network costs: flops (multiply-accumulates, batch 1), params, or latency, measured here",
-        group=TABLE, metavar="NAME", known=tuple(METRICS),
+        group=TABLE, metavar="NAME", names=METRICS,
     )  # fmt: skip
     counter: str = option(
         OURS,

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError, nearest
-from config_file.gradient_options import parse_constraints, parse_limits
-from config_file.options import SearchOptions
+from lookup_tables.constraint_text import parse_constraints, parse_limits
 from lookup_tables.cost_table import CostTable
 from supernet import Architecture, SearchSpace
 from supernet.derivation import Bound, check_feasible
@@ -278,7 +277,7 @@ def limited(options: Any) -> dict[str, Ends]:
     return {options.info_metric: (options.min_hc if lower is None else lower, upper)} | ends
 
 
-def with_constraints(options: SearchOptions) -> SearchOptions:
+def with_constraints(options: Any) -> Any:
     """The options with --constraint's limits of --info-metric, if it has any, as --target-hc and --min-hc.
 
     Raises:

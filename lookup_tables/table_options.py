@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from config_file.errors import UserError
-from config_file.options import SpaceOptions, option
+from config_file.fields import option
+from config_file.options import options
 from lookup_tables.cost_table import CostTable
 from lookup_tables.table_file import is_table, read_table
 from lookup_tables.table_text import extremes, heading
 from supernet import SearchSpace, build_space
+from supernet.spaces.options import SpaceOptions
 
 PROG = "python -m lookup_tables"
 TABLE = "Table"
 
 
-@dataclass(frozen=True, kw_only=True)
+@options()
 class PlaceOptions(SpaceOptions):
     """A space at a resolution, and where the table goes."""
 

@@ -11,21 +11,21 @@ from typing import Any
 from tqdm import tqdm
 
 from config_file.loader import parse
-from config_file.options import SearchOptions
 from config_file.progress import progress
 from config_file.run_folder import RunFolder
 from config_file.stages import command, stage_path
 from lookup_tables.limits import with_constraints
 from search import engine
 from search.archive import Archive
+from search.direct_search import train_first
 from search.evaluators.workers import in_processes
 from search.objectives import Objective
+from search.options import SearchOptions
 from search.outcome import conclude, pick
 from search.preparation import Search, prepare
 from search.reporting.front_report import GrowingFront, allowed
 from search.result import Result
 from search.strategies import objectives_of
-from training.differentiable_search.direct import train_first
 from training.planning import duration, peak_memory
 
 EXAMPLES = (
@@ -62,8 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with RunFolder.open(options) as folder:
         for line in search.describe():
             folder.log(line)
+        if search.learning is not None:
+            folder.run_inside(search.learning.path.name)
         search = search.learn()
-        archive = Archive(path, search.fingerprints)
+        archive = Archive(folder.file("archive.jsonl"), search.fingerprints)
         if len(archive):
             folder.log(f"resumed    {len(archive):,} evaluations are kept in {archive.path}")
             folder.truncate_metrics(len(archive))

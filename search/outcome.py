@@ -39,17 +39,17 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
     """
     options, task = search.options, search.task
     evaluations = [engine.with_costs(result, search.tables) for result in archive]
-    results_file.write_results(folder.path / "results.csv", evaluations, search.constraint, task)
+    results_file.write_results(folder.file("results.csv"), evaluations, search.constraint, task)
     results = comparable(evaluations)
     best = engine.best_of(results, search.constraint, search.objective)
     if best is None:
         raise UserError(nothing_found(search, evaluations))
     about = how_found(search, len(evaluations))
-    results_file.write_best(folder.path / "best.json", best, search.space, search.resolution, about)
+    results_file.write_best(folder.file("best.json"), best, search.space, search.resolution, about)
     title = f"{search.title}: {len(results):,} evaluations"
     weights = weights_in_words(search.evaluator.refit_head)
-    picture.draw(folder.path / "accuracy_vs_cost.png", results, best, search.constraint, title, task, weights)
-    write_report(folder.path / "report.html", [read_search(folder.path)])
+    picture.draw(folder.file("accuracy_vs_cost.png"), results, best, search.constraint, title, task, weights)
+    write_report(folder.file("report.html"), [read_search(folder.path)])
     folder.log()
     for line in outcome(search, best, evaluations, seconds):
         folder.log(line)
@@ -60,7 +60,7 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
             objectives_of(options),
             {name: table.metric for name, table in search.tables.items()},
         )
-        write_front(folder.path / "front.csv", front, search.constraint)
+        write_front(folder.file("front.csv"), front, search.constraint)
         for what, words in front.in_words():
             folder.log(f"{what:10} {words}")
         files += " front.csv"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from config_file.errors import UserError
-from config_file.options import SearchOptions
 from config_file.stages import find_stage
 from lookup_tables import CostTable, build_table, load_tables
 from lookup_tables.counters import OURS
@@ -18,6 +17,7 @@ from lookup_tables.limits import Limits, limited, limits_of
 from search.budgets import Budgets, budgets_of
 from search.evaluators.supernet import SupernetEvaluator
 from search.objectives import Objective, check_objectives, chosen_by
+from search.options import SearchOptions
 from search.strategies import OF_A_FRONT, Strategy, make_differentiable, make_strategy, objectives_of
 from supernet import SearchSpace
 from supernet.metrics import counted_metrics

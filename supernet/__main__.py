@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from config_file.errors import run_main
+from config_file.fields import option
 from config_file.loader import parse
-from config_file.options import SpaceOptions, option
+from config_file.options import options
 from supernet.architecture_text import FORMS, read_architecture, read_content
 from supernet.describe import as_text, describe
 from supernet.spaces import build_space
+from supernet.spaces.options import SpaceOptions
 
 PROG = "python -m supernet"
 _GROUP = "Description"
 
 
-@dataclass(frozen=True, kw_only=True)
+@options()
 class DescribeOptions(SpaceOptions):
     """What to describe, and how."""
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
-from config_file.options import RetrainOptions
-from config_file.run_folder import find_stage
+from config_file.stages import find_stage
 from supernet import Architecture, SearchSpace, build_space
 from supernet.architecture_text import read_content
 from supernet.spaces import SPACES
 from training.data import Data
+from training.options import RetrainOptions
 from training.train_supernet import space_of
 
 SETTINGS = tuple(inspect.signature(build_space).parameters)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from config_file.loader import parse
-from config_file.options import RetrainOptions, TrainSupernetOptions
+from training.options import RetrainOptions, TrainSupernetOptions
 from training.retrain import plan_retrain, retrain_stage
 from training.train_supernet import plan_supernet, train_supernet
 

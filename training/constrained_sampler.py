@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import numpy as np
 
-from config_file.options import TrainSupernetOptions
 from lookup_tables.limits import Limits, as_architecture, limits_of
 from lookup_tables.loading import tables_of
 from supernet import Architecture, SearchSpace
@@ -37,9 +37,7 @@ class ConstrainedSampler:
         return list(map(as_architecture, self.limits.encodings(rng, 1)))
 
 
-def constrained_sampler(
-    options: TrainSupernetOptions, space: SearchSpace, resolution: int
-) -> ConstrainedSampler | None:
+def constrained_sampler(options: Any, space: SearchSpace, resolution: int) -> ConstrainedSampler | None:
     """The sampler of --sample-strategy uniform within --min-hc and --target-hc; None where nothing is limited.
 
     Raises:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from config_file.environment import peak_resident
-from config_file.run_folder import RunFolder, stage_path
+from config_file.run_folder import RunFolder
+from config_file.stages import stage_path
 from training.data import Data
 from training.loop import train_step
 from training.recipe import Recipe

@@ -1,21 +1,20 @@
 """Recipe: the fixed settings of a training."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from config_file.gradient_options import GradientOptions
-from config_file.options import RetrainOptions, SearchOptions, TrainSupernetOptions
+from config_file.fields import options_of
+from config_file.options import deciding
+from lookup_tables.options import ConstraintOptions
 from tasks import Task
 from training.data import Split
+from training.recipe_options import FittingOptions
 from training.schedules import make_schedule
 from training.trainer import Trainer
-
-Options = TrainSupernetOptions | RetrainOptions
-"""The stages that train."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Recipe:
         )
 
 
-def make_recipe(options: Options, trainer: Trainer) -> Recipe:
+def make_recipe(options: FittingOptions, trainer: Trainer) -> Recipe:
     """The recipe that a stage's options describe.
 
     Raises:
@@ -107,29 +106,8 @@ def make_recipe(options: Options, trainer: Trainer) -> Recipe:
     )
 
 
-def trajectory(options: Options | SearchOptions) -> dict[str, Any]:
+def trajectory(options: Any) -> dict[str, Any]:
     """The options that decide the course of a training, by flag: with another value, going on is another training."""
-    names = [*TRAJECTORY]
-    if getattr(options, "sample_strategy", "") in DIFFERENTIABLE:
-        names += GRADIENT_TRAJECTORY
-    elif getattr(options, "target_hc", None) is not None or getattr(options, "min_hc", None) is not None:
-        names += CONSTRAINT_TRAJECTORY
-    return {"--" + name.replace("_", "-"): getattr(options, name) for name in names if hasattr(options, name)}
-
-
-TRAJECTORY = (
-    "epochs", "batch_size", "optimizer", "lr", "weight_decay", "momentum", "alpha", "beta", "decay_vectors",
-    "lr_scheduler", "warmup_epochs", "decay_step", "decay_ratio", "loss", "label_smoothing", "clip_grad_norm",
-    "bn_momentum", "ema_decay", "random_seed", "sample_strategy", "trainer", "init", "train_on", "pretrained",
-    "dataset", "train_portion", "split_seed", "flip", "resolution",
-)  # fmt: skip
-
-DIFFERENTIABLE = ("differentiable", "differentiable_gumbel")
-"""Sample strategies that train architecture parameters beside the weights."""
-
-CONSTRAINT_TRAJECTORY = ("info_metric", "target_hc", "min_hc", "lookup_table", "counter")
-
-GRADIENT_TRAJECTORY = (
-    *(entry.name for entry in fields(GradientOptions) if entry.name not in ("a_epochs", "a_samples")),
-    "info_metric", "target_hc", "lookup_table", "counter",
-)  # fmt: skip
+    limited = any(getattr(options, name, None) is not None for name in ("target_hc", "min_hc", "constraint"))
+    without = set() if limited else {spec.flag for spec in options_of(ConstraintOptions).values()}
+    return {flag: value for flag, value in deciding(options, "training").items() if flag not in without}

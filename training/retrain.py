@@ -13,9 +13,8 @@ from torch import nn
 
 from config_file.errors import UserError
 from config_file.files import atomic_path, atomic_write_text
-from config_file.options import RetrainOptions
-from config_file.run_folder import RunFolder, find_stage, stage_path
-from config_file.stages import command
+from config_file.run_folder import RunFolder
+from config_file.stages import command, find_stage, stage_path
 from deployment.weights import save_network
 from supernet import NetSpec, Network, extract
 from training.architecture import Chosen, choose_architecture
@@ -27,6 +26,7 @@ from training.evaluate import Score, evaluate
 from training.initialise import initialise
 from training.loop import fit
 from training.losses import make_loss
+from training.options import RetrainOptions
 from training.planning import duration, print_plan
 from training.recipe import Recipe, make_recipe, trajectory
 from training.state import TrainingState, make_state, place_model
@@ -144,7 +144,7 @@ def retrain(
         "params": spec.params(shape),
         "train": _how_trained(options, recipe, state),
     }
-    _save_samples(run.path / SAMPLES, trained, data.test)
+    _save_samples(run.file(SAMPLES), trained, data.test)
     summary = description | {
         "test_loss": test.loss,
         "test_images": test.images,
@@ -152,8 +152,8 @@ def retrain(
         "val_images": None if val is None else val.images,
         "split": data.split_record,
     }
-    atomic_write_text(run.path / RESULT, json.dumps(summary, indent=1, allow_nan=False) + "\n")
-    save_network(run.path / WEIGHTS, trained, description)  # last: the stage after this one looks for it
+    atomic_write_text(run.file(RESULT), json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    save_network(run.file(WEIGHTS), trained, description)  # last: the stage after this one looks for it
     return RetrainResult(trained, test, val, description["macs"], description["params"], state.seconds, summary)
 
 

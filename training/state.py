@@ -13,7 +13,7 @@ from tasks import CLASSIFICATION, Task
 from training.device import make_scaler, place
 from training.ema import WeightAverage
 from training.optimizers import make_optimizer
-from training.recipe import Options
+from training.recipe_options import FittingOptions
 from training.trainer import Trainer
 
 
@@ -106,7 +106,7 @@ class TrainingState:
         return self.model if self.average is None else self.average.network
 
 
-def place_model(options: Options, model: nn.Module, device: torch.device) -> nn.Module:
+def place_model(options: FittingOptions, model: nn.Module, device: torch.device) -> nn.Module:
     """The model in training mode on its device and in its memory format, with BN's momentum set."""
     model = place(model, device, options.channels_last)
     for module in model.modules():
@@ -115,7 +115,7 @@ def place_model(options: Options, model: nn.Module, device: torch.device) -> nn.
     return model.train()
 
 
-def make_state(options: Options, trainer: Trainer, ema_decay: float = 0.0) -> TrainingState:
+def make_state(options: FittingOptions, trainer: Trainer, ema_decay: float = 0.0) -> TrainingState:
     """The start of a training.
 
     Args:

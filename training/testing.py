@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from config_file.options import RetrainOptions, TrainSupernetOptions
 from supernet import Network, Supernet, build_space
 from training.data import load_data
 from training.initialise import initialise
 from training.loop import train_step
 from training.losses import make_loss
+from training.options import RetrainOptions, TrainSupernetOptions
 from training.recipe import Recipe, make_recipe
 from training.state import TrainingState, make_state, place_model
 from training.trainer import Context, Trainer, TrainingStep

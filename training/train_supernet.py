@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config_file.options import TrainSupernetOptions
-from config_file.run_folder import RunFolder, stage_path
-from config_file.stages import command
+from config_file.run_folder import RunFolder
+from config_file.stages import command, stage_path
 from supernet import SearchSpace, Supernet, build_space
 from training.checkpoint import LAST, SUPERNET, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
 from training.data import Data, load_data
@@ -16,10 +15,11 @@ from training.evaluate import PathValidation
 from training.initialise import initialise
 from training.loop import fit
 from training.losses import make_loss
+from training.options import TrainSupernetOptions
 from training.planning import duration, print_plan
 from training.recipe import Recipe, make_recipe, trajectory
 from training.state import TrainingState, make_state, place_model
-from training.supernet_file import WEIGHTS, save_supernet
+from training.supernet_file import DESCRIPTION, WEIGHTS, save_supernet
 from training.trainer import Context, Trainer
 from training.trainers import TRAINERS, check_limits, find_trainer
 
@@ -129,6 +129,8 @@ def train_supernet(options: TrainSupernetOptions) -> Path:
             description=f"supernet {space.name}",
         )
         job.trainer.finish(run)
+        for name in (WEIGHTS, DESCRIPTION):
+            run.file(name)
         save_supernet(folder, job.supernet, _about(job))  # last: it marks the stage as finished
         run.log(
             f"trained {recipe.steps:,} steps of {job.trainer.passes_per_step} path(s) on {recipe.batch_size} images in "

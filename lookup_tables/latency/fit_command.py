@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from config_file.errors import UserError
+from config_file.fields import option
 from config_file.loader import parse
-from config_file.options import option
+from config_file.options import options
 from lookup_tables.latency.fit import CurvePoint, as_problem, fit_table, learning_curve
 from lookup_tables.latency.learning_curve import draw_learning_curve
 from lookup_tables.latency.measurements import read_measurements
 from lookup_tables.table_options import PROG, TABLE, PlaceOptions, save_and_report, space_of, table_path
 
 
-@dataclass(frozen=True, kw_only=True)
+@options()
 class FitOptions(PlaceOptions):
     """A latency table from measured networks."""
 

@@ -5,12 +5,12 @@ python -m lookup_tables import --format kit --file kit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from config_file.errors import UserError
+from config_file.fields import option
 from config_file.loader import parse
-from config_file.options import option
+from config_file.options import options
 from lookup_tables.cost_table import CostTable
 from lookup_tables.imports import FORMATS, read_foreign
 from lookup_tables.latency.kit import MANIFEST, read_about, read_kit, write_kit
@@ -21,7 +21,7 @@ from supernet.metrics import METRICS
 KIT = "kit"
 
 
-@dataclass(frozen=True, kw_only=True)
+@options()
 class KitOptions(PlaceOptions):
     """A kit to measure on another device."""
 
@@ -32,7 +32,7 @@ class KitOptions(PlaceOptions):
     random_seed: int = option(0, "chooses the networks", group=TABLE, at_least=0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@options()
 class ImportOptions(PlaceOptions):
     """A table from a kit or another project's file."""
 

@@ -20,9 +20,10 @@ import numpy as np
 from scipy import stats
 
 from config_file.errors import UserError
+from config_file.fields import option
 from config_file.files import append_jsonl, atomic_write_text, read_jsonl
 from config_file.loader import parse
-from config_file.options import RetrainOptions, option
+from config_file.options import options
 from config_file.run_folder import RunFolder
 from config_file.stages import command, find_stage, stage_path
 from lookup_tables import CostTable, build_table, load_tables
@@ -36,6 +37,7 @@ from supernet import Architecture, NetSpec
 from supernet.metrics import FLOPS, Metric, metric_called
 from tasks import CLASSIFICATION
 from training.data import load_data
+from training.options import RetrainOptions
 from training.retrain import retrain
 
 FOUND, RANDOM, BASELINE = "found", "random", "mobilenetv2"
@@ -44,7 +46,7 @@ SAME_COST = 0.03  # random networks cost at most this much less than the found o
 EXAMPLES = ("python -m search.verdict --title first --top-k 3 --seeds 3 --epochs 30",)
 
 
-@dataclass(frozen=True, kw_only=True)
+@options()
 class VerdictOptions(RetrainOptions):
     """Options of `python -m search.verdict`: those of a retraining, which every network gets alike."""
 
@@ -128,6 +130,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows_file = folder / "trainings.jsonl"
     data = load_data(options, best["resolution"])
     with RunFolder.open(options) as run:
+        run.file(rows_file.name)
+        for contender in contenders:
+            run.run_inside(f"trainings/{contender.title}")
         for contender in contenders:
             if any(row["title"] == contender.title for row in read_rows(rows_file)):
                 continue
@@ -278,6 +283,6 @@ def conclude(run: RunFolder, rows: Sequence[dict[str, Any]], same_cost: bool = T
         "differences": {arm: vars(found) for arm, found in differences.items()},
         "trainings": list(rows),
     }
-    atomic_write_text(run.path / "verdict.json", json.dumps(content, indent=1) + "\n")
+    atomic_write_text(run.file("verdict.json"), json.dumps(content, indent=1) + "\n")
     for line in renew_report(run.path):
         run.log(line)

@@ -23,15 +23,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from config_file.errors import UserError
+from config_file.fields import option
 from config_file.files import atomic_path, atomic_write_text
 from config_file.loader import parse
-from config_file.option_groups import DataOptions, EvaluationOptions, RunOptions, SpaceOptions
-from config_file.options import option
+from config_file.options import options
 from config_file.progress import progress
 from config_file.run_folder import RunFolder
+from config_file.run_options import RunOptions
 from config_file.stages import find_stage
 from lookup_tables import build_table
 from search.archive import Archive
+from search.evaluators.options import EvaluationOptions
 from search.evaluators.prefix_evaluation import Node, tree_of
 from search.evaluators.refitted_head import weights_in_words
 from search.evaluators.workers import in_processes
@@ -43,8 +45,10 @@ from search.reporting.report import renew_report
 from search.strategies.surrogate import Ridge, one_hot
 from supernet import Architecture, SearchSpace
 from supernet.metrics import counted_metrics
+from supernet.spaces.options import SpaceOptions
 from tasks import CLASSIFICATION, task_of
 from training.data import load_data
+from training.data.options import DataOptions
 from training.device import choose_device, prepare_device
 from training.supernet_file import load_supernet
 
@@ -59,7 +63,7 @@ EFFECTS, LOSS_EFFECTS = "supernet, main effects", "supernet, main effects of its
 _GROUP = "Ranking"
 
 
-@dataclass(frozen=True, kw_only=True)
+@options()
 class RankOptions(EvaluationOptions, SpaceOptions, DataOptions, RunOptions):
     """Options of `python -m search.rank`."""
 
@@ -133,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_same_data(data, trained.info, source)
     evaluator, fingerprints = make_evaluator(options, trained, data, options.eval_images[0], device, resolution)
     with RunFolder.open(options) as run:
-        archive = Archive(run.path / "archive.jsonl", fingerprints)
+        archive = Archive(run.file("archive.jsonl"), fingerprints)
         fresh = [architecture for architecture in chosen if architecture not in archive]
         bar: tqdm[Any] = progress(len(chosen), "ranking", "architecture")
         with bar:
@@ -295,9 +299,9 @@ def conclude(
     if name == SUPERNET:
         values = 100 * values
         axis = f"score: validation accuracy, {weights} (%)"
-    _picture(run.path / "ranking.png", values, accuracy, f"{networks}: {tau}", axis)
+    _picture(run.file("ranking.png"), values, accuracy, f"{networks}: {tau}", axis)
     lines = [f"{' '.join(map(str, a))},{scores[a]:.6f},{truth.accuracy[a]:.4f}" for a in chosen]
-    atomic_write_text(run.path / "scores.csv", "\n".join(["architecture,score,truth", *lines]) + "\n")
+    atomic_write_text(run.file("scores.csv"), "\n".join(["architecture,score,truth", *lines]) + "\n")
     shown = [
         {
             "name": row.name,
@@ -311,7 +315,7 @@ def conclude(
     content: dict[str, Any] = {
         "truth": truth.name, "networks": len(chosen), "words": words, "top_k": list(TOP_K), "rows": shown,
     }  # fmt: skip
-    atomic_write_text(run.path / "rank.json", json.dumps(content, indent=1) + "\n")
+    atomic_write_text(run.file("rank.json"), json.dumps(content, indent=1) + "\n")
     for line in renew_report(run.path):
         run.log(line)
 

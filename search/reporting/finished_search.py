@@ -187,7 +187,7 @@ def read_search(folder: Path) -> FinishedSearch:
         best=best,
         results=results,
         config=_groups(folder / "config.yaml"),
-        environment=_read_json(folder / "env.json") if (folder / "env.json").is_file() else {},
+        environment=_environment(folder),
         supernet=_beside(around, "supernet/supernet.json") or {},
         verdict=_beside(around, "verdict/verdict.json"),
         ranking=_beside(around, "rank/rank.json"),
@@ -218,6 +218,13 @@ def _groups(path: Path) -> dict[str, dict[str, Any]]:
 
 def _beside(around: Path | None, name: str) -> dict[str, Any] | None:
     return _read_json(around / name) if around is not None and (around / name).is_file() else None
+
+
+def _environment(folder: Path) -> dict[str, Any]:
+    """`env.json` without the list of the stage's files."""
+    if not (folder / "env.json").is_file():
+        return {}
+    return {key: value for key, value in _read_json(folder / "env.json").items() if key not in ("files", "runs")}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

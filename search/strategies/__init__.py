@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError, choose
-from config_file.options import SearchOptions
 from config_file.plugins import is_reference
 from config_file.stages import find_stage
 from lookup_tables import CostTable
@@ -60,16 +59,16 @@ class Strategy(Protocol):
         """Continue exactly where `state_dict` was taken."""
 
 
-StrategyFactory = Callable[[Limits, SearchOptions], Strategy]
+StrategyFactory = Callable[[Limits, Any], Strategy]
 """(the space and its limits, the options of the search stage) -> a strategy."""
 
 
-def make_random(constraint: Limits, options: SearchOptions) -> Strategy:
+def make_random(constraint: Limits, options: Any) -> Strategy:
     """`random`."""
     return RandomSearch(constraint, iterations=options.random_iteration, dedup=options.dedup, seed=options.random_seed)
 
 
-def make_evolution(constraint: Limits, options: SearchOptions) -> Strategy:
+def make_evolution(constraint: Limits, options: Any) -> Strategy:
     """`evolution`."""
     return Evolution(
         constraint,
@@ -84,14 +83,14 @@ def make_evolution(constraint: Limits, options: SearchOptions) -> Strategy:
     )
 
 
-def make_grid(constraint: Limits, options: SearchOptions) -> Strategy:
+def make_grid(constraint: Limits, options: Any) -> Strategy:
     """`grid`."""
     return GridSearch(
         constraint, evaluations=options.evaluations, shuffle=options.grid_shuffle, seed=options.random_seed
     )
 
 
-def make_regularized_evolution(constraint: Limits, options: SearchOptions) -> Strategy:
+def make_regularized_evolution(constraint: Limits, options: Any) -> Strategy:
     """`regularized_evolution`."""
     return RegularizedEvolution(
         constraint,
@@ -107,7 +106,7 @@ def make_regularized_evolution(constraint: Limits, options: SearchOptions) -> St
     )
 
 
-def make_local_search(constraint: Limits, options: SearchOptions) -> Strategy:
+def make_local_search(constraint: Limits, options: Any) -> Strategy:
     """`local_search`."""
     return LocalSearch(
         constraint,
@@ -119,14 +118,14 @@ def make_local_search(constraint: Limits, options: SearchOptions) -> Strategy:
     )
 
 
-def objectives_of(options: SearchOptions) -> tuple[Objective, ...]:
+def objectives_of(options: Any) -> tuple[Objective, ...]:
     """What the search optimises: accuracy unless told otherwise, and the limited cost where it searches a front."""
     if options.objective or options.search_strategy not in OF_A_FRONT:
         return parse_objectives(options.objective)
     return ACCURACY, Objective(options.info_metric)
 
 
-def make_nsga(survival: str, constraint: Limits, options: SearchOptions) -> Strategy:
+def make_nsga(survival: str, constraint: Limits, options: Any) -> Strategy:
     """`nsga2` and `nsga3`."""
     return Nsga(
         constraint,
@@ -139,7 +138,7 @@ def make_nsga(survival: str, constraint: Limits, options: SearchOptions) -> Stra
     )
 
 
-def make_predictor(constraint: Limits, options: SearchOptions) -> Strategy:
+def make_predictor(constraint: Limits, options: Any) -> Strategy:
     """`predictor`."""
     objectives = objectives_of(options)
     space, first = constraint.space, constraint.first
@@ -168,7 +167,7 @@ def cost_of(table: CostTable, architectures: Sequence[Architecture]) -> NDArray[
     return table.cost(np.asarray(architectures))
 
 
-def make_tpe(constraint: Limits, options: SearchOptions) -> Strategy:
+def make_tpe(constraint: Limits, options: Any) -> Strategy:
     """`tpe`."""
     return Tpe(
         constraint,
@@ -179,7 +178,7 @@ def make_tpe(constraint: Limits, options: SearchOptions) -> Strategy:
     )
 
 
-def make_bayesian(constraint: Limits, options: SearchOptions) -> Strategy:
+def make_bayesian(constraint: Limits, options: Any) -> Strategy:
     """`bayesian`."""
     return BayesianOptimization(
         constraint,
@@ -194,7 +193,7 @@ def make_bayesian(constraint: Limits, options: SearchOptions) -> Strategy:
     )
 
 
-def make_rl(constraint: Limits, options: SearchOptions) -> Strategy:
+def make_rl(constraint: Limits, options: Any) -> Strategy:
     """`rl`."""
     return PolicyGradient(
         constraint,
@@ -210,9 +209,7 @@ def make_rl(constraint: Limits, options: SearchOptions) -> Strategy:
     )
 
 
-def make_differentiable(
-    constraint: Limits, options: SearchOptions, distribution: Distribution | None = None
-) -> Strategy:
+def make_differentiable(constraint: Limits, options: Any, distribution: Distribution | None = None) -> Strategy:
     """`differentiable`: of the distribution that was learnt with the supernet, unless one is given."""
     space = constraint.space
     if distribution is None:
@@ -220,7 +217,7 @@ def make_differentiable(
     return LearntDistribution(constraint, distribution, samples=options.a_samples, seed=options.random_seed)
 
 
-def osnaslib_form(options: SearchOptions) -> dict[str, Any]:
+def osnaslib_form(options: Any) -> dict[str, Any]:
     """What makes `Evolution` OSNASLib's: parents stay, children of two of them fill the population."""
     if options.parent_num >= options.population:
         raise UserError(
@@ -229,7 +226,7 @@ def osnaslib_form(options: SearchOptions) -> dict[str, Any]:
     return {"crossover": options.crossover or "single_point"}
 
 
-def spos_form(options: SearchOptions) -> dict[str, Any]:
+def spos_form(options: Any) -> dict[str, Any]:
     """What makes `Evolution` SPOS's: mutants, uniform crossovers, and random architectures for the rest."""
     size, mutants, crossed = options.population, options.mutation_num, options.crossover_num
     if mutants is None:
@@ -243,7 +240,7 @@ def spos_form(options: SearchOptions) -> dict[str, Any]:
     }
 
 
-FORMS: dict[str, Callable[[SearchOptions], dict[str, Any]]] = {"osnaslib": osnaslib_form, "spos": spos_form}
+FORMS: dict[str, Callable[[Any], dict[str, Any]]] = {"osnaslib": osnaslib_form, "spos": spos_form}
 
 STRATEGIES: dict[str, StrategyFactory] = {
     "random": make_random,
@@ -264,7 +261,7 @@ OF_A_FRONT = ("nsga2", "nsga3", "predictor")
 """The strategies that take several objectives."""
 
 
-def make_strategy(name: str, constraint: Limits, options: SearchOptions) -> Strategy:
+def make_strategy(name: str, constraint: Limits, options: Any) -> Strategy:
     """A registered strategy, or the user's own `package.module:callable`, which is called like the registered ones.
 
     Raises UserError for an unknown name or options that do not fit.

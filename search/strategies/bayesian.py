@@ -20,6 +20,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from config_file.errors import choose
+from config_file.fields import option
+from config_file.options import options
 from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
@@ -50,6 +52,16 @@ def expected_improvement(
 
 
 ACQUISITIONS = {"ucb": upper_confidence_bound, "ei": expected_improvement}
+
+
+@options("Bayesian")
+class BayesianOptions:
+    """Bayesian optimisation and TPE."""
+
+    startup: int = option(20, "random architectures before tpe and bayesian begin", at_least=2)
+    bo_pool: int = option(200, "bayesian: random candidates per step; neighbours of the best come on top", at_least=1)
+    bo_acquisition: str = option("ei", "expected improvement or upper confidence bound", choices=("ei", "ucb"))
+    bo_kappa: float = option(2.576, "ucb: standard deviations above the mean", at_least=0)
 
 
 class BayesianOptimization:

@@ -12,7 +12,9 @@ from math import isnan, nan
 from random import Random
 from typing import Any
 
-from config_file.errors import choose
+from config_file.errors import UserError, choose
+from config_file.fields import option
+from config_file.options import options
 from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
@@ -36,6 +38,38 @@ def uniform(space: SearchSpace, first: Architecture, second: Architecture, rng: 
 
 
 CROSSOVERS: dict[str, Crossover] = {"single_point": single_point, "uniform": uniform}
+
+
+@options("Evolution")
+class EvolutionOptions:
+    """Evolution, in OSNASLib's form (elites and their children) and SPOS's (mutants, crossovers, random ones)."""
+
+    evolution_form: str = option(
+        "osnaslib",
+        "children by crossover, then mutation; or so many of each",
+        choices=("osnaslib", "spos"),
+    )
+    generation_num: int = option(20, "generations after the first", at_least=0)
+    population: int = option(60, "architectures per generation", at_least=2)
+    parent_num: int = option(10, "best architectures that have children", at_least=1)
+    crossover: str | None = option(
+        None,
+        "cut once, or take every decision from either parent; none: single_point for osnaslib, uniform for spos",
+        choices=("single_point", "uniform"),
+    )
+    mutation_prob: float = option(0.1, "probability to redraw a decision", above=0, at_most=1)
+    mutation_num: int | None = option(None, "spos form: children by mutation; none: half the population", at_least=0)
+    crossover_num: int | None = option(None, "spos form: children by crossover; none: half the population", at_least=0)
+
+    def rules(self) -> None:
+        """Raise UserError where options contradict each other."""
+        if self.parent_num > self.population:
+            raise UserError(f"--parent-num {self.parent_num} must be at most --population {self.population}")
+        if (self.mutation_num or 0) + (self.crossover_num or 0) > self.population:
+            raise UserError(
+                f"--mutation-num {self.mutation_num} and --crossover-num {self.crossover_num} are together more than "
+                f"--population {self.population}"
+            )
 
 
 class Evolution:

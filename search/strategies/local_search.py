@@ -12,6 +12,8 @@ from random import Random
 from typing import Any
 
 from config_file.errors import choose
+from config_file.fields import option
+from config_file.options import options
 from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
@@ -22,6 +24,17 @@ from supernet import Architecture
 IMPROVEMENTS = {"first": "to the first better neighbour", "best": "to the best neighbour"}
 ESCAPE_TRIES = 100  # random pairs of decisions, before a random architecture becomes the start
 ESCAPES = 20  # without anything new on the way, before a random architecture becomes the start
+
+
+@options("Local search")
+class LocalSearchOptions:
+    """Local search over networks that differ in one decision."""
+
+    ls_improvement: str = option(
+        "first",
+        "move to the first better neighbour, or to the best of all",
+        choices=("first", "best"),
+    )
 
 
 class LocalSearch:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from config_file.errors import UserError
-from config_file.options import SearchOptions
 from config_file.plugins import call_own, guarded
 from lookup_tables.limits import Limits
 from search.result import Result
@@ -20,7 +19,7 @@ class OwnStrategy:
         UserError: it cannot be loaded or called, lacks `ask` or `tell`, or proposes what is no architecture.
     """
 
-    def __init__(self, reference: str, constraint: Limits, options: SearchOptions) -> None:
+    def __init__(self, reference: str, constraint: Limits, options: Any) -> None:
         self.reference = reference
         self.space = constraint.space
         self.own = call_own(reference, constraint, options)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from config_file.errors import choose
+from config_file.fields import option
+from config_file.options import options
 from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
@@ -29,6 +31,26 @@ MUTANTS = 30  # then a random architecture takes its place
 OUTSIDE = -1.0  # the advantage of a draw outside the limits, in usual spreads
 CLIP = 0.2
 REPEATS, BATCH = 5, 32  # PPO: passes over the samples, samples of a step
+
+
+@options("Reinforcement learning")
+class PolicyOptions:
+    """Reinforcement learning."""
+
+    rl_controller: str = option(
+        "factorised",
+        "independent decisions, or ENAS's LSTM",
+        choices=("factorised", "lstm"),
+    )
+    rl_update: str = option(
+        "reinforce",
+        "policy gradient, or PPO's clipped one",
+        choices=("reinforce", "ppo"),
+    )
+    rl_samples: int = option(20, "architectures drawn per update", at_least=1)
+    rl_lr: float | None = option(None, "learning rate of Adam; none: 0.1, lstm 0.01", above=0)
+    rl_entropy: float = option(1e-4, "weight of the entropy", at_least=0)
+    rl_baseline: float = option(0.9, "decay of the moving average of the reward", at_least=0, below=1)
 
 
 class PolicyGradient:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from config_file.fields import option
+from config_file.options import options
 from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
@@ -26,6 +28,16 @@ from search.strategies.survival import rank_and_crowding
 from supernet import Architecture
 
 CostFunction = Callable[[Sequence[Architecture]], NDArray[np.float64]]
+
+
+@options("Predictor")
+class PredictorOptions:
+    """Search on predictors of what was measured."""
+
+    inner_evaluations: int = option(5000, "predictions per round of predictor", at_least=1)
+    warm_start: str | None = option(
+        None, "archive.jsonl or results.csv that predictor learns from first", metavar="FILE"
+    )
 
 
 class PredictorSearch:

@@ -13,6 +13,8 @@ from math import comb
 from random import Random
 from typing import Any
 
+from config_file.fields import option
+from config_file.options import options
 from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
@@ -24,6 +26,21 @@ ATTEMPTS = 500  # per child, as NNI's: then a random architecture takes its plac
 
 Member = tuple[float, int, Architecture]
 """(minus its score, its number in the order of birth, itself): the best, of equals the oldest, sorts first."""
+
+
+@options("Regularized evolution")
+class RegularizedEvolutionOptions:
+    """Ageing evolution."""
+
+    re_population: int = option(100, "members alive", at_least=1)
+    re_sample: int = option(25, "members of a tournament", at_least=1)
+    re_mutation_prob: float | None = option(
+        None,
+        "probability to change a decision; none: exactly one changes",
+        above=0,
+        at_most=1,
+    )
+    re_crossover: bool = option(False, "cross two winners decision by decision before the mutation")
 
 
 class RegularizedEvolution:

@@ -14,14 +14,11 @@ from hypothesis import strategies as st
 from config_file.errors import UserError
 from config_file.fields import Option, options_of
 from config_file.loader import load, parse, save
-from config_file.options import (
-    STAGE_OPTIONS,
-    ExportOptions,
-    RetrainOptions,
-    RunOptions,
-    SearchOptions,
-    TrainSupernetOptions,
-)
+from config_file.run_options import RunOptions
+from config_file.stages import STAGES, options_of_stage
+from deployment.options import ExportOptions
+from search.options import SearchOptions
+from training.options import RetrainOptions, TrainSupernetOptions
 
 
 def search(*argv: str) -> SearchOptions:
@@ -91,7 +88,7 @@ OSNASLIB = (  # the flags of its search and its evaluation
 def test_every_flag_of_osnaslib_is_one_or_says_where_it_went(flag: str) -> None:
     known = [
         name
-        for options_class in STAGE_OPTIONS.values()
+        for options_class in map(options_of_stage, STAGES)
         for option, spec in options_of(options_class).items()
         for name in (option, *spec.flags)
     ]
@@ -214,7 +211,7 @@ def test_help_shows_groups_defaults_and_units(capsys: pytest.CaptureFixture[str]
     assert "--no-dedup" in text
 
 
-@pytest.mark.parametrize("options_class", STAGE_OPTIONS.values())
+@pytest.mark.parametrize("options_class", [*map(options_of_stage, STAGES)])
 def test_every_option_is_described(options_class: type[RunOptions], capsys: pytest.CaptureFixture[str]) -> None:
     for spec in options_of(options_class).values():
         assert spec.meaning
@@ -268,9 +265,9 @@ def test_text_that_yaml_has_a_meaning_for_comes_back(text: str, tmp_path: Path) 
     assert yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8"))["run"]["title"] == "a"
 
 
-@given(data=st.data(), stage=st.sampled_from(list(STAGE_OPTIONS)))
+@given(data=st.data(), stage=st.sampled_from(list(STAGES)))
 def test_saved_options_come_back(data: st.DataObject, stage: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    options_class = STAGE_OPTIONS[stage]
+    options_class = options_of_stage(stage)
     specs = [spec for spec in options_of(options_class).values() if spec.saved and spec.name != "title"]
     some = data.draw(st.lists(st.sampled_from(specs), max_size=6, unique_by=lambda spec: spec.name))
     values = {spec.name: data.draw(_values(spec), label=spec.name) for spec in some}

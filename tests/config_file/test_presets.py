@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from config_file.loader import parse
-from config_file.options import STAGE_OPTIONS
-from config_file.stages import STAGES
+from config_file.stages import STAGES, options_of_stage
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {"train": "supernet", "search": "search", "retrain": "retrain", "export": "export"}
@@ -24,8 +23,8 @@ def test_preset(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     stage = FOLDERS[path.parent.name]
     title = [] if path.name == "quickstart.yml" else ["--title", "a"]
-    options = parse(STAGE_OPTIONS[stage], [*title, "--config", str(path)], STAGES[stage].script, "")
-    assert options != STAGE_OPTIONS[stage](title="a"), "a preset sets something"
+    options = parse(options_of_stage(stage), [*title, "--config", str(path)], STAGES[stage].script, "")
+    assert options != options_of_stage(stage)(title="a"), "a preset sets something"
     if path.name == "quickstart.yml":
         assert options.title == "quickstart"
     first = path.read_text(encoding="utf-8").splitlines()[0]

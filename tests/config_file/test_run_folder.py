@@ -16,10 +16,12 @@ import pytest
 from config_file import run_folder
 from config_file.errors import UserError
 from config_file.loader import load
-from config_file.options import ExportOptions, RetrainOptions, SearchOptions, TrainSupernetOptions
 from config_file.progress import progress
-from config_file.run_folder import RunFolder, find_stage
-from config_file.stages import STAGES, command, stage_path
+from config_file.run_folder import RunFolder
+from config_file.stages import STAGES, command, find_stage, stage_path
+from deployment.options import ExportOptions
+from search.options import SearchOptions
+from training.options import RetrainOptions, TrainSupernetOptions
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +61,9 @@ def test_overwrite_removes_only_what_we_wrote() -> None:
     folder = RunFolder.open(options())
     folder.log("old")
     folder.metric(1, loss=1.0)
-    for name in ("best.json", "results.csv", "checkpoints/last.pt", "notes.txt", "checkpoints/mine.txt"):
+    for name in ("best.json", "results.csv"):
+        folder.file(name).write_text("x")
+    for name in ("checkpoints/last.pt", "notes.txt", "checkpoints/mine.txt"):
         (folder.path / name).write_text("x")
     other = Path("runs/a/supernet")
     other.mkdir()
@@ -72,10 +76,12 @@ def test_overwrite_removes_only_what_we_wrote() -> None:
 
 
 def test_overwrite_removes_the_runs_that_a_stage_made_inside() -> None:
-    path = RunFolder.open(options()).path
+    folder = RunFolder.open(options())
+    path = folder.path
     inner = ("learning", "trainings/one", "trainings/two", "mine")
     for name in inner:
-        RunFolder.create(path / name, options()).metric(1, loss=1.0)
+        place = path / name if name == "mine" else folder.run_inside(name)
+        RunFolder.create(place, options()).metric(1, loss=1.0)
     (path / "trainings/two/notes.txt").write_text("x")
     RunFolder.open(options(overwrite=True))
     left = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file() and file.parts[-2] != "mine"}

@@ -16,12 +16,13 @@ import torch
 
 from config_file.errors import UserError
 from config_file.loader import parse, save
-from config_file.options import SearchOptions, TrainSupernetOptions
 from search.cli import main
 from search.evaluators.supernet import SupernetEvaluator
+from search.options import SearchOptions
 from search.preparation import prepare
 from supernet import Supernet, build_space
 from training.data import load_data
+from training.options import TrainSupernetOptions
 from training.supernet_file import save_supernet
 from training.train_supernet import space_of
 

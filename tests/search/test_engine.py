@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from config_file.errors import UserError
-from config_file.options import SearchOptions
 from lookup_tables.limits import Limit, Limits
 from search.archive import Archive
 from search.engine import best_of, run
+from search.options import SearchOptions
 from search.result import FULL, Fidelity, Result, comparable
 from search.strategies import STRATEGIES, Strategy, make_strategy
 from search.strategies.evolution import Evolution

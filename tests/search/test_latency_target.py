@@ -13,13 +13,13 @@ import torch
 
 from config_file.errors import UserError
 from config_file.loader import save
-from config_file.options import TrainSupernetOptions
 from lookup_tables import CostTable, Entry, build_table
 from search.cli import main
 from search.reporting.finished_search import read_search
 from supernet import Architecture, Block, SearchSpace, Shape, Supernet
 from supernet.metrics import FLOPS, LATENCY, METRICS, Metric
 from training.data import load_data
+from training.options import TrainSupernetOptions
 from training.supernet_file import save_supernet
 from training.train_supernet import space_of
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from config_file.errors import UserError
-from config_file.options import TrainSupernetOptions
 from training.data import Data, Normalisation, load_data
 from training.data.in_memory import ImageStore, InMemorySplit, cut_windows
 from training.data.seeds import generator_of
+from training.options import TrainSupernetOptions
 
 PLAIN = Normalisation((0.0,) * 3, (1.0 / 255,) * 3)  # pixels as they are
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from config_file.options import RetrainOptions, TrainSupernetOptions
 from supernet import SearchSpace, build_space
+from training.options import RetrainOptions, TrainSupernetOptions
 
 SPACE = {"search_space": "nasbench_macro", "widths": (4, 4, 6, 8, 16)}
 SMALL = SPACE | {

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from config_file.errors import UserError
-from config_file.options import SearchOptions
+from config_file.options import deciding
 from config_file.progress import progress
 from config_file.run_folder import RunFolder
 from config_file.stages import command, stage_path
@@ -23,20 +24,13 @@ from training.checkpoint import ARCHITECTURE, LAST, load_checkpoint, save_checkp
 from training.data import Data
 from training.differentiable_search.distribution_file import FILE, Distribution, load_distribution
 from training.differentiable_search.hardware import make_hardware
-from training.differentiable_search.learner import ArchitectureLearner
+from training.differentiable_search.learner import RELAXATION_OF, ArchitectureLearner
 from training.differentiable_search.report import report_epoch, save_learnt
 from training.differentiable_search.step import WeightStep
 from training.loop import stop_signal
-from training.recipe import DIFFERENTIABLE, GRADIENT_TRAJECTORY
 
 PLANNED_STEPS = 3
 """Architecture steps that --plan makes, to say how long all of them take."""
-
-SETTINGS = (
-    *(name for name in GRADIENT_TRAJECTORY if name not in ("a_order", "a_warmup_epochs", "a_every", "a_portion")),
-    "a_epochs", "sample_strategy", "batch_size", "loss", "label_smoothing", "random_seed",
-)  # fmt: skip
-"""The options that decide what is learnt, beside weights and images."""
 
 
 class FrozenLearning:
@@ -60,7 +54,7 @@ class FrozenLearning:
 
     def __init__(
         self,
-        options: SearchOptions,
+        options: Any,
         supernet: Supernet,
         weights: str,
         data: Data,
@@ -72,7 +66,7 @@ class FrozenLearning:
         self.options = options
         self.steps_per_epoch = max(1, len(data.val) // min(options.batch_size, len(data.val)))
         self.steps = options.a_epochs * self.steps_per_epoch
-        strategy = options.sample_strategy if options.sample_strategy in DIFFERENTIABLE else "differentiable"
+        strategy = options.sample_strategy if options.sample_strategy in RELAXATION_OF else "differentiable"
         self._learner = ArchitectureLearner(
             replace(options, sample_strategy=strategy, a_warmup_epochs=0.0, a_every=1),
             supernet,
@@ -82,7 +76,7 @@ class FrozenLearning:
             epochs=options.a_epochs,
             steps_per_epoch=self.steps_per_epoch,
         )
-        settings = {"--" + name.replace("_", "-"): getattr(self._learner.options, name) for name in SETTINGS}
+        settings = deciding(self._learner.options, "learning")
         self._identity = (ARCHITECTURE, weights, settings)
         self._begun = 0
         if options.resume and self._checkpoint.is_file():

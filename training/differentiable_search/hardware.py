@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from config_file.errors import UserError
-from config_file.gradient_options import parse_constraints
-from config_file.options import SearchOptions, TrainSupernetOptions
 from lookup_tables import CostTable
+from lookup_tables.constraint_text import parse_constraints
 from lookup_tables.limits import Limit
 from lookup_tables.loading import tables_of
 from supernet import Architecture, SearchSpace
 from supernet.derivation import Bound, check_feasible
 from supernet.metrics import METRICS
+from training.differentiable_search.options import LearningOptions
 from training.differentiable_search.penalties import Multipliers, PenaltySettings, make_penalty
 
 
@@ -79,7 +79,7 @@ def cost_range(options: Any, space: SearchSpace, resolution: int) -> str | None:
 
 
 def make_hardware(
-    options: TrainSupernetOptions | SearchOptions,
+    options: LearningOptions,
     space: SearchSpace,
     resolution: int,
     device: torch.device,

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from config_file.errors import UserError
-from config_file.options import SearchOptions, TrainSupernetOptions
 from supernet import Architecture, Supernet
 from supernet.derivation import derive_filling, derive_within
 from supernet.relaxations import OF_WEIGHTS, ArchitectureParameters, Relaxation, settle
@@ -20,11 +19,10 @@ from supernet.thresholds import ThresholdParameters
 from training.data import Split
 from training.device import autocast, choose_amp, seed_step
 from training.differentiable_search.hardware import Hardware
+from training.differentiable_search.options import LearningOptions
 from training.differentiable_search.step import WeightStep, first_order, second_order
 from training.losses import make_loss
 from training.optimizers import make_optimizer
-
-Options = TrainSupernetOptions | SearchOptions
 
 RELAXATION_OF = {"differentiable": "binary_two", "differentiable_gumbel": "gumbel"}
 """Differentiable sample strategies, and the relaxation each has unless --relaxation names one."""
@@ -50,7 +48,7 @@ class ArchitectureLearner:
 
     def __init__(
         self,
-        options: Options,
+        options: LearningOptions,
         supernet: Supernet,
         images: Split,
         hardware: Hardware | None,
@@ -67,7 +65,7 @@ class ArchitectureLearner:
         self.device = device
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.batch_size = min(options.batch_size, len(images))
-        name = options.relaxation or RELAXATION_OF[options.sample_strategy]
+        name = options.relaxation or RELAXATION_OF[getattr(options, "sample_strategy", "differentiable")]
         self.parameters = (
             ThresholdParameters(supernet) if name in OF_WEIGHTS else ArchitectureParameters(space, options.random_seed)
         ).to(device)

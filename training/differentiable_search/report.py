@@ -118,7 +118,8 @@ def save_learnt(learner: ArchitectureLearner, run: RunFolder, about: Mapping[str
     space = learner.supernet.space
     learnt = distribution_of(learner, about)
     title = f"{space.name}: probabilities of the options ({learner.relaxation.name})"
-    draw_probabilities(run.path / PICTURE, space, run.metrics(), title)
+    draw_probabilities(run.file(PICTURE), space, run.metrics(), title)
+    run.file(FILE)
     save_distribution(run.path, space, learnt)
     costs = ", ".join(f"{metric} {cost:.4g}" for metric, cost in learnt.about["costs"].items())
     run.log(f"derived: {' '.join(space.names(learnt.derived))}" + (f" ({costs})" if costs else ""))

@@ -20,6 +20,7 @@ from supernet import Architecture
 from training.data.split_part import divide
 from training.differentiable_search.hardware import make_hardware
 from training.differentiable_search.learner import ArchitectureLearner
+from training.differentiable_search.options import GradientOptions
 from training.differentiable_search.report import report_epoch, save_learnt
 from training.differentiable_search.step import WeightStep
 from training.trainer import Context, Reporter, Trainer, TrainingStep
@@ -28,6 +29,7 @@ from training.trainer import Context, Reporter, Trainer, TrainingStep
 class Differentiable(Trainer):
     """Architecture parameters beside the weights; --relaxation says how the two meet."""
 
+    Options = GradientOptions
     keeps_limits = True
     validated = "paths of the learnt distribution"
 

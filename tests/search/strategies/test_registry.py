@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from config_file.errors import UserError
-from config_file.options import SearchOptions
 from lookup_tables.limits import Limit, Limits
 from search.engine import with_costs
+from search.options import SearchOptions
 from search.strategies import STRATEGIES, make_strategy
 from tests.search.toy import results_of, toy_space, toy_tables
 

@@ -14,9 +14,8 @@ import torch
 
 from config_file.errors import UserError
 from config_file.files import read_jsonl
-from config_file.gradient_options import parse_constraints, parse_limits
-from config_file.options import TrainSupernetOptions
 from lookup_tables import build_table
+from lookup_tables.constraint_text import parse_constraints, parse_limits
 from supernet import build_space
 from supernet.relaxations import RELAXATIONS, SINGLE
 from tests.training import toy
@@ -24,6 +23,7 @@ from training.differentiable_search.distribution_file import Distribution, load_
 from training.differentiable_search.learner import ArchitectureLearner
 from training.differentiable_search.report import collapse_warning
 from training.loop import train_step
+from training.options import TrainSupernetOptions
 from training.supernet_file import load_supernet
 from training.train_supernet import SupernetTraining, prepare_supernet, train_supernet
 from training.trainers.differentiable import Differentiable

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from config_file.errors import UserError
 from config_file.fields import options_of
-from config_file.options import SearchOptions, TrainSupernetOptions
+from config_file.options import was_given
 from config_file.run_folder import RunFolder
 from config_file.stages import stage_path
-from training.recipe import DIFFERENTIABLE
+from search.options import SearchOptions
+from training.differentiable_search.learner import RELAXATION_OF
+from training.options import TrainSupernetOptions
 from training.supernet_file import WEIGHTS
 from training.train_supernet import train_supernet
 
@@ -25,8 +27,8 @@ def train_first(options: SearchOptions) -> SearchOptions:
         KeyboardInterrupt: Ctrl-C, after a checkpoint.
     """
     strategy = options.sample_strategy
-    if strategy not in DIFFERENTIABLE:
-        if strategy != "uniform":  # the default, which means that none was asked for
+    if strategy not in RELAXATION_OF:
+        if was_given(options, "sample_strategy"):
             raise UserError(f"--directly-search trains differentiably, not by --sample-strategy {strategy}")
         strategy = "differentiable"
     if options.plan:

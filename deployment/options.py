@@ -1,0 +1,41 @@
+"""Options of the export stage."""
+
+from typing import ClassVar
+
+from config_file.errors import UserError
+from config_file.fields import option
+from config_file.options import options
+from config_file.run_options import RunOptions
+
+
+@options("Export")
+class ExportOptions(RunOptions):
+    """Options of ``export.py``."""
+
+    stage: ClassVar[str] = "export"
+
+    retrain: str | None = option(
+        None, "folder of the retrained network; none: by --title", group="Run", metavar="FOLDER"
+    )
+    weights: str | None = option(
+        None, "a network's file instead of that folder", group="Run", metavar="FILE.safetensors"
+    )
+    samples: str | None = option(
+        None,
+        "real images to compare on (images, labels); none: samples.npz beside the weights",
+        group="Run",
+        metavar="FILE.npz",
+    )
+    exporter: str = option("dynamo", "PyTorch's exporter", choices=("dynamo", "legacy"))
+    opset: int = option(18, "ONNX operator set: 18 (dynamo), 13 or 17 (legacy)", at_least=7)
+    dynamic_batch: bool = option(False, "leave the batch size open; otherwise it is 1")
+    fold_normalisation: bool = option(False, "put mean and std into the graph, which then takes pixels in 0..1")
+    tolerance: float = option(
+        1e-4, "largest |difference| of onnxruntime's logits, relative to max(1, |logit|)", above=0
+    )
+    parity_images: int = option(32, "real images compared with onnxruntime", at_least=1)
+
+    def rules(self) -> None:
+        """Raise UserError where options contradict each other."""
+        if self.weights is not None and self.retrain is not None:
+            raise UserError("--weights and --retrain both name the network: give one of them")

@@ -1,0 +1,42 @@
+"""The grammar of --constraint: METRIC<=X and Y<=METRIC<=X."""
+
+from math import inf
+
+from config_file.errors import UserError
+
+
+def parse_constraints(text: str | None) -> dict[str, float]:
+    """{metric: upper limit} of ``--constraint``, in the unit of ``--target-hc``, where only those can be kept.
+
+    Raises:
+        UserError: as `parse_limits`, or a lower limit.
+    """
+    limits = parse_limits(text)
+    for metric, (lower, _) in limits.items():
+        if lower is not None:
+            raise UserError(f"--constraint {lower:g}<={metric}<=...: a differentiable search keeps upper limits only")
+    return {metric: upper for metric, (_, upper) in limits.items()}
+
+
+def parse_limits(text: str | None) -> dict[str, tuple[float | None, float]]:
+    """{metric: (lower limit or None, upper limit)} of ``--constraint``, in the unit of ``--target-hc``.
+
+    Raises:
+        UserError: an entry that is not [NUMBER<=]METRIC<=NUMBER, or a metric limited twice.
+    """
+    limits: dict[str, tuple[float | None, float]] = {}
+    for entry in filter(None, (part.strip() for part in (text or "").split(","))):
+        *low, metric, high = parts if len(parts := entry.split("<=")) > 1 else ("", "")
+        metric = {"macs": "flops", "param": "params"}.get(metric.strip(), metric.strip())
+        try:
+            lower, upper = [*map(float, low), *([] if low else [None])], float(high)
+        except ValueError:
+            lower, upper = [], inf
+        if not metric or len(lower) != 1 or not 0 <= (lower[0] or 0) <= upper or not 0 < upper < inf:
+            raise UserError(
+                f"--constraint {entry!r}: write METRIC<=NUMBER or NUMBER<=METRIC<=NUMBER, such as flops<=300"
+            )
+        if metric in limits:
+            raise UserError(f"--constraint limits {metric} twice")
+        limits[metric] = (lower[0], upper)
+    return limits

@@ -1,0 +1,96 @@
+"""Options of the search stage."""
+
+from typing import ClassVar
+
+from config_file.fields import option
+from config_file.options import options
+from lookup_tables.options import ConstraintOptions
+from search.evaluators.options import EvaluationOptions
+from search.strategies import STRATEGIES
+from search.strategies.bayesian import BayesianOptions
+from search.strategies.evolution import EvolutionOptions
+from search.strategies.local_search import LocalSearchOptions
+from search.strategies.policy_gradient import PolicyOptions
+from search.strategies.predictor import PredictorOptions
+from search.strategies.regularized_evolution import RegularizedEvolutionOptions
+from supernet.spaces.options import SpaceOptions
+from training.differentiable_search.options import GradientOptions
+from training.options import SupernetOptions
+from training.recipe_options import FittingOptions
+
+
+@options("Strategy")
+class StrategyOptions:
+    """How candidates are proposed."""
+
+    search_strategy: str = option(
+        "evolution",
+        "{names} (nsga2, nsga3 and predictor: for a front), or module:callable",
+        metavar="NAME",
+        names=STRATEGIES,
+        aliases={
+            "ageing_evolution": "regularized_evolution",
+            "random_search": "random",
+            "random-search": "random",
+            "differentiable_gumbel": "differentiable",
+        },
+    )
+    random_iteration: int = option(1000, "architectures that random evaluates", at_least=1)
+    dedup: bool = option(True, "never propose the same architecture twice")
+
+
+@options("Strategy")
+class BudgetOptions:
+    """How much a search evaluates, for all strategies that do not count in generations."""
+
+    evaluations: int = option(1000, "architectures evaluated, by all strategies but random and evolution", at_least=1)
+    objective: str | None = option(
+        None,
+        "what nsga2, nsga3 and predictor optimise, one or several: accuracy, loss, flops, params or a table's metric, "
+        "with :max or :min where it is not the usual; none: accuracy and --info-metric. Other strategies have one, "
+        "accuracy unless it is given",
+        metavar="NAME[:max|:min]",
+        repeat=True,
+    )
+    proposals: int = option(
+        1,
+        "architectures proposed at once by regularized_evolution, local_search and bayesian, from the same knowledge",
+        at_least=1,
+    )
+    grid_shuffle: bool = option(False, "grid walks the options of every decision in a random order")
+
+
+@options()
+class RegisteredOptions(
+    PredictorOptions,
+    PolicyOptions,
+    BayesianOptions,
+    LocalSearchOptions,
+    RegularizedEvolutionOptions,
+    BudgetOptions,
+    EvolutionOptions,
+):
+    """Options that only some strategies read."""
+
+
+@options("Run")
+class SearchOptions(
+    GradientOptions,
+    RegisteredOptions,
+    StrategyOptions,
+    EvaluationOptions,
+    ConstraintOptions,
+    SupernetOptions,
+    SpaceOptions,
+    FittingOptions,
+):
+    """Options of ``search.py``. Those of the training are read with ``--directly-search`` only."""
+
+    stage: ClassVar[str] = "search"
+
+    supernet: str | None = option(
+        None, "folder of the trained supernet; none: by --title", group="Run", metavar="FOLDER"
+    )
+    directly_search: bool = option(
+        False, "train the supernet first, differentiably, with the options given here", group="Run", saved=False
+    )

@@ -1,0 +1,42 @@
+"""Options that name a search space."""
+
+from config_file.fields import option
+from config_file.options import options
+from config_file.plugins import PluginOptions
+from supernet.spaces import SPACES
+
+
+@options("Space")
+class SpaceOptions(PluginOptions):
+    """Which networks there are. Later stages take these from the supernet's run unless told otherwise."""
+
+    search_space: str = option(
+        "proxylessnas",
+        "{names}, FILE.yml or module:callable",
+        metavar="NAME",
+        names=SPACES,
+        inherit=True,
+    )
+    resolution: int | None = option(
+        None,
+        "height and width of the input; none: the data set's own",
+        unit="pixels",
+        flags=("input_size",),
+        at_least=1,
+        at_most=16384,
+        inherit=True,
+        decides="training",
+    )
+    widths: tuple[int, ...] | None = option(
+        None, "channels: stem,first,stage...,head; none: the space's", at_least=1, inherit=True
+    )
+    depths: tuple[int, ...] | None = option(None, "layers per stage; none: the space's", at_least=1, inherit=True)
+    strides: tuple[int, ...] | None = option(
+        None, "stride of the stem and of each stage; none: by resolution", at_least=1, inherit=True
+    )
+    skip: str | None = option(
+        None,
+        "what skip is where the shape changes: a 1x1 convolution + BN, or not offered; none: as the space declares",
+        choices=("conv", "identity"),
+        inherit=True,
+    )

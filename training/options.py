@@ -1,0 +1,102 @@
+"""Options of the two stages that train: a supernet, and one network."""
+
+from typing import ClassVar
+
+from config_file.fields import option
+from config_file.options import options
+from lookup_tables.options import FLOPS_OR_MS
+from supernet.spaces.options import SpaceOptions
+from training.differentiable_search.options import LearningOptions
+from training.recipe_options import FittingOptions
+from training.trainers import NETWORK_TRAINERS, TRAINERS
+
+
+@options("Training")
+class SupernetOptions:
+    """How paths are sampled, and what the supernet starts from."""
+
+    sample_strategy: str = option(
+        "uniform",
+        "{names} or module:callable (fair as FairNAS: every candidate once per step; differentiable: weights and "
+        "architecture parameters)",
+        metavar="NAME",
+        names=TRAINERS,
+        aliases={"strict_fairness": "fair", "strict-fairness": "fair"},
+        decides="training learning",
+    )
+    pretrained: str | None = option(
+        None,
+        "start matching blocks from torchvision's MobileNetV2: file of its weights, or 'torchvision' to download them",
+        metavar="FILE",
+        decides="training",
+    )
+
+
+@options("Training")
+class TrainSupernetOptions(SupernetOptions, LearningOptions, SpaceOptions):
+    """Options of ``train_supernet.py``."""
+
+    stage: ClassVar[str] = "supernet"
+
+    target_hc: float | None = option(  # type: ignore[assignment]  # a training may have none, a search has one
+        None,
+        "uniform: train only paths that cost at most this; differentiable: what the search is bent towards or held to; "
+        "none: cost does not count",
+        group="Constraint",
+        unit=FLOPS_OR_MS,
+        above=0,
+        inherit=True,
+        decides="training learning",
+    )
+
+
+@options("Training")
+class RetrainOptions(SpaceOptions, FittingOptions):
+    """Options of ``retrain.py``."""
+
+    stage: ClassVar[str] = "retrain"
+
+    supernet: str | None = option(
+        None, "folder of the trained supernet; none: by --title", group="Run", metavar="FOLDER"
+    )
+    search: str | None = option(None, "folder of the search; none: by --title", group="Run", metavar="FOLDER")
+    architecture: str | None = option(
+        None,
+        "FILE, JSON list of names or indices, or random; none: what the search found",
+        group="Network",
+        metavar="WHICH",
+        flags=("searched_model_path",),
+        as_json=True,
+    )
+    init: str = option(
+        "scratch",
+        "start from random weights or the supernet's",
+        group="Network",
+        choices=("scratch", "supernet"),
+        decides="training",
+    )
+    train_on: str = option(
+        "trainval",
+        "learn from training and validation images (nothing is chosen by them any more), or from training images only",
+        group="Network",
+        choices=("trainval", "train"),
+        aliases={"train+val": "trainval"},
+        decides="training",
+    )
+    lr: float = option(0.05, "learning rate after warm-up", group="Training", above=0, decides="training")
+    weight_decay: float = option(4e-4, "L2 penalty", group="Training", at_least=0, decides="training")
+    trainer: str = option(
+        "plain",
+        "what a step trains: {names} (one pass by the loss), or module:callable, such as one with a teacher",
+        metavar="NAME",
+        names=NETWORK_TRAINERS,
+        decides="training",
+    )
+    ema_decay: float = option(
+        0.0,
+        "decay of the moving average of the weights; 0: none",
+        group="Training",
+        at_least=0,
+        below=1,
+        decides="training",
+    )
