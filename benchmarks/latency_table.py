@@ -27,6 +27,7 @@ from deployment.engines import ENGINES
 from lookup_tables import build_table
 from lookup_tables.latency.accuracy import affine, judge, spearman
 from lookup_tables.latency.calibration import latency_table
+from lookup_tables.latency.measure import timer
 from lookup_tables.latency.probes import all_probes, network_name, spread_architectures
 from lookup_tables.latency.rounds import RUNS, Rounds
 from supernet import Architecture, build_space
@@ -88,8 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     kept = Rounds(options.file, settings)
     if len(kept) < options.rounds:
         probes = progress(all_probes(space, options.resolution, [*fitted, *held_out]), "preparing", "probe")
-        runs = {probe.name: engine.prepare(probe.layer, probe.shape, options.threads) for probe in probes}
-        kept.measure(runs, options.rounds, f"measuring {space.name} at {options.resolution} pixels")
+        timers = {probe.name: timer(engine, probe, options.threads) for probe in probes}
+        kept.measure(timers, options.rounds, f"measuring {space.name} at {options.resolution} pixels")
     times = kept.times()
     table = latency_table(space, options.resolution, times, fitted)
     names = [network_name(len(fitted) + index) for index in range(len(held_out))]

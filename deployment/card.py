@@ -7,16 +7,16 @@ from typing import Any
 from config_file.errors import UserError
 from config_file.files import atomic_write_text
 from deployment.card_page import example, markdown
+from deployment.engines import Script
 from deployment.onnx_export import INPUT_NAME, OUTPUT_NAME
 from deployment.retrained import Retrained
 from tasks import task_of
 
 FORMAT = "oneshot-nas card 1"
-COUNTED = "multiply-accumulates of convolution and linear layers, one image"
 
 
 def describe_network(source: Retrained, *, dynamic_batch: bool, fold_normalisation: bool) -> dict[str, Any]:
-    """What is known before an export: input, output, classes, cost, accuracy, architecture, layers."""
+    """The part of a card that is known before an export: input, output, classes, cost, quality, architecture."""
     metadata, (channels, height, width), task = source.metadata, source.shape, source.task
     batch: int | str = "batch" if dynamic_batch else 1
     spec = source.network.spec
@@ -44,7 +44,11 @@ def describe_network(source: Retrained, *, dynamic_batch: bool, fold_normalisati
         },
         "output": {"name": OUTPUT_NAME, "shape": [batch, len(source.classes)], "meaning": task.meaning},
         "classes": list(source.classes),
-        "cost": {"macs": spec.macs(source.shape), "params": spec.params(source.shape), "counted": COUNTED},
+        "cost": {
+            "macs": spec.macs(source.shape),
+            "params": spec.params(source.shape),
+            "counted": "multiply-accumulates of convolution and linear layers, one image",
+        },
         task.metric: {
             "dataset": metadata.get("dataset"),
             "test": metadata.get(f"test_{task.metric}"),
@@ -78,12 +82,13 @@ def model_properties(card: dict[str, Any]) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in essentials.items()}
 
 
-def write_card(folder: str | Path, card: dict[str, Any]) -> None:
-    """Write ``card.json``, ``card.md`` and the example script into ``folder``."""
+def write_card(folder: str | Path, card: dict[str, Any], script: Script) -> None:
+    """Write ``card.json``, ``card.md`` and an example, in which the lines of an engine run the network."""
     folder = Path(folder)
     atomic_write_text(folder / "card.json", json.dumps(card, indent=1, allow_nan=False) + "\n")
-    atomic_write_text(folder / "card.md", markdown(card))
-    atomic_write_text(folder / card["example"], example(card))
+    text = example(card, script)
+    atomic_write_text(folder / "card.md", markdown(card, text))
+    atomic_write_text(folder / card["example"], text)
 
 
 def read_card(path: str | Path) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 import json
 from typing import Any
 
+from deployment.engines import Script
 from tasks import Task, task_of
 
 
-def markdown(card: dict[str, Any]) -> str:
-    """The page of a card (see :mod:`deployment.card`)."""
+def markdown(card: dict[str, Any], script: str) -> str:
+    """The page of a card (see :mod:`deployment.card`), with its example."""
     onnx, weights, sample = card["onnx"], card["weights"], card["sample"]
     facts = [*_interface(card), *_provenance(card)]
     return "\n".join(
@@ -24,7 +25,7 @@ def markdown(card: dict[str, Any]) -> str:
             f"`python {card['example']} {sample['file']}` prints {_printed(card)}. The script:",
             "",
             "```python",
-            example(card).rstrip(),
+            script.rstrip(),
             "```",
             "",
             "## Architecture",
@@ -45,7 +46,7 @@ def _printed(card: dict[str, Any]) -> str:
 
 
 def _interface(card: dict[str, Any]) -> list[tuple[str, str]]:
-    """What goes in and comes out."""
+    """The rows on input and output."""
     given, output = card["input"], card["output"]
     low, high = given["value_range"]
     form = f"{given['dtype']} {_sizes(given['shape'])}, {given['layout']}, {given['colour_order']}"
@@ -59,7 +60,7 @@ def _interface(card: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _provenance(card: dict[str, Any]) -> list[tuple[str, str]]:
-    """How good, how large, how made, how checked."""
+    """The rows on quality, size, export and checks."""
     task = task_of(card)
     cost, export, parity, latency = card["cost"], card["export"], card["parity"], card["latency"]
     operations = ", ".join(f"{number} {name}" for name, number in export["operations"].items())
@@ -83,8 +84,8 @@ def _provenance(card: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def example(card: dict[str, Any]) -> str:
-    """A complete Python script that runs the network on an image file with onnxruntime, numpy and Pillow."""
+def example(card: dict[str, Any], script: Script) -> str:
+    """A complete Python script that runs the network on an image file with an engine, numpy and Pillow."""
     given = card["input"]
     height, width = given["resize"]["size"]
     lines = [
@@ -93,11 +94,11 @@ def example(card: dict[str, Any]) -> str:
         "from pathlib import Path",
         "",
         "import numpy as np",
-        "import onnxruntime as ort",
+        script.imports,
         "from PIL import Image",
         "",
         f'model = Path(__file__).with_name("{card["onnx"]["file"]}")',
-        'session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])',
+        script.load,
         f'image = Image.open(sys.argv[1]).convert("{"RGB" if given["shape"][1] == 3 else "L"}")',
         *_resized(given["resize"]),
         f"x = np.asarray(image, dtype=np.float32).reshape({height}, {width}, {given['shape'][1]}) / 255",
@@ -106,7 +107,7 @@ def example(card: dict[str, Any]) -> str:
         lines.append(f"x = (x - np.array({given['mean']})) / np.array({given['std']})")
     lines += [
         "x = x.transpose(2, 0, 1)[None].astype(np.float32)  # (1, C, H, W)",
-        f'outputs = session.run(None, {{"{given["name"]}": x}})[0][0]',
+        f"outputs = {script.run.format(input=given['name'])}[0]",
         *task_of(card).answer_lines,
         "",
     ]

@@ -12,11 +12,14 @@ import numpy as np
 import onnx
 from PIL import Image
 
+from config_file.errors import UserError
 from config_file.files import atomic_path
 from deployment.card import describe_network, model_properties, write_card
+from deployment.engines import ENGINES, run_batches
+from deployment.engines.engine import Floats
 from deployment.latency import measure_latency
 from deployment.onnx_export import to_onnx
-from deployment.parity import Floats, check_parity, open_session, run_batches
+from deployment.parity import check_parity
 from deployment.retrained import Retrained, normalised, scaled
 from tasks import CLASSIFICATION, Task, measured_on
 
@@ -25,7 +28,7 @@ SAMPLE_FILE = "sample.png"
 
 
 def files_of(task: Task) -> tuple[str, ...]:
-    """What a hand-over consists of."""
+    """The files of a hand-over."""
     return ONNX_FILE, "card.json", "card.md", task.script, SAMPLE_FILE
 
 
@@ -42,6 +45,7 @@ def hand_over(
     dynamic_batch: bool = False,
     fold_normalisation: bool = False,
     tolerance: float = 1e-4,
+    engine: str = "onnxruntime",
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Export a network and write :func:`files_of`, nothing of it unless the graph and its results pass every check.
@@ -49,15 +53,19 @@ def hand_over(
     Args:
         folder: an existing folder.
         fold_normalisation: the graph takes pixels in 0..1 and normalises by itself.
-        tolerance: allowed |difference| of onnxruntime's logits from PyTorch's, relative to max(1, |logit|).
+        tolerance: allowed |difference| of the engine's logits from PyTorch's, relative to max(1, |logit|).
+        engine: a name in `deployment.engines.ENGINES`, of one that runs ONNX files.
         say: gets one line per step.
 
     Returns:
         the card.
 
     Raises:
-        UserError: the exporter cannot do what was asked, or a check failed.
+        UserError: an engine that runs no ONNX files, the exporter cannot do what was asked, or a check failed.
     """
+    script = ENGINES[engine].script
+    if script is None:
+        raise UserError(f"{engine} does not run ONNX files: a network is handed over for an engine that does")
     folder = Path(folder)
     card = describe_network(source, dynamic_batch=dynamic_batch, fold_normalisation=fold_normalisation)
     say(f"exporting with PyTorch's {exporter} exporter at opset {opset}, some seconds ...")
@@ -86,13 +94,14 @@ def hand_over(
             tolerance=tolerance,
             batch_sizes=(1, 3) if dynamic_batch else (1,),
             task=source.task,
+            engine=engine,
         )
         say(
             f"parity: {parity.engine} against PyTorch on {parity.images} real images, optimisations off and on: "
             f"largest difference {parity.max_difference:.1e} (allowed {tolerance:g} * max(1, |logit|)), "
             f"{source.task.agreement}"
         )
-        latency = measure_latency(temporary, images[:1])
+        latency = measure_latency(temporary, images[:1], engine=engine)
         say(f"latency of this machine's CPU, {latency['threads']} thread: {latency['median_ms']:.2f} ms per image")
         data = temporary.read_bytes()
         card |= {
@@ -108,9 +117,9 @@ def hand_over(
             },
             "parity": parity.to_dict(),
             "latency": latency,
-            "sample": _write_sample(source, run_batches(open_session(temporary), images), folder),
+            "sample": _write_sample(source, run_batches(ENGINES[engine].load(temporary), images), folder),
         }
-        write_card(folder, card)
+        write_card(folder, card, script)
     # The model appears last: where it is, everything else is complete.
     return card
 

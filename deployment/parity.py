@@ -1,4 +1,4 @@
-"""Does onnxruntime compute what PyTorch computes? Asked on real images, with its optimisations off and on."""
+"""Parity: an engine computes what PyTorch computes, on real images, with its optimisations off and on."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,28 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import onnxruntime as ort
 
 from config_file.errors import UserError
+from deployment.engines import ENGINES, run_batches
+from deployment.engines.engine import Floats
 from tasks import CLASSIFICATION, Task
 
-Floats = npt.NDArray[np.float32]
-
-_LEVELS = {"off": ort.GraphOptimizationLevel.ORT_DISABLE_ALL, "on": ort.GraphOptimizationLevel.ORT_ENABLE_ALL}
+_OPTIMISATIONS = {"off": False, "on": True}
 
 
 @dataclass(frozen=True)
 class Parity:
-    """What was compared, and how far apart the two were at most.
+    """The images that were compared, and how far apart the two were at most.
 
     Attributes:
         images: number of images.
-        batch_sizes: in which batches onnxruntime got them.
+        batch_sizes: in which batches the engine got them.
         tolerance: allowed |difference| per logit, relative to max(1, |logit|).
         max_difference: largest |difference| seen.
         max_relative: the same, each relative to max(1, |logit|); at most ``tolerance``.
-        engine: onnxruntime and its version.
+        engine: its version, in words.
         task: what the outputs are for.
     """
 
@@ -41,7 +39,7 @@ class Parity:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, with what holds for every parity that was reached."""
-        plain = asdict(self) | {"batch_sizes": list(self.batch_sizes), "optimisations": list(_LEVELS)}
+        plain = asdict(self) | {"batch_sizes": list(self.batch_sizes), "optimisations": list(_OPTIMISATIONS)}
         del plain["task"]
         return plain | {self.task.agreed: True}
 
@@ -54,6 +52,7 @@ def check_parity(
     tolerance: float = 1e-4,
     batch_sizes: Sequence[int] = (1,),
     task: Task = CLASSIFICATION,
+    engine: str = "onnxruntime",
 ) -> Parity:
     """Run an ONNX file, read from disk, on ``images`` and hold its outputs against PyTorch's.
 
@@ -64,16 +63,17 @@ def check_parity(
         tolerance: allowed |difference| per logit, relative to max(1, |logit|).
         batch_sizes: batches to feed the images in; other than 1 only where the graph leaves the batch open.
         task: says whether outputs that are close mean the same.
+        engine: a name in `deployment.engines.ENGINES`.
 
     Raises:
-        UserError: an output differs by more, an image gets another answer, or onnxruntime cannot run the file.
+        UserError: an output differs by more, an image gets another answer, or the engine cannot run the file.
     """
     largest = largest_relative = 0.0
-    for name, level in _LEVELS.items():
-        session = open_session(path, level=level)
+    for name, optimise in _OPTIMISATIONS.items():
+        session = ENGINES[engine].load(Path(path), optimise=optimise)
         for size in batch_sizes:
             logits = run_batches(session, images, size)
-            where = f"(onnxruntime's optimisations {name}, batch {size})"
+            where = f"({engine}'s optimisations {name}, batch {size})"
             if logits.shape != reference.shape:
                 raise UserError(f"parity: logits of shape {logits.shape}, PyTorch's {reference.shape} {where}")
             difference = np.abs(logits.astype(np.float64) - reference)
@@ -89,30 +89,5 @@ def check_parity(
                 raise UserError(f"parity: image {other[0]} {other[1]} {where}")
             largest = max(largest, float(difference.max()))
             largest_relative = max(largest_relative, float(relative.max()))
-    engine = f"onnxruntime {ort.__version__}"
-    return Parity(len(images), tuple(batch_sizes), tolerance, largest, largest_relative, engine, task)
-
-
-def open_session(
-    path: str | Path, *, level: Any = ort.GraphOptimizationLevel.ORT_ENABLE_ALL, threads: int = 1
-) -> ort.InferenceSession:
-    """An onnxruntime session on the CPU.
-
-    Raises:
-        UserError: onnxruntime does not accept the file.
-    """
-    options = ort.SessionOptions()
-    options.graph_optimization_level = level
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors only
-    try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no common base
-        raise UserError(f"onnxruntime does not accept {Path(path).name}: {' '.join(str(error).split())}") from error
-
-
-def run_batches(session: ort.InferenceSession, images: Floats, batch_size: int = 1) -> Floats:
-    """Logits (N, classes) of images (N, C, H, W), computed ``batch_size`` at a time; the last batch may be smaller."""
-    name = session.get_inputs()[0].name
-    starts = range(0, len(images), batch_size)
-    return np.concatenate([session.run(None, {name: images[i : i + batch_size]})[0] for i in starts])
+    version = ENGINES[engine].version()
+    return Parity(len(images), tuple(batch_sizes), tolerance, largest, largest_relative, version, task)

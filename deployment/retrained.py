@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from config_file.errors import UserError
-from deployment.parity import Floats
+from deployment.engines.engine import Floats
 from deployment.weights import load_network
 from supernet.blocks import Shape
 from supernet.network import Network

@@ -1,11 +1,13 @@
-"""Engines that measure blocks and networks on this machine. A new one is a file with an ENGINE, and a line here."""
+"""Engines that run and time networks on this machine. A new one is a file with an Engine, and a line here."""
 
-from deployment.engines import onnxruntime_cpu, pytorch_cpu, pytorch_cuda
-from deployment.engines.engine import Engine
+from deployment.engines import onnxruntime_cpu, pytorch
+from deployment.engines.engine import Engine, Layer, Script, Session, onnx_bytes, run_batches
 
 ENGINES: dict[str, Engine] = {
     "onnxruntime": onnxruntime_cpu.ENGINE,
-    "pytorch": pytorch_cpu.ENGINE,
-    "pytorch_cuda": pytorch_cuda.ENGINE,
+    "pytorch": pytorch.CPU,
+    "pytorch_cuda": pytorch.CUDA,
 }
 """By the name that --engine takes."""
+
+__all__ = ["ENGINES", "Engine", "Layer", "Script", "Session", "onnx_bytes", "run_batches"]

@@ -1,39 +1,56 @@
-"""onnxruntime on the CPU: the layer as an ONNX graph with batch norms folded."""
+"""onnxruntime on the CPU: the ONNX graph with batch norms folded."""
 
 from __future__ import annotations
 
-import time
+from functools import partial
+from pathlib import Path
 
-import numpy as np
 import onnxruntime as ort
-from torch import nn
 
-from config_file.environment import describe_environment
-from deployment.engines.engine import Engine, Run
-from deployment.onnx_export import INPUT_NAME, to_onnx
-from supernet import Shape
-
-OPSET = 17
+from config_file.errors import UserError
+from deployment.engines.engine import Engine, Floats, Layer, Script, onnx_bytes, timed
 
 
-def prepare(layer: nn.Module, shape: Shape, threads: int) -> Run:
-    """A session for the layer, fed with one image of small random numbers."""
+class OnnxSession:
+    """An onnxruntime session that takes one array and gives one."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self._input = session.get_inputs()[0].name
+
+    def run(self, x: Floats) -> Floats:
+        outputs: Floats = self._session.run(None, {self._input: x})[0]
+        return outputs
+
+    def time(self, x: Floats, runs: int) -> list[float]:
+        return timed(partial(self._session.run, None, {self._input: x}), runs)
+
+
+def load(model: Path | Layer, *, threads: int = 1, optimise: bool = True) -> OnnxSession:
+    """A session on the CPU. Raises UserError where onnxruntime does not accept the graph."""
+    levels = ort.GraphOptimizationLevel
     options = ort.SessionOptions()
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors only
-    # Threads that spin while others are measured would be measured too.
+    # Threads that spin while other models are measured would be measured too.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    graph = to_onnx(layer, shape, exporter="legacy", opset=OPSET).SerializeToString()
-    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    feed = {INPUT_NAME: np.random.default_rng(0).standard_normal((1, *shape), dtype=np.float32)}
-
-    def run() -> float:
-        start = time.perf_counter()
-        session.run(None, feed)
-        return (time.perf_counter() - start) * 1e3
-
-    return run
+    graph = onnx_bytes(model)
+    try:
+        return OnnxSession(ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"]))
+    except Exception as error:  # its exceptions have no common base
+        name = model.name if isinstance(model, Path) else "the layer"
+        raise UserError(f"onnxruntime does not accept {name}: {' '.join(str(error).split())}") from error
 
 
-ENGINE = Engine(lambda: f"onnxruntime {ort.__version__}", lambda: str(describe_environment()["processor"]), prepare)
+ENGINE = Engine(
+    "onnxruntime",
+    lambda: f"onnxruntime {ort.__version__}",
+    load,
+    script=Script(
+        imports="import onnxruntime as ort",
+        load='session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])',
+        run='session.run(None, {{"{input}": x}})[0]',
+    ),
+)

@@ -80,7 +80,7 @@ def write_kit(
     atomic_write_text(folder / README, INSTRUCTIONS.format(command=command))
     rows = []
     for index, probe in enumerate(progress(probes, f"exporting {space.name}", "file")):
-        model = to_onnx(probe.layer, probe.shape, exporter=exporter, opset=opset)
+        model = to_onnx(*probe.layer, exporter=exporter, opset=opset)
         atomic_write_bytes(folder / f"{probe.name}.onnx", model.SerializeToString())
         if index < len(keys):
             block, shape = keys[index]
@@ -88,8 +88,8 @@ def write_kit(
         else:
             architecture = architectures[index - len(keys)]
             kind, what = "network", " ".join(space.names(architecture))
-            macs = space.decode(architecture).macs(probe.shape)
-        image = "x".join(map(str, (1, *probe.shape)))
+            macs = space.decode(architecture).macs(probe.layer.shape)
+        image = "x".join(map(str, (1, *probe.layer.shape)))
         rows.append([f"{probe.name}.onnx", kind, what, image, f"{macs / 1e6:.4f}", ""])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])

@@ -6,15 +6,18 @@ python -m lookup_tables build --metric latency --search-space proxylessnas --res
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from config_file.errors import choose
 from config_file.progress import progress
-from deployment.engines import ENGINES
+from deployment.engines import ENGINES, Engine
 from lookup_tables.cost_table import CostTable
 from lookup_tables.latency.calibration import latency_table
-from lookup_tables.latency.probes import all_probes, spread_architectures
-from lookup_tables.latency.rounds import Rounds
+from lookup_tables.latency.probes import Probe, all_probes, spread_architectures
+from lookup_tables.latency.rounds import Rounds, Timer
 from supernet import SearchSpace
 
 
@@ -57,11 +60,11 @@ def measure_table(
     kept = Rounds(rounds_file, settings)
     if len(kept) < rounds:
         probes = all_probes(space, resolution, architectures)
-        runs = {
-            probe.name: chosen.prepare(probe.layer, probe.shape, threads)
+        timers = {
+            probe.name: timer(chosen, probe, threads)
             for probe in progress(probes, f"preparing {space.name} for {engine}", "probe")
         }
-        kept.measure(runs, rounds, f"measuring {space.name} at {resolution} pixels")
+        kept.measure(timers, rounds, f"measuring {space.name} at {resolution} pixels")
     return latency_table(
         space,
         resolution,
@@ -74,3 +77,9 @@ def measure_table(
         threads=threads,
         date=f"{datetime.now(UTC):%Y-%m-%d}",
     )
+
+
+def timer(engine: Engine, probe: Probe, threads: int) -> Timer:
+    """Times a probe on an engine, with one image of small random numbers."""
+    image = np.random.default_rng(0).standard_normal((1, *probe.layer.shape), dtype=np.float32)
+    return partial(engine.load(probe.layer, threads=threads).time, image)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
+from deployment.engines import Layer
 from lookup_tables.cost_table import Key, input_shape
 from lookup_tables.latency.block_features import block_counts, timed_blocks
-from supernet import Architecture, Network, SearchSpace, Shape
+from supernet import Architecture, Network, SearchSpace
 
 SPREAD = 64
 """Random architectures among which each network is chosen, so that together they span the space's work evenly."""
@@ -21,13 +22,11 @@ class Probe(NamedTuple):
 
     Args:
         name: unique; also the name of its file.
-        layer: in evaluation mode, with random weights.
-        shape: (C, H, W) of its input.
+        layer: with random weights.
     """
 
     name: str
-    layer: nn.Module
-    shape: Shape
+    layer: Layer
 
 
 def block_name(index: int) -> str:
@@ -43,13 +42,13 @@ def network_name(index: int) -> str:
 def block_probe(index: int, key: Key) -> Probe:
     """One block alone."""
     block, shape = key
-    return Probe(block_name(index), nn.Sequential(block.build(shape[0])).eval(), shape)
+    return Probe(block_name(index), Layer(nn.Sequential(block.build(shape[0])).eval(), shape))
 
 
 def network_probe(index: int, space: SearchSpace, resolution: int, architecture: Architecture) -> Probe:
     """A whole network."""
     network = Network(space.decode(architecture), space.input_shape[0]).eval()
-    return Probe(network_name(index), network, input_shape(space, resolution))
+    return Probe(network_name(index), Layer(network, input_shape(space, resolution)))
 
 
 def spread_architectures(space: SearchSpace, resolution: int, count: int, seed: int) -> list[Architecture]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,10 +13,12 @@ from tqdm import tqdm
 from config_file.errors import UserError
 from config_file.files import append_jsonl, read_jsonl
 from config_file.progress import progress
-from deployment.engines.engine import Run
 
 RUNS = 5
 """Timed runs of a probe per round, after one that warms up its caches."""
+
+Timer = Callable[[int], list[float]]
+"""(number of runs) -> milliseconds of each."""
 
 
 class Rounds:
@@ -48,26 +50,24 @@ class Rounds:
         """Rounds that are finished."""
         return len(self._rows)
 
-    def measure(self, runs: Mapping[str, Run], rounds: int, description: str) -> None:
+    def measure(self, timers: Mapping[str, Timer], rounds: int, description: str) -> None:
         """Go on until there are so many rounds; each finished one is kept, whatever happens to the next.
 
         Args:
-            runs: by name of the probe.
+            timers: by name of the probe.
         """
         if not self._started:
             append_jsonl(self.path, {"settings": self.settings})
             self._started = True
-        done = len(self) * len(runs)
-        bar: tqdm[Any] = progress(rounds * len(runs), description, "probe", initial=done)
+        done = len(self) * len(timers)
+        bar: tqdm[Any] = progress(rounds * len(timers), description, "probe", initial=done)
         with bar:
             for number in range(len(self), rounds):
-                order = list(runs)
+                order = list(timers)
                 Random(f"round {number}").shuffle(order)
                 times = {}
                 for name in order:
-                    run = runs[name]
-                    run()
-                    times[name] = [round(run(), 6) for _ in range(RUNS)]
+                    times[name] = [round(ms, 6) for ms in timers[name](1 + RUNS)[1:]]
                     bar.update(1)
                 row = {"round": number, "ms": times}
                 append_jsonl(self.path, row)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -15,8 +18,8 @@ from torch import nn
 
 from config_file.errors import UserError
 from deployment import engines as engines_package
-from deployment.engines import ENGINES
-from deployment.engines.engine import Engine, Run
+from deployment.engines import ENGINES, Engine, Layer, run_batches
+from deployment.engines.engine import Floats
 from lookup_tables import CostTable
 from lookup_tables.cli import main
 from lookup_tables.latency.block_features import block_counts, timed_blocks
@@ -46,8 +49,9 @@ class Played:
         self.fail_after: int | None = None
         self.rng = np.random.default_rng(0)
 
-    def prepare(self, layer: nn.Module, shape: Shape, threads: int) -> Run:
-        number, ms = len(self.runs), weight_of(layer, shape)
+    def load(self, model: Path | Layer, *, threads: int = 1, optimise: bool = True) -> PlayedSession:
+        assert isinstance(model, Layer)
+        number, ms = len(self.runs), weight_of(*model)
         self.runs[number] = 0
 
         def run() -> float:
@@ -57,13 +61,27 @@ class Played:
             self.order.append(number)
             return ms * (1 + float(self.rng.exponential(0.05)) * (self.rng.random() < 0.5))
 
-        return run
+        return PlayedSession(model.shape, run)
+
+
+class PlayedSession(NamedTuple):
+    """One that only says how long it takes."""
+
+    shape: Shape
+    once: Callable[[], float]
+
+    def run(self, x: Floats) -> Floats:
+        raise NotImplementedError
+
+    def time(self, x: Floats, runs: int) -> list[float]:
+        assert x.shape == (1, *self.shape)
+        return [self.once() for _ in range(runs)]
 
 
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch) -> Played:
     player = Played()
-    engine = Engine(lambda: "player 1", lambda: "a table", player.prepare)
+    engine = Engine("played", lambda: "player 1", player.load, lambda: "a table")
     monkeypatch.setitem(engines_package.ENGINES, "played", engine)
     return player
 
@@ -97,6 +115,19 @@ def test_a_table_holds_minima_and_its_error_on_networks(played: Played, tmp_path
     assert float(table.expected(one_hot)) == pytest.approx(table.cost(architectures[:1])[0])
 
 
+def test_an_engine_of_one_s_own_is_an_entry(
+    played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["build", "--metric", "latency", "--engine", "played", "--rounds", "2", "--networks", "4", *TOY])
+    assert set(played.runs.values()) == {2 * (RUNS + 1)}
+    header = json.loads(Path("tables/nasbench_macro-played-latency-32.json").read_text())
+    assert (header["engine"], header["device"]) == ("player 1", "a table")
+    assert "self-check: spearman" in capsys.readouterr().out
+    with pytest.raises(UserError, match="unknown engine 'plaid'; did you mean 'played'"):
+        main(["build", "--metric", "latency", "--engine", "plaid", *TOY])
+
+
 def test_rounds_are_interleaved_in_another_order_each(played: Played, tmp_path: Path) -> None:
     space = small_space("nasbench_macro")
     measure_table(space, 32, tmp_path / "r.jsonl", engine="played", rounds=3, networks=2)
@@ -125,7 +156,7 @@ def test_an_interrupted_measurement_goes_on(played: Played, tmp_path: Path) -> N
 
 
 def test_rounds_of_other_settings_are_refused(tmp_path: Path) -> None:
-    Rounds(tmp_path / "r.jsonl", {"engine": "a", "threads": 1}).measure({"x": lambda: 1.0}, 1, "")
+    Rounds(tmp_path / "r.jsonl", {"engine": "a", "threads": 1}).measure({"x": lambda runs: [1.0] * runs}, 1, "")
     with pytest.raises(UserError, match="another threads; --overwrite"):
         Rounds(tmp_path / "r.jsonl", {"engine": "a", "threads": 2})
     assert len(Rounds(tmp_path / "r.jsonl", {"engine": "a", "threads": 1})) == 1
@@ -163,8 +194,16 @@ def test_engines_run_a_block(engine: str) -> None:
         pytest.skip("no CUDA device")
     key = timed_blocks(small_space("spos"), 32)[2]
     threads = torch.get_num_threads()
-    run = ENGINES[engine].prepare(nn.Sequential(key[0].build(key[1][0])).eval(), key[1], threads)
-    assert all(run() > 0 for _ in range(3))
+    layer = Layer(nn.Sequential(key[0].build(key[1][0])).eval(), key[1])
+    images = np.random.default_rng(0).standard_normal((2, *key[1]), dtype=np.float32)
+    with torch.inference_mode():
+        expected = layer.module(torch.from_numpy(images)).numpy()
+    for optimise in (False, True):
+        session = ENGINES[engine].load(Layer(deepcopy(layer.module), layer.shape), threads=threads, optimise=optimise)
+        np.testing.assert_allclose(run_batches(session, images), expected, atol=1e-4)
+        times = session.time(images[:1], 3)
+        assert len(times) == 3
+        assert all(ms > 0 for ms in times)
     assert ENGINES[engine].version()
     assert ENGINES[engine].device()
 
