@@ -35,7 +35,7 @@ class TableOptions(PlaceOptions):
     """A lookup table to build."""
 
     metric: str = option(
-        "flops", "what a network costs: flops (multiply-accumulates, batch 1), params, or latency, measured here",
+        "flops", "what a network costs: {names} (flops: multiply-accumulates, batch 1; latency is measured here)",
         group=TABLE, metavar="NAME", names=METRICS,
     )  # fmt: skip
     counter: str = option(
@@ -43,7 +43,7 @@ class TableOptions(PlaceOptions):
         "who counts: our own arithmetic, or a tool that traces the built blocks, with its difference explained",
         group=TABLE, choices=tuple(COUNTERS),
     )  # fmt: skip
-    engine: str = option("onnxruntime", "what runs the blocks", group=_LATENCY, metavar="NAME", known=tuple(ENGINES))
+    engine: str = option("onnxruntime", "what runs the blocks", group=_LATENCY, metavar="NAME", names=ENGINES)
     threads: int = option(1, "that the engine uses", group=_LATENCY, at_least=1, at_most=1024)
     rounds: int = option(10, "in which everything is run, each time in another order", group=_LATENCY, at_least=1)
     networks: int = option(

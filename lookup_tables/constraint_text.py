@@ -3,6 +3,7 @@
 from math import inf
 
 from config_file.errors import UserError
+from supernet.metrics import metric_name
 
 
 def parse_constraints(text: str | None) -> dict[str, float]:
@@ -27,7 +28,7 @@ def parse_limits(text: str | None) -> dict[str, tuple[float | None, float]]:
     limits: dict[str, tuple[float | None, float]] = {}
     for entry in filter(None, (part.strip() for part in (text or "").split(","))):
         *low, metric, high = parts if len(parts := entry.split("<=")) > 1 else ("", "")
-        metric = {"macs": "flops", "param": "params"}.get(metric.strip(), metric.strip())
+        metric = metric_name(metric.strip())
         try:
             lower, upper = [*map(float, low), *([] if low else [None])], float(high)
         except ValueError:

@@ -22,7 +22,7 @@ from lookup_tables.constraint_text import parse_constraints, parse_limits
 from lookup_tables.cost_table import CostTable
 from supernet import Architecture, SearchSpace
 from supernet.derivation import Bound, check_feasible
-from supernet.metrics import Metric, metric_name
+from supernet.metrics import Metric
 
 ENUMERABLE = 1 << 16
 """Encodings below which a space is listed."""
@@ -272,7 +272,7 @@ def limited(options: Any) -> dict[str, Ends]:
     Raises:
         UserError: as `parse_limits`.
     """
-    ends: dict[str, Ends] = {metric_name(name): pair for name, pair in parse_limits(options.constraint).items()}
+    ends: dict[str, Ends] = dict(parse_limits(options.constraint))
     lower, upper = ends.pop(options.info_metric, (None, options.target_hc))
     return {options.info_metric: (options.min_hc if lower is None else lower, upper)} | ends
 
@@ -300,7 +300,7 @@ def limits_of(options: Any, space: SearchSpace, tables: Mapping[str, CostTable])
     Raises:
         UserError: as `parse_limits`, or a cost that there is no table of.
     """
-    by_constraint = {metric_name(name) for name in parse_limits(options.constraint)}
+    by_constraint = parse_limits(options.constraint)
     limits = []
     for name, ends in limited(options).items():
         if name not in tables:

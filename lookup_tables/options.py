@@ -3,6 +3,7 @@
 from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
+from lookup_tables.counters import COUNTERS, OURS
 from supernet.metrics import METRICS
 
 FLOPS_OR_MS = "millions for flops and params, ms for latency"
@@ -17,7 +18,7 @@ class ConstraintOptions:
         "what --target-hc limits: {names} (flops: multiply-accumulates, batch 1), or that of a --lookup-table",
         metavar="NAME",
         names=METRICS,
-        aliases={"param": "params", "macs": "flops"},
+        aliases={alias: metric.name for metric in METRICS.values() for alias in metric.aliases},
         inherit=True,
         decides="training learning",
     )
@@ -35,9 +36,9 @@ class ConstraintOptions:
         decides="training learning",
     )
     counter: str = option(
-        "analytic",
+        OURS,
         "what counts: our formulas, or fvcore or thop on the built blocks",
-        choices=("analytic", "fvcore", "thop"),
+        choices=tuple(COUNTERS),
         decides="training learning",
     )
 
