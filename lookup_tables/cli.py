@@ -20,12 +20,12 @@ from lookup_tables.differences import TRACERS, explain_difference, explanation, 
 from lookup_tables.latency.fit_command import fit
 from lookup_tables.latency.kit_command import import_table, kit
 from lookup_tables.latency.measure import measure_table
-from lookup_tables.loading import recorded_space
 from lookup_tables.table_file import read_table
 from lookup_tables.table_options import PROG, TABLE, PlaceOptions, save_and_report, space_of, table_path
 from lookup_tables.table_text import extremes, flat, grid, heading
 from supernet import SearchSpace
 from supernet.metrics import LATENCY, METRICS, PARAMS, Metric, metric_called
+from supernet.saved import space_or_none
 
 _LATENCY = "Latency"
 
@@ -122,7 +122,7 @@ def show(argv: Sequence[str]) -> None:
     path = parser.parse_args(argv).file
     header, entries = read_table(path)
     print("\n".join(heading(header)))
-    space = recorded_space(header)
+    space = space_or_none(header, path)
     if space is None:
         metric = metric_called(str(header.get("metric")))
         print(f"{len(entries)} blocks, in {metric.cells} (the search space is not a shipped one):")

@@ -1,17 +1,16 @@
-"""Open the tables that somebody names: by `--lookup-table [NAME=]FILE.json`, and the space that a file was made for."""
+"""Open the tables that somebody names: `--lookup-table [NAME=]FILE.json`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from config_file.errors import UserError, nearest
 from lookup_tables.cost_table import CostTable
 from lookup_tables.counters import build_table
-from supernet import SearchSpace, build_space
+from supernet import SearchSpace
 from supernet.metrics import counted_metrics
-from supernet.spaces import SPACES
 
 RESERVED = ("accuracy", "loss")
 """Names that results have for something else."""
@@ -59,21 +58,3 @@ def tables_of(options: Any, space: SearchSpace, resolution: int, names: Iterable
             )
         tables[name] = build_table(space, name, resolution, options.counter)
     return {name: tables[name] for name in names}
-
-
-def recorded_space(header: Mapping[str, Any]) -> SearchSpace | None:
-    """The space of a header with `space_options` and `macro_fingerprint`.
-
-    None where it is not a shipped space or one from YAML (a file never decides which code is run), or no longer that.
-    """
-    recipe = header.get("space_options")
-    if not isinstance(recipe, dict):
-        return None
-    name = recipe.get("search_space")
-    if not isinstance(name, dict) and name not in SPACES:
-        return None
-    try:
-        space = build_space(**recipe)
-    except (UserError, TypeError):
-        return None
-    return space if space.macro_fingerprint == header.get("macro_fingerprint") else None

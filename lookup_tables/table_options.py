@@ -11,7 +11,8 @@ from config_file.options import options
 from lookup_tables.cost_table import CostTable
 from lookup_tables.table_file import is_table, read_table
 from lookup_tables.table_text import extremes, heading
-from supernet import SearchSpace, build_space
+from supernet import SearchSpace
+from supernet.saved import named_space
 from supernet.spaces.options import SpaceOptions
 
 PROG = "python -m lookup_tables"
@@ -35,16 +36,8 @@ class PlaceOptions(SpaceOptions):
 
 def space_of(options: PlaceOptions) -> SearchSpace:
     """The space that the options name. Raises UserError as `supernet.build_space` does."""
-    return build_space(
-        options.search_space,
-        resolution=options.resolution,
-        num_classes=options.num_classes,
-        in_channels=options.in_channels,
-        widths=options.widths,
-        depths=options.depths,
-        strides=options.strides,
-        skip=options.skip,
-    )
+    image = {name: getattr(options, name) for name in ("resolution", "num_classes", "in_channels")}
+    return named_space(options, **image)
 
 
 def table_path(options: PlaceOptions, *words: str) -> Path:

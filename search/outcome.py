@@ -49,7 +49,7 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
     title = f"{search.title}: {len(results):,} evaluations"
     weights = weights_in_words(search.evaluator.refit_head)
     picture.draw(folder.file("accuracy_vs_cost.png"), results, best, search.constraint, title, task, weights)
-    write_report(folder.file("report.html"), [read_search(folder.path)])
+    write_report(folder.file("report.html"), [read_search(folder.path, options.search_space)])
     folder.log()
     for line in outcome(search, best, evaluations, seconds):
         folder.log(line)

@@ -124,7 +124,7 @@ def prepare(options: SearchOptions) -> Search:
     source = find_stage(options, "supernet")
     device = choose_device(options.device)
     prepare_device(device, options.threads)
-    trained = load_supernet(source)
+    trained = load_supernet(source, options.search_space)
     task = task_of(trained.info)
     options = with_metric(options, task)
     space = trained.space

@@ -10,9 +10,11 @@ from config_file.errors import run_main
 from config_file.fields import option
 from config_file.loader import parse
 from config_file.options import options
-from supernet.architecture_text import FORMS, read_architecture, read_content
+from config_file.plugins import is_reference
 from supernet.describe import as_text, describe
-from supernet.spaces import build_space
+from supernet.saved import FORMS, architecture_of, read_architecture, space_of
+from supernet.space import SearchSpace
+from supernet.spaces import SETTINGS, build_space
 from supernet.spaces.options import SpaceOptions
 
 PROG = "python -m supernet"
@@ -21,7 +23,7 @@ _GROUP = "Description"
 
 @options()
 class DescribeOptions(SpaceOptions):
-    """What to describe, and how."""
+    """Options of `python -m supernet`."""
 
     search_space: str | None = option(  # type: ignore[assignment]  # a file may say it
         None, "a shipped name, FILE.yml or module:callable; none: that of --architecture FILE, else proxylessnas",
@@ -59,27 +61,25 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"""{PROG} --search-space nasbench_macro --architecture '["e3k3", "identity", 2, 2, 1, 1, 0, 0]'""",
         ],
     )
-    space = build_space(**_recipe(options))
+    content = None if options.architecture is None else read_architecture(options.architecture)
+    space = _space(options, content)
     architecture = None
     if options.architecture is not None:
-        architecture = read_architecture(options.architecture, space, options.random_seed)
+        architecture = architecture_of(content, space, f"--architecture {options.architecture}", options.random_seed)
     description = describe(space, architecture)
     print(json.dumps(description) if options.json else as_text(description))
 
 
-def _recipe(options: DescribeOptions) -> dict[str, Any]:
-    """The settings of the space: from the flags, and below them from a file that says which space it is of."""
-    settings = ("resolution", "num_classes", "in_channels", "widths", "depths", "strides", "skip")
-    given = {name: getattr(options, name) for name in settings if getattr(options, name) is not None}
-    if options.search_space is not None:
-        return {"search_space": options.search_space} | given
-    recipe: dict[str, Any] = {"search_space": "proxylessnas"}
-    if options.architecture not in (None, "random"):
-        content = read_content(options.architecture)
-        if isinstance(content, dict) and isinstance(content.get("space_options"), dict):
-            known = content["space_options"]
-            recipe |= {name: known[name] for name in ("search_space", *settings) if name in known}
-    return recipe | given
+def _space(options: DescribeOptions, content: Any) -> SearchSpace:
+    """The space that the flags say, or else a file that says which space its architecture is of."""
+    names = ("resolution", "num_classes", "in_channels", *SETTINGS)
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    asked = options.search_space
+    recorded = content.get("space_options") if isinstance(content, dict) else None
+    again = isinstance(recorded, dict) and asked == recorded.get("search_space") and is_reference(str(asked))
+    if again or (isinstance(recorded, dict) and asked is None):
+        return space_of(content, f"--architecture {options.architecture}", asked, **given)
+    return build_space(asked or "proxylessnas", **given)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,24 @@
-"""Which network to retrain: what the search found, one from a file or the command line, or a random one."""
+"""The network to retrain: the one a search found, one from a file or the command line, or a random one."""
 
-import inspect
-import random
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
+from config_file.options import was_given
 from config_file.stages import find_stage
-from supernet import Architecture, SearchSpace, build_space
-from supernet.architecture_text import read_content
-from supernet.spaces import SPACES
+from supernet import Architecture, SearchSpace
+from supernet.saved import (
+    RANDOM,
+    architecture_of,
+    decisions_of,
+    named_space,
+    read_architecture,
+    recorded_name,
+    space_of,
+)
+from supernet.spaces import SETTINGS
 from training.data import Data
 from training.options import RetrainOptions
-from training.train_supernet import space_of
-
-SETTINGS = tuple(inspect.signature(build_space).parameters)
-"""What `build_space` takes."""
 
 
 @dataclass(frozen=True)
@@ -42,49 +44,34 @@ def choose_architecture(options: RetrainOptions, data: Data) -> Chosen:
     """
     text = options.architecture
     if text is None:
-        path = find_stage(options, "search") / "best.json"
-        found = read_content(str(path))
-        _check_same_space(found, options, path)
-        return _from_found(found, options, data, str(path))
-    if text == "random":
-        space = space_of(options, data)
-        return Chosen(space, space.sample(random.Random(options.random_seed)), f"random, seed {options.random_seed}")
-    inline = text.lstrip().startswith(("[", "{"))
-    return _from_found(read_content(text), options, data, "--architecture" if inline else text)
+        text = str(find_stage(options, "search") / "best.json")
+    content = read_architecture(text)
+    origin = "--architecture" if text.lstrip().startswith(("[", "{")) else text
+    if content == RANDOM:
+        origin = f"random, seed {options.random_seed}"
+    space = _space(content, options, data, origin)
+    return Chosen(space, architecture_of(content, space, origin, options.random_seed), origin)
 
 
-def _check_same_space(found: Any, options: RetrainOptions, path: Path) -> None:
-    """Raises UserError where a flag asks for another space than the search's: it would be ignored."""
-    recipe = found.get("space_options", {}) if isinstance(found, dict) else {}
-    if not isinstance(recipe, dict):
-        return  # refused where it is read
-    other = f"the network in {path} is of another one; --architecture LIST or random trains one of this"
-    known, asked = recipe.get("search_space"), options.search_space
-    shipped = isinstance(known, str) and asked in SPACES and asked != RetrainOptions.search_space
-    if shipped and SPACES.get(str(known)) is not SPACES[asked]:
-        raise UserError(f"--search-space {asked}: {other}")
-    for name in ("widths", "depths", "strides", "skip"):
-        value = getattr(options, name)
-        if value is not None and name in recipe and recipe[name] != (list(value) if name != "skip" else value):
-            raise UserError(f"--{name} {value}: {other}")
+def _space(content: Any, options: RetrainOptions, data: Data, origin: str) -> SearchSpace:
+    """The space that the content says it is of, with what this command asks for, for the data at hand.
 
-
-def _from_found(content: Any, options: RetrainOptions, data: Data, origin: str) -> Chosen:
-    if not isinstance(content, dict):
-        space = space_of(options, data)
-        return Chosen(space, space.parse(content), origin)
-    if "architecture" not in content:
-        raise UserError(f"{origin}: it has no key 'architecture'")
-    space = space_of(options, data)
-    if "space_options" in content:
-        known = content["space_options"]
-        if not isinstance(known, dict) or not known.keys() <= set(SETTINGS):
-            raise UserError(f"{origin}: its 'space_options' are not those of a search space ({', '.join(SETTINGS)})")
-        recipe = {"search_space": content.get("search_space"), **known}
-        # The same space for the data that is trained on now, which need not be what was searched on.
-        recipe |= {"resolution": data.resolution, "num_classes": len(data.classes), "in_channels": data.in_channels}
-        space = build_space(**recipe)
-    expected = content.get("decisions_fingerprint", space.decisions_fingerprint)
-    if space.decisions_fingerprint != expected:
-        raise UserError(f"{origin}: its architecture is not of {space.name} as it is declared now")
-    return Chosen(space, space.parse(content["architecture"]), origin)
+    That may be wider or deeper than what was searched, or another space, as long as its decisions are the same.
+    """
+    image = {"resolution": data.resolution, "num_classes": len(data.classes), "in_channels": data.in_channels}
+    if not isinstance(content, dict) or "space_options" not in content:
+        return named_space(options, **image)
+    trusted = options.search_space
+    asked = {name: getattr(options, name) for name in SETTINGS if was_given(options, name)}
+    expected = decisions_of(content, origin, trusted)
+    if was_given(options, "search_space") and trusted != recorded_name(content):
+        space = named_space(options, **image)
+        asked = {"search_space": trusted} | asked
+    else:
+        space = space_of(content, origin, trusted, **image, **asked)
+    if asked and space.decisions_fingerprint != expected:
+        flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in asked.items())
+        raise UserError(
+            f"{flags}: the network in {origin} is of another one; --architecture LIST or random trains one of this"
+        )
+    return space

@@ -262,7 +262,7 @@ def retrain_stage(options: RetrainOptions) -> Path:
 
 def _inherit(options: RetrainOptions, chosen: Chosen) -> Network:
     folder = find_stage(options, "supernet")
-    trained = load_supernet(folder)
+    trained = load_supernet(folder, options.search_space)
     if trained.space.macro_fingerprint != chosen.space.macro_fingerprint:
         raise UserError(
             f"--init supernet: the supernet in {folder} was built with other settings or classes "

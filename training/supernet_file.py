@@ -19,7 +19,8 @@ from safetensors.torch import save as save_tensors
 
 from config_file.errors import UserError
 from config_file.files import atomic_write_bytes, atomic_write_text
-from supernet import SearchSpace, Supernet, build_space
+from supernet import SearchSpace, Supernet
+from supernet.saved import space_of
 
 FORMAT = "oneshot-nas supernet 2"
 WEIGHTS, DESCRIPTION = "supernet.safetensors", "supernet.json"
@@ -85,8 +86,12 @@ def read_description(folder: Path) -> dict[str, Any]:
     return info
 
 
-def load_supernet(folder: Path) -> TrainedSupernet:
+def load_supernet(folder: Path, trusted: str | None = None) -> TrainedSupernet:
     """The supernet that `save_supernet` wrote.
+
+    Args:
+        folder: of the run.
+        trusted: the space that the command at hand names, see `supernet.saved`.
 
     Raises:
         UserError: a file is missing, truncated, not ours or from another run, or the space is declared differently now.
@@ -98,9 +103,7 @@ def load_supernet(folder: Path) -> TrainedSupernet:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != info["sha256"]:
         raise UserError(f"{path} is not the file that {DESCRIPTION} describes: truncated, or of another run")
-    space = build_space(**info["space_options"])
-    if space.macro_fingerprint != info["macro_fingerprint"]:
-        raise UserError(f"{folder}: the search space {space.name} is declared differently than when this was trained")
+    space = space_of(info, folder, trusted)
     supernet = Supernet(space)
     try:
         supernet.load_state_dict(load_tensors(content))

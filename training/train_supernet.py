@@ -6,7 +6,8 @@ from typing import Any
 
 from config_file.run_folder import RunFolder
 from config_file.stages import command, stage_path
-from supernet import SearchSpace, Supernet, build_space
+from supernet import SearchSpace, Supernet
+from supernet.saved import named_space
 from training.checkpoint import LAST, SUPERNET, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
 from training.data import Data, load_data
 from training.device import choose_amp, choose_device, prepare_device
@@ -33,16 +34,7 @@ def space_of(options: Any, data: Data) -> SearchSpace:
     Raises:
         UserError: unknown space, or settings that it does not have.
     """
-    return build_space(
-        options.search_space,
-        resolution=data.resolution,
-        num_classes=len(data.classes),
-        in_channels=data.in_channels,
-        widths=options.widths,
-        depths=options.depths,
-        strides=options.strides,
-        skip=options.skip,
-    )
+    return named_space(options, resolution=data.resolution, num_classes=len(data.classes), in_channels=data.in_channels)
 
 
 @dataclass(frozen=True)

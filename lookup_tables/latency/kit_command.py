@@ -14,9 +14,9 @@ from config_file.options import options
 from lookup_tables.cost_table import CostTable
 from lookup_tables.imports import FORMATS, read_foreign
 from lookup_tables.latency.kit import MANIFEST, read_about, read_kit, write_kit
-from lookup_tables.loading import recorded_space
 from lookup_tables.table_options import PROG, TABLE, PlaceOptions, save_and_report, space_of, table_path
 from supernet.metrics import METRICS
+from supernet.saved import space_or_none
 
 KIT = "kit"
 
@@ -98,7 +98,7 @@ def import_table(argv: Sequence[str]) -> None:
         if folder.name == MANIFEST:
             folder = folder.parent
         about = read_about(folder)
-        space = recorded_space(about) or space_of(options)
+        space = space_or_none(about, folder, options.search_space) or space_of(options)
         path = table_path(options, space.name, "latency", str(about["resolution"]))
         save_and_report(read_kit(folder, space, about, **on), path)
         return

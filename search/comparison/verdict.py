@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parse(VerdictOptions, argv, "python -m search.verdict", "Did the search help?", EXAMPLES)
     source = find_stage(options, "search")
-    finished = read_search(source)
+    finished = read_search(source, options.search_space)
     if finished.task is not CLASSIFICATION:
         raise UserError(f"{source} is of {finished.task.name}: search.verdict compares test accuracies of classifiers")
     best = finished.best
@@ -168,7 +168,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         rows = read_rows(rows_file)
         if {row["title"] for row in rows} >= {contender.title for contender in contenders}:
-            conclude(run, rows, same_cost=len({contender.name for contender in contenders}) == 1)
+            same_cost = len({contender.name for contender in contenders}) == 1
+            conclude(run, rows, same_cost, options.search_space)
     return 0
 
 
@@ -252,8 +253,15 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     return Difference(mean, 100 * float(interval.low), 100 * float(interval.high), float(test.pvalue))
 
 
-def conclude(run: RunFolder, rows: Sequence[dict[str, Any]], same_cost: bool = True) -> None:
-    """Say and write what the trainings show; `same_cost`: also the baseline was scaled to the searched cost."""
+def conclude(
+    run: RunFolder, rows: Sequence[dict[str, Any]], same_cost: bool = True, trusted: str | None = None
+) -> None:
+    """Say and write what the trainings show.
+
+    Args:
+        same_cost: also the baseline was scaled to the searched cost.
+        trusted: the space that the command at hand names, see `supernet.saved`.
+    """
     arms = {
         arm: list(group) for arm, group in groupby(sorted(rows, key=lambda row: row["arm"]), key=lambda row: row["arm"])
     }
@@ -284,5 +292,5 @@ def conclude(run: RunFolder, rows: Sequence[dict[str, Any]], same_cost: bool = T
         "trainings": list(rows),
     }
     atomic_write_text(run.file("verdict.json"), json.dumps(content, indent=1) + "\n")
-    for line in renew_report(run.path):
+    for line in renew_report(run.path, trusted):
         run.log(line)

@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             conclude(run, "scores", chosen, scores, truth, _costs(truth, chosen, None, 0), options, {})
         return 0
     source = find_stage(options, "supernet")
-    trained = load_supernet(source)
+    trained = load_supernet(source, options.search_space)
     if task_of(trained.info) is not CLASSIFICATION:
         raise UserError(f"the supernet in {source} is of {task_of(trained.info).name}: search.rank ranks by accuracy")
     truth = load_truth(options.truth, trained.space, options.truth_dataset)
@@ -316,7 +316,7 @@ def conclude(
         "truth": truth.name, "networks": len(chosen), "words": words, "top_k": list(TOP_K), "rows": shown,
     }  # fmt: skip
     atomic_write_text(run.file("rank.json"), json.dumps(content, indent=1) + "\n")
-    for line in renew_report(run.path):
+    for line in renew_report(run.path, options.search_space):
         run.log(line)
 
 

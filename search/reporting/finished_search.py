@@ -21,8 +21,9 @@ from lookup_tables.limits import limited, raw
 from search.archive import check_format, results_of
 from search.objectives import Objective, parse_objectives
 from search.result import FULL, Fidelity, Result, of_greatest_fidelity
-from supernet import Architecture, SearchSpace, build_space
+from supernet import Architecture, SearchSpace
 from supernet.metrics import Metric, metric_called
+from supernet.saved import space_of
 from tasks import Task, task_of
 from training.differentiable_search.distribution_file import load_distribution
 
@@ -159,8 +160,12 @@ class FinishedSearch:
         return [(name, numbered[a:b]) for name, a, b in zip(names, starts, ends, strict=True) if a < b]
 
 
-def read_search(folder: Path) -> FinishedSearch:
+def read_search(folder: Path, trusted: str | None = None) -> FinishedSearch:
     """Read a search from its folder, or from the run's folder that holds it.
+
+    Args:
+        folder: either.
+        trusted: the space that the command at hand names, see `supernet.saved`.
 
     Raises:
         UserError: there is no finished search, or a file of it is damaged.
@@ -171,7 +176,7 @@ def read_search(folder: Path) -> FinishedSearch:
         raise UserError(f"no finished search in {folder}: {BEST} is missing")
     best = _read_json(folder / BEST)
     try:
-        space = build_space(**best["space_options"])
+        space = space_of(best, folder / BEST, trusted)
         rows = read_jsonl(folder / ARCHIVE)
         check_format(folder / ARCHIVE, rows[0])
         results = list(of_greatest_fidelity(results_of(folder / ARCHIVE, rows)).values())

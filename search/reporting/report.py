@@ -50,9 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="what to write (default: report.html in the search's folder; in the current folder for several runs)",
     )
+    parser.add_argument(
+        "--search-space", metavar="NAME", help="module:callable where the search was of a space of your own code"
+    )
     options = parser.parse_args(argv)
     folders = [Path(run).expanduser() for run in options.runs]
-    searches = [read_search(folder) for folder in folders]
+    searches = [read_search(folder, options.search_space) for folder in folders]
     if options.output:
         path = Path(options.output).expanduser()
     elif len(folders) == 1:
@@ -67,19 +70,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
-        hint = nearest(unknown[1], ["--output", "--help"]) if unknown else ""
+        hint = nearest(unknown[1], ["--output", "--search-space", "--help"]) if unknown else ""
         raise UserError(f"{message}{hint} (python -m search.report --help)")
 
 
-def renew_report(stage: Path) -> list[str]:
+def renew_report(stage: Path, trusted: str | None = None) -> list[str]:
     """Write the report of the search beside a stage of the same run again, with what the stage found.
+
+    Args:
+        stage: its folder.
+        trusted: the space that the command at hand names, see `supernet.saved`.
 
     Returns a line that says so, none where there is no finished search.
     """
     search = stage.parent / "search"
     if not (search / BEST).is_file():
         return []
-    write_report(search / NAME, [read_search(search)])
+    write_report(search / NAME, [read_search(search, trusted)])
     return [f"report     {search / NAME}"]
 
 

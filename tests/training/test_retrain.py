@@ -12,8 +12,10 @@ import torch
 
 from config_file.errors import UserError
 from config_file.run_folder import RunFolder
+from config_file.stages import command
 from deployment.weights import load_network
-from supernet import Network, extract
+from supernet import Network, build_space, extract
+from supernet.blocks import Conv
 from tests.training import toy
 from training.architecture import choose_architecture
 from training.cli import main_retrain
@@ -213,7 +215,7 @@ def test_a_found_architecture_is_built_for_the_data_at_hand(tmp_path: Path) -> N
         ('{"architecture": [0], "space_options": {"search_space": "sops"}}', "did you mean 'spos'"),
         ('{"architecture": 7}', "architecture"),
         ('[[0, 1], {"a": 2}, null, 1, 1, 1, 1, 1]', "architecture entry 0"),
-        ('{"architecture": [0,0,0,0,0,0,0,0], "decisions_fingerprint": "0"}', "is not of nasbench_macro"),
+        ('{"architecture": [0,0,0,0,0,0,0,0], "decisions_fingerprint": "0"}', "of another space than nasbench_macro"),
     ],
 )
 def test_bad_architectures(tmp_path: Path, text: str, message: str) -> None:
@@ -226,7 +228,7 @@ def test_bad_architectures(tmp_path: Path, text: str, message: str) -> None:
     ("changes", "message"),
     [
         ({"search_space": "spos", "widths": None}, "--search-space spos: the network in .*best.json is of another one"),
-        ({"widths": (4, 4, 6, 8, 32)}, r"--widths \(4, 4, 6, 8, 32\): the network in .* is of another one"),
+        ({"depths": (2, 3, 4)}, r"--depths \(2, 3, 4\): the network in .* is of another one"),
         ({"skip": "identity"}, "--skip identity: the network in .* is of another one"),
         ({}, None),
         ({"search_space": "proxylessnas", "widths": None}, None),  # the default: nobody asked for it
@@ -244,6 +246,40 @@ def test_another_space_than_the_search_s_is_not_ignored(tmp_path: Path, changes:
         return
     with pytest.raises(UserError, match=message):
         choose_architecture(options, load_data(options, 8))
+
+
+def test_what_was_searched_narrow_is_retrained_wide(tmp_path: Path) -> None:
+    """DARTS searches with 8 cells of 16 channels and retrains 20 of 36: decisions must agree, nothing else."""
+    space = toy.toy_space()
+    found = {"space_options": space.describe(), "architecture": json.loads(FIXED)}
+    folder = tmp_path / "toy" / "search"
+    folder.mkdir(parents=True)
+    (folder / "best.json").write_text(json.dumps(found | {"decisions_fingerprint": space.decisions_fingerprint}))
+    wide = (8, 8, 12, 16, 32)
+    options = toy.retrain_options(tmp_path, widths=wide)
+    chosen = choose_architecture(options, load_data(options, 8))
+    assert chosen.architecture == tuple(json.loads(FIXED))
+    assert chosen.space.decisions_fingerprint == space.decisions_fingerprint != chosen.space.macro_fingerprint
+    spec, narrow = chosen.space.decode(chosen.architecture), space.decode(chosen.architecture)
+    assert spec.params((3, 8, 8)) > 2 * narrow.params((3, 8, 8))
+    assert spec.nodes[0].block == Conv(8, 3, act="relu")
+    other = {"search_space": "tests.supernet.own_spaces:branches"}  # code of one's own may be the wider one, but this
+    options = toy.retrain_options(tmp_path, widths=None, **other)  # has other decisions
+    with pytest.raises(UserError, match=r"the network in .* is of another one"):
+        choose_architecture(options, load_data(options, 8))
+
+
+def test_a_file_never_decides_which_code_is_run(tmp_path: Path) -> None:
+    own = "tests.supernet.own_spaces:small_nasbench201"
+    found = {"space_options": build_space(own, 8).describe(), "architecture": [1] * 6}
+    options = toy.retrain_options(tmp_path, architecture=json.dumps(found), widths=None, search_space="proxylessnas")
+    with pytest.raises(UserError, match=f"give --search-space {own} in this command too") as caught:
+        choose_architecture(options, load_data(options, 8))
+    assert "\n" not in str(caught.value)
+    options = toy.retrain_options(tmp_path, architecture=json.dumps(found), widths=None, search_space=own)
+    assert choose_architecture(options, load_data(options, 8)).space.name == "nasbench201"
+    assert command("retrain", options).endswith(f"--search-space {own}")
+    assert "--search-space" not in command("export", options)
 
 
 def test_without_a_search_the_command_that_makes_one_is_named(tmp_path: Path) -> None:

@@ -126,8 +126,8 @@ def run(chain: SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rendered(folder: Path, output: Path) -> Page:
-    assert main([str(folder), "--output", str(output)]) == 0
+def rendered(folder: Path, output: Path, *flags: str) -> Page:
+    assert main([str(folder), "--output", str(output), *flags]) == 0
     return Page(output.read_text(encoding="utf-8"))
 
 
@@ -176,9 +176,11 @@ def test_few_evaluations(evaluations: int, failed: int, chain: SearchSpace, tmp_
 
 @pytest.mark.parametrize("name", ["tests.supernet.own_spaces:nasbench201", "spos", "nasbench_macro"])
 def test_any_space(name: str, tmp_path: Path) -> None:
-    page = rendered(
-        make_run(tmp_path / "run", build_space(name, resolution=16, num_classes=4), 12), tmp_path / "x.html"
-    )
+    folder = make_run(tmp_path / "run", build_space(name, resolution=16, num_classes=4), 12)
+    if ":" in name:
+        with pytest.raises(UserError, match=f"give --search-space {name} in this command too"):
+            rendered(folder, tmp_path / "x.html")
+    page = rendered(folder, tmp_path / "x.html", *(["--search-space", name] if ":" in name else []))
     assert page.of_class("cell")
     assert page.of_class("block")
 
