@@ -106,5 +106,5 @@ def command(stage: str, options: Any) -> str:
         reaches = spec.inherit or stage == options.stage
         reference = isinstance(value, str) and bool(spec.entries) and is_reference(value)
         if value is not None and (name == "plugins" or (reference and reaches)):
-            words += [spec.flag, value]
+            words += [spec.flag, value] if name in options_of(options_of_stage(stage)) else []
     return shlex.join(words)
