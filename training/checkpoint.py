@@ -10,8 +10,9 @@ import io
 import random
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -33,55 +34,84 @@ OTHERS = {
 """The kinds, and what a checkpoint of each belongs to where its fingerprint is another."""
 
 
-def save_checkpoint(
-    path: Path, kind: str, fingerprint: str, settings: Mapping[str, Any], state: Mapping[str, Any]
-) -> None:
-    """Write a checkpoint; on any failure (a full disk, Ctrl-C) the file that was there before is left as it was.
+class Stateful(Protocol):
+    """Something that can be saved and goes on from what was saved."""
 
-    Args:
-        path: where to.
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, primitives, and lists and dicts of them."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        ...
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint's place, and what it belongs to.
+
+    Attributes:
+        path: of the file.
         kind: of `OTHERS`.
         fingerprint: what the weights belong to.
         settings: what decides the course of the training: primitives, by flag.
-        state: tensors, primitives, and lists and dicts of them.
     """
-    content = {"format": FORMAT, "version": VERSION, "kind": kind, "fingerprint": fingerprint}
-    # Through memory: torch's own file writer reports a full disk as a RuntimeError without a cause.
-    buffer = io.BytesIO()
-    torch.save(content | {"settings": dict(settings), "state": dict(state)}, buffer)
-    atomic_write_bytes(path, buffer.getbuffer())
 
+    path: Path
+    kind: str
+    fingerprint: str
+    settings: Mapping[str, Any]
 
-def load_checkpoint(path: Path, kind: str, fingerprint: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The state saved at `path`, on the CPU.
+    def save(self, state: Stateful) -> None:
+        """Write it; on any failure (a full disk, Ctrl-C) the file that was there before is left as it was."""
+        content = {"format": FORMAT, "version": VERSION, "kind": self.kind, "fingerprint": self.fingerprint}
+        content |= {"settings": dict(self.settings), "state": state.state_dict() | {"rng": rng_states()}}
+        # Through memory: torch's own file writer reports a full disk as a RuntimeError without a cause.
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        atomic_write_bytes(self.path, buffer.getbuffer())
 
-    Raises:
-        UserError: the file is missing, truncated, not ours, of another version, kind or space, or of a training with
-            other settings.
-    """
-    if not path.is_file():
-        raise UserError(f"no checkpoint at {path}")
-    file = io.BytesIO(path.read_bytes())
-    try:
-        if zipfile.ZipFile(file).testzip() is not None:  # torch itself does not compare the checksums
-            raise zipfile.BadZipFile
-        file.seek(0)
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception:  # a damaged file fails in whatever way its damage leads to
-        raise UserError(f"{path} is not a readable checkpoint: truncated, damaged or not ours") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path} is not a checkpoint of this toolkit")
-    if content.get("version") != VERSION:
-        raise UserError(f"{path} has checkpoint version {content.get('version')}; this toolkit reads version {VERSION}")
-    if content["kind"] != kind:
-        raise UserError(f"{path} is a {content['kind']} checkpoint, not a {kind} one")
-    if content["fingerprint"] != fingerprint:
-        raise UserError(f"{path} belongs to {OTHERS[kind]}")
-    for name, now in settings.items():
-        then = content["settings"].get(name)
-        if then != now:
-            raise UserError(f"{path} was trained with {name} {then}, not {now}; resume alike or choose another --title")
-    return content["state"]
+    def load_into(self, state: Stateful) -> None:
+        """Let `state` and the global random generators go on from what was saved.
+
+        Raises:
+            UserError: the file is missing, truncated, not ours, of another version, kind or space, or of a training
+                with other settings; nothing is changed then.
+        """
+        saved = self._read()
+        state.load_state_dict(saved)
+        restore_rng_states(saved["rng"])
+
+    def _read(self) -> dict[str, Any]:
+        path = self.path
+        if not path.is_file():
+            raise UserError(f"no checkpoint at {path}")
+        file = io.BytesIO(path.read_bytes())
+        try:
+            if zipfile.ZipFile(file).testzip() is not None:  # torch itself does not compare the checksums
+                raise zipfile.BadZipFile
+            file.seek(0)
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception:  # a damaged file fails in whatever way its damage leads to
+            raise UserError(f"{path} is not a readable checkpoint: truncated, damaged or not ours") from None
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise UserError(f"{path} is not a checkpoint of this toolkit")
+        if content.get("version") != VERSION:
+            raise UserError(
+                f"{path} has checkpoint version {content.get('version')}; this toolkit reads version {VERSION}"
+            )
+        if content["kind"] != self.kind:
+            raise UserError(f"{path} is a {content['kind']} checkpoint, not a {self.kind} one")
+        if content["fingerprint"] != self.fingerprint:
+            raise UserError(f"{path} belongs to {OTHERS[self.kind]}")
+        for name, now in self.settings.items():
+            then = content["settings"].get(name)
+            if then != now:
+                raise UserError(
+                    f"{path} was trained with {name} {then}, not {now}; resume alike or choose another --title"
+                )
+        state: dict[str, Any] = content["state"]
+        return state
 
 
 def rng_states() -> dict[str, Any]:

@@ -7,8 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -16,11 +17,12 @@ from tqdm import tqdm
 
 from config_file.errors import UserError
 from config_file.progress import progress
-from config_file.run_folder import RunFolder
+from training.checkpoint import Checkpoint
 from training.device import seed_step
 from training.optimizers import step, zero_grad
 from training.recipe import Recipe
 from training.state import TrainingState
+from training.trainer import Reporter
 
 ROWS_EVERY = 50  # steps between two rows of metrics, where an epoch is longer than that
 
@@ -53,78 +55,134 @@ def train_step(recipe: Recipe, state: TrainingState, x: Tensor, y: Tensor) -> No
 def fit(
     recipe: Recipe,
     state: TrainingState,
-    run: RunFolder,
+    reporter: Reporter,
     *,
-    save: Callable[[], None],
-    validate: Callable[[], dict[str, float]] | None,
-    how_to_resume: str,
-    description: str = "training",
+    validate: Callable[[], dict[str, float]] | None = None,
+    checkpoint: Checkpoint | None = None,
+    how_to_resume: str = "",
+    description: str = "",
 ) -> None:
     """Train from `state.step` to the end of the recipe.
 
     Args:
         recipe: what to do.
         state: where to begin; holds the result afterwards.
-        run: takes the log and the metrics.
-        save: writes a checkpoint of `state`.
+        reporter: takes the log and the metrics.
         validate: gives numbers for the metrics, "val_" and the metric's name among them; None for no validation.
+        checkpoint: where `state` is saved; with None, Ctrl-C ends the training at once.
         how_to_resume: command line that goes on after an interruption.
-        description: in front of the progress bar.
+        description: in front of the progress bar, "" for no bar.
 
     Raises:
         UserError: the loss or a weight is not finite; the checkpoint before is left as it was.
         KeyboardInterrupt: Ctrl-C or SIGTERM, once the running step has ended and a checkpoint is written.
     """
-    checkpoints = run.config.checkpoint_every * recipe.steps_per_epoch
-    validations = run.config.validate_every * recipe.steps_per_epoch
-    bar: tqdm[int] = progress(recipe.steps, description, "step", initial=state.step)
-    with stop_signal() as stop, bar:
+    checkpoints = recipe.checkpoint_every * recipe.steps_per_epoch
+    validations = recipe.validate_every * recipe.steps_per_epoch
+
+    def save() -> None:
+        _check_finite(recipe, state, checkpoint)
+        if checkpoint is not None:
+            checkpoint.save(state)
+
+    with Progress(
+        recipe.steps, state.step, description, how_to_resume=how_to_resume, catch=checkpoint is not None
+    ) as steps:
         while state.step < recipe.steps:
             epoch, position = divmod(state.step, recipe.steps_per_epoch)
             started = clock = time.perf_counter()
             for x, y in recipe.batches(epoch, position):
                 train_step(recipe, state, x, y)
-                bar.update()
                 position += 1
                 last = position == recipe.steps_per_epoch
                 if position % ROWS_EVERY == 0 or last:
-                    bar.set_postfix(loss=f"{_write_row(recipe, state, run):.3f}", refresh=False)
+                    steps.show(loss=_write_row(recipe, state, reporter, checkpoint))
                 validated = validate is not None and (state.step % validations == 0 or state.step == recipe.steps)
                 if validate is not None and validated:
                     state.validation = validate()
-                    run.metric(state.step, **state.validation)
+                    reporter.metric(state.step, **state.validation)
                     key = f"val_{recipe.task.metric}"
                     if recipe.task.better(state.validation[key], state.best.get(key, recipe.task.worst)):
                         state.best = {key: state.validation[key], "step": state.step}
                 if last:
-                    _end_epoch(recipe, state, run, validated, time.perf_counter() - started)
-                    recipe.trainer.epoch_ended(state.step, run)
-                if stop.is_set() or state.step % checkpoints == 0 or state.step == recipe.steps:
-                    state.seconds += time.perf_counter() - clock
-                    clock = time.perf_counter()
-                    _check_finite(recipe, state, run)
-                    save()
-                if stop.is_set():
-                    raise KeyboardInterrupt(
-                        f"stopped after step {state.step:,} of {recipe.steps:,} and saved; go on with: {how_to_resume}"
-                    )
-            state.seconds += time.perf_counter() - clock
+                    _end_epoch(recipe, state, reporter, validated, time.perf_counter() - started)
+                    recipe.trainer.epoch_ended(state.step, reporter)
+                now = time.perf_counter()
+                state.seconds += now - clock
+                clock = now
+                steps.done(state.step, save, due=state.step % checkpoints == 0 or state.step == recipe.steps)
 
 
-def _write_row(recipe: Recipe, state: TrainingState, run: RunFolder) -> float:
+class Progress:
+    """Steps with a bar in front of a person, which Ctrl-C or SIGTERM ends after the running one, saved.
+
+    Args:
+        total: number of steps.
+        before: how many of them were made before.
+        description: in front of the bar, "" for no bar.
+        noun: of a step.
+        how_to_resume: command line that goes on after an interruption.
+        catch: False lets Ctrl-C break into a step.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        before: int,
+        description: str,
+        *,
+        noun: str = "step",
+        how_to_resume: str,
+        catch: bool = True,
+    ) -> None:
+        self._total, self._noun, self._how_to_resume = total, noun, how_to_resume
+        self._open = ExitStack()
+        self._bar: tqdm[int] | None = None
+        if description:
+            self._bar = self._open.enter_context(progress(total, description, "step", initial=before))
+        self._stop = self._open.enter_context(stop_signal()) if catch else threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open.close()
+
+    def show(self, **numbers: float) -> None:
+        """Numbers behind the bar."""
+        if self._bar is not None:
+            self._bar.set_postfix({name: f"{value:.3f}" for name, value in numbers.items()}, refresh=False)
+
+    def done(self, step: int, save: Callable[[], None], *, due: bool) -> None:
+        """Count a step as made, `step` of them by now; `save` where that is due or a stop is asked for.
+
+        Raises:
+            KeyboardInterrupt: it is asked for.
+        """
+        if self._bar is not None:
+            self._bar.update()
+        if due or self._stop.is_set():
+            save()
+        if self._stop.is_set():
+            raise KeyboardInterrupt(
+                f"stopped after {self._noun} {step:,} of {self._total:,} and saved; go on with: {self._how_to_resume}"
+            )
+
+
+def _write_row(recipe: Recipe, state: TrainingState, reporter: Reporter, checkpoint: Checkpoint | None) -> float:
     """The means since the row before; returns the loss."""
     loss, measured, images = state.totals.read()
     if not math.isfinite(loss):
-        _diverged(recipe, state, run, "loss")
+        _diverged(recipe, state, checkpoint, "loss")
     before = state.reported
     count = images - before[2]
     means = {"loss": (loss - before[0]) / count, recipe.task.metric: (measured - before[1]) / count}
-    run.metric(state.step, epoch=state.step / recipe.steps_per_epoch, lr=recipe.rate(state.step - 1), **means)
+    reporter.metric(state.step, epoch=state.step / recipe.steps_per_epoch, lr=recipe.rate(state.step - 1), **means)
     state.reported = loss, measured, images
     return means["loss"]
 
 
-def _end_epoch(recipe: Recipe, state: TrainingState, run: RunFolder, validated: bool, seconds: float) -> None:
+def _end_epoch(recipe: Recipe, state: TrainingState, reporter: Reporter, validated: bool, seconds: float) -> None:
     loss, measured, images = state.reported
     task, key = recipe.task, f"val_{recipe.task.metric}"
     text = f"epoch {state.step // recipe.steps_per_epoch}/{recipe.epochs}: loss {loss / images:.3f}, "
@@ -134,30 +192,32 @@ def _end_epoch(recipe: Recipe, state: TrainingState, run: RunFolder, validated: 
         text += f", validation {task.title} {task.show(validation[key], 1)}"
         if f"{key}_min" in validation:
             text += f" ({task.show(validation[f'{key}_min'], 1)} to {task.show(validation[f'{key}_max'], 1)})"
-    run.log(f"{text}, {seconds:.1f} s")
+    reporter.log(f"{text}, {seconds:.1f} s")
     state.totals.sums.zero_()
     state.totals.images = 0
     state.reported = (0.0, 0.0, 0)
 
 
-def _check_finite(recipe: Recipe, state: TrainingState, run: RunFolder) -> None:
+def _check_finite(recipe: Recipe, state: TrainingState, checkpoint: Checkpoint | None) -> None:
     """Before a checkpoint replaces the one before: loss and weights must be numbers."""
     if not math.isfinite(state.totals.read()[0]):
-        _diverged(recipe, state, run, "loss")
+        _diverged(recipe, state, checkpoint, "loss")
     weights = [p.detach() for p in state.model.state_dict().values() if p.is_floating_point()]
     if not all(math.isfinite(norm) for norm in torch.stack(torch._foreach_norm(weights, math.inf)).tolist()):
-        _diverged(recipe, state, run, "weights")
+        _diverged(recipe, state, checkpoint, "weights")
 
 
-def _diverged(recipe: Recipe, state: TrainingState, run: RunFolder, what: str) -> None:
+def _diverged(recipe: Recipe, state: TrainingState, checkpoint: Checkpoint | None, what: str) -> None:
     epoch, position = divmod(state.step - 1, recipe.steps_per_epoch)
-    kept = [path.name for path in sorted(run.checkpoints.glob("*.pt"))]
+    kept = "; there was no checkpoint yet"
+    if checkpoint is not None and checkpoint.path.is_file():
+        kept = f"; the last good checkpoint is kept in {checkpoint.path.parent}"
     half = ", or --amp off" if recipe.amp is not None else ""
     raise UserError(
         f"the {what} became NaN or infinite in epoch {epoch + 1}, by step {position + 1} of {recipe.steps_per_epoch}: "
         f"try a lower --lr (it was {recipe.rate(state.step - 1):.3g}), --warmup-epochs 1 or a lower --clip-grad-norm"
         + half
-        + (f"; the last good checkpoint is kept in {run.checkpoints}" if kept else "; there was no checkpoint yet")
+        + kept
     )
 
 

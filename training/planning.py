@@ -3,50 +3,37 @@
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from config_file.environment import peak_resident
 from config_file.run_folder import RunFolder
 from config_file.stages import stage_path
-from training.data import Data
 from training.loop import train_step
 from training.recipe import Recipe
+from training.stage import Training
 from training.state import TrainingState
 
+SCRIPTS = {"supernet": "train_supernet", "retrain": "retrain"}
 WARM_UP, TIMED, BUDGET = 2, 7, 20.0
 _MIB = 2**20
 
 
-def print_plan(
-    title: str,
-    data: Data,
-    model: str,
-    recipe: Recipe,
-    state: TrainingState,
-    options: Any,
-    target: str | None = None,
-    show: Callable[[str], None] = print,
-) -> None:
+def print_plan(training: Training, target: str | None = None, show: Callable[[str], None] = print) -> None:
     """Time a few steps of this very training and print what the whole of it takes.
 
     Args:
-        title: what is planned.
-        data: it reads.
-        model: a line about what is trained.
-        recipe: what would run.
-        state: trained for a few steps by this, and of no use afterwards.
-        options: of the stage; they say where it would write.
+        training: trained for a few steps by this, and of no use afterwards.
         target: a line about what costs the space allows, if there is a choice.
         show: prints a line.
     """
+    recipe, state = training.recipe, training.state
     passes = len(recipe.trainer.step(0).passes)
     seconds, timed = seconds_per_step(recipe, state)
     weights = sum(t.numel() * t.element_size() for t in state.model.state_dict().values()) / _MIB
-    show(f"plan of {title}; nothing is started and nothing written")
-    show(f"  data      {data.summary()}")
-    show(f"  model     {model}")
+    show(f"plan of {SCRIPTS[training.kind]}; nothing is started and nothing written")
+    show(f"  data      {training.lines[0]}")
+    show(f"  model     {training.lines[1]}")
     if target is not None:
         show(f"  range     {target}")
     show(
@@ -61,10 +48,10 @@ def print_plan(
     )
     show(f"  memory    {peak_memory(recipe.device)} at its highest so far")
     show(
-        f"  writes    {stage_path(options)}: weights of {weights:.1f} MiB, and a checkpoint of two to four times that "
-        "while training"
+        f"  writes    {stage_path(training.options)}: weights of {weights:.1f} MiB, and a checkpoint of two to four "
+        "times that while training"
     )
-    if (obstacle := RunFolder.obstacle(options)) is not None:
+    if (obstacle := RunFolder.obstacle(training.options)) is not None:
         show(f"  but       {obstacle}")
 
 

@@ -31,6 +31,7 @@ class Recipe:
         device: where the model is.
         amp: number format of autocast, None for float32.
         channels_last: memory format of the images.
+        checkpoint_every, validate_every: epochs from one to the next.
     """
 
     trainer: Trainer
@@ -42,6 +43,8 @@ class Recipe:
     device: torch.device
     amp: torch.dtype | None = None
     channels_last: bool = True
+    checkpoint_every: int = 1
+    validate_every: int = 1
 
     @property
     def images(self) -> Split:
@@ -103,6 +106,8 @@ def make_recipe(options: FittingOptions, trainer: Trainer) -> Recipe:
         device=trainer.context.device,
         amp=trainer.context.amp,
         channels_last=options.channels_last,
+        checkpoint_every=options.checkpoint_every,
+        validate_every=options.validate_every,
     )
 
 

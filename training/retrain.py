@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from torch import nn
 from config_file.errors import UserError
 from config_file.files import atomic_path, atomic_write_text
 from config_file.run_folder import RunFolder
-from config_file.stages import command, find_stage, stage_path
+from config_file.stages import find_stage
 from deployment.weights import save_network
 from supernet import NetSpec, Network, extract
 from training.architecture import Chosen, choose_architecture
-from training.checkpoint import LAST, RETRAIN, load_checkpoint, restore_rng_states, rng_states, save_checkpoint
+from training.checkpoint import RETRAIN
 from training.data import Data, Split, load_data
 from training.data.seeds import generator_of
 from training.device import choose_amp, choose_device, prepare_device
@@ -28,10 +29,11 @@ from training.loop import fit
 from training.losses import make_loss
 from training.options import RetrainOptions
 from training.planning import duration, print_plan
-from training.recipe import Recipe, make_recipe, trajectory
+from training.recipe import make_recipe
+from training.stage import Training, run_stage
 from training.state import TrainingState, make_state, place_model
 from training.supernet_file import load_supernet
-from training.trainer import Context
+from training.trainer import Context, Reporter, Silent
 from training.trainers import NETWORK_TRAINERS, find_trainer
 
 WEIGHTS, RESULT, SAMPLES = "model.safetensors", "result.json", "samples.npz"
@@ -40,7 +42,7 @@ SAMPLE_IMAGES = 64
 
 @dataclass(frozen=True)
 class RetrainResult:
-    """What came out of `retrain`.
+    """A network that was handed in.
 
     Attributes:
         network: trained (the moving average, if there is one), in eval mode on the CPU.
@@ -61,68 +63,104 @@ class RetrainResult:
     summary: dict[str, Any]
 
 
-def retrain(
-    spec: NetSpec,
-    data: Data,
-    options: RetrainOptions,
-    run: RunFolder,
-    *,
-    network: Network | None = None,
-    about: Mapping[str, Any] | None = None,
-) -> RetrainResult:
-    """Train any network and leave model.safetensors, samples.npz and result.json in the run's folder.
-
-    Nothing is chosen by the test split, nor by the validation split: the weights are those of the last step.
+def prepare_network(
+    spec: NetSpec, data: Data, options: RetrainOptions, network: Network | None = None, lines: Sequence[str] = ()
+) -> Training:
+    """The training of any network.
 
     Args:
         spec: the network.
-        data: `options.train_on` says whether it learns from train and val together or from train only.
+        data: `options.train_on` says whether it learns from train and val together or from train only, and is validated
+            on val.
         options: of the stage; only those of the training, the device and the seed are read.
-        run: takes the log, the metrics, the checkpoints and the results.
         network: weights to start from, a network of `spec`; None starts from random ones.
-        about: what else the files should say about the network: search_space, space_options, architecture, names.
+        lines: for the log.
+
+    Raises:
+        UserError: an option names something that there is not.
+    """
+    make_trainer = find_trainer("trainer", options.trainer, NETWORK_TRAINERS)
+    device = choose_device(options.device)
+    prepare_device(device, options.threads)
+    if network is None:
+        network = Network(spec, data.in_channels)
+        initialise(network, options.random_seed)
+    place_model(options, network, device)
+    validates = options.train_on == "train"
+    images = data.train if validates else data.trainval
+    loss = make_loss(options.loss, options.label_smoothing, data.task)
+    trainer = make_trainer(Context(options, data, images, network, loss, device, choose_amp(options.amp, device)))
+    state = make_state(options, trainer, options.ema_decay)
+
+    def validate() -> dict[str, float]:
+        found = _score(state, data.val, trainer.context)
+        return {f"val_{data.task.metric}": found.value, "val_loss": found.loss}
+
+    return Training(
+        kind=RETRAIN,
+        options=options,
+        data=data,
+        recipe=make_recipe(options, trainer),
+        state=state,
+        fingerprint=hashlib.sha256(spec.to_json().encode()).hexdigest()[:16],
+        lines=lines,
+        validate=validate if validates else None,
+        title="retraining",
+    )
+
+
+def train_network(
+    spec: NetSpec, data: Data, options: RetrainOptions, reporter: Reporter | None = None
+) -> TrainingState:
+    """Train any network from random weights, without files; the test split is never looked at.
+
+    With `options.train_on` "train" the state's `validation` is that of the end.
+
+    Args:
+        spec, data, options: as `prepare_network` takes them.
+        reporter: takes the log and the metrics, None drops them.
+
+    Raises:
+        UserError: an option names something that there is not, or the training diverged.
+    """
+    training = prepare_network(spec, data, options)
+    fit(training.recipe, training.state, reporter or Silent(), validate=training.validate)
+    return training.state
+
+
+def retrain(
+    spec: NetSpec, data: Data, options: RetrainOptions, run: RunFolder, about: Mapping[str, Any] | None = None
+) -> RetrainResult:
+    """Train any network from random weights into the run's folder, and hand it in; see `hand_in`.
 
     Raises:
         UserError: a checkpoint that does not fit, or a training that diverged.
         KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
     """
-    recipe, state = _prepare(spec, data, options, network)
-    metric = data.task.metric
-    checkpoint = run.checkpoints / LAST
+    training = prepare_network(spec, data, options)
     if run.resumed:
-        _load(checkpoint, spec, options, state)
-        run.truncate_metrics(state.step)
-        run.log(f"resumed after step {state.step:,} of {recipe.steps:,}")
+        training.resume()
+    training.run(run)
+    return hand_in(training, run, about)
 
-    def save() -> None:
-        content = state.state_dict() | {"rng": rng_states()}
-        save_checkpoint(checkpoint, RETRAIN, _fingerprint(spec), trajectory(options), content)
 
-    def score(split: Split) -> Score:
-        state.trained.eval()
-        try:
-            return evaluate(state.trained, split, 256, recipe.device, channels_last=recipe.channels_last)
-        finally:
-            state.model.train()
+def hand_in(training: Training, run: RunFolder, about: Mapping[str, Any] | None = None) -> RetrainResult:
+    """Test a network that has been trained, once, and leave model.safetensors, samples.npz and result.json.
 
-    def validate() -> dict[str, float]:
-        found = score(data.val)
-        return {f"val_{metric}": found.value, "val_loss": found.loss}
+    Nothing is chosen by the test split, nor by the validation split: the weights are those of the last step.
 
-    validates = options.train_on == "train"
-    fit(
-        recipe,
-        state,
-        run,
-        save=save,
-        validate=validate if validates else None,
-        how_to_resume=f"{command('retrain', options)} --resume",
-        description="retraining",
-    )
-    test, val = score(data.test), score(data.val) if validates else None
+    Args:
+        training: that has ended.
+        run: whose folder takes the files.
+        about: what else they should say about the network: search_space, space_options, architecture, names.
+    """
+    data, state, context = training.data, training.state, training.trainer.context
+    metric = data.task.metric
+    test = _score(state, data.test, context)
+    val = None if training.validate is None else _score(state, data.val, context)
     trained = state.trained
     assert isinstance(trained, Network)
-    trained = trained.cpu().eval()
+    trained, spec = trained.cpu().eval(), trained.spec
     shape = (data.in_channels, data.resolution, data.resolution)
     description = {
         "search_space": None,
@@ -142,7 +180,7 @@ def retrain(
         f"val_{metric}": None if val is None else val.value,
         "macs": spec.macs(shape),
         "params": spec.params(shape),
-        "train": _how_trained(options, recipe, state),
+        "train": training.how(images=len(training.recipe.images)),
     }
     _save_samples(run.file(SAMPLES), trained, data.test)
     summary = description | {
@@ -157,41 +195,13 @@ def retrain(
     return RetrainResult(trained, test, val, description["macs"], description["params"], state.seconds, summary)
 
 
-def _prepare(
-    spec: NetSpec, data: Data, options: RetrainOptions, network: Network | None
-) -> tuple[Recipe, TrainingState]:
-    device = choose_device(options.device)
-    prepare_device(device, options.threads)
-    if network is None:
-        network = Network(spec, data.in_channels)
-        initialise(network, options.random_seed)
-    place_model(options, network, device)
-    images = data.train if options.train_on == "train" else data.trainval
-    loss = make_loss(options.loss, options.label_smoothing, data.task)
-    make_trainer = find_trainer("trainer", options.trainer, NETWORK_TRAINERS)
-    trainer = make_trainer(Context(options, data, images, network, loss, device, choose_amp(options.amp, device)))
-    return make_recipe(options, trainer), make_state(options, trainer, options.ema_decay)
-
-
-def _load(checkpoint: Path, spec: NetSpec, options: RetrainOptions, state: TrainingState) -> None:
-    if checkpoint.is_file():
-        saved = load_checkpoint(checkpoint, RETRAIN, _fingerprint(spec), trajectory(options))
-        state.load_state_dict(saved)
-        restore_rng_states(saved["rng"])
-
-
-def _fingerprint(spec: NetSpec) -> str:
-    return hashlib.sha256(spec.to_json().encode()).hexdigest()[:16]
-
-
-def _how_trained(options: RetrainOptions, recipe: Recipe, state: TrainingState) -> dict[str, Any]:
-    return {flag.removeprefix("--").replace("-", "_"): value for flag, value in trajectory(options).items()} | {
-        "steps": recipe.steps,
-        "images": len(recipe.images),
-        "seconds": round(state.seconds, 1),
-        "device": str(recipe.device),
-        "amp": "off" if recipe.amp is None else str(recipe.amp),
-    }
+def _score(state: TrainingState, split: Split, context: Context) -> Score:
+    """The trained network on a split; the training can go on afterwards."""
+    state.trained.eval()
+    try:
+        return evaluate(state.trained, split, 256, context.device, channels_last=context.options.channels_last)
+    finally:
+        state.model.train()
 
 
 @torch.no_grad()
@@ -208,11 +218,7 @@ def _save_samples(path: Path, network: nn.Module, test: Split) -> None:
 
 def plan_retrain(options: RetrainOptions) -> None:
     """Print what `retrain_stage` would do with these options, from a few timed steps."""
-    data = load_data(options, options.resolution)
-    chosen = choose_architecture(options, data)
-    spec = chosen.space.decode(chosen.architecture)
-    recipe, state = _prepare(spec, data, options, None)
-    print_plan("retrain", data, _network_line(chosen, spec), recipe, state, options)
+    print_plan(_prepare(options, inherit=False)[0])
 
 
 def retrain_stage(options: RetrainOptions) -> Path:
@@ -223,41 +229,36 @@ def retrain_stage(options: RetrainOptions) -> Path:
             not fit, divergence.
         KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
     """
-    folder = stage_path(options)
-    if options.resume and (folder / WEIGHTS).is_file():
-        print(f"{folder} has finished already; next: {command('export', options)}")
-        return folder
-    RunFolder.check(options)
+    return run_stage(options, WEIGHTS, "export", lambda: _prepare(options, inherit=options.init == "supernet"))
+
+
+def _prepare(options: RetrainOptions, inherit: bool) -> tuple[Training, Callable[[RunFolder], None]]:
     data = load_data(options, options.resolution)
-    task = data.task
     chosen = choose_architecture(options, data)
     spec = chosen.space.decode(chosen.architecture)
-    network = _inherit(options, chosen) if options.init == "supernet" else None
-    if options.resume:
-        # Before the folder is opened: a checkpoint that is refused leaves everything as it was.
-        _load(folder / "checkpoints" / LAST, spec, options, _prepare(spec, data, options, None)[1])
+    lines = [data.summary(), _network_line(chosen, spec)]
+    network = None
+    if inherit:
+        network = _inherit(options, chosen)
+        lines.append("starts from the supernet's weights")
+    training = prepare_network(spec, data, options, network, lines)
+    return training, partial(_finish, training, chosen)
+
+
+def _finish(training: Training, chosen: Chosen, run: RunFolder) -> None:
     about = {
         "search_space": chosen.space.name,
         "space_options": chosen.space.describe(),
         "architecture": list(chosen.architecture),
         "names": chosen.space.names(chosen.architecture),
     }
-    with RunFolder.open(options) as run:
-        run.log(data.summary())
-        run.log(_network_line(chosen, spec))
-        if options.init == "supernet":
-            run.log("starts from the supernet's weights")
-        result = retrain(spec, data, options, run, network=network, about=about)
-        run.log(
-            f"trained {options.epochs} epochs of {result.summary['train']['images']:,} images in "
-            f"{duration(result.seconds)}"
-        )
-        if result.val is not None:
-            run.log(f"validation {task.title} {task.show(result.val.value)} on {result.val.images:,} images")
-        run.log(f"test {task.title} {task.show(result.test.value)} on {result.test.images:,} images, looked at once")
-        run.log(f"wrote {folder / WEIGHTS}, {RESULT}, {SAMPLES}")
-        run.log(f"next: {command('export', options)}")
-    return folder
+    result, task = hand_in(training, run, about), training.data.task
+    images = len(training.recipe.images)
+    run.log(f"trained {training.recipe.epochs} epochs of {images:,} images in {duration(result.seconds)}")
+    if result.val is not None:
+        run.log(f"validation {task.title} {task.show(result.val.value)} on {result.val.images:,} images")
+    run.log(f"test {task.title} {task.show(result.test.value)} on {result.test.images:,} images, looked at once")
+    run.log(f"wrote {run.path / WEIGHTS}, {RESULT}, {SAMPLES}")
 
 
 def _inherit(options: RetrainOptions, chosen: Chosen) -> Network:

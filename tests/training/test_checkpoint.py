@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import resource
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 
 from config_file.errors import UserError
 from tests.training.toy import same
-from training.checkpoint import load_checkpoint, restore_rng_states, rng_states, save_checkpoint
+from training.checkpoint import Checkpoint
 
 SETTINGS = {"--lr": 0.1, "--batch-size": 64}
 
@@ -20,12 +21,40 @@ SETTINGS = {"--lr": 0.1, "--batch-size": 64}
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     path = tmp_path / "last.pt"
-    save_checkpoint(path, "supernet", "abc", SETTINGS, {"step": 3, "model": {"w": torch.arange(1000.0)}})
+    at(path).save(Kept({"step": 3, "model": {"w": torch.arange(1000.0)}}))
     return path
 
 
+class Kept:
+    """A state that is what it is given."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.state = {name: value for name, value in state.items() if name != "rng"}
+
+
+def at(path: Path, kind: str = "supernet", fingerprint: str = "abc", settings: dict = SETTINGS) -> Checkpoint:
+    return Checkpoint(path, kind, fingerprint, settings)
+
+
+def load(path: Path, **asked: Any) -> dict[str, Any]:
+    """The state, which is left as it was where it cannot be loaded."""
+    kept = Kept({"before": 1})
+    try:
+        at(path, **asked).load_into(kept)
+    except UserError:
+        assert kept.state == {"before": 1}
+        raise
+    return kept.state
+
+
 def test_round_trip(saved: Path) -> None:
-    state = load_checkpoint(saved, "supernet", "abc", SETTINGS)
+    state = load(saved)
     same(state, {"step": 3, "model": {"w": torch.arange(1000.0)}})
 
 
@@ -34,14 +63,14 @@ def test_truncated(saved: Path, size: float) -> None:
     content = saved.read_bytes()
     saved.write_bytes(content[: size if size >= 1 or size == 0 else int(size * len(content))])
     with pytest.raises(UserError, match="not a readable checkpoint"):
-        load_checkpoint(saved, "supernet", "abc", SETTINGS)
+        load(saved)
 
 
 @pytest.mark.parametrize("content", [b"hello", b"PK\x03\x04 nonsense", bytes(range(256)) * 40, b"\x80\x02}q\x00."])
 def test_not_ours(saved: Path, content: bytes) -> None:
     saved.write_bytes(content)
     with pytest.raises(UserError, match="checkpoint"):
-        load_checkpoint(saved, "supernet", "abc", SETTINGS)
+        load(saved)
 
 
 def test_damaged_anywhere_never_gives_a_traceback(saved: Path) -> None:
@@ -53,7 +82,7 @@ def test_damaged_anywhere_never_gives_a_traceback(saved: Path) -> None:
             damaged[rng.randrange(len(damaged))] = rng.randrange(256)
         saved.write_bytes(damaged)
         with pytest.raises(UserError, match="checkpoint"):
-            load_checkpoint(saved, "supernet", "abc", SETTINGS)
+            load(saved)
 
 
 def test_a_foreign_pickle_is_not_executed(tmp_path: Path) -> None:
@@ -63,7 +92,7 @@ def test_a_foreign_pickle_is_not_executed(tmp_path: Path) -> None:
 
     torch.save({"format": Evil()}, tmp_path / "evil.pt")
     with pytest.raises(UserError):
-        load_checkpoint(tmp_path / "evil.pt", "supernet", "abc", SETTINGS)
+        load(tmp_path / "evil.pt")
     assert not (tmp_path / "executed").exists()
 
 
@@ -76,21 +105,20 @@ def test_a_foreign_pickle_is_not_executed(tmp_path: Path) -> None:
     ],
 )
 def test_of_something_else(saved: Path, change: dict, message: str) -> None:
-    asked = {"kind": "supernet", "fingerprint": "abc", "settings": SETTINGS} | change
     with pytest.raises(UserError, match=message):
-        load_checkpoint(saved, **asked)
+        load(saved, **change)
 
 
 def test_of_another_version_or_program(saved: Path) -> None:
     content = torch.load(saved, weights_only=True)
     torch.save(content | {"version": 99}, saved)
     with pytest.raises(UserError, match="version 99"):
-        load_checkpoint(saved, "supernet", "abc", SETTINGS)
+        load(saved)
     torch.save({"state_dict": {}}, saved)
     with pytest.raises(UserError, match="not a checkpoint of this toolkit"):
-        load_checkpoint(saved, "supernet", "abc", SETTINGS)
+        load(saved)
     with pytest.raises(UserError, match="no checkpoint"):
-        load_checkpoint(saved.with_name("other.pt"), "supernet", "abc", SETTINGS)
+        load(saved.with_name("other.pt"))
 
 
 def test_a_disk_without_room_keeps_the_checkpoint_before(saved: Path) -> None:
@@ -99,7 +127,7 @@ def test_a_disk_without_room_keeps_the_checkpoint_before(saved: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
     try:
         with pytest.raises(OSError):  # noqa: PT011 - EFBIG stands for ENOSPC, which takes a disk to fill
-            save_checkpoint(saved, "supernet", "abc", SETTINGS, {"model": torch.zeros(10_000)})
+            at(saved).save(Kept({"model": torch.zeros(10_000)}))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert saved.read_bytes() == before
@@ -107,9 +135,9 @@ def test_a_disk_without_room_keeps_the_checkpoint_before(saved: Path) -> None:
 
 
 def test_random_generators_go_on_where_they_were(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "rng.pt", "supernet", "abc", {}, {"rng": rng_states()})
+    at(tmp_path / "rng.pt").save(Kept({}))
     first = random.random(), np.random.rand(3), torch.rand(3)  # noqa: NPY002
-    restore_rng_states(load_checkpoint(tmp_path / "rng.pt", "supernet", "abc", {})["rng"])
+    load(tmp_path / "rng.pt")
     second = random.random(), np.random.rand(3), torch.rand(3)  # noqa: NPY002
     assert first[0] == second[0]
     assert np.array_equal(first[1], second[1])

@@ -64,7 +64,7 @@ def test_a_band_without_paths_is_refused(table: CostTable) -> None:
 
 def test_a_supernet_is_trained_within_the_limits(tmp_path: Path) -> None:
     """The flags are in millions; every path that is run, validation's too, costs what they allow."""
-    space = prepare_supernet(toy.supernet_options(tmp_path)).supernet.space
+    space = prepare_supernet(toy.supernet_options(tmp_path)).trainer.context.space
     costs = build_table(space, "params").cost(np.array(list(space.enumerate())))
     low, high = np.quantile(costs, [0.2, 0.6])
     options = toy.supernet_options(tmp_path, info_metric="params", target_hc=high / 1e6, min_hc=low / 1e6)

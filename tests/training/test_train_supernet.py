@@ -96,7 +96,7 @@ def test_a_fair_step_trains_every_candidate_once_and_a_uniform_step_one_path() -
 
 def test_a_step_moves_the_path_only(tmp_path: Path) -> None:
     job = prepare_supernet(toy.supernet_options(tmp_path))
-    net, recipe, state = job.supernet, job.recipe, job.state
+    net, recipe, state = job.trainer.context.supernet, job.recipe, job.state
     sampler = UniformSampler(net.space, job.options.random_seed)
     batches = list(recipe.batches(0))
     for index in range(3):
@@ -308,13 +308,13 @@ def test_bad_options_are_found_before_anything_is_written(tmp_path: Path, change
 
 
 def test_validation_leaves_the_supernet_as_it_is(tmp_path: Path) -> None:
-    from training.train_supernet import _path_validation
+    from training.train_supernet import path_validation
 
     job = prepare_supernet(toy.supernet_options(tmp_path))
-    before = deepcopy(dict(job.supernet.state_dict()))
+    before = deepcopy(dict(job.trainer.context.supernet.state_dict()))
     random_state = torch.get_rng_state()
-    first = _path_validation(job)(job.supernet)
-    assert first == _path_validation(job)(job.supernet)
+    first = path_validation(job.recipe)(job.trainer.context.supernet)
+    assert first == path_validation(job.recipe)(job.trainer.context.supernet)
     assert torch.equal(torch.get_rng_state(), random_state)
-    toy.same(dict(job.supernet.state_dict()), before)
-    assert job.supernet.training
+    toy.same(dict(job.trainer.context.supernet.state_dict()), before)
+    assert job.trainer.context.supernet.training

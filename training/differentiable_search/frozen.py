@@ -10,24 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from config_file.errors import UserError
 from config_file.options import deciding
-from config_file.progress import progress
 from config_file.run_folder import RunFolder
 from config_file.stages import command, stage_path
 from lookup_tables import CostTable
 from supernet import Supernet
 from supernet.gating import statistics_kept
-from training.checkpoint import ARCHITECTURE, LAST, load_checkpoint, save_checkpoint
+from training.checkpoint import ARCHITECTURE, LAST, Checkpoint
 from training.data import Data
 from training.differentiable_search.distribution_file import FILE, Distribution, load_distribution
 from training.differentiable_search.hardware import make_hardware
 from training.differentiable_search.learner import RELAXATION_OF, ArchitectureLearner
 from training.differentiable_search.report import report_epoch, save_learnt
 from training.differentiable_search.step import WeightStep
-from training.loop import stop_signal
+from training.loop import Progress
 
 PLANNED_STEPS = 3
 """Architecture steps that --plan makes, to say how long all of them take."""
@@ -77,12 +75,19 @@ class FrozenLearning:
             steps_per_epoch=self.steps_per_epoch,
         )
         settings = deciding(self._learner.options, "learning")
-        self._identity = (ARCHITECTURE, weights, settings)
-        self._begun = 0
-        if options.resume and self._checkpoint.is_file():
-            state = load_checkpoint(self._checkpoint, *self._identity)
-            self._learner.load_state_dict(state["learner"])
-            self._begun = int(state["step"])
+        self._checkpoint = Checkpoint(self.path / "checkpoints" / LAST, ARCHITECTURE, weights, settings)
+        self._made = 0
+        if options.resume and self._checkpoint.path.is_file():
+            self._checkpoint.load_into(self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was learnt, and after how many steps."""
+        return {"learner": self._learner.state_dict(), "step": self._made}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._learner.load_state_dict(state["learner"])
+        self._made = int(state["step"])
 
     @property
     def path(self) -> Path:
@@ -92,23 +97,20 @@ class FrozenLearning:
     @property
     def left(self) -> int:
         """Steps still to make."""
-        return self.steps - self._begun
-
-    @property
-    def _checkpoint(self) -> Path:
-        return self.path / "checkpoints" / LAST
+        return self.steps - self._made
 
     def seconds(self) -> float:
-        """What the steps that are left take, from a few that are really made: this object can no longer be run."""
-        made = min(self.left, PLANNED_STEPS)
+        """Estimated seconds for the steps left, timed on `PLANNED_STEPS` real ones. Call it instead of `run`."""
+        left = self.left
+        made = min(left, PLANNED_STEPS)
         with self._training():
             started = time.perf_counter()
-            for step in range(self._begun, self._begun + made):
-                self._step(step)
-            return self.left * (time.perf_counter() - started) / max(1, made)
+            for _ in range(made):
+                self._step()
+            return left * (time.perf_counter() - started) / max(1, made)
 
     def run(self) -> Distribution:
-        """What is learnt; of a learning that has ended before, under --resume, what it left.
+        """Learn; a learning that has ended before, under --resume, is read.
 
         Raises:
             UserError: the parameters became NaN, or a file that was left is damaged.
@@ -117,39 +119,34 @@ class FrozenLearning:
         if not self.left and (self.path / FILE).is_file():
             print(f"learnt     before: {self.path / FILE}")
             return load_distribution(self.path, self._learner.supernet.space)
-        resume = self._begun > 0
+        resume = self._made > 0
         with RunFolder.create(self.path, self.options, overwrite=not resume, resume=resume) as run:
             if resume:
-                run.truncate_metrics(self._begun)
-                run.log(f"resumed after architecture step {self._begun:,} of {self.steps:,}")
+                run.truncate_metrics(self._made)
+                run.log(f"resumed after architecture step {self._made:,} of {self.steps:,}")
             with self._training():
                 self._learn(run)
             return save_learnt(self._learner, run, {"order": 1, "frozen_weights": True, "steps": self.steps})
 
     def _learn(self, run: RunFolder) -> None:
-        bar: tqdm[int] = progress(
-            self.steps, "learning the architecture on frozen weights", "step", initial=self._begun
-        )
-        with stop_signal() as stop, bar:
-            for step in range(self._begun, self.steps):
-                self._step(step)
-                bar.update()
-                done = step + 1
-                epoch = done % self.steps_per_epoch == 0
+        with Progress(
+            self.steps,
+            self._made,
+            "learning the architecture on frozen weights",
+            noun="architecture step",
+            how_to_resume=f"{command('search', self.options)} --resume",
+        ) as steps:
+            while self.left:
+                self._step()
+                epoch = self._made % self.steps_per_epoch == 0
                 if epoch:
-                    report_epoch(self._learner, run, done)
-                if epoch or stop.is_set():
-                    state = {"learner": self._learner.state_dict(), "step": done}
-                    save_checkpoint(self._checkpoint, *self._identity, state)
-                if stop.is_set():
-                    raise KeyboardInterrupt(
-                        f"stopped after architecture step {done:,} of {self.steps:,} and saved; go on with: "
-                        f"{command('search', self.options)} --resume"
-                    )
+                    report_epoch(self._learner, run, self._made)
+                steps.done(self._made, lambda: self._checkpoint.save(self), due=epoch)
 
-    def _step(self, step: int) -> None:
+    def _step(self) -> None:
         nothing = torch.empty(0)  # of the weights' images: their gradient is not needed
-        self._learner.step(step, nothing, nothing, _no_weight_step)
+        self._learner.step(self._made, nothing, nothing, _no_weight_step)
+        self._made += 1
 
     @contextmanager
     def _training(self) -> Iterator[None]:

@@ -24,8 +24,9 @@ from training.differentiable_search.learner import ArchitectureLearner
 from training.differentiable_search.report import collapse_warning
 from training.loop import train_step
 from training.options import TrainSupernetOptions
+from training.stage import Training
 from training.supernet_file import load_supernet
-from training.train_supernet import SupernetTraining, prepare_supernet, train_supernet
+from training.train_supernet import prepare_supernet, train_supernet
 from training.trainers.differentiable import Differentiable
 
 NOISY = {"loss": "tests.training.toy:noisy_loss"}
@@ -44,7 +45,7 @@ def checkpoint(root: Path, title: str = "toy") -> dict[str, Any]:
     return torch.load(root / title / "supernet" / "checkpoints" / "last.pt", weights_only=True)["state"]
 
 
-def trained(options: TrainSupernetOptions, steps: int) -> SupernetTraining:
+def trained(options: TrainSupernetOptions, steps: int) -> Training:
     job = prepare_supernet(options)
     while job.state.step < steps:
         for x, y in job.recipe.batches(job.state.step // job.recipe.steps_per_epoch):
@@ -52,7 +53,7 @@ def trained(options: TrainSupernetOptions, steps: int) -> SupernetTraining:
     return job
 
 
-def learner_of(job: SupernetTraining) -> ArchitectureLearner:
+def learner_of(job: Training) -> ArchitectureLearner:
     assert isinstance(job.trainer, Differentiable)
     return job.trainer.learner
 
@@ -104,10 +105,13 @@ def test_every_relaxation_moves_logits_and_weights(tmp_path: Path, name: str) ->
     assert moved.max() > 1e-4
     assert (moved.sum(1) > 0).all()
     changed = [
-        not torch.equal(a, b) for a, b in zip(job.supernet.parameters(), start.supernet.parameters(), strict=True)
+        not torch.equal(a, b)
+        for a, b in zip(
+            job.trainer.context.supernet.parameters(), start.trainer.context.supernet.parameters(), strict=True
+        )
     ]
     assert any(changed)
-    assert all(p.grad is None for p in job.supernet.parameters())
+    assert all(p.grad is None for p in job.trainer.context.supernet.parameters())
     assert learner_of(job).parameters.logits.grad is None
 
 

@@ -1,0 +1,124 @@
+"""The course of the stages that train: check, prepare, open, log, run, finish, next command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config_file.run_folder import RunFolder
+from config_file.stages import command, stage_path
+from training.checkpoint import LAST, Checkpoint
+from training.data import Data
+from training.loop import fit
+from training.recipe import Recipe, trajectory
+from training.recipe_options import FittingOptions
+from training.state import TrainingState
+from training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that is ready to start, or has ended.
+
+    Attributes:
+        kind: "supernet" or "retrain", as in checkpoints.
+        options: of the stage.
+        data: the data set.
+        recipe: what to do.
+        state: where it stands.
+        fingerprint: of the model, for its checkpoints.
+        lines: for the log, the first about the data and the second about the model.
+        validate: gives the numbers of a validation, None for none.
+        title: in front of the progress bar.
+    """
+
+    kind: str
+    options: FittingOptions
+    data: Data
+    recipe: Recipe
+    state: TrainingState
+    fingerprint: str
+    lines: Sequence[str]
+    validate: Callable[[], dict[str, float]] | None
+    title: str
+
+    @property
+    def trainer(self) -> Trainer:
+        """It says what a step trains."""
+        return self.recipe.trainer
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The latest checkpoint in the folder of the options."""
+        path = stage_path(self.options) / "checkpoints" / LAST
+        return Checkpoint(path, self.kind, self.fingerprint, trajectory(self.options))
+
+    def how(self, **more: Any) -> dict[str, Any]:
+        """Settings and effort, for the description of what was trained."""
+        recipe, settings = self.recipe, trajectory(self.options)
+        return {
+            **{flag.removeprefix("--").replace("-", "_"): value for flag, value in settings.items()},
+            "steps": recipe.steps,
+            **more,
+            "seconds": round(self.state.seconds, 1),
+            "device": str(recipe.device),
+            "amp": "off" if recipe.amp is None else str(recipe.amp),
+        }
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        if self.checkpoint.path.is_file():
+            self.checkpoint.load_into(self.state)
+
+    def run(self, run: RunFolder) -> None:
+        """Train to the end, reporting to `run`, with checkpoints."""
+        if run.resumed:
+            run.truncate_metrics(self.state.step)
+            run.log(f"resumed after step {self.state.step:,} of {self.recipe.steps:,}")
+        fit(
+            self.recipe,
+            self.state,
+            run,
+            validate=self.validate,
+            checkpoint=self.checkpoint,
+            how_to_resume=f"{command(self.kind, self.options)} --resume",
+            description=self.title,
+        )
+
+
+def run_stage(
+    options: FittingOptions,
+    mark: str,
+    next_stage: str,
+    prepare: Callable[[], tuple[Training, Callable[[RunFolder], None]]],
+) -> Path:
+    """Run a stage that trains, into its run folder, which is returned.
+
+    Args:
+        options: of the stage.
+        mark: the file that a finished stage leaves.
+        next_stage: which stage follows.
+        prepare: makes everything ready without writing anything: the training, and what writes its results, the mark
+            last.
+
+    Raises:
+        UserError: bad options or data, a folder that is taken, a checkpoint that does not fit, divergence.
+        KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
+    """
+    folder = stage_path(options)
+    if options.resume and (folder / mark).is_file():
+        print(f"{folder} has finished already; next: {command(next_stage, options)}")
+        return folder
+    RunFolder.check(options)
+    training, finish = prepare()
+    if options.resume:  # before the folder is opened: a checkpoint that is refused leaves everything as it was
+        training.resume()
+    with RunFolder.open(options) as run:
+        for line in training.lines:
+            run.log(line)
+        training.run(run)
+        finish(run)
+        run.log(f"next: {command(next_stage, options)}")
+    return folder
