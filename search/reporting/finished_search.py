@@ -176,12 +176,14 @@ def read_search(folder: Path, trusted: str | None = None) -> FinishedSearch:
         raise UserError(f"no finished search in {folder}: {BEST} is missing")
     best = _read_json(folder / BEST)
     try:
+        known = {"space_options", task_of(best).metric, "interval", "cost", "names", "resolution"} <= best.keys()
+        if not known or not isinstance(best["search"], dict):
+            raise ValueError
         space = space_of(best, folder / BEST, trusted)
         rows = read_jsonl(folder / ARCHIVE)
         check_format(folder / ARCHIVE, rows[0])
         results = list(of_greatest_fidelity(results_of(folder / ARCHIVE, rows)).values())
-        known = {task_of(best).metric, "interval", "cost", "names", "resolution"} <= best.keys()
-        if not known or not isinstance(best["search"], dict) or not results or not space.is_valid(best["architecture"]):
+        if not results or not space.is_valid(best["architecture"]):
             raise ValueError
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise UserError(f"{folder}: {BEST} or {ARCHIVE} is damaged or not of a search") from None
