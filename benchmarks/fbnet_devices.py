@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from lookup_tables.latency.accuracy import judge
-from lookup_tables.latency.fit import SIZES, CurvePoint, as_problem, learning_curve
-from lookup_tables.latency.learning_curve import draw_learning_curve
+from lookup_tables.latency.fit import SIZES, CurvePoint, as_problem, draw_learning_curve, learning_curve
 from lookup_tables.latency.measurements import Measurements
 from supernet import build_space
 

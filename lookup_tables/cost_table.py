@@ -1,4 +1,4 @@
-"""CostTable: what every block of a space costs, and from that every architecture of the space.
+"""CostTable: the cost of every block of a space, and from that of every architecture.
 
 Cost is a sum over the blocks that stand in the network, so it is a sum of factors, each over the decisions that change
 one (block, input shape). Sums, extremes and expectations are exact and computed on the factors.
@@ -181,13 +181,10 @@ class CostTable:
 
     # ---- file
 
-    def save(self, path: str | Path) -> None:
-        """Write the table as JSON, atomically.
-
-        Raises:
-            OSError: the folder is missing, unwritable or full.
-        """
-        header: dict[str, Any] = {
+    @property
+    def header(self) -> dict[str, Any]:
+        """Everything about the table but its entries, as JSON."""
+        return {
             "metric": self.metric.name,
             "unit": self.metric.unit,
             "counted": self.counted,
@@ -206,11 +203,18 @@ class CostTable:
             "space_options": self.space.describe(),
             "macro_fingerprint": self.space.macro_fingerprint,
         }
+
+    def save(self, path: str | Path) -> None:
+        """Write the table as JSON, atomically.
+
+        Raises:
+            OSError: the folder is missing, unwritable or full.
+        """
         rows = []
         for block, shape in distinct_blocks(self.space, self.resolution):
             entry = self.entries[block, shape]
             rows.append({"block": block.to_dict(), "input_shape": list(shape)} | vars(entry))
-        write_table(path, header, rows)
+        write_table(path, self.header, rows)
 
     @staticmethod
     def load(

@@ -1,4 +1,4 @@
-"""What every command that makes a table has in common: the space, the image, the file, and what is said at the end."""
+"""Options and helpers that the commands which write a table share: the space, the image, the file, the last words."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
 from lookup_tables.cost_table import CostTable
-from lookup_tables.table_file import is_table, read_table
+from lookup_tables.table_file import is_table
 from lookup_tables.table_text import extremes, heading
 from supernet import SearchSpace
 from supernet.saved import named_space
 from supernet.spaces.options import SpaceOptions
 
 PROG = "python -m lookup_tables"
-TABLE = "Table"
 
 
-@options()
+@options("Table")
 class PlaceOptions(SpaceOptions):
     """A space at a resolution, and where the table goes."""
 
@@ -27,11 +26,9 @@ class PlaceOptions(SpaceOptions):
         None, "height and width of the image; none: the space's own", group="Space", unit="pixels", at_least=1,
         flags=("input_size",),
     )  # fmt: skip
-    num_classes: int = option(1000, "width of the classifier", group=TABLE, at_least=1)
-    in_channels: int = option(3, "channels of the image", group=TABLE, at_least=1)
-    output: str | None = option(
-        None, "file to write; none: tables/SPACE-METRIC-RESOLUTION.json in the current folder", group=TABLE
-    )
+    num_classes: int = option(1000, "width of the classifier", at_least=1)
+    in_channels: int = option(3, "channels of the image", at_least=1)
+    output: str | None = option(None, "file to write; none: tables/SPACE-METRIC-RESOLUTION.json in the current folder")
 
 
 def space_of(options: PlaceOptions) -> SearchSpace:
@@ -53,10 +50,9 @@ def table_path(options: PlaceOptions, *words: str) -> Path:
     return path
 
 
-def save_and_report(table: CostTable, path: Path) -> None:
-    """Write a table and print what it holds."""
+def save_and_report(table: CostTable, path: Path, *lines: str) -> None:
+    """Write a table and print what it holds, with further lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table.save(path)
-    header, _ = read_table(path)
-    print("\n".join([*heading(header), *extremes(table)]))
+    print("\n".join([*heading(table.header), *lines, *extremes(table)]))
     print(f"written to {path}; next: {PROG} show {path}")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from config_file.errors import UserError
 from lookup_tables.cost_table import CostTable, Key, input_shape
-from lookup_tables.table_file import Entry
-from supernet import Architecture, SearchSpace
-from supernet.metrics import Metric
+from lookup_tables.table_file import read_table
+from supernet.metrics import metric_called
+from supernet.saved import space_or_none
 
 FIXED = "fixed"
+SHOW = "python -m lookup_tables show"
+EXAMPLE = f"{SHOW} tables/proxylessnas-flops-224.json"
 
 _CELL = 9
 
@@ -42,21 +45,16 @@ def grid(table: CostTable) -> list[str]:
     return lines
 
 
-def flat(entries: Mapping[str, Entry], metric: Metric) -> list[str]:
-    """One line per entry, for a table whose space is not at hand."""
-    return [f"{metric.in_cell(entry.value):>12}  {key}" for key, entry in entries.items()]
-
-
 def extremes(table: CostTable) -> list[str]:
     """The exact range of the space, each end with an architecture."""
     lines = []
     for what, (value, architecture) in (("minimum", table.minimum()), ("maximum", table.maximum())):
-        lines.append(f"{what}  {table.metric.in_full(value)}: {_names(table.space, architecture)}")
+        lines.append(f"{what}  {table.metric.in_full(value)}: {' '.join(table.space.names(architecture))}")
     return lines
 
 
 def heading(header: Mapping[str, Any]) -> list[str]:
-    """What a table is, from the header of its file."""
+    """A table in words, from the header of its file."""
     about = ("device", "engine", "threads", "date")
     measured = [f"{name} {header[name]}" for name in about if header.get(name) is not None]
     words = [f"counter {header.get('counter')} {header.get('counter_version')}".rstrip(), *measured]
@@ -73,10 +71,6 @@ def heading(header: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _names(space: SearchSpace, architecture: Architecture) -> str:
-    return " ".join(space.names(architecture))
-
-
 def _listed(table: CostTable, keys: np.ndarray) -> list[str]:
     distinct = dict.fromkeys(key for key in keys.flat if key is not None)
     return [
@@ -88,3 +82,21 @@ def _listed(table: CostTable, keys: np.ndarray) -> list[str]:
 
 def _cell(table: CostTable, key: Key | None) -> str:
     return "-" if key is None else table.metric.in_cell(table.entries[key].value)
+
+
+def show(argv: Sequence[str]) -> None:
+    """Print a table, layers down and options across."""
+    if set(argv) & {"-h", "--help"}:
+        print(f"usage: {SHOW} FILE\n\nPrint a lookup table: layers down, options across.\n\nexample:\n  {EXAMPLE}")
+        raise SystemExit(0)
+    if len(argv) != 1:
+        raise UserError(f"show takes one FILE, a lookup table, as in {EXAMPLE}")
+    header, entries = read_table(argv[0])
+    print("\n".join(heading(header)))
+    space, metric = space_or_none(header, argv[0]), metric_called(str(header.get("metric")))
+    if space is None:
+        print(f"{len(entries)} blocks, in {metric.cells} (the search space is not a shipped one):")
+        print("\n".join(f"{metric.in_cell(entry.value):>12}  {key}" for key, entry in entries.items()))
+        return
+    table = CostTable.load(argv[0], space, header.get("resolution"))
+    print("\n".join([f"\nin {metric.cells}:", *grid(table), "", *extremes(table)]))

@@ -1,21 +1,33 @@
-"""A latency table from measurements of whole networks, and what its error is at how many of them."""
+"""A latency table from measurements of whole networks, and its error by the number of them.
+
+python -m lookup_tables fit --measurements measured.csv --search-space proxylessnas --resolution 224
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
 from config_file.errors import UserError
+from config_file.fields import option
+from config_file.files import atomic_path
+from config_file.loader import parse
+from config_file.options import options
 from config_file.progress import progress
 from lookup_tables.cost_table import CostTable, distinct_blocks
 from lookup_tables.latency.accuracy import Accuracy, judge
 from lookup_tables.latency.block_features import block_counts, block_features, timed_blocks
 from lookup_tables.latency.fitting import LEAST, Fit, fit_blocks
-from lookup_tables.latency.measurements import Measurements
+from lookup_tables.latency.measurements import Measurements, read_measurements
 from lookup_tables.table_file import Entry
+from lookup_tables.table_options import PROG, PlaceOptions, save_and_report, space_of, table_path
 from supernet import SearchSpace
 from supernet.metrics import LATENCY
 
@@ -155,3 +167,86 @@ def _point(size: int, accuracies: Sequence[Accuracy]) -> CurvePoint:
         max(errors),
         accuracies[0].networks,
     )
+
+
+def draw_learning_curve(path: Path, curves: Mapping[str, Sequence[CurvePoint]], title: str) -> None:
+    """Write a PNG with one line per curve; the shade is the range over repetitions.
+
+    Args:
+        path: where to.
+        curves: by what they are called.
+        title: one line.
+    """
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    error, rank = figure.subplots(1, 2)
+    figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold")
+    for name, points in curves.items():
+        sizes = [point.measurements for point in points]
+        (line,) = error.plot(sizes, [point.mape for point in points], marker="o", label=name)
+        low, high = ([getattr(point, end) for point in points] for end in ("least", "most"))
+        error.fill_between(sizes, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+        rank.plot(sizes, [point.spearman for point in points], marker="o", color=line.get_color(), label=name)
+    error.set_ylabel("mean absolute error, held out (%)")
+    error.set_ylim(bottom=0)
+    rank.set_ylabel("Spearman, held out")
+    for axes in (error, rank):
+        axes.set_xscale("log")
+        axes.set_xticks(sorted({point.measurements for points in curves.values() for point in points}))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("measured networks")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    if len(curves) > 1:
+        rank.legend(frameon=False, fontsize=8)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=130)
+
+
+@options("Table")
+class FitOptions(PlaceOptions):
+    """A latency table from measured networks."""
+
+    measurements: str | None = option(
+        None, "measured networks: the columns architecture (names or indices) and ms", metavar="FILE.csv"
+    )
+    device: str | None = option(None, "what they were measured on, in words", metavar="NAME")
+    random_seed: int = option(0, "of the parts that are held out", at_least=0)
+
+
+def fit(argv: Sequence[str]) -> None:
+    """Solve for per-block latencies from measured networks, and say the held-out error."""
+    options = parse(
+        FitOptions,
+        argv,
+        prog=f"{PROG} fit",
+        description="Solve for the latency of every block from measurements of whole networks.",
+        examples=[
+            f"{PROG} fit --measurements measured.csv --search-space proxylessnas --resolution 224 --device 'Pixel 8'"
+        ],
+    )
+    if options.measurements is None:
+        raise UserError("--measurements FILE.csv is missing: the measured networks")
+    space = space_of(options)
+    resolution = space.input_shape[1]
+    path = table_path(options, space.name, "latency", str(resolution))
+    measurements = read_measurements(options.measurements, space)
+    table = fit_table(space, resolution, measurements, device=options.device, seed=options.random_seed)
+    curve = learning_curve(as_problem(space, resolution, measurements), options.random_seed, show_progress=True)
+    save_and_report(table, path)
+    unmeasured = sum(entry.count == 0 for entry in table.entries.values())
+    print(f"fitted to {len(measurements.ms):,} networks; {unmeasured} of {len(table.entries)} blocks stand in none")
+    print("\n".join(curve_lines(curve)))
+    picture = path.with_suffix(".png")
+    draw_learning_curve(picture, {options.device or "held out": curve}, f"latency fit of {space.name}")
+    print(f"wrote {picture}")
+
+
+def curve_lines(curve: Sequence[CurvePoint]) -> list[str]:
+    """A learning curve as text."""
+    lines = [f"{'measured':>10}{'Spearman':>10}{'MAPE %':>9}{'(range)':>16}   held out"]
+    for point in curve:
+        span = f"({point.least:.2f}-{point.most:.2f})"
+        lines.append(f"{point.measurements:10,}{point.spearman:10.3f}{point.mape:9.2f}{span:>16}   {point.held_out:,}")
+    return lines

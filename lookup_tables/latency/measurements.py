@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -113,11 +112,6 @@ def milliseconds(text: str, where: str) -> float:
     if not isfinite(value) or value <= 0:
         raise UserError(f"{where}: {MS} must be a number above 0, not {text}")
     return value
-
-
-def as_rows(space: SearchSpace, architectures: Sequence[Architecture]) -> list[Mapping[str, str]]:
-    """Architectures as cells that `parse_architecture` reads back."""
-    return [{ARCHITECTURE: " ".join(space.names(architecture))} for architecture in architectures]
 
 
 def _index(option: object) -> str | int:

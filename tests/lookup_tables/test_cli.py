@@ -116,7 +116,7 @@ def test_an_interruption_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> N
     def interrupted(*args: object, **keywords: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lookup_tables.cli.build_table", interrupted)
+    monkeypatch.setattr("lookup_tables.build.build_table", interrupted)
     with pytest.raises(KeyboardInterrupt, match="written whole or not at all"):
         main(["build", *NARROW])
     assert not Path("tables").exists()
