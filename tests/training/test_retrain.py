@@ -20,7 +20,7 @@ from tests.training import toy
 from training.architecture import choose_architecture
 from training.cli import main_retrain
 from training.data import load_data
-from training.retrain import retrain, retrain_stage
+from training.retrain import retrain, retrain_stage, train_network
 from training.supernet_file import load_supernet
 from training.train_supernet import train_supernet
 
@@ -161,6 +161,20 @@ def test_any_network_can_be_trained_from_a_program(tmp_path: Path) -> None:
     assert result.summary["search_space"] is None
     assert result.test.value == result.summary["test_accuracy"]
     assert result.test.value > 0.5
+
+
+def test_a_network_is_trained_without_files_and_without_a_look_at_the_test_images(tmp_path: Path) -> None:
+    options = toy.retrain_options(tmp_path, train_on="train", epochs=6, batch_size=32, train_portion=0.8, lr=0.2)
+    data = load_data(options, 8)
+    hidden = replace(data, test=None)
+    spec = toy.toy_space().decode((0, 0, 1, 0, 1, 0, 0, 1))
+    state = train_network(spec, hidden, options)
+    assert state.validation["val_accuracy"] > 0.5
+    assert not any(tmp_path.iterdir())
+    with RunFolder.open(options) as run:
+        result = retrain(spec, data, options, run)
+    toy.same(dict(state.trained.state_dict()), dict(result.network.state_dict()))
+    assert result.val.value == state.validation["val_accuracy"]
 
 
 def test_a_plan_writes_nothing(tmp_path: Path, capsys) -> None:

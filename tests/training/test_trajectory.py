@@ -16,7 +16,7 @@ from training.data import load_data
 from training.loop import train_step
 from training.options import RetrainOptions, TrainSupernetOptions
 from training.recipe import Recipe, trajectory
-from training.retrain import _prepare
+from training.retrain import prepare_network
 from training.state import TrainingState
 from training.train_supernet import prepare_supernet
 
@@ -122,7 +122,8 @@ def test_what_changes_a_retraining_is_marked(tmp_path: Path) -> None:
     data = load_data(options, options.resolution)
 
     def train(options: RetrainOptions) -> Any:
-        return outcome(*_prepare(spec, data, options, None))
+        job = prepare_network(spec, data, options)
+        return outcome(job.recipe, job.state)
 
     expected, specs = train(options), options_of(type(options))
     assert train(options) == expected
