@@ -75,11 +75,12 @@ def populations(
     if not (output / "best.json").is_file():
         run_search([*arguments, "--overwrite"])
     search = prepare(parse(SearchOptions, arguments, "search.py", "", ()))
-    archive = Archive(output / "archive.jsonl", search.fingerprints)
+    archive = Archive(output / "archive.jsonl", search.evaluator.fingerprints)
     members = {}
     for generation in range(max(generations) + 1):
         members[generation] = search.strategy.ask(CANDIDATES + PARENTS)
         search.strategy.tell([archive[architecture] for architecture in members[generation]])
+    assert isinstance(search.evaluator, SupernetEvaluator)
     return members, archive, search.evaluator
 
 

@@ -27,6 +27,7 @@ from search.strategies.random_search import RandomSearch
 from search.strategies.regularized_evolution import RegularizedEvolution
 from supernet import Architecture, Decision, SearchSpace, Site
 from supernet.blocks import Conv, Head
+from supernet.decisions import DecisionSpace
 
 EVALUATIONS = 300
 LIMIT = 2.0  # seconds for 500 runs
@@ -48,7 +49,7 @@ def space_of(decisions: int = 6, options: int = 5) -> SearchSpace:
     return SearchSpace("table", tuple(Decision(f"layer{d}", names) for d in range(decisions)), tuple(sites), (3, 8, 8))
 
 
-def scores_of(space: SearchSpace, seed: int = 0) -> dict[Architecture, float]:
+def scores_of(space: DecisionSpace, seed: int = 0) -> dict[Architecture, float]:
     """A score with an effect of every option, of every pair of neighbouring ones, and noise."""
     rng = np.random.default_rng(seed)
     every = np.array(list(space.enumerate()))

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from config_file.errors import UserError, nearest
 from lookup_tables.constraint_text import parse_constraints, parse_limits
 from lookup_tables.cost_table import CostTable
-from supernet import Architecture, SearchSpace
+from supernet import Architecture
+from supernet.decisions import DecisionSpace
 from supernet.derivation import Bound, check_feasible
 from supernet.metrics import Metric
 
@@ -106,7 +107,7 @@ class Limits:
             architecture is allowed.
     """
 
-    def __init__(self, space: SearchSpace, limits: Sequence[Limit] = ()) -> None:
+    def __init__(self, space: DecisionSpace, limits: Sequence[Limit] = ()) -> None:
         self.space = space
         self.limits = tuple(limits)
 
@@ -290,7 +291,7 @@ def with_constraints(options: Any) -> Any:
     return replace(options, target_hc=upper, min_hc=lower)
 
 
-def limits_of(options: Any, space: SearchSpace, tables: Mapping[str, CostTable]) -> Limits:
+def limits_of(options: Any, space: DecisionSpace, tables: Mapping[str, CostTable]) -> Limits:
     """The limits that the options state, that of --info-metric first.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -25,7 +26,6 @@ from search.outcome import conclude, pick
 from search.preparation import Search, prepare
 from search.reporting.front_report import GrowingFront, allowed
 from search.result import Result
-from search.strategies import objectives_of
 from training.planning import duration, peak_memory
 
 EXAMPLES = (
@@ -58,14 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join([*search.describe(), *estimate(search)]))
         return 0
     if path.is_file() and options.resume:
-        Archive(path, search.fingerprints)  # before the folder is opened: what is refused is left as it was
+        Archive(path, search.evaluator.fingerprints)  # before the folder is opened: what is refused is left as it was
     with RunFolder.open(options) as folder:
         for line in search.describe():
             folder.log(line)
         if search.learning is not None:
             folder.run_inside(search.learning.path.name)
         search = search.learn()
-        archive = Archive(folder.file("archive.jsonl"), search.fingerprints)
+        archive = Archive(folder.file("archive.jsonl"), search.evaluator.fingerprints)
         if len(archive):
             folder.log(f"resumed    {len(archive):,} evaluations are kept in {archive.path}")
             folder.truncate_metrics(len(archive))
@@ -81,11 +81,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
     """Run the strategy to its end, showing progress."""
-    by, task, most = search.objective, search.task, search.budgets.most
+    by, metric, last = search.objective, search.metric, search.schedule.fidelities[-1]
     best: Result | None = engine.best_of(list(archive), search.constraint, by)
-    objectives, first = objectives_of(search.options), search.constraint.first
-    assert first is not None
-    front = GrowingFront(objectives if len(objectives) > 1 else (*objectives, Objective(first.table.name)))
+    objectives, limit = search.objectives, search.constraint.first
+    costs = () if len(objectives) > 1 or limit is None else (Objective(limit.table.name),)
+    front = GrowingFront((*objectives, *costs))
     bar: tqdm[Any] = progress(search.budget or 0, "searching", "architecture")
     with bar:
 
@@ -93,18 +93,25 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
             nonlocal best
             best = engine.best_of([result] if best is None else [best, result], search.constraint, by)
             bar.update(int(first))
-            if (most is None or result.fidelity >= most) and allowed([result], search.constraint):
+            if result.fidelity >= last and allowed([result], search.constraint):
                 front.add(result)
+            found = math.nan if best is None else metric.value(best)
             if best is not None:
-                bar.set_postfix_str(f"best {task.show(best.value(task.metric))}, front of {len(front)}", refresh=False)
+                bar.set_postfix_str(f"best {metric.in_words(found)}, front of {len(front)}", refresh=False)
             if not cached:
-                found = math.nan if best is None else best.value(task.metric)
-                measured = {task.metric: result.value(task.metric), f"best_{task.metric}": found}
+                measured = {metric.name: metric.value(result), f"best_{metric.name}": found}
                 folder.metric(len(archive), **measured, **result.cost)
 
         evaluator = in_processes(search.evaluator, search.options.workers, search.options.threads)
         proposals = engine.run(
-            search.strategy, evaluator, archive, search.tables, watch, search.budgets, lambda found: pick(search, found)
+            search.strategy,
+            evaluator,
+            archive,
+            search.tables,
+            stop=search.stop,
+            schedule=search.schedule,
+            watch=watch,
+            pick=partial(pick, search),
         )
     budget = search.budget
     if budget is not None and len(proposals) < budget:
@@ -127,12 +134,11 @@ def estimate(search: Search) -> list[str]:
         lines.append(f"learning   {steps:,} architecture steps on frozen weights first, about {duration(seconds)}")
     if timings and budget:
         each = sum(timings) / len(timings)
-        images = budget * (search.evaluator.calibration_images + search.evaluator.eval_images)
-        lines.append(f"images     {images:,} forward, none backward")
+        lines += search.evaluator.estimate(budget)
         lines.append(
             f"time       about {duration(each * budget)}: {each:.2f} s per evaluation, timed on {len(timings)}"
         )
-    lines.append(f"memory     {peak_memory(search.evaluator.device)} at its highest so far")
+    lines.append(f"memory     {peak_memory(search.context.device)} at its highest so far")
     lines.append(f"writes     {stage_path(search.options)}")
     if (obstacle := RunFolder.obstacle(search.options)) is not None:
         lines.append(f"but        {obstacle}")

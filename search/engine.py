@@ -1,36 +1,99 @@
-"""The search loop: ask a strategy, look up or evaluate, keep, tell."""
+"""The search loop: ask a strategy, look up or evaluate, keep, tell; until its nature, a budget or the space ends it."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from config_file.errors import UserError
 from lookup_tables import CostTable
 from lookup_tables.limits import Limits
 from search.archive import Archive
-from search.budgets import ALL_ALIKE, Budgets, Ladder, Pick
-from search.evaluators.supernet import Evaluator
+from search.evaluators.evaluator import Evaluates
 from search.objectives import ACCURACY, Objective
-from search.result import Result, comparable
+from search.result import Fidelity, Result, comparable
+from search.schedules import AT_ONCE, Schedule
 from search.strategies import Strategy
 from supernet import Architecture
 
 PROPOSALS_AT_ONCE = 64  # at most; a generational strategy hands out what it has
-
+IDLE = 10_000
+"""Proposals one after another, all known, after which a strategy has nothing left to find."""
 
 Watch = Callable[[Result, bool, bool], None]
-"""(result, whether it was known, whether it is on the first budget: once for each proposal)."""
+"""(result, whether it was known, whether it is at the first fidelity: once for each proposal)."""
+
+Pick = Callable[[Sequence[Result]], Sequence[Result]]
+"""What a search would choose from its results."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The budget of a search: architectures, epochs of training and seconds of evaluation; None: no limit.
+
+    With epochs or seconds the evaluation that uses up the last of them is the last one.
+    """
+
+    evaluations: int | None = None
+    epochs: float | None = None
+    seconds: float | None = None
+
+
+NEVER = Stop()
+
+
+class Ledger:
+    """What a search has needed so far.
+
+    A result counts when the search meets it for the first time, whether it was evaluated now or before an
+    interruption: a resumed search counts the same and ends the same. What it has met before is free.
+    """
+
+    def __init__(self, stop: Stop) -> None:
+        self.stop = stop
+        self.spent: Counter[str] = Counter()
+        self._met: set[tuple[Architecture, Fidelity]] = set()
+        self._architectures: set[Architecture] = set()
+
+    @property
+    def evaluations(self) -> int:
+        """Architectures; one that was evaluated at several fidelities is one."""
+        return len(self._architectures)
+
+    @property
+    def left(self) -> float:
+        """Architectures that may still be evaluated."""
+        most = self.stop.evaluations
+        return 0 if self.used_up else math.inf if most is None else max(0, most - self.evaluations)
+
+    @property
+    def used_up(self) -> bool:
+        """Whether no evaluation may follow, not even of an architecture that counts already."""
+        limits = {"epochs": self.stop.epochs, "seconds": self.stop.seconds}
+        return any(most is not None and self.spent[what] >= most for what, most in limits.items())
+
+    def add(self, result: Result) -> None:
+        """Count a result unless the search has met it before."""
+        key = result.architecture, result.fidelity
+        if key not in self._met:
+            self._met.add(key)
+            self._architectures.add(result.architecture)
+            self.spent.update(result.spent)
 
 
 def run(
     strategy: Strategy,
-    evaluator: Evaluator,
+    evaluator: Evaluates,
     archive: Archive,
     tables: Mapping[str, CostTable],
+    *,
+    stop: Stop = NEVER,
+    schedule: Schedule = AT_ONCE,
     watch: Watch = lambda result, cached, first: None,
-    budgets: Budgets = ALL_ALIKE,
     pick: Pick = lambda results: [],
 ) -> list[Result]:
     """Drive `strategy` to its end; returns a result for every proposal, in the order proposed.
@@ -38,48 +101,99 @@ def run(
     What is in the archive is not evaluated again. An interruption at any point loses no finished evaluation, and the
     same call continues to the identical end.
 
-    With several budgets the strategy is told the result of the greatest fidelity there is in this search, and in the
-    end what `pick` takes from all results is evaluated on the last budget, until it takes nothing else.
-    """
-    known: dict[Architecture, Result] = {}  # of this search so far: what an interrupted one had in store does not count
+    With several fidelities the strategy is told the result of the greatest one there is in this search, and in the end
+    what `pick` takes from all results is evaluated at the last one, until it takes nothing else.
 
-    def evaluate(proposals: Sequence[Architecture], rung: int) -> None:
-        fidelity = budgets.fidelities[rung]
-        fresh = [a for a in dict.fromkeys(proposals) if archive.find(a, fidelity) is None]
-        for result in evaluator.evaluate(fresh, fidelity) if fresh else ():
-            kept = with_costs(result, tables)
-            archive.add(kept)
-            watch(kept, False, rung == 0)
+    Raises:
+        UserError: the evaluator gives a result at another fidelity than the one asked for.
+    """
+    loop = _Loop(evaluator, archive, tables, schedule, watch, Ledger(stop))
+    size = getattr(strategy, "size", None)
+    told: list[Result] = []
+    idle = 0
+    while idle < IDLE:
+        wanted = min(PROPOSALS_AT_ONCE, loop.ledger.left, math.inf if size is None else size - len(told))
+        proposals = strategy.ask(int(wanted)) if wanted > 0 else []
+        if not proposals:
+            break
+        before = loop.ledger.evaluations
+        loop.climb(proposals)
+        latest = [loop.known[architecture] for architecture in proposals if architecture in loop.known]
+        told += latest
+        if len(latest) < len(proposals):
+            break  # the budget ended among them
+        strategy.tell(latest)
+        idle = 0 if loop.ledger.evaluations > before else idle + len(proposals)
+    last = len(schedule.fidelities) - 1
+    while unsure := [r.architecture for r in pick(list(loop.known.values())) if r.fidelity < schedule.fidelities[last]]:
+        loop.evaluate(unsure, last, to_the_end=True)
+    return [loop.known[result.architecture] for result in told]
+
+
+@dataclass
+class _Loop:
+    """Evaluation of proposals at rising fidelities, each one once.
+
+    known: of every architecture the result of the greatest fidelity in this search so far; what an interrupted one had
+    in store does not count.
+    """
+
+    evaluator: Evaluates
+    archive: Archive
+    tables: Mapping[str, CostTable]
+    schedule: Schedule
+    watch: Watch
+    ledger: Ledger
+
+    def __post_init__(self) -> None:
+        self.known: dict[Architecture, Result] = {}
+        self._at: list[list[Result]] = [[] for _ in self.schedule.fidelities]
+
+    def climb(self, proposals: Sequence[Architecture]) -> None:
+        """Evaluate a population at the first fidelity, and those that go on at the next ones."""
+        for rung in range(len(self.schedule.fidelities)):
+            self.evaluate(proposals, rung)
+            results = self._found(proposals, rung)
+            proposals = self.schedule.going_on(rung, results, self._at[rung])
+            self._at[rung] += results
+            if not proposals or self.ledger.used_up:
+                return
+
+    def evaluate(self, proposals: Sequence[Architecture], rung: int, to_the_end: bool = False) -> None:
+        """Make what is not in the archive, unless the budget is used up before (`to_the_end`: in any case)."""
+        fidelity, first = self.schedule.fidelities[rung], rung == 0
+        for result in self._found(proposals, rung):
+            self.ledger.add(result)
+        fresh = list(dict.fromkeys(a for a in proposals if self.archive.find(a, fidelity) is None))
+        if fresh and (to_the_end or not self.ledger.used_up):
+            for result in self.evaluator.evaluate(fresh, fidelity):
+                if result.fidelity != fidelity:
+                    raise UserError(f"the evaluator was asked for {fidelity!r} and gave {result.fidelity!r}")
+                kept = with_costs(result, self.tables)
+                self.archive.add(kept)
+                self.ledger.add(kept)
+                self.watch(kept, False, first)
+                if self.ledger.used_up and not to_the_end:
+                    break
         new = set(fresh)
         for architecture in proposals:
-            found = archive.find(architecture, fidelity)
-            assert found is not None
+            found = self.archive.find(architecture, fidelity)
+            if found is None:
+                continue
             if architecture not in new:
-                found = with_costs(found, tables)  # of an archive that was filled with other tables
-            before = known.get(architecture, found)
-            known[architecture] = found if found.fidelity >= before.fidelity else before
+                found = with_costs(found, self.tables)  # of an archive that was filled with other tables
+            before = self.known.get(architecture, found)
+            self.known[architecture] = found if found.fidelity >= before.fidelity else before
             if architecture in new:
                 new.remove(architecture)
             else:
-                watch(found, True, rung == 0)
+                self.watch(found, True, first)
 
-    told: list[Result] = []
-    ladder = Ladder(budgets)
-    while proposals := strategy.ask(PROPOSALS_AT_ONCE):
-        going_on: Sequence[Architecture] = proposals
-        for rung, fidelity in enumerate(budgets.fidelities):
-            evaluate(going_on, rung)
-            results = [archive.find(architecture, fidelity) for architecture in dict.fromkeys(going_on)]
-            going_on = ladder.better_half([result for result in results if result is not None], rung)
-            if not going_on:
-                break
-        latest = [known[architecture] for architecture in proposals]
-        strategy.tell(latest)
-        told += latest
-    last, most = len(budgets.fidelities) - 1, budgets.most
-    while unsure := [r.architecture for r in pick(list(known.values())) if most is not None and r.fidelity < most]:
-        evaluate(unsure, last)
-    return [known[result.architecture] for result in told]
+    def _found(self, proposals: Sequence[Architecture], rung: int) -> list[Result]:
+        """Of distinct architectures what the archive has at that fidelity."""
+        fidelity = self.schedule.fidelities[rung]
+        found = (self.archive.find(architecture, fidelity) for architecture in dict.fromkeys(proposals))
+        return [result for result in found if result is not None]
 
 
 def with_costs(result: Result, tables: Mapping[str, CostTable]) -> Result:

@@ -1,4 +1,4 @@
-"""What a search optimises: the accuracy (or NME) or the loss of a network, or any of its costs, maximised or minimised.
+"""Objectives of a search: a metric that is measured, such as the accuracy or the loss, or a cost, either way.
 
 --objective accuracy --objective flops --objective my_score:max
 """
@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from config_file.errors import UserError, nearest
 from search.result import Result
 from supernet.metrics import metric_name
-from tasks import CLASSIFICATION, TASKS, Task
+from tasks import TASKS
 
-MEASURED = (*(task.metric for task in TASKS.values()), "loss")
-"""What an evaluator measures; every other objective is looked up in `Result.cost`."""
+MEASURED = {**{task.metric: task.maximise for task in TASKS.values()}, "loss": False}
+"""{metric: whether more is better} of the tasks; what else an evaluator measures it says itself."""
 
 ALIASES = {"acc": "accuracy", "top1": "accuracy"}
 DIRECTIONS = {"max": True, "min": False}
@@ -23,15 +23,17 @@ DIRECTIONS = {"max": True, "min": False}
 
 @dataclass(frozen=True)
 class Objective:
-    """One number of a result, and which way is better."""
+    """One number of a result, and which way is better.
+
+    Attributes:
+        name: of the metric or cost.
+        maximise: whether more is better.
+        measured: whether an evaluation is needed to know it; costs follow from the architecture.
+    """
 
     name: str
     maximise: bool = False
-
-    @property
-    def measured(self) -> bool:
-        """Whether an evaluation is needed to know it; costs follow from the architecture."""
-        return self.name in MEASURED
+    measured: bool = False
 
     def value(self, result: Result) -> float:
         """As reported (accuracy as a fraction, cost in raw units); NaN where the evaluation failed.
@@ -40,48 +42,83 @@ class Objective:
         """
         if result.failed:
             return math.nan
-        return result.value(self.name) if self.measured else float(result.cost[self.name])
+        measured = self.measured or self.name in result.metrics
+        return result.value(self.name) if measured else float(result.cost[self.name])
 
     def score(self, result: Result) -> float:
         """Greater is better; NaN where the evaluation failed."""
         value = self.value(result)
         return value if self.maximise else -value
 
+    def __str__(self) -> str:
+        return f"{self.name}:{'max' if self.maximise else 'min'}"
 
-ACCURACY = Objective("accuracy", maximise=True)
+    @property
+    def title(self) -> str:
+        """The name for people."""
+        return next((task.title for task in TASKS.values() if task.metric == self.name), self.name)
+
+    @property
+    def percent(self) -> bool:
+        """Whether it is shown in percent, as the metrics of tasks are."""
+        return any(task.metric == self.name for task in TASKS.values())
+
+    @property
+    def unit(self) -> str:
+        """The unit of shown values."""
+        return " %" if self.percent else ""
+
+    def shown(self, value: float) -> float:
+        """The number that is shown for a value."""
+        return 100 * value if self.percent else value
+
+    def in_words(self, value: float) -> str:
+        """A value for people, without its name."""
+        return f"{100 * value:.2f} %" if self.percent else f"{value:.6g}"
+
+    def axis(self, method: str) -> str:
+        """The title of an axis of its shown values; `method`: what it was measured with."""
+        return f"validation {self.title}, {method} (%)" if self.percent else f"{self.title}, {method}"
+
+    def better(self, value: float, than: float) -> bool:
+        """Whether a value beats another one."""
+        return value > than if self.maximise else value < than
+
+    @property
+    def worst(self) -> float:
+        """A value that every other one beats."""
+        return -math.inf if self.maximise else math.inf
 
 
-def parse_objectives(text: str | None) -> tuple[Objective, ...]:
-    """The objectives of `--objective NAME[:max|:min]`, entries separated by commas; none: accuracy.
+ACCURACY = Objective("accuracy", maximise=True, measured=True)
 
-    Accuracy is maximised and everything else minimised unless said otherwise.
+
+def parse_objectives(text: str | None, measures: Mapping[str, bool] = MEASURED) -> tuple[Objective, ...]:
+    """The objectives of `--objective NAME[:max|:min]`, entries separated by commas; none: the first of the measures.
+
+    What is measured goes the way that `measures` says, and costs are minimised, unless said otherwise.
 
     Raises:
         UserError: an entry without a name, an unknown direction, or a name given twice.
     """
     objectives: list[Objective] = []
-    for entry in filter(None, (part.strip() for part in (text or "accuracy").split(","))):
+    for entry in filter(None, (part.strip() for part in (text or next(iter(measures))).split(","))):
         name, colon, direction = (part.strip() for part in entry.partition(":"))
         name = metric_name(ALIASES.get(name, name))
         if not name or (colon and direction not in DIRECTIONS):
             raise UserError(f"--objective {entry!r}: write NAME, NAME:max or NAME:min, such as flops")
         if any(name == other.name for other in objectives):
             raise UserError(f"--objective names {name} twice")
-        objectives.append(Objective(name, DIRECTIONS.get(direction, name == "accuracy")))
+        maximise = DIRECTIONS.get(direction, measures.get(name, False))
+        objectives.append(Objective(name, maximise, name in measures))
     if not objectives:
         raise UserError("--objective names nothing: write NAME, NAME:max or NAME:min, such as flops")
     return tuple(objectives)
 
 
-def metric_of(task: Task) -> Objective:
-    """A task's own metric as an objective."""
-    return Objective(task.metric, task.maximise)
-
-
-def check_objectives(objectives: Sequence[Objective], metrics: Collection[str], task: Task = CLASSIFICATION) -> None:
-    """Raises UserError for an objective that the task does not measure and that there are no tables of."""
-    others = {other.metric for other in TASKS.values()} - {task.metric}
-    known = [name for name in (*MEASURED, *metrics) if name not in others]
+def check_objectives(objectives: Sequence[Objective], measures: Collection[str], costs: Collection[str]) -> None:
+    """Raises UserError for an objective that the evaluator does not measure and that there are no tables of."""
+    known = [*measures, *costs]
     for objective in objectives:
         if objective.name not in known:
             raise UserError(
@@ -90,9 +127,10 @@ def check_objectives(objectives: Sequence[Objective], metrics: Collection[str], 
             )
 
 
-def chosen_by(objectives: Sequence[Objective], task: Task = CLASSIFICATION) -> Objective:
-    """What one architecture is picked by: the first objective that is measured, the task's metric if there is none."""
-    return next((objective for objective in objectives if objective.measured), metric_of(task))
+def chosen_by(objectives: Sequence[Objective], measures: Mapping[str, bool]) -> Objective:
+    """What one architecture is picked by: the first objective that is measured, else the first metric there is."""
+    metric, maximise = next(iter(measures.items()))
+    return next((objective for objective in objectives if objective.measured), Objective(metric, maximise, True))
 
 
 def single(objectives: Sequence[Objective], strategy: str) -> Objective:

@@ -7,10 +7,10 @@ from typing import Any
 
 from config_file.errors import UserError
 from config_file.run_folder import RunFolder
-from config_file.stages import command, find_stage
+from config_file.stages import command
 from search import engine
 from search.archive import Archive
-from search.evaluators.refitted_head import weights_in_words
+from search.objectives import Objective
 from search.pareto import non_dominated
 from search.preparation import Search
 from search.reporting import picture, results_file
@@ -18,71 +18,74 @@ from search.reporting.finished_search import read_search
 from search.reporting.front_report import allowed, front_among, values_of, write_front
 from search.reporting.report import write_report
 from search.result import Result, comparable
-from search.strategies import OF_A_FRONT, objectives_of
+from supernet import SearchSpace
+from tasks import TASKS
 
 
 def pick(search: Search, results: Sequence[Result]) -> list[Result]:
-    """What would be chosen if all results were on as many images: the best one, or the front."""
-    objectives = objectives_of(search.options)
+    """What would be chosen if all results were of one fidelity: the best one, or the front."""
     candidates = allowed(results, search.constraint)
     if not candidates:
         return []
-    if search.options.search_strategy in OF_A_FRONT:
-        return [candidates[position] for position in non_dominated(values_of(candidates, objectives))]
+    if search.of_a_front:
+        return [candidates[position] for position in non_dominated(values_of(candidates, search.objectives))]
     return [max(candidates, key=search.objective.score)]
 
 
 def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float) -> None:
     """Write what the search found, and say it; `seconds`: what this session took.
 
+    A space without sites has no costs to plot and no network to describe: it leaves tables only.
+
     Raises UserError where nothing was found.
     """
-    options, task = search.options, search.task
     evaluations = [engine.with_costs(result, search.tables) for result in archive]
-    results_file.write_results(folder.file("results.csv"), evaluations, search.constraint, task)
+    results_file.write_results(folder.file("results.csv"), evaluations, search.constraint, search.metric)
     results = comparable(evaluations)
     best = engine.best_of(results, search.constraint, search.objective)
     if best is None:
         raise UserError(nothing_found(search, evaluations))
     about = how_found(search, len(evaluations))
-    results_file.write_best(folder.file("best.json"), best, search.space, search.resolution, about)
-    title = f"{search.title}: {len(results):,} evaluations"
-    weights = weights_in_words(search.evaluator.refit_head)
-    picture.draw(folder.file("accuracy_vs_cost.png"), results, best, search.constraint, title, task, weights)
-    write_report(folder.file("report.html"), [read_search(folder.path, options.search_space)])
+    results_file.write_best(folder.file("best.json"), best, search.space, search.context.resolution, about)
+    files = ["best.json", "results.csv", "archive.jsonl"]
+    if search.constraint.first is not None:
+        title = f"{search.title}: {len(results):,} evaluations"
+        path = folder.file("accuracy_vs_cost.png")
+        picture.draw(path, results, best, search.constraint, title, search.metric, search.evaluator.method)
+        write_report(folder.file("report.html"), [read_search(folder.path, search.options.search_space)])
+        files = ["best.json", "report.html", "results.csv", path.name, "archive.jsonl"]
     folder.log()
     for line in outcome(search, best, evaluations, seconds):
         folder.log(line)
-    files = "best.json report.html results.csv accuracy_vs_cost.png archive.jsonl"
-    if options.search_strategy in OF_A_FRONT:
-        front = front_among(
-            allowed(results, search.constraint),
-            objectives_of(options),
-            {name: table.metric for name, table in search.tables.items()},
-        )
+    if search.of_a_front:
+        metrics = {name: table.metric for name, table in search.tables.items()}
+        front = front_among(allowed(results, search.constraint), search.objectives, metrics)
         write_front(folder.file("front.csv"), front, search.constraint)
         for what, words in front.in_words():
             folder.log(f"{what:10} {words}")
-        files += " front.csv"
-    folder.log(f"files      {folder.path}/: {files}")
-    folder.log(f"next       {command('retrain', options)}")
+        files.append("front.csv")
+    folder.log(f"files      {folder.path}/: {' '.join(files)}")
+    if isinstance(search.space, SearchSpace):
+        folder.log(f"next       {command('retrain', search.options)}")
 
 
 def nothing_found(search: Search, evaluations: Sequence[Result]) -> str:
     """Why there is no best one."""
     if not evaluations:
         return f"no architecture was found within the limits: {' and '.join(search.constraint.describe())}"
-    return (
-        f"all {len(evaluations):,} evaluations failed (no finite loss): was the supernet in "
-        f"{find_stage(search.options, 'supernet')} trained to the end?"
+    why = next((result.note for result in evaluations if result.note), "no finite loss")
+    doubt = (
+        f": was the supernet in {search.context.source} trained to the end?" if search.context.needs_supernet else ""
     )
+    return f"all {len(evaluations):,} evaluations failed ({why}){doubt}"
 
 
 def how_found(search: Search, evaluations: int) -> dict[str, Any]:
     """What `best.json` says about the search."""
     options = search.options
+    task = next((task.name for task in TASKS.values() if task.metric in search.measures), None)
     return {
-        "task": search.task.name,
+        **({} if task is None else {"task": task}),
         "dataset": options.dataset,
         "search": {
             "strategy": options.search_strategy,
@@ -91,31 +94,39 @@ def how_found(search: Search, evaluations: int) -> dict[str, Any]:
             "min_hc": options.min_hc,
             "constraint": options.constraint,
             "metrics": {name: table.metric.name for name, table in search.tables.items()},
-            "objectives": [f"{o.name}:{'max' if o.maximise else 'min'}" for o in objectives_of(options)],
+            "objectives": list(map(str, search.objectives)),
             "evaluations": evaluations,
             "random_seed": options.random_seed,
-            "refit_head": search.evaluator.refit_head,
-            "supernet_sha256": search.fingerprints["weights"],
+            "evaluator": options.evaluator,
+            "measures": dict(search.measures),
+            "method": search.evaluator.method,
+            **search.evaluator.record,
         },
     }
 
 
 def outcome(search: Search, best: Result, evaluations: Sequence[Result], seconds: float) -> Iterator[str]:
     """The chosen architecture and what it took to find it, in lines."""
-    task, (low, high) = search.task, best.interval
+    metric = search.metric
     failed = sum(result.failed for result in evaluations)
     architectures = len({result.architecture for result in evaluations})
-    weights = weights_in_words(search.evaluator.refit_head)
     yield f"best       {' '.join(search.space.names(best.architecture))}"
-    yield (
-        f"{task.title:<10} {task.show(best.value(task.metric))} on {best.fidelity['images']:,} validation images, "
-        f"{weights} (95 % interval {100 * low:.2f} to {100 * high:.2f})"
-    )
-    yield "cost       " + ", ".join(
-        f"{name} {search.tables[name].metric.in_words(cost)}" for name, cost in best.cost.items()
-    )
+    value = f"{metric.in_words(metric.value(best))} {search.evaluator.spell(best.fidelity)}, {search.evaluator.method}"
+    yield f"{metric.title:<10} {value}{interval_in_words(best, metric)}"
+    if best.cost:
+        yield "cost       " + ", ".join(
+            f"{name} {search.tables[name].metric.in_words(cost)}" for name, cost in best.cost.items()
+        )
     yield (
         f"effort     {len(evaluations):,} evaluations of {architectures:,} architectures"
         f"{f', {failed} of them failed' if failed else ''}, {sum(result.seconds for result in evaluations):,.0f} s of "
         f"evaluation, {seconds:,.0f} s in this session"
     )
+
+
+def interval_in_words(result: Result, metric: Objective) -> str:
+    """The 95 % interval in brackets; "" where it is not known."""
+    if result.interval is None:
+        return ""
+    low, high = map(metric.shown, result.interval)
+    return f" (95 % interval {low:.2f} to {high:.2f})"

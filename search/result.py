@@ -45,6 +45,9 @@ class Fidelity(Mapping[str, float]):
     def __repr__(self) -> str:
         return f"Fidelity({', '.join(f'{name}={amount}' for name, amount in self._amounts.items())})"
 
+    def __str__(self) -> str:
+        return ", ".join(f"{amount:,} {name}" for name, amount in self._amounts.items()) or "full"
+
     @property
     def _rank(self) -> tuple[float, ...]:
         return tuple(self._amounts.values()) or (math.inf,)
@@ -64,7 +67,7 @@ class Result:
         fidelity: what was spent on it, of what could be.
         spent: {"seconds": ..., "epochs": ..., "images": ...} that it took, as far as they are counted.
         cost: {metric: value} of the lookup tables in raw units (MACs, parameters).
-        interval: the 95 % interval of the task's metric.
+        interval: the 95 % interval of the first metric; None where it is not known.
         state: "stopped" was broken off with metrics that count.
         note: for people, such as why it failed.
     """
@@ -74,7 +77,7 @@ class Result:
     fidelity: Fidelity = FULL
     spent: Mapping[str, float] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
-    interval: tuple[float, float] = (0.0, 1.0)
+    interval: tuple[float, float] | None = None
     state: State = "ok"
     note: str = ""
 
@@ -101,9 +104,9 @@ class Result:
             "architecture": list(self.architecture),
             "metrics": {name: number if math.isfinite(number) else None for name, number in self.metrics.items()},
             "fidelity": dict(self.fidelity),
-            "spent": {name: round(amount, 4) for name, amount in self.spent.items()},
+            "spent": dict(self.spent),
             "cost": dict(self.cost),
-            "interval": list(self.interval),
+            "interval": None if self.interval is None else list(self.interval),
             "state": self.state,
             **({"note": self.note} if self.note else {}),
         }
@@ -111,7 +114,7 @@ class Result:
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Result:
         """Raises KeyError, TypeError, AttributeError or ValueError if the row is not one that `to_row` wrote."""
-        low, high = row["interval"]
+        interval = row["interval"]
         if row["state"] not in ("ok", "failed", "stopped"):
             raise ValueError(row["state"])
         return cls(
@@ -120,7 +123,7 @@ class Result:
             fidelity=Fidelity(**{str(name): amount + 0 for name, amount in row["fidelity"].items()}),
             spent={str(name): amount + 0 for name, amount in row["spent"].items()},
             cost={str(metric): value + 0 for metric, value in row["cost"].items()},
-            interval=(float(low), float(high)),
+            interval=None if interval is None else (float(interval[0]), float(interval[1])),
             state=row["state"],
             note=str(row.get("note", "")),
         )

@@ -12,11 +12,11 @@ from config_file.files import read_jsonl
 from search.archive import FORMAT, check_format, results_of
 from search.objectives import Objective
 from search.result import Result
-from supernet import SearchSpace
+from supernet.decisions import DecisionSpace
 from tasks import TASKS
 
 
-def read_results(path: str | Path, space: SearchSpace, objectives: Sequence[Objective] = ()) -> list[Result]:
+def read_results(path: str | Path, space: DecisionSpace, objectives: Sequence[Objective] = ()) -> list[Result]:
     """The results in a file, canonical; of an architecture that is there twice, the last one. Costs are left out.
 
     A CSV needs the columns `indices` (option indices, blanks in between) or `architecture` (their names), and
@@ -55,12 +55,12 @@ def _of_archive(path: Path) -> list[Result]:
     return list(results_of(path, [header, *rows]))
 
 
-def _of_table(path: Path, space: SearchSpace) -> list[Result]:
+def _of_table(path: Path, space: DecisionSpace) -> list[Result]:
     with path.open(newline="") as file:
         return [_of_row(row, space) for row in csv.DictReader(file)]
 
 
-def _of_row(row: Mapping[str, str], space: SearchSpace) -> Result:
+def _of_row(row: Mapping[str, str], space: DecisionSpace) -> Result:
     known = [task.metric for task in TASKS.values() if task.metric in row]
     if not known:
         raise KeyError

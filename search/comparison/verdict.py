@@ -202,7 +202,7 @@ def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable)
     """
     space = finished.space
     found = [finished.chosen]
-    by = chosen_by(finished.objectives, finished.task)
+    by = chosen_by(finished.objectives, finished.measures)
     within = [result for result in comparable(finished.results) if finished.allows(result)]
     for result in sorted(within, key=lambda result: (-by.score(result), result.architecture)):
         if len(found) < options.top_k:

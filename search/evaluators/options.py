@@ -1,36 +1,23 @@
-"""Options of an evaluation with a supernet's weights."""
+"""Options of an evaluation, whatever evaluates."""
 
-from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
+from search.evaluators import EVALUATORS
+from search.evaluators.supernet_options import SupernetEvaluationOptions
 
 
 @options("Evaluation")
-class EvaluationOptions:
-    """How a candidate is scored with the supernet's weights."""
+class EvaluationOptions(SupernetEvaluationOptions):
+    """Which evaluator scores candidates, and in how many processes; with the options of the shipped ones."""
 
-    calibration_images: int = option(1024, "training images that re-calibrate a candidate's BN; 0: none", at_least=0)
-    eval_images: tuple[int, ...] = option(
-        (0,),
-        "validation images per candidate, 0: all; several, as 500,2000,0: everyone on the first, the better half of a "
-        "population on the next, what is chosen on the last",
-        at_least=0,
+    evaluator: str = option(
+        "supernet",
+        "what scores candidates: {names} (the weights of a trained one), or module:callable",
+        metavar="NAME",
+        names=EVALUATORS,
     )
-    eval_batch_size: int = option(64, "images per batch of an evaluation", at_least=1)
-    refit_head: bool = option(
-        False,
-        "judge a candidate by its features: its last linear layer is fitted anew, in closed form, each validation "
-        "image is predicted by the fit on all others, and the loss is the squared error",
-    )
-    prefix_sharing: bool = option(True, "compute layers that several candidates begin with once (chains; same results)")
-    eval_memory: float = option(4.0, "activations that shared prefixes may hold", unit="GiB", at_least=0)
     workers: int = option(
         1,
         "processes that evaluate, each with --threads or else one; same results in the same order",
         at_least=1,
     )
-
-    def rules(self) -> None:
-        """Raise UserError where options contradict each other."""
-        if self.refit_head and 1 in self.eval_images:
-            raise UserError("--refit-head fits on the validation images, at least 2 of them: not --eval-images 1")

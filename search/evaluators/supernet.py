@@ -12,35 +12,28 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
 
 from config_file.errors import UserError
 from deployment.folding import fold_batch_norms
+from search.evaluators.context import Context
+from search.evaluators.evaluator import Entry
+from search.evaluators.kept_batches import Batch, Images, KeptBatches
 from search.evaluators.prefix_evaluation import Node, PrefixEvaluation, Step, tree_of
-from search.evaluators.refitted_head import PENALTY, check_head, refitted_score, without_head
+from search.evaluators.refitted_head import PENALTY, check_head, refitted_score, weights_in_words, without_head
+from search.evaluators.supernet_options import SupernetEvaluationOptions
 from search.result import Fidelity, Result
+from search.schedules import Schedule
 from supernet import Architecture, Supernet, extract
 from training.bn_calibration import calibrate_batch_norm
 from training.data import Data, Split
-from training.device import autocast, place
+from training.device import autocast, choose_amp, place, prepare_device
 from training.evaluate import Score, score
-
-KEPT_BYTES = 1 << 30
-
-Batch = tuple[torch.Tensor, torch.Tensor]
-
-
-class Evaluator(Protocol):
-    """Anything that scores architectures: a supernet, real training, a table."""
-
-    def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
-        """One result for each architecture as it is ready, in any order; its cost is left for the caller to fill in.
-
-        `fidelity` is how much to spend on each, None for the evaluator's own.
-        """
 
 
 class SupernetEvaluator:
@@ -51,7 +44,8 @@ class SupernetEvaluator:
         data: its training images calibrate, its validation images judge.
         calibration_images: un-augmented training images that the batch norms are re-calibrated on; 0 keeps the
             supernet's own statistics, which are mixed over all paths.
-        eval_images: validation images per architecture, 0 for all; the same ones for every architecture.
+        eval_images: validation images per architecture, 0 for all; the same ones for every architecture. Several are
+            fidelities: they rise, and images of one are among those of the next.
         batch_size: images per forward pass. In calibration it matters: layers see activations normalised per batch.
         seed: picks the images.
         device: where to run.
@@ -60,6 +54,10 @@ class SupernetEvaluator:
         refit_head: fit the last linear layer anew for each candidate (`search.evaluators.refitted_head`).
         prefix_sharing: compute what several chain networks of a population begin with once; it changes no result.
         memory: GiB of activations that sharing may hold.
+        weights: fingerprint of the supernet's.
+
+    Raises:
+        UserError: several `eval_images` that do not rise, or a head that cannot be fitted anew.
     """
 
     def __init__(
@@ -68,7 +66,7 @@ class SupernetEvaluator:
         data: Data,
         *,
         calibration_images: int = 1024,
-        eval_images: int = 0,
+        eval_images: Sequence[int] = (0,),
         batch_size: int = 256,
         seed: int = 0,
         device: torch.device | str = "cpu",
@@ -77,10 +75,11 @@ class SupernetEvaluator:
         refit_head: bool = False,
         prefix_sharing: bool = True,
         memory: float = 4.0,
+        weights: str = "",
     ) -> None:
         self.supernet = supernet
         self.calibration_images = min(calibration_images, len(data.train))
-        self.eval_images = min(eval_images or len(data.val), len(data.val))
+        self.fidelities = fidelities_of(eval_images, len(data.val))
         self.batch_size = batch_size
         self.seed = seed
         self.device = torch.device(device)
@@ -93,28 +92,90 @@ class SupernetEvaluator:
         self._calibration = self._batches(data.train, self.calibration_images) if self.calibration_images else None
         self._data = data
         self.task = data.task
-        self._validation = {self.eval_images: self._batches(data.val, self.eval_images)}
+        self.weights = weights
+        self._validation: dict[int, KeptBatches] = {}
+
+    @classmethod
+    def of(cls, context: Context) -> SupernetEvaluator:
+        """The one that the options of a stage describe. Raises UserError for what does not fit."""
+        options, trained, device = context.options, context.trained, context.device
+        return cls(
+            trained.supernet.to(device),
+            context.data,
+            calibration_images=options.calibration_images,
+            eval_images=options.eval_images,
+            batch_size=options.eval_batch_size,
+            seed=context.seed,
+            device=device,
+            channels_last=options.channels_last,
+            # auto is for training: a ranking is worth float32 unless asked otherwise
+            amp=None if options.amp == "auto" else choose_amp(options.amp, device),
+            refit_head=options.refit_head,
+            prefix_sharing=options.prefix_sharing,
+            memory=options.eval_memory,
+            weights=trained.info["sha256"],
+        )
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """What results depend on beside weights, architecture and data."""
+    def eval_images(self) -> int:
+        """Validation images of the last fidelity."""
+        return int(self.fidelities[-1]["images"])
+
+    @property
+    def fingerprints(self) -> dict[str, Any]:
+        """Weights, images and settings."""
         return {
+            "space": self.supernet.space.macro_fingerprint,
+            "weights": self.weights,
+            "images": self._data.split_record.get("sha256"),
+            "mean and std": [self._data.mean, self._data.std],
+            "resolution": self._data.resolution,
             "calibration_images": self.calibration_images,
             "eval_images": self.eval_images,
             "batch_size": self.batch_size,
             "seed": self.seed,
             "amp": str(self.amp or torch.float32),
-            **({"refit_head": PENALTY} if self.refit_head else {}),  # unnamed otherwise, as in archives from before it
+            **({"refit_head": PENALTY} if self.refit_head else {}),
+            **({"budgets": [dict(step) for step in self.fidelities]} if len(self.fidelities) > 1 else {}),
         }
 
     @property
+    def method(self) -> str:
+        """Whether the classifier is the supernet's."""
+        return weights_in_words(self.refit_head)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The weights, and what became of the head."""
+        return {"refit_head": self.refit_head, "supernet_sha256": self.weights}
+
+    def describe(self, schedule: Schedule) -> str:
+        """Calibration, head, and the images of each fidelity."""
+        images = self.calibration_images
+        calibration = f"BN re-calibrated on {images:,} training images" if images else "BN statistics of the supernet"
+        head = ", refitted head" if self.refit_head else ""
+        amounts = schedule.in_words([f"{step['images']:,}" for step in schedule.fidelities])
+        return f"{calibration}{head}, {self.task.title} on {amounts} validation images"
+
+    def spell(self, fidelity: Fidelity) -> str:
+        """How many images."""
+        return f"on {fidelity['images']:,} validation images"
+
+    def estimate(self, evaluations: int) -> list[str]:
+        """Images that go through networks."""
+        return [f"images     {evaluations * (self.calibration_images + self.eval_images):,} forward, none backward"]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    @property
     def arguments(self) -> dict[str, Any]:
-        """What an equal evaluator is made with, in another process too."""
+        """Of an equal evaluator."""
         return {
             "supernet": self.supernet,
             "data": self._data,
             "calibration_images": self.calibration_images,
-            "eval_images": self.eval_images,
+            "eval_images": [int(step["images"]) for step in self.fidelities],
             "batch_size": self.batch_size,
             "seed": self.seed,
             "device": self.device,
@@ -123,7 +184,15 @@ class SupernetEvaluator:
             "refit_head": self.refit_head,
             "prefix_sharing": self.prefix_sharing,
             "memory": self.memory,
+            "weights": self.weights,
         }
+
+    def factory(self, number: int, count: int, threads: int) -> Callable[[], SupernetEvaluator]:
+        """An equal evaluator for another process, with its share of the memory; on CUDA they take turns."""
+        device = self.device
+        if str(device) == "cuda":
+            device = torch.device("cuda", number % torch.cuda.device_count())
+        return partial(_in_process, self.arguments | {"device": device, "memory": self.memory / count}, threads)
 
     def order(self, architectures: Sequence[Architecture]) -> list[Architecture]:
         """The distinct ones in the order in which `evaluate` gives their results."""
@@ -133,7 +202,7 @@ class SupernetEvaluator:
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """One result for each distinct architecture; those of shared prefixes come one after another."""
-        images = self.eval_images if fidelity is None else min(int(fidelity["images"]), len(self._data.val))
+        images = min(int((fidelity or self.fidelities[-1])["images"]), len(self._data.val))
         if images not in self._validation:
             self._validation[images] = self._batches(self._data.val, images)
         batches = self._validation[images]
@@ -222,7 +291,7 @@ class SupernetEvaluator:
             {self.task.metric: math.nan if failed else found.value, "loss": found.loss},
             Fidelity(images=found.images),
             {"seconds": seconds, "images": self.calibration_images + found.images},
-            interval=(0.0, 1.0) if failed else self.task.interval(found.value, found.deviation, found.images),
+            interval=None if failed else self.task.interval(found.value, found.deviation, found.images),
         )
 
     def _batches(self, split: Split, images: int) -> KeptBatches:
@@ -240,34 +309,24 @@ class SupernetEvaluator:
         )
 
 
-class Images:
-    """The images of batches, without labels, in every pass."""
+def fidelities_of(images: Sequence[int], available: int) -> tuple[Fidelity, ...]:
+    """Those of `--eval-images`, of which 0 is all images, and none above what is available.
 
-    def __init__(self, batches: Iterable[Batch]) -> None:
-        self._batches = batches
+    Raises UserError where they do not rise.
+    """
+    asked = [number or math.inf for number in images]
+    if any(first >= second for first, second in pairwise(asked)):
+        raise UserError(f"--eval-images {','.join(map(str, images))}: successive budgets rise, and 0 (all) is the last")
+    return tuple(Fidelity(images=number) for number in sorted({int(min(number, available)) for number in asked}))
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        return (x for x, _ in self._batches)
+
+def _in_process(arguments: dict[str, Any], threads: int) -> SupernetEvaluator:
+    prepare_device(arguments["device"], threads)
+    return SupernetEvaluator(**arguments | {"supernet": arguments["supernet"].to(arguments["device"])})
 
 
-class KeptBatches:
-    """The same batches in every pass: decoded once where they fit into KEPT_BYTES, each time anew otherwise."""
+def _measures(context: Context) -> dict[str, bool]:
+    return {context.task.metric: context.task.maximise, "loss": False}
 
-    def __init__(self, load: Callable[[], Iterator[Batch]]) -> None:
-        self._load = load
-        self._kept: list[Batch] | None = []
 
-    def __iter__(self) -> Iterator[Batch]:
-        if self._kept:
-            yield from self._kept
-            return
-        kept, size = [], 0
-        for x, y in self._load():
-            size += x.nbytes
-            if self._kept is not None and size <= KEPT_BYTES:
-                kept.append((x, y))
-            else:
-                kept, self._kept = [], None
-            yield x, y
-        if self._kept is not None:
-            self._kept = kept
+SUPERNET = Entry(SupernetEvaluator.of, _measures, needs_supernet=True, Options=SupernetEvaluationOptions)

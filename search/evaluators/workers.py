@@ -12,32 +12,34 @@ import threading
 import traceback
 import weakref
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, cast
 
-import torch
 from torch import multiprocessing
 
 from config_file.errors import UserError
-from search.evaluators.supernet import Evaluator, SupernetEvaluator
+from search.evaluators.evaluator import Evaluates, Evaluator, Shareable
 from search.result import Fidelity, Result
 from supernet import Architecture
-from training.device import prepare_device
 
 RUNS_EACH = 4  # so that all end at about the same time
 LONGEST_RUN = 32  # what one process may be ahead of another is lost when all are killed
 
 
-def in_processes(evaluator: SupernetEvaluator, count: int, threads: int) -> Evaluator:
+def in_processes(evaluator: Evaluator, count: int, threads: int) -> Evaluates:
     """The evaluator itself for one process, else one that shares the work; `threads`: CPU threads of each, 0 for one.
 
-    The memory that shared prefixes may hold is for all processes together; on CUDA they take turns over the devices.
+    Raises UserError for several processes and an evaluator whose work cannot be shared.
     """
-    return evaluator if count <= 1 else WorkerEvaluator(evaluator, count, max(1, threads))
+    if count <= 1:
+        return evaluator
+    if not callable(getattr(evaluator, "factory", None)):
+        raise UserError(f"--workers {count}: this evaluator ({evaluator.method}) works in one process only")
+    return WorkerEvaluator(cast(Shareable, evaluator), count, max(1, threads))
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class WorkerEvaluator:
     They end with `close`, with this process however it ends, and with an evaluation that is broken off.
     """
 
-    def __init__(self, evaluator: SupernetEvaluator, count: int, threads: int) -> None:
+    def __init__(self, evaluator: Shareable, count: int, threads: int) -> None:
         self._evaluator = evaluator
         self._count = count
         self._threads = threads
@@ -114,15 +116,13 @@ class WorkerEvaluator:
 
     def _started(self, wanted: int) -> list[_Worker]:
         """As many processes as there is work for."""
-        arguments = self._evaluator.arguments
-        arguments["memory"] /= self._count
         context = multiprocessing.get_context("spawn")
         with _without_interrupt():
             for number in range(len(self._workers), min(self._count, wanted)):
                 ours, theirs = context.Pipe()
                 process = context.Process(
                     target=_serve,
-                    args=(theirs, arguments | {"device": _device(self._evaluator.device, number)}, self._threads),
+                    args=(theirs, self._evaluator.factory(number, self._count, self._threads)),
                     name=f"evaluation {number + 1}",
                 )
                 try:
@@ -136,10 +136,9 @@ class WorkerEvaluator:
         return self._workers[:wanted]
 
 
-def _serve(connection: Connection, arguments: dict[str, Any], threads: int) -> None:
+def _serve(connection: Connection, factory: Callable[[], Evaluates]) -> None:
     """A process: (architectures, fidelity) in; Results out, then None, or an exception that ended them."""
-    prepare_device(arguments["device"], threads)
-    evaluator = SupernetEvaluator(**arguments | {"supernet": arguments["supernet"].to(arguments["device"])})
+    evaluator = factory()
     try:
         while True:
             architectures, fidelity = connection.recv()
@@ -200,10 +199,3 @@ def _without_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _device(device: torch.device, number: int) -> torch.device:
-    """The device of a process: that of the evaluator, or one after another where it does not say which CUDA device."""
-    if str(device) == "cuda":
-        return torch.device("cuda", number % torch.cuda.device_count())
-    return device

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError, choose
-from supernet import Architecture, SearchSpace
+from supernet import Architecture
+from supernet.decisions import DecisionSpace
 
 FOLDER = "NAS_SHARED_DATA"
 FILES = {"nasbench_macro": "nasbench_macro_cifar10.npz", "nasbench201": "nb201.npz"}
@@ -36,7 +37,7 @@ class Truth:
     costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
-def load_truth(which: str, space: SearchSpace | None = None, dataset: str = "cifar10") -> Truth:
+def load_truth(which: str, space: DecisionSpace | None = None, dataset: str = "cifar10") -> Truth:
     """Read a truth.
 
     Args:
@@ -93,7 +94,7 @@ def _nasbench201(table: Mapping[str, NDArray], dataset: str) -> Truth:
     return Truth(f"NAS-Bench-201, {dataset}", accuracy, seeds, costs)
 
 
-def read_scores(path: Path, column: str, space: SearchSpace | None = None) -> dict[Architecture, float]:
+def read_scores(path: Path, column: str, space: DecisionSpace | None = None) -> dict[Architecture, float]:
     """{architecture: number} of a CSV file with the columns `architecture` (or `indices`) and `column`.
 
     An architecture is its options with spaces in between, as names (with a space) or indices; "-" or "," may stand in
@@ -125,7 +126,7 @@ def read_scores(path: Path, column: str, space: SearchSpace | None = None) -> di
     return found
 
 
-def _architecture(text: str, space: SearchSpace | None, where: str) -> Architecture:
+def _architecture(text: str, space: DecisionSpace | None, where: str) -> Architecture:
     words = text.replace(",", " ").replace("-", " ").split() if text[:1].isdigit() else text.split()
     options: list[str | int] = [int(word) if word.isdecimal() else word for word in words]
     if space is not None:

@@ -19,7 +19,7 @@ from config_file.files import read_jsonl
 from config_file.yaml_text import read_mapping
 from lookup_tables.limits import limited, raw
 from search.archive import check_format, results_of
-from search.objectives import Objective, parse_objectives
+from search.objectives import Objective, chosen_by, parse_objectives
 from search.result import FULL, Fidelity, Result, of_greatest_fidelity
 from supernet import Architecture, SearchSpace
 from supernet.metrics import Metric, metric_called
@@ -74,9 +74,24 @@ class FinishedSearch:
         """What the networks predict."""
         return task_of(dict(self.best))
 
+    @cached_property
+    def measures(self) -> dict[str, bool]:
+        """{metric: whether more is better} that the evaluator measured."""
+        return dict(self.best["search"]["measures"])
+
+    @cached_property
+    def measured(self) -> Objective:
+        """The metric that is shown."""
+        return chosen_by((), self.measures)
+
     def value(self, result: Result) -> float:
-        """The task's metric of a result."""
-        return result.value(self.task.metric)
+        """The metric of a result, as it is shown."""
+        return self.measured.shown(self.measured.value(result))
+
+    @property
+    def axis(self) -> str:
+        """The title of an axis of the metric."""
+        return self.measured.axis(self.best["search"]["method"])
 
     @cached_property
     def fidelity(self) -> Fidelity:
@@ -85,13 +100,17 @@ class FinishedSearch:
 
     @property
     def found(self) -> float:
-        """The task's metric of the chosen architecture."""
-        return float(self.best[self.task.metric])
+        """The metric of the chosen architecture, as it is shown."""
+        return self.measured.shown(float(self.best[self.measured.name]))
 
     @property
-    def refit_head(self) -> bool:
-        """Whether the last linear layer was fitted anew for every candidate."""
-        return bool(self.best["search"].get("refit_head"))
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of `found`, where it is known."""
+        return self.shown_interval(self.best["interval"])
+
+    def shown_interval(self, interval: Sequence[float] | None) -> tuple[float, float] | None:
+        """The ends of an interval as they are shown."""
+        return None if interval is None else (self.measured.shown(interval[0]), self.measured.shown(interval[1]))
 
     @property
     def metrics(self) -> list[str]:
@@ -102,7 +121,7 @@ class FinishedSearch:
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """What was optimised."""
-        return parse_objectives(",".join(self.best["search"].get("objectives", ())))
+        return parse_objectives(",".join(self.best["search"].get("objectives", ())), self.measures)
 
     def metric(self, name: str) -> Metric:
         """The metric of a cost, whatever its table was called."""
@@ -176,12 +195,12 @@ def read_search(folder: Path, trusted: str | None = None) -> FinishedSearch:
         raise UserError(f"no finished search in {folder}: {BEST} is missing")
     best = _read_json(folder / BEST)
     try:
-        known = {"space_options", task_of(best).metric, "interval", "cost", "names", "resolution"} <= best.keys()
-        if not known or not isinstance(best["search"], dict):
-            raise ValueError
-        space = space_of(best, folder / BEST, trusted)
         rows = read_jsonl(folder / ARCHIVE)
         check_format(folder / ARCHIVE, rows[0])
+        needed = {"space_options", "interval", "cost", "names", "resolution", *best["search"]["measures"]}
+        if not needed <= best.keys():
+            raise ValueError
+        space = space_of(best, folder / BEST, trusted)
         results = list(of_greatest_fidelity(results_of(folder / ARCHIVE, rows)).values())
         if not results or not space.is_valid(best["architecture"]):
             raise ValueError

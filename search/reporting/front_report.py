@@ -16,11 +16,8 @@ from search.objectives import Objective
 from search.pareto import Values, best_within, hypervolume, knee_point, non_dominated
 from search.result import Result
 from supernet.metrics import Metric, metric_called
-from tasks import TASKS
 
 BUDGETS = 5
-METRICS = {task.metric for task in TASKS.values()}
-"""What is shown in percent."""
 
 
 def values_of(results: Sequence[Result], objectives: Sequence[Objective]) -> Values:
@@ -101,7 +98,7 @@ class Front:
     def _shown(self, values: Sequence[float] | Values) -> str:
         pairs = [(o, -value if o.maximise else value) for o, value in zip(self.objectives, values, strict=True)]
         return ", ".join(
-            f"{o.name} {100 * value:.2f} %" if o.name in METRICS else f"{o.name} {self.metrics[o.name].in_words(value)}"
+            f"{o.name} {o.in_words(value) if o.measured else self.metrics[o.name].in_words(value)}"
             for o, value in pairs
         )
 

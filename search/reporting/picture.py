@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from config_file.files import atomic_path
 from lookup_tables.limits import Limit, Limits
-from search.evaluators.refitted_head import weights_in_words
+from search.objectives import ACCURACY, Objective
 from search.result import Result
-from tasks import CLASSIFICATION, Task
 
 INK, MUTED, ACCENT, FRONT = "#1f2933", "#7b8794", "#d64545", "#243b53"
 
@@ -28,8 +26,8 @@ def draw(
     best: Result,
     constraint: Limits,
     title: str,
-    task: Task = CLASSIFICATION,
-    weights: str = weights_in_words(False),
+    metric: Objective = ACCURACY,
+    method: str = "inherited weights",
 ) -> None:
     """Write `accuracy_vs_cost.png`.
 
@@ -39,29 +37,28 @@ def draw(
         best: the chosen one.
         constraint: the limits, and the table whose cost is the x-axis.
         title: one line.
-        task: whose metric is the y-axis.
-        weights: what it was measured with, for people.
+        metric: on the y-axis.
+        method: what it was measured with, for people.
     """
     limit = constraint.first
     assert limit is not None
-    metric, unit = limit.table.name, limit.table.metric.per_flag
-    word = limit.table.metric.axis(metric)
+    name, unit = limit.table.name, limit.table.metric.per_flag
+    word = limit.table.metric.axis(name)
     shown = [(number, result) for number, result in enumerate(results, start=1) if not result.failed]
     order = np.array([number for number, _ in shown])
-    cost = np.array([result.cost[metric] for _, result in shown]) / unit
-    measured = 100 * np.array([result.value(task.metric) for _, result in shown])
+    cost = np.array([result.cost[name] for _, result in shown]) / unit
+    values = np.array([metric.shown(metric.value(result)) for _, result in shown])
     allowed = np.array([constraint.allows(result.architecture) for _, result in shown])
 
     figure = Figure(figsize=(11.5, 5.4), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplot_mosaic([["range", "."], ["cost", "best"]], width_ratios=(1.75, 1), height_ratios=(0.05, 1))
     figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold", color=INK)
-    _range(axes["range"], limit, best.cost[metric] / unit, unit, word)
-    _metric_against_cost(axes["cost"], order, cost, measured, allowed, task)
-    _chosen(axes["cost"], best.value(task.metric), best.interval, best.cost[metric] / unit)
+    _range(axes["range"], limit, best.cost[name] / unit, unit, word)
+    _metric_against_cost(axes["cost"], order, cost, values, allowed, metric)
+    _chosen(axes["cost"], best, metric, best.cost[name] / unit)
     _limits(axes["cost"], limit, unit)
     axes["cost"].set_xlabel(word, color=INK)
-    axes["cost"].set_ylabel(f"validation {task.title}, {weights} (%)", color=INK)
+    axes["cost"].set_ylabel(metric.axis(method), color=INK)
     axes["cost"].legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
@@ -72,15 +69,20 @@ def draw(
         columnspacing=1.4,
     )
     axes["best"].sharey(axes["cost"])
-    _best_so_far(axes["best"], order, np.where(allowed, measured, math.nan), len(results), task)
+    _best_so_far(axes["best"], order, np.where(allowed, values, math.nan), len(results), metric)
     for panel in (axes["cost"], axes["best"]):
-        panel.spines[["top", "right"]].set_visible(False)
+        tidy(panel)
         panel.spines[["left", "bottom"]].set_color(MUTED)
         panel.tick_params(colors=MUTED, labelcolor=INK, labelsize=9)
-        panel.grid(color="#e4e7eb", linewidth=0.8)
-        panel.set_axisbelow(True)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
+
+
+def tidy(axes: Any) -> None:
+    """A plain grid, and no frame above and on the right."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e4e7eb", linewidth=0.8)
+    axes.set_axisbelow(True)
 
 
 def _range(axes: Any, limit: Limit, chosen: float, unit: float, word: str) -> None:
@@ -103,15 +105,15 @@ def _range(axes: Any, limit: Limit, chosen: float, unit: float, word: str) -> No
 
 
 def _metric_against_cost(
-    axes: Any, order: np.ndarray, cost: np.ndarray, measured: np.ndarray, allowed: np.ndarray, task: Task
+    axes: Any, order: np.ndarray, cost: np.ndarray, values: np.ndarray, allowed: np.ndarray, metric: Objective
 ) -> None:
     colours = ScalarMappable(Normalize(1, max(2, int(order.max()))), "viridis_r")
     if not allowed.all():
         axes.scatter(
-            cost[~allowed], measured[~allowed], c=MUTED, marker="x", s=18, linewidths=0.8, label="outside the limits"
+            cost[~allowed], values[~allowed], c=MUTED, marker="x", s=18, linewidths=0.8, label="outside the limits"
         )
-    axes.scatter(cost[allowed], measured[allowed], c=colours.to_rgba(order[allowed]), s=22, linewidths=0, alpha=0.75)
-    front = np.array(front_of(cost[allowed], measured[allowed], task.maximise))
+    axes.scatter(cost[allowed], values[allowed], c=colours.to_rgba(order[allowed]), s=22, linewidths=0, alpha=0.75)
+    front = np.array(front_of(cost[allowed], values[allowed], metric.maximise))
     axes.step(*front.T, where="post", color=FRONT, linewidth=1.4, label="best at or below this cost")
     axes.margins(0.05, 0.07)
     bar = axes.figure.colorbar(colours, ax=axes, pad=0.015, aspect=32)
@@ -120,9 +122,11 @@ def _metric_against_cost(
     bar.outline.set_visible(False)
 
 
-def _chosen(axes: Any, best: float, interval: tuple[float, float], cost: float) -> None:
-    value, low, high = (100 * share for share in (best, *interval))
-    axes.errorbar(cost, value, [[value - low], [high - value]], color=ACCENT, capsize=3, zorder=4)
+def _chosen(axes: Any, best: Result, metric: Objective, cost: float) -> None:
+    value = metric.shown(metric.value(best))
+    if best.interval is not None:
+        low, high = map(metric.shown, best.interval)
+        axes.errorbar(cost, value, [[value - low], [high - value]], color=ACCENT, capsize=3, zorder=4)
     axes.plot(
         cost,
         value,
@@ -132,7 +136,7 @@ def _chosen(axes: Any, best: float, interval: tuple[float, float], cost: float) 
         markeredgecolor="white",
         linestyle="none",
         zorder=5,
-        label=f"chosen: {value:.2f} % at {cost:.4g}",
+        label=f"chosen: {metric.in_words(metric.value(best))} at {cost:.4g}",
     )
 
 
@@ -148,9 +152,9 @@ def _limits(axes: Any, limit: Limit, unit: float) -> None:
     axes.set_xlim(left, right)
 
 
-def _best_so_far(axes: Any, order: np.ndarray, measured: np.ndarray, count: int, task: Task) -> None:
-    axes.scatter(order, measured, s=8, color=MUTED, alpha=0.45, linewidths=0)
-    best = (np.fmax if task.maximise else np.fmin).accumulate(measured)
+def _best_so_far(axes: Any, order: np.ndarray, values: np.ndarray, count: int, metric: Objective) -> None:
+    axes.scatter(order, values, s=8, color=MUTED, alpha=0.45, linewidths=0)
+    best = (np.fmax if metric.maximise else np.fmin).accumulate(values)
     axes.step([*order, count], [*best, best[-1]], where="post", color=ACCENT, linewidth=1.8)
     axes.set_xlim(0, count + 1)
     axes.set_xlabel("evaluations", color=INK)

@@ -109,11 +109,9 @@ def about(run: FinishedSearch) -> dict[str, Any]:
     chosen = run.chosen
     rows = layers(space, chosen)
     colours = report_plots.option_colours(space)
-    inside = sorted(
-        (r for r in run.results if run.allows(r)), key=lambda r: -run.value(r) if run.task.maximise else run.value(r)
-    )
+    inside = sorted((r for r in run.results if run.allows(r)), key=run.measured.score, reverse=True)
     good = inside[: max(10, len(inside) // 10)]
-    low, high = (100 * end for end in best["interval"])
+    interval = "" if run.interval is None else ", 95 % interval {:.1f} to {:.1f}".format(*run.interval)
     searched = best["search"]
     failed = sum(r.failed for r in run.results)
     limits = [
@@ -125,7 +123,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         "name": run.name,
         "heading": f"{searched['strategy']} over {space.name}, {best['dataset']} at {best['resolution']} px",
         "tiles": [
-            (run.task.show(run.found), f"{run.task.title} of the chosen one, 95 % interval {low:.1f} to {high:.1f}"),
+            (f"{run.found:.2f}{run.measured.unit}", f"{run.measured.title} of the chosen one{interval}"),
             *(
                 (
                     in_words(run, metric, best["cost"][metric]),
@@ -137,7 +135,8 @@ def about(run: FinishedSearch) -> dict[str, Any]:
             (_size(space.size), "architectures in the space"),
             (_duration(sum(r.seconds for r in run.results)), "of evaluation"),
         ],
-        "metric": run.task.title,
+        "metric": run.measured.title,
+        "column": column(run),
         "pareto": [report_plots.metric_against_cost(run, metric) for metric in run.metrics],
         "progress": report_plots.best_so_far([run]),
         "generations": report_plots.generations(run),
@@ -180,12 +179,12 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
             "space": run.space.name,
             "dataset": run.best["dataset"],
             "evaluations": f"{len(run.results):,}",
-            "value": f"{100 * run.found:.2f}",
-            "interval": " to ".join(f"{100 * end:.1f}" for end in run.best["interval"]),
+            "value": f"{run.found:.2f}",
+            "interval": " to ".join(f"{end:.1f}" for end in run.interval or ()),
             "images": f"{run.fidelity.get('images', 0):,}",
             "costs": [in_words(run, metric, run.best["cost"][metric]) for metric in shared],
             "weights": str(run.best["search"].get("supernet_sha256", ""))[:8],
-            "head": "refitted" if run.refit_head else "",
+            "method": run.best["search"]["method"],
             "time": _duration(sum(r.seconds for r in run.results)),
         }
         for index, run in enumerate(runs)
@@ -193,10 +192,15 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
     return {
         "rows": rows,
         "metrics": shared,
-        "metric": runs[0].task.title,
-        "comparable": len({(row["dataset"], row["images"], row["weights"], row["head"]) for row in rows}) == 1,
+        "metric": column(runs[0]),
+        "comparable": len({(row["dataset"], row["images"], row["weights"], row["method"]) for row in rows}) == 1,
         "plots": [report_plots.best_so_far(runs), *(report_plots.fronts(runs, metric) for metric in shared)],
     }
+
+
+def column(run: FinishedSearch) -> str:
+    """The heading of the metric's column."""
+    return f"{run.measured.title} (%)" if run.measured.percent else run.measured.title
 
 
 def _front(run: FinishedSearch) -> list[Result]:
@@ -205,7 +209,7 @@ def _front(run: FinishedSearch) -> list[Result]:
     inside = [r for r in run.results if run.allows(r)]
     points = {(r.cost[metric], run.value(r)): r for r in reversed(inside)}
     costs, values = zip(*points, strict=True) if points else ((), ())
-    return [points[point] for point in front_of(np.array(costs), np.array(values), run.task.maximise)]
+    return [points[point] for point in front_of(np.array(costs), np.array(values), run.measured.maximise)]
 
 
 def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[str, str]]:
@@ -226,10 +230,9 @@ def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[st
 
 
 def _row(run: FinishedSearch, result: Result) -> dict[str, Any]:
-    low, high = (f"{100 * end:.1f}" for end in result.interval)
     return {
-        "value": f"{100 * run.value(result):.2f}",
-        "interval": f"{low} to {high}",
+        "value": f"{run.value(result):.2f}",
+        "interval": " to ".join(f"{end:.1f}" for end in run.shown_interval(result.interval) or ()),
         "costs": [in_words(run, metric, result.cost[metric]) for metric in run.metrics],
         "names": run.space.names(result.architecture),
         "chosen": result.architecture == run.chosen,

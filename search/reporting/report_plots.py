@@ -11,7 +11,6 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from search.evaluators.refitted_head import weights_in_words
 from search.reporting.finished_search import FinishedSearch
 from search.reporting.picture import front_of
 from search.reporting.svg_plot import Box, Plot, plot, stairs
@@ -25,26 +24,25 @@ FIXED = "#9aa5b1"
 ARMS = {"found": "found", "random": "random, same cost", "mobilenetv2": "MobileNetV2, same cost"}
 
 
-def axis(run: FinishedSearch) -> str:
-    """Title of the axis of the task's metric."""
-    return f"validation {run.task.title}, {weights_in_words(run.refit_head)} (%)"
-
-
 def in_words(run: FinishedSearch, name: str, value: float) -> str:
     """A cost of a run for printing."""
     return run.metric(name).in_short(value, name)
 
 
 def tip(run: FinishedSearch, result: Result, number: int | None = None) -> str:
-    """What hovering over an evaluation says."""
-    low, high = result.interval
-    value = run.value(result)
+    """The text that hovering over an evaluation shows."""
     lines = [
-        f"{100 * value:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})",
+        f"{run.measured.in_words(run.measured.value(result))}{interval_in_words(run, result)}",
         ", ".join(in_words(run, name, cost) for name, cost in result.cost.items()),
         " ".join(run.space.names(result.architecture)),
     ]
     return "\n".join([*([f"evaluation {number}"] if number else []), *lines])
+
+
+def interval_in_words(run: FinishedSearch, result: Result) -> str:
+    """The 95 % interval of a result in brackets; "" where it is not known."""
+    interval = run.shown_interval(result.interval)
+    return "" if interval is None else f" (95 % interval {interval[0]:.1f} to {interval[1]:.1f})"
 
 
 def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
@@ -52,19 +50,18 @@ def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
     shown = [(n, r) for n, r in enumerate(run.results, start=1) if not r.failed]
     unit, word = run.metric(metric).per_flag, run.metric(metric).axis(metric)
     costs = [r.cost[metric] / unit for _, r in shown]
-    values = [100 * run.value(r) for _, r in shown]
+    values = [run.value(r) for _, r in shown]
     low, high = (limit / unit for limit in run.limits) if metric == run.metrics[0] else (-math.inf, math.inf)
     wide = max(costs) - min(costs)
     # A limit far from everything evaluated would squeeze the points together.
     limits = [limit for limit in (low, high) if min(costs) - wide < limit < max(costs) + wide]
-    chosen = 100 * run.found
-    interval = [100 * end for end in run.best["interval"]]
-    figure = plot(f"{run.task.title} against {word}", ([*costs, *limits], word), ([*values, *interval], axis(run)))
+    chosen, interval = run.found, run.interval or ()
+    figure = plot(f"{run.measured.title} against {word}", ([*costs, *limits], word), ([*values, *interval], run.axis))
     for limit, end in ((low, figure.x.low), (high, figure.x.high)):
         if limit in limits:
             figure.box((limit, end), (figure.y.low, figure.y.high), "forbidden")
             figure.line([(limit, figure.y.low), (limit, figure.y.high)], "limit")
-    began = [100 * run.value(result) for result in run.random_start]
+    began = [run.value(result) for result in run.random_start]
     if began:
         figure.line([(figure.x.low, median(began)), (figure.x.high, median(began))], "baseline")
     colours = _by_evaluation(len(run.results))
@@ -74,15 +71,15 @@ def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
             if within is inside:
                 kind, fill = ("point", colours[n - 1]) if inside else ("outside", "")
                 figure.mark(cost, value, kind, tip(run, r, n), fill)
-    front = front_of(np.array(costs)[allowed], np.array(values)[allowed], run.task.maximise)
+    front = front_of(np.array(costs)[allowed], np.array(values)[allowed], run.measured.maximise)
     figure.line(stairs(front, figure.x.high if high > figure.x.high else min(high, figure.x.high)), "front")
     of = {(c, a): (n, r) for (n, r), c, a in reversed(list(zip(shown, costs, values, strict=True)))}
     for point in front:
         n, r = of[point]
         figure.mark(*point, "on-front", "on the front, " + tip(run, r, n))
     at = run.best["cost"][metric] / unit
-    figure.line([(at, interval[0]), (at, interval[1])], "interval")
-    best = Result(run.chosen, {run.task.metric: run.found}, interval=tuple(run.best["interval"]), cost=run.best["cost"])
+    figure.line([(at, end) for end in interval], "interval")
+    best = next(r for r in run.results if r.architecture == run.chosen)
     figure.mark(at, chosen, "chosen", "chosen\n" + tip(run, best))
     figure.legend = [
         ("star", "", "chosen, with its 95 % interval"),
@@ -102,25 +99,25 @@ def best_so_far(runs: Sequence[FinishedSearch]) -> Plot:
     alone = len(runs) == 1
     curves = []
     for run in runs:
-        best, curve = run.task.worst, []
+        best, curve = run.measured.worst, []
         for n, r in enumerate(run.results, start=1):
-            if run.allows(r) and run.task.better(100 * run.value(r), best):
-                best = 100 * run.value(r)
+            if run.allows(r) and run.measured.better(run.value(r), best):
+                best = run.value(r)
                 curve.append((float(n), best))
         curves.append(curve)
     known = [a for curve in curves for _, a in curve]
     if alone:
-        known += [100 * runs[0].value(r) for r in runs[0].results if runs[0].allows(r)]
+        known += [runs[0].value(r) for r in runs[0].results if runs[0].allows(r)]
     figure = plot(
         "best so far",
         ([float(max(len(run.results) for run in runs))], "evaluations"),
-        (known, axis(runs[0])),
+        (known, runs[0].axis),
         from_zero=True,
     )
     if alone:
         for n, r in enumerate(runs[0].results, start=1):
             if runs[0].allows(r):
-                figure.mark(n, 100 * runs[0].value(r), "faint", tip(runs[0], r, n))
+                figure.mark(n, runs[0].value(r), "faint", tip(runs[0], r, n))
     for index, (run, curve) in enumerate(zip(runs, curves, strict=True)):
         colour = "" if alone else COLOURS[index % len(COLOURS)]
         figure.line(stairs(curve, len(run.results)), "best", colour)
@@ -136,14 +133,14 @@ def fronts(runs: Sequence[FinishedSearch], metric: str) -> Plot:
     for run in runs:
         inside = [r for r in run.results if run.allows(r)]
         costs = np.array([r.cost[metric] / unit for r in inside])
-        points.append(front_of(costs, np.array([100 * run.value(r) for r in inside]), run.task.maximise))
+        points.append(front_of(costs, np.array([run.value(r) for r in inside]), run.measured.maximise))
     every = [point for front in points for point in front]
-    figure = plot(f"fronts over {word}", ([c for c, _ in every], word), ([a for _, a in every], axis(runs[0])))
+    figure = plot(f"fronts over {word}", ([c for c, _ in every], word), ([a for _, a in every], runs[0].axis))
     for index, (run, front) in enumerate(zip(runs, points, strict=True)):
         colour = COLOURS[index % len(COLOURS)]
         figure.line(stairs(front, figure.x.high), "best", colour)
         for c, a in front:
-            figure.mark(c, a, "point", f"{run.name}: {a:.2f} % at {c:.4g}", colour)
+            figure.mark(c, a, "point", f"{run.name}: {a:.2f}{run.measured.unit} at {c:.4g}", colour)
         figure.legend.append(("line", colour, run.name))
     return figure
 
@@ -151,22 +148,23 @@ def fronts(runs: Sequence[FinishedSearch], metric: str) -> Plot:
 def generations(run: FinishedSearch) -> Plot:
     """The metric within each generation: its range, its middle half, its median, and every member."""
     groups = [(name, [(n, r) for n, r in members if run.allows(r)]) for name, members in run.generations()]
-    every = [100 * run.value(r) for _, members in groups for _, r in members]
+    every = [run.value(r) for _, members in groups for _, r in members]
     evolution = groups and groups[0][0] == "0"
     title = "generation" if evolution else "evaluations, in tenths of the search"
-    figure = plot(f"{run.task.title} by generation", ([-0.5, len(groups) - 0.5], title), (every, axis(run)))
+    figure = plot(f"{run.measured.title} by generation", ([-0.5, len(groups) - 0.5], title), (every, run.axis))
     for at, (name, members) in enumerate(groups):
-        values = np.array([100 * run.value(r) for _, r in members])
+        values = np.array([run.value(r) for _, r in members])
         if len(values):
             low, first, middle, third, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
-            best = high if run.task.maximise else low
-            words = f"{title} {name}: best {best:.2f} %, median {middle:.2f} %, {len(values)} evaluations"
+            best = high if run.measured.maximise else low
+            unit = run.measured.unit
+            words = f"{title} {name}: best {best:.2f}{unit}, median {middle:.2f}{unit}, {len(values)} evaluations"
             figure.line([(at, low), (at, high)], "whisker")
             figure.box((at - 0.3, at + 0.3), (first, third), "quartiles", words)
             figure.line([(at - 0.3, middle), (at + 0.3, middle)], "median")
             for spot, (n, r) in enumerate(members):
                 aside = at + 0.24 * math.sin(2.4 * spot)  # so that equal ones are seen beside each other
-                figure.mark(aside, 100 * run.value(r), "faint", tip(run, r, n))
+                figure.mark(aside, run.value(r), "faint", tip(run, r, n))
     return figure
 
 

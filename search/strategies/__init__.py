@@ -35,7 +35,7 @@ from search.strategies.random_search import RandomSearch
 from search.strategies.regularized_evolution import RegularizedEvolution
 from search.strategies.tpe import Tpe
 from search.warm_start import read_results
-from supernet import Architecture
+from supernet import Architecture, SearchSpace
 from training.differentiable_search.distribution_file import Distribution, load_distribution
 
 
@@ -142,6 +142,7 @@ def make_predictor(constraint: Limits, options: Any) -> Strategy:
     """`predictor`."""
     objectives = objectives_of(options)
     space, first = constraint.space, constraint.first
+    assert isinstance(space, SearchSpace)
     metrics = dict.fromkeys(objective.name for objective in objectives if not objective.measured)
     resolution = space.input_shape[1] if first is None else first.table.resolution
     tables = tables_of(options, space, resolution, metrics)
@@ -212,6 +213,7 @@ def make_rl(constraint: Limits, options: Any) -> Strategy:
 def make_differentiable(constraint: Limits, options: Any, distribution: Distribution | None = None) -> Strategy:
     """`differentiable`: of the distribution that was learnt with the supernet, unless one is given."""
     space = constraint.space
+    assert isinstance(space, SearchSpace)
     if distribution is None:
         distribution = load_distribution(find_stage(options, "supernet"), space)
     return LearntDistribution(constraint, distribution, samples=options.a_samples, seed=options.random_seed)

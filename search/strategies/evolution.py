@@ -19,20 +19,21 @@ from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
 from search.strategies.random_state import rng_from_json, rng_to_json
-from supernet import Architecture, SearchSpace
+from supernet import Architecture
+from supernet.decisions import DecisionSpace
 
-Crossover = Callable[[SearchSpace, Architecture, Architecture, Random], Architecture]
+Crossover = Callable[[DecisionSpace, Architecture, Architecture, Random], Architecture]
 
 ATTEMPTS_PER_CHILD = 10  # as in SPOS: then random architectures take the place of the missing children
 
 
-def single_point(_space: SearchSpace, first: Architecture, second: Architecture, rng: Random) -> Architecture:
+def single_point(_space: DecisionSpace, first: Architecture, second: Architecture, rng: Random) -> Architecture:
     """The head of one parent and the tail of the other."""
     cut = rng.randrange(1, len(first)) if len(first) > 1 else 0
     return first[:cut] + second[cut:]
 
 
-def uniform(space: SearchSpace, first: Architecture, second: Architecture, rng: Random) -> Architecture:
+def uniform(space: DecisionSpace, first: Architecture, second: Architecture, rng: Random) -> Architecture:
     """Each decision from either parent with probability one half."""
     return space.crossover(first, second, rng)
 

@@ -11,14 +11,15 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.svm import SVR
 
-from supernet import Architecture, SearchSpace
+from supernet import Architecture
+from supernet.decisions import DecisionSpace
 
 ALPHAS = tuple(10.0**power for power in range(-3, 3))
 COSTS = (1.0, 10.0)
 FOLDS = 5
 
 
-def one_hot(space: SearchSpace, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
+def one_hot(space: DecisionSpace, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
     """(N, sum of options) indicators; those of a decision that does not matter are all 0."""
     codes = space.encode(architectures)
     return np.concatenate([codes[:, [d]] == np.arange(size) for d, size in enumerate(space.sizes)], axis=1).astype(

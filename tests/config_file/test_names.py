@@ -21,6 +21,7 @@ OPTIONS = {name: spec for stage in STAGES for name, spec in options_of(options_o
         "search_space",
         "sample_strategy",
         "search_strategy",
+        "evaluator",
         "hc_loss",
         "relaxation",
         "dataset",

@@ -20,7 +20,7 @@ from search.strategies.learnt import LearntDistribution
 from search.strategies.random_search import RandomSearch
 from supernet import Architecture, SearchSpace
 from tasks import wilson_interval
-from tests.search.toy import FailingEvaluator, TableEvaluator, toy_space, toy_tables
+from tests.search.toy import FailingEvaluator, ToyEvaluator, toy_space, toy_tables
 from training.differentiable_search.distribution_file import Distribution
 
 FINGERPRINTS = {"space": "toy", "weights": "abc", "settings": [1, 2.5, None]}
@@ -30,7 +30,7 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
-class MortalEvaluator(TableEvaluator):
+class MortalEvaluator(ToyEvaluator):
     """Dies before its n-th evaluation."""
 
     def __init__(self, lives: int) -> None:
@@ -67,12 +67,12 @@ def test_killed_and_resumed_it_ends_the_same(
 ) -> None:
     tables = toy_tables(space)
     whole = Archive(tmp_path / "whole.jsonl", FINGERPRINTS)
-    expected = run(strategy(name, space), TableEvaluator(), whole, tables)
+    expected = run(strategy(name, space), ToyEvaluator(), whole, tables)
     path = tmp_path / "killed.jsonl"
     for lives in kills:
         with pytest.raises(Killed):
             run(strategy(name, space), MortalEvaluator(lives), Archive(path, FINGERPRINTS), tables)
-    evaluator = TableEvaluator()
+    evaluator = ToyEvaluator()
     assert run(strategy(name, space), evaluator, Archive(path, FINGERPRINTS), tables) == expected
     assert path.read_bytes() == whole.path.read_bytes()
     assert len(evaluator.evaluated) == len(whole) - sum(kills)
@@ -99,23 +99,23 @@ def test_every_strategy_ends_the_same_when_killed_in_the_middle(
 ) -> None:
     tables = toy_tables(space)
     whole = Archive(tmp_path / "whole.jsonl", FINGERPRINTS)
-    expected = run(registered(name, space), TableEvaluator(), whole, tables)
+    expected = run(registered(name, space), ToyEvaluator(), whole, tables)
     assert len(whole) > sum(kills)
     path = tmp_path / "killed.jsonl"
     for lives in kills:
         with pytest.raises(Killed):
             run(registered(name, space), MortalEvaluator(lives), Archive(path, FINGERPRINTS), tables)
-    assert run(registered(name, space), TableEvaluator(), Archive(path, FINGERPRINTS), tables) == expected
+    assert run(registered(name, space), ToyEvaluator(), Archive(path, FINGERPRINTS), tables) == expected
     assert path.read_bytes() == whole.path.read_bytes()
 
 
 @pytest.mark.parametrize("cut", [1, 2, 40, 150, 400])
 def test_a_torn_last_line_is_evaluated_again(cut: int, space: SearchSpace, tmp_path: Path) -> None:
     tables, path = toy_tables(space), tmp_path / "archive.jsonl"
-    expected = run(strategy("evolution", space), TableEvaluator(), Archive(path, FINGERPRINTS), tables)
+    expected = run(strategy("evolution", space), ToyEvaluator(), Archive(path, FINGERPRINTS), tables)
     whole = path.read_bytes()
     path.write_bytes(whole[:-cut])
-    assert run(strategy("evolution", space), TableEvaluator(), Archive(path, FINGERPRINTS), tables) == expected
+    assert run(strategy("evolution", space), ToyEvaluator(), Archive(path, FINGERPRINTS), tables) == expected
     assert path.read_bytes() == whole
 
 
@@ -137,7 +137,7 @@ def test_an_archive_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_nothing_is_evaluated_twice(space: SearchSpace, tmp_path: Path) -> None:
-    evaluator = TableEvaluator()
+    evaluator = ToyEvaluator()
     archive = Archive(tmp_path / "archive.jsonl", FINGERPRINTS)
     calls = []
     told = run(
@@ -145,7 +145,7 @@ def test_nothing_is_evaluated_twice(space: SearchSpace, tmp_path: Path) -> None:
         evaluator,
         archive,
         toy_tables(space),
-        lambda result, cached, first: calls.append((result.architecture, cached)),
+        watch=lambda result, cached, first: calls.append((result.architecture, cached)),
     )
     assert len(told) > len(evaluator.evaluated) == len(set(evaluator.evaluated)) == len(archive)
     assert len(calls) == len(told)
@@ -169,7 +169,7 @@ def test_failed_evaluations_are_kept_and_never_chosen(space: SearchSpace, tmp_pa
 
 def test_costs_are_kept_with_every_result(space: SearchSpace, tmp_path: Path) -> None:
     archive = Archive(tmp_path / "archive.jsonl", FINGERPRINTS)
-    run(strategy("random", space), TableEvaluator(), archive, toy_tables(space))
+    run(strategy("random", space), ToyEvaluator(), archive, toy_tables(space))
     for result in Archive(archive.path, FINGERPRINTS):
         spec = space.decode(result.architecture)
         assert result.cost == {"flops": spec.macs(space.input_shape), "params": spec.params(space.input_shape)}
@@ -205,7 +205,7 @@ def test_a_file_that_is_no_archive_is_refused(content: bytes, tmp_path: Path) ->
 @pytest.mark.parametrize("row", [b"{}", b'{"architecture": 3}', b"garbage"])
 def test_a_damaged_row_is_named(row: bytes, space: SearchSpace, tmp_path: Path) -> None:
     path = tmp_path / "archive.jsonl"
-    run(strategy("random", space), TableEvaluator(), Archive(path, FINGERPRINTS), toy_tables(space))
+    run(strategy("random", space), ToyEvaluator(), Archive(path, FINGERPRINTS), toy_tables(space))
     lines = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([*lines[:3], row, *lines[4:]]))
     with pytest.raises(UserError, match="line 4"):

@@ -13,7 +13,7 @@ from search.strategies import Strategy
 from search.strategies.evolution import Evolution
 from search.strategies.random_search import RandomSearch
 from supernet import Architecture, build_space
-from tests.search.toy import TableEvaluator
+from tests.search.toy import ToyEvaluator
 
 EVALUATIONS = 100
 
@@ -37,7 +37,7 @@ def regrets(make: Callable[[int], Strategy], accuracies: dict[Architecture, floa
     best = max(accuracies.values())
     found = []
     for seed in range(seeds):
-        strategy, evaluator = make(seed), TableEvaluator(accuracies)
+        strategy, evaluator = make(seed), ToyEvaluator(accuracies)
         while batch := strategy.ask(1000):
             strategy.tell(list(evaluator.evaluate(batch)))
         assert len(evaluator.evaluated) == EVALUATIONS

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from lookup_tables import CostTable, build_table
+from search.evaluators.table import TableEvaluator
 from search.result import Fidelity, Result
 from supernet import Architecture, Decision, SearchSpace, Site
 from supernet.blocks import Conv, Head, Identity
@@ -18,7 +18,6 @@ from training.data.in_memory import ImageStore, InMemorySplit
 from training.data.split import Normalisation
 
 RESOLUTION = 8
-IMAGES = Fidelity(images=100)
 
 
 def toy_space(layers: int = 4, classes: int = 4) -> SearchSpace:
@@ -48,31 +47,48 @@ def toy_accuracy(architecture: Architecture) -> float:
     return 0.9 * (hits + 0.3 * depth) / (len(layers) + 0.3 * (len(layers) - 1))
 
 
-@dataclass
-class TableEvaluator:
-    """Looks scores up; what it has no entry for is scored by `toy_accuracy`."""
+class ToyTable(Mapping[Architecture, Mapping[str, float]]):
+    """The score of every architecture there could be."""
 
-    accuracy: Mapping[Architecture, float] = field(default_factory=dict)
-    evaluated: list[Architecture] = field(default_factory=list)
+    def __getitem__(self, architecture: Architecture) -> Mapping[str, float]:
+        score = toy_accuracy(architecture)
+        return {"accuracy": score, "loss": 1 - score}
+
+    def __iter__(self) -> Iterator[Architecture]:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return 0
+
+
+class ToyEvaluator(TableEvaluator):
+    """Looks scores up, those of `toy_accuracy` where none are given, and remembers of what."""
+
+    def __init__(self, accuracy: Mapping[Architecture, float] | None = None) -> None:
+        rows = (
+            None if accuracy is None else {a: {"accuracy": score, "loss": 1 - score} for a, score in accuracy.items()}
+        )
+        measures = {"accuracy": True, "loss": False}
+        super().__init__(rows or ToyTable(), measures=measures, spent={"seconds": 0.25}, fingerprint="toy")
+        self.evaluated: list[Architecture] = []
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
-        for architecture in architectures:
-            self.evaluated.append(architecture)
-            score = self.accuracy[architecture] if self.accuracy else toy_accuracy(architecture)
-            yield Result(architecture, {"accuracy": score, "loss": 1 - score}, IMAGES, {"seconds": 0.25})
+        for result in super().evaluate(architectures, fidelity):
+            self.evaluated.append(result.architecture)
+            yield result
 
 
-class FailingEvaluator(TableEvaluator):
+class FailingEvaluator(ToyEvaluator):
     """Every third evaluation fails."""
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         for result in super().evaluate(architectures, fidelity):
             failed = sum(result.architecture) % 3 == 0
-            yield Result(result.architecture, {"accuracy": math.nan}, IMAGES) if failed else result
+            yield Result(result.architecture, {"accuracy": math.nan}) if failed else result
 
 
 def results_of(proposals: Sequence[Architecture]) -> list[Result]:
-    return list(TableEvaluator().evaluate(proposals))
+    return list(ToyEvaluator().evaluate(proposals))
 
 
 def best_accuracy(results: Sequence[Result]) -> float:

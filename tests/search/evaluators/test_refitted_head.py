@@ -219,9 +219,9 @@ def test_a_layer_that_is_nothing_but_linear_goes_too() -> None:
 
 def test_results_under_another_head_are_not_taken_for_these(supernet: Supernet) -> None:
     plain, refitted = make(supernet, toy_data()), make(supernet, toy_data(), refit_head=True)
-    assert plain.settings != refitted.settings
-    assert "refit_head" not in plain.settings
-    assert refitted.settings["refit_head"] == PENALTY
+    assert plain.fingerprints != refitted.fingerprints
+    assert "refit_head" not in plain.fingerprints
+    assert refitted.fingerprints["refit_head"] == PENALTY
 
 
 def test_a_space_without_a_linear_end_is_refused() -> None:

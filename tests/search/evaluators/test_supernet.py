@@ -116,7 +116,7 @@ def test_unused_decisions_do_not_change_a_result(supernet: Supernet, data: Data)
 
 
 def test_fewer_validation_images(space: SearchSpace, supernet: Supernet, data: Data) -> None:
-    evaluator = make(supernet, data, eval_images=20)
+    evaluator = make(supernet, data, eval_images=(20,))
     architecture = some(space, 1)[0]
     assert next(evaluator.evaluate([architecture])).fidelity == Fidelity(images=20)
     full = next(evaluator.evaluate([architecture], fidelity=Fidelity(images=10_000)))

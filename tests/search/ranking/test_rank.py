@@ -15,8 +15,10 @@ from scipy import stats
 from config_file.errors import UserError
 from search.archive import Archive
 from search.evaluators.supernet import SupernetEvaluator
-from search.ranking import rank
-from search.ranking.rank import ceiling, compare, main, main_effects
+from search.ranking import findings
+from search.ranking.agreement import ceiling, compare
+from search.ranking.rank import main
+from search.ranking.scores import main_effects
 from search.ranking.statistics import bootstrap, kendall_tau, spearman_rho, top_k_regret
 from search.ranking.truth import load_truth, read_scores
 from supernet import build_space
@@ -180,7 +182,7 @@ def test_flops_and_seeds_of_nasbench_macro(shared_data: Path, monkeypatch: pytes
     assert pairs == pytest.approx([0.882, 0.880, 0.882], abs=5e-4)
     space = build_space("nasbench_macro", resolution=32, num_classes=10)
     some = list(truth.accuracy)[:: len(accuracy) // 20]
-    counted = rank._costs(truth, some, None, 0)
+    counted = findings._costs(truth, some, None, 0)
     assert counted["flops"].tolist() == [space.decode(a).macs((3, 32, 32)) for a in some]
 
 

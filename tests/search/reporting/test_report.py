@@ -73,7 +73,7 @@ def make_run(
     results = []
     for number, architecture in enumerate(dict.fromkeys(space.sample(rng) for _ in range(evaluations))):
         accuracy = math.nan if number < failed else 0.3 + rng.randrange(100) / 200
-        interval = (0.0, 1.0) if number < failed else wilson_interval(round(200 * accuracy), 200)
+        interval = None if number < failed else wilson_interval(round(200 * accuracy), 200)
         result = Result(
             architecture, {"accuracy": accuracy, "loss": 1.0}, Fidelity(images=200), {"seconds": 0.5}, {}, interval
         )
@@ -91,6 +91,8 @@ def make_run(
             "info_metric": "flops",
             "target_hc": target if limited else None,
             "min_hc": None,
+            "measures": {"accuracy": True, "loss": False},
+            "method": "inherited weights",
             **searched,
         },
     }
@@ -230,15 +232,15 @@ def test_runs_are_compared(run: Path, chain: SearchSpace, tmp_path: Path, monkey
 
 
 def test_scores_of_heads_fitted_anew_are_compared_with_their_like_only(chain: SearchSpace, tmp_path: Path) -> None:
-    plain, old = make_run(tmp_path / "plain", chain, 15, refit_head=False), make_run(tmp_path / "old", chain, 15)
-    refitted = make_run(tmp_path / "refitted", chain, 15, refit_head=True)
-    searches = [str(folder / "search") for folder in (old, plain, refitted)]
+    plain, like = make_run(tmp_path / "plain", chain, 15), make_run(tmp_path / "like", chain, 15)
+    refitted = make_run(tmp_path / "refitted", chain, 15, method="refitted head")
+    searches = [str(folder / "search") for folder in (like, plain, refitted)]
     page = tmp_path / "report.html"
     assert main([*searches[:2], "--output", str(page)]) == 0
     assert "cannot be compared between these runs" not in page.read_text(encoding="utf-8")
     assert main([*searches[1:], "--output", str(page)]) == 0
     assert "cannot be compared between these runs" in page.read_text(encoding="utf-8")
-    assert "head refitted" in page.read_text(encoding="utf-8")
+    assert ", refitted head</td>" in page.read_text(encoding="utf-8")
 
 
 def test_a_later_stage_renews_the_report(chain: SearchSpace, tmp_path: Path) -> None:

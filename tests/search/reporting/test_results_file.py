@@ -29,7 +29,7 @@ def evaluations(space: SearchSpace, failed: int = 0) -> list[Result]:
     results = []
     for number, architecture in enumerate(dict.fromkeys(map(space.canonical, space.enumerate()))):
         accuracy = math.nan if number < failed else toy_accuracy(architecture)
-        interval = (0.0, 1.0) if number < failed else wilson_interval(round(50 * accuracy), 50)
+        interval = None if number < failed else wilson_interval(round(50 * accuracy), 50)
         metrics = {"accuracy": accuracy, "loss": 1 - accuracy}
         result = Result(architecture, metrics, Fidelity(images=50), {"seconds": 0.5}, {}, interval)
         results.append(with_costs(result, tables))

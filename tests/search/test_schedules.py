@@ -11,12 +11,13 @@ import pytest
 from config_file.errors import UserError
 from lookup_tables.limits import Limits
 from search.archive import Archive
-from search.budgets import Budgets, Ladder, budgets_of
 from search.cli import main
 from search.engine import best_of, run
+from search.evaluators.supernet import fidelities_of
 from search.objectives import ACCURACY, Objective
 from search.reporting.finished_search import read_search
 from search.result import Fidelity, Result
+from search.schedules import AllAlike, Halving, make_schedule
 from search.strategies import Strategy
 from search.strategies.evolution import Evolution
 from search.strategies.local_search import LocalSearch
@@ -24,7 +25,7 @@ from supernet import Architecture, SearchSpace
 from tests.search.test_cli import EVOLUTION, here, trained  # noqa: F401 - fixtures
 from tests.search.toy import toy_accuracy, toy_space, toy_tables
 
-BUDGETS = Budgets(tuple(Fidelity(images=images) for images in (100, 400, 1600)))
+HALVING = Halving(tuple(Fidelity(images=images) for images in (100, 400, 1600)))
 
 
 class NoisyEvaluator:
@@ -66,7 +67,7 @@ NAMES = ("evolution", "evolution with duplicates", "local search")
 def test_the_better_half_goes_on_and_what_is_chosen_is_judged_on_all(space: SearchSpace, tmp_path: Path) -> None:
     evaluator = NoisyEvaluator()
     archive = Archive(tmp_path / "archive.jsonl", {})
-    told = run(strategy("evolution", space), evaluator, archive, toy_tables(space), budgets=BUDGETS, pick=best)
+    told = run(strategy("evolution", space), evaluator, archive, toy_tables(space), schedule=HALVING, pick=best)
     first = [architecture for architecture, images in evaluator.made[:20]]
     assert {images for _, images in evaluator.made[:20]} == {100}
     scores = {a: archive.find(a, Fidelity(images=100)).value("accuracy") for a in first}  # type: ignore[union-attr]
@@ -86,7 +87,7 @@ def test_the_better_half_goes_on_and_what_is_chosen_is_judged_on_all(space: Sear
 def test_killed_and_resumed_it_ends_the_same(name: str, lives: int, space: SearchSpace, tmp_path: Path) -> None:
     def search(file: str, evaluator: NoisyEvaluator) -> list[Result]:
         archive = Archive(tmp_path / file, {})
-        return run(strategy(name, space), evaluator, archive, toy_tables(space), budgets=BUDGETS, pick=best)
+        return run(strategy(name, space), evaluator, archive, toy_tables(space), schedule=HALVING, pick=best)
 
     expected = search("whole", NoisyEvaluator())
     with pytest.raises(KeyboardInterrupt):
@@ -96,33 +97,37 @@ def test_killed_and_resumed_it_ends_the_same(name: str, lives: int, space: Searc
 
 
 def test_one_at_a_time_goes_on_above_the_median() -> None:
-    ladder = Ladder(Budgets((Fidelity(images=10), Fidelity(images=20))))
-    going_on = [
-        bool(ladder.better_half([Result((number,), {"accuracy": accuracy}, Fidelity(images=10))], 0))
-        for number, accuracy in enumerate((0.5, 0.6, 0.4, 0.7, 0.49, 0.55))
-    ]
+    results = [Result((number,), {"accuracy": score}) for number, score in enumerate((0.5, 0.6, 0.4, 0.7, 0.49, 0.55))]
+    going_on = [bool(HALVING.going_on(0, [result], results[:number])) for number, result in enumerate(results)]
     assert going_on == [True, True, False, True, False, True]
 
 
 def test_failed_ones_do_not_go_on() -> None:
-    ladder = Ladder(BUDGETS)
     results = [Result((0,), {"accuracy": float("nan")}), Result((1,), {"accuracy": 0.1})]
-    assert ladder.better_half(results, 0) == [(1,)]
-    assert ladder.better_half(results[:1], 0) == []
-    assert ladder.better_half(results, 2) == []
+    assert HALVING.going_on(0, results, []) == [(1,)]
+    assert HALVING.going_on(0, results[:1], []) == []
+    assert HALVING.going_on(2, results, []) == []
 
 
-def test_budgets_of_the_option() -> None:
+def test_several_fidelities_are_halved() -> None:
     loss = Objective("loss")
-    assert budgets_of((0,), 50, loss) == budgets_of((20,), 50, loss) == Budgets((None,), loss)
-    assert budgets_of((20, 0), 50, loss) == Budgets((Fidelity(images=20), Fidelity(images=50)), loss)
-    assert budgets_of((20, 40, 600), 50, loss) == Budgets(
-        tuple(Fidelity(images=images) for images in (20, 40, 50)), loss
-    )
-    assert budgets_of((200, 600), 50, loss).fidelities == (None,)
+    few = (Fidelity(images=20), Fidelity(images=50))
+    assert make_schedule(few, loss) == Halving(few, loss)
+    assert make_schedule(few[:1], loss).fidelities == AllAlike(few[:1]).fidelities == few[:1]
+
+
+def test_fidelities_of_the_option() -> None:
+    def images(asked: Sequence[int]) -> list[int]:
+        return [int(fidelity["images"]) for fidelity in fidelities_of(asked, 50)]
+
+    assert images((0,)) == [50]
+    assert images((20,)) == [20]
+    assert images((20, 0)) == [20, 50]
+    assert images((20, 40, 600)) == [20, 40, 50]
+    assert images((200, 600)) == [50]
     for wrong in ((20, 20), (0, 20), (40, 20)):
         with pytest.raises(UserError, match="successive budgets rise"):
-            budgets_of(wrong, 50, loss)
+            fidelities_of(wrong, 50)
 
 
 def test_from_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811

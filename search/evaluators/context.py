@@ -1,0 +1,127 @@
+"""The context an evaluator is made in: the options and what they name, each read when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from config_file.errors import UserError
+from config_file.stages import find_stage
+from supernet import SearchSpace
+from supernet.decisions import DecisionSpace
+from supernet.spaces import SPACES
+from tasks import Task, task_of
+from training.data import Data, load_data
+from training.device import choose_device, prepare_device
+from training.supernet_file import TrainedSupernet, load_supernet
+from training.train_supernet import space_of
+
+
+class Context:
+    """What an evaluator may ask for.
+
+    Args:
+        options: of the stage.
+        needs_supernet: whether a trained supernet says which space, task and resolution there are.
+        space: the architectures, of an evaluator that brings them along, or a function of the context to them. Without
+            either, --search-space and the data say it.
+    """
+
+    def __init__(self, options: Any, needs_supernet: bool = False, space: Any = None) -> None:
+        self.options = options
+        self.needs_supernet = needs_supernet
+        self._space = space
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return int(self.options.random_seed)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where to compute; prepared."""
+        device = choose_device(self.options.device)
+        prepare_device(device, self.options.threads)
+        return device
+
+    @cached_property
+    def source(self) -> Path:
+        """The folder of the trained supernet. Raises UserError where there is none."""
+        return find_stage(self.options, "supernet")
+
+    @cached_property
+    def trained(self) -> TrainedSupernet:
+        """The supernet, on the CPU. Raises UserError where it is missing, damaged, or of another space than asked."""
+        source = self.source
+        assert self.device is not None  # prepared before anything is computed
+        trained = load_supernet(source, self.options.search_space)
+        check_same_space(self.options, trained.space, source)
+        return trained
+
+    @cached_property
+    def space(self) -> DecisionSpace:
+        """The architectures there are."""
+        if self.needs_supernet:
+            return self.trained.space
+        if self._space is None:
+            return space_of(self.options, self.data)
+        space = self._space(self) if callable(self._space) else self._space
+        if not isinstance(space, DecisionSpace):
+            raise UserError(f"--evaluator {self.options.evaluator}: its space is a {type(space).__name__}")
+        return space
+
+    @cached_property
+    def task(self) -> Task:
+        """The task of the networks."""
+        return task_of(self.trained.info) if self.needs_supernet else self.data.task
+
+    @cached_property
+    def resolution(self) -> int:
+        """Height and width of the images; 0 where a space has none."""
+        if self.options.resolution:
+            return int(self.options.resolution)
+        recorded = self.trained.info.get("resolution") if self.needs_supernet else None
+        return int(recorded or (self.space.input_shape[1] if isinstance(self.space, SearchSpace) else 0))
+
+    @cached_property
+    def data(self) -> Data:
+        """The images, split as those of the supernet where there is one. Raises UserError where they are not."""
+        if not self.needs_supernet:
+            return load_data(self.options, self.options.resolution)
+        data = load_data(self.options, self.resolution)
+        check_same_data(data, self.trained.info, self.source)
+        return data
+
+
+def check_same_space(options: Any, space: SearchSpace, source: Path) -> None:
+    """Raises UserError where a flag asks for another space than the supernet was trained on."""
+    recipe = space.describe()
+    asked = {name: getattr(options, name) for name in ("search_space", "widths", "depths", "strides", "skip")}
+    for name, value in asked.items():
+        trained = recipe.get(name)
+        if isinstance(trained, dict):  # the content of a file, which may have moved since
+            trained = trained["name"] if value in SPACES else value
+        if value is None:
+            continue
+        if (list(value) if isinstance(value, tuple) else value) != trained:
+            raise UserError(f"--{name.replace('_', '-')} {value}: the supernet in {source} was trained with {trained}")
+
+
+def check_same_data(data: Data, info: Mapping[str, Any], source: Path) -> None:
+    """Raises UserError unless these are the images, split as they were when the supernet was trained.
+
+    Otherwise the search would validate on images that the weights were fitted to.
+    """
+    if data.task is not task_of(info):
+        raise UserError(f"{data.name} is of {data.task.name}, the supernet in {source} of {task_of(info).name}")
+    if len(data.classes) != len(info["classes"]):
+        raise UserError(f"{data.name} has {len(data.classes)} classes, the supernet in {source} {len(info['classes'])}")
+    if data.split_record.get("sha256") != info["split"].get("sha256"):
+        raise UserError(
+            f"{data.name} is split differently than when the supernet in {source} was trained, which would validate on "
+            "training images: give the same --dataset, --data-path, --train-portion and --split-seed"
+        )

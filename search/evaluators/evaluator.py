@@ -1,0 +1,98 @@
+"""The interface of an evaluator: anything that scores architectures, such as a supernet, real training or a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from search.evaluators.context import Context
+from search.result import Fidelity, Result
+from search.schedules import Schedule
+from supernet import Architecture
+from supernet.decisions import DecisionSpace
+
+
+class Evaluates(Protocol):
+    """What the search loop needs."""
+
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
+        """One result for each distinct architecture as it is ready, in any order.
+
+        A result is a function of (architecture, fidelity): whatever was evaluated before does not change it. Its
+        `metrics` hold what the evaluator measures, its `fidelity` is the one asked for, and its `cost` is left to the
+        caller. What fails is a result with the state "failed", not an exception.
+
+        Args:
+            architectures: of the context's space.
+            fidelity: one of `fidelities`; None: the last.
+        """
+
+
+class Evaluator(Evaluates, Protocol):
+    """What the stages need of an evaluator.
+
+    An entry of EVALUATORS is called (context) and returns one: a class of one's own, or an `Entry`.
+    """
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        """Those that the options ask for, rising; the last one judges what is chosen."""
+
+    @property
+    def fingerprints(self) -> Mapping[str, Any]:
+        """{what: JSON value} on which its results depend beside architecture and fidelity."""
+
+    @property
+    def method(self) -> str:
+        """What a metric was measured with, for people; short, as axes show it."""
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What `best.json` says of it, as JSON."""
+
+    def describe(self, schedule: Schedule) -> str:
+        """How it evaluates, for people."""
+
+    def spell(self, fidelity: Fidelity) -> str:
+        """A fidelity for people, with its preposition: "on 500 validation images"."""
+
+    def estimate(self, evaluations: int) -> list[str]:
+        """What so many evaluations need beside time, in lines for --plan."""
+
+    def close(self) -> None:
+        """End what it has started."""
+
+
+class Shareable(Evaluator, Protocol):
+    """An evaluator whose work several processes can share (`search.evaluators.workers`)."""
+
+    def order(self, architectures: Sequence[Architecture]) -> list[Architecture]:
+        """The distinct ones in the order in which `evaluate` gives their results, neighbours sharing the most work."""
+
+    def factory(self, number: int, count: int, threads: int) -> Callable[[], Evaluates]:
+        """What makes an equal evaluator in process `number` of `count`, on so many CPU threads; it can be pickled."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of EVALUATORS; a class of one's own has the same attributes, as far as it needs them.
+
+    Args:
+        make: makes the evaluator.
+        measures: {metric: whether more is better}, the first one being what networks are picked by, or a function of
+            the context to it. Without it: the accuracy.
+        needs_supernet: whether it evaluates with the weights of a trained supernet, whose space is searched then.
+        space: the architectures it can evaluate, or a function of the context to them, where neither a supernet nor
+            --search-space says it.
+        Options: the class of the options it reads.
+    """
+
+    make: Callable[[Context], Evaluator]
+    measures: Mapping[str, bool] | Callable[[Context], Mapping[str, bool]]
+    needs_supernet: bool = False
+    space: DecisionSpace | Callable[[Context], DecisionSpace] | None = None
+    Options: type | None = None
+
+    def __call__(self, context: Context) -> Evaluator:
+        return self.make(context)

@@ -1,0 +1,83 @@
+"""An evaluator of the user's own, `--evaluator package.module:callable`, held to what an evaluator is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from config_file.errors import UserError
+from config_file.plugins import guarded
+from search.evaluators.context import Context
+from search.result import FULL, Fidelity, Result
+from search.schedules import Schedule
+from supernet import Architecture
+
+
+class OwnEvaluator:
+    """The evaluator that the callable returned for a context; its exceptions and its mistakes are errors of one line.
+
+    Only `evaluate` must be there: everything else that it does not say is filled in.
+
+    Raises:
+        UserError: it cannot be called, lacks `evaluate`, or says something of a wrong kind.
+    """
+
+    def __init__(self, reference: str, entry: Any, context: Context, measures: Mapping[str, bool]) -> None:
+        self.reference = reference
+        self.measures = measures
+        self.own = guarded(reference, entry)(context)
+        if not callable(getattr(self.own, "evaluate", None)):
+            raise UserError(f"--evaluator {reference} made a {type(self.own).__name__} without a method evaluate()")
+        self.fidelities: tuple[Fidelity, ...] = tuple(self._said("fidelities", (FULL,)))
+        if not self.fidelities or not all(isinstance(fidelity, Fidelity) for fidelity in self.fidelities):
+            raise UserError(f"--evaluator {reference}: its fidelities must be one or several Fidelity(...)")
+        self.fingerprints: Mapping[str, Any] = {"evaluator": reference, **self._said("fingerprints", {})}
+        self.method = str(self._said("method", reference.rpartition(":")[2]))
+        self.record: Mapping[str, Any] = self._said("record", {})
+
+    def _said(self, name: str, default: Any) -> Any:
+        return guarded(self.reference, lambda: getattr(self.own, name, default))()
+
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
+        """Its results, each one of an architecture that was asked for."""
+        results = guarded(self.reference, lambda: iter(self.own.evaluate(architectures, fidelity)))()
+        wanted = set(architectures)
+        end = object()
+        while (result := guarded(self.reference, next)(results, end)) is not end:
+            if not isinstance(result, Result) or result.architecture not in wanted:
+                raise UserError(
+                    f"--evaluator {self.reference}: evaluate() gave {result!r}, which is not a Result of an "
+                    "architecture that was asked for"
+                )
+            absent = [metric for metric in self.measures if metric not in result.metrics]
+            if absent and not result.failed:
+                raise UserError(f"--evaluator {self.reference}: a result lacks {', '.join(absent)}, which it measures")
+            wanted.remove(result.architecture)
+            yield result
+        if wanted:
+            raise UserError(f"--evaluator {self.reference}: evaluate() gave no result of {min(wanted)}")
+
+    def describe(self, schedule: Schedule) -> str:
+        """Its words, or the names of what it measures."""
+        if hasattr(self.own, "describe"):
+            return str(guarded(self.reference, self.own.describe)(schedule))
+        text = f"{self.reference}: {', '.join(self.measures)}"
+        amounts = [str(fidelity) for fidelity in schedule.fidelities if fidelity != FULL]
+        return f"{text} on {schedule.in_words(amounts)}" if amounts else text
+
+    def spell(self, fidelity: Fidelity) -> str:
+        """Its words, or the amounts."""
+        if hasattr(self.own, "spell"):
+            return str(guarded(self.reference, self.own.spell)(fidelity))
+        return f"on {fidelity}" if fidelity else "in full"
+
+    def estimate(self, evaluations: int) -> list[str]:
+        """Its lines, if it has any."""
+        if not hasattr(self.own, "estimate"):
+            return []
+        return [str(line) for line in guarded(self.reference, self.own.estimate)(evaluations)]
+
+    def close(self) -> None:
+        """End what it has started."""
+        if hasattr(self.own, "close"):
+            guarded(self.reference, self.own.close)()

@@ -1,0 +1,90 @@
+"""Schedules of evaluation: which of a population are evaluated at which fidelity.
+
+A schedule is a pure function of results. Fidelities rise, and what is chosen in the end is judged at the last one, so
+that no network is picked for its luck at a lower one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol
+
+from search.objectives import ACCURACY, Objective
+from search.result import FULL, Fidelity, Result
+from supernet import Architecture
+
+
+class Schedule(Protocol):
+    """What the search loop asks."""
+
+    @property
+    def fidelities(self) -> tuple[Fidelity, ...]:
+        """Rising."""
+
+    def going_on(self, rung: int, results: Sequence[Result], earlier: Sequence[Result]) -> list[Architecture]:
+        """Those of a population that go on from `fidelities[rung]` to the next one; [] after the last.
+
+        Args:
+            rung: the position of the fidelity.
+            results: of the population at that fidelity.
+            earlier: all results of the search at that fidelity before.
+        """
+
+    def in_words(self, amounts: Sequence[str]) -> str:
+        """How the fidelities follow each other, with an amount for each."""
+
+
+@dataclass(frozen=True)
+class AllAlike:
+    """Every architecture at one fidelity, the last."""
+
+    fidelities: tuple[Fidelity, ...] = (FULL,)
+    objective: Objective = ACCURACY
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fidelities", self.fidelities[-1:])
+
+    def going_on(self, rung: int, results: Sequence[Result], earlier: Sequence[Result]) -> list[Architecture]:
+        return []
+
+    def in_words(self, amounts: Sequence[str]) -> str:
+        return amounts[-1]
+
+
+AT_ONCE = AllAlike()
+
+
+@dataclass(frozen=True)
+class Halving:
+    """Successive halving (Jamieson and Talwalkar 2016) of each population: the better half goes on.
+
+    One that is proposed alone goes on where it is not below the median of all that were at this fidelity so far.
+    """
+
+    fidelities: tuple[Fidelity, ...]
+    objective: Objective = ACCURACY
+
+    def going_on(self, rung: int, results: Sequence[Result], earlier: Sequence[Result]) -> list[Architecture]:
+        if rung + 1 == len(self.fidelities):
+            return []
+        score = self.objective.score
+        sound = sorted((result for result in results if not result.failed), key=score, reverse=True)
+        if len(results) > 1:
+            return [result.architecture for result in sound[: -(-len(sound) // 2)]]
+        seen = [score(result) for result in (*earlier, *sound) if not result.failed]
+        return [result.architecture for result in sound if score(result) >= median(seen)]
+
+    def in_words(self, amounts: Sequence[str]) -> str:
+        first, *others = amounts
+        return first + "".join(f", of the better half on {amount}" for amount in others)
+
+
+SCHEDULES: dict[str, Callable[[tuple[Fidelity, ...], Objective], Schedule]] = {"all": AllAlike, "halving": Halving}
+"""Each made from the fidelities that the evaluator's options ask for, and from what is better."""
+
+
+def make_schedule(fidelities: Sequence[Fidelity], objective: Objective) -> Schedule:
+    """Successive halving where there are several fidelities."""
+    return SCHEDULES["halving" if len(fidelities) > 1 else "all"](tuple(fidelities), objective)
