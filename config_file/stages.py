@@ -31,7 +31,7 @@ STAGES: dict[str, Stage] = {
     "verdict": Stage(
         "-m search.verdict", "verdict.json", ("search", "supernet"), "search.comparison.verdict:VerdictOptions"
     ),
-    "rank": Stage("-m search.rank", "rank.json", ("supernet",), "search.ranking.rank:RankOptions"),
+    "rank": Stage("-m search.rank", "rank.json", ("supernet",), "search.ranking.options:RankOptions"),
     "export": Stage("export.py", "model.onnx", ("retrain",), "deployment.options:ExportOptions"),
 }
 

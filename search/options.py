@@ -44,6 +44,12 @@ class BudgetOptions:
     """How much a search evaluates, for all strategies that do not count in generations."""
 
     evaluations: int = option(1000, "architectures evaluated, by all strategies but random and evolution", at_least=1)
+    max_seconds: float | None = option(
+        None, "the search ends with the evaluation that uses up so many seconds of evaluations", unit="s", above=0
+    )
+    max_epochs: float | None = option(
+        None, "it ends with the one that uses up so many epochs of training, of evaluators that train", above=0
+    )
     objective: str | None = option(
         None,
         "what nsga2, nsga3 and predictor optimise, one or several: accuracy, loss, flops, params or a table's metric, "

@@ -65,7 +65,7 @@ class Search:
     @property
     def stop(self) -> Stop:
         """The budget that the options give."""
-        return Stop()
+        return Stop(epochs=self.options.max_epochs, seconds=self.options.max_seconds)
 
     def learn(self) -> Search:
         """The search once an architecture is learnt on frozen weights, where that comes first.
