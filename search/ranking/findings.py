@@ -73,7 +73,7 @@ def write_findings(
         "rows": list(map(_as_json, rows)),
     }
     atomic_write_text(run.file("rank.json"), json.dumps(content, indent=1) + "\n")
-    for line in renew_report(run.path):
+    for line in renew_report(run.path, options.search_space):
         run.log(line)
 
 
