@@ -32,7 +32,7 @@ TARGET, AT = 3e5, 0.1
 
 
 def rejection(table: CostTable, low: float, high: float, rng: np.random.Generator) -> int:
-    """How many of TRIES random architectures are within the band."""
+    """Number of TRIES random architectures that are within the band."""
     drawn = rng.integers(0, table.space.sizes, (TRIES, len(table.space.sizes)), dtype=np.uint8)
     cost = table.cost(drawn)
     return int(((cost >= low) & (cost <= high)).sum())

@@ -33,7 +33,7 @@ EPOCHS_PER_ROUND = 5
 
 
 class PillowImages(Dataset[tuple[Tensor, int]]):
-    """What torchvision.datasets.CIFAR10 does: an array turned into a Pillow image, then the usual transforms."""
+    """The work of torchvision.datasets.CIFAR10: an array turned into a Pillow image, then the usual transforms."""
 
     def __init__(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
         transforms = torchvision.transforms

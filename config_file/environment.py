@@ -1,4 +1,4 @@
-"""What a run ran on: versions, processor, GPU, commit. No user names and no paths, so that a run can be published."""
+"""The environment of a run: versions, processor, GPU, commit. No user names, no paths: a run can be published."""
 
 import os
 import platform

@@ -48,7 +48,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """How the option is written on the command line, such as ``--batch-size``."""
+        """Its spelling on the command line, such as ``--batch-size``."""
         return "--" + self.name.replace("_", "-")
 
     @property

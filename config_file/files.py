@@ -82,7 +82,7 @@ def remove_leftovers(folder: str | Path) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether ``path`` is a temporary file of a killed process."""
+    """True if ``path`` is a temporary file of a killed process."""
     return path.name.startswith(".") and _MARK in path.name
 
 

@@ -239,7 +239,7 @@ def _groups(options_class: type) -> set[str]:
 
 
 def _earlier(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What lies below the file: the run's own saved options on --resume, else what the stages before it were given."""
+    """The values below the file: the run's own saved options on --resume, else what the stages before it were given."""
     stage = getattr(options_class, "stage", None)
     if stage is None:
         return {}
@@ -256,8 +256,8 @@ def _earlier(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _inherited(specs: Mapping[str, Option], path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What an earlier stage's ``config.yaml`` hands on. A group is inherited as a whole: with another search space (or
-    data set) than the earlier stage's, its widths (or its folder) mean nothing.
+    """The values that an earlier stage's ``config.yaml`` hands on. A group is inherited as a whole: with another search
+    space (or data set) than the earlier stage's, its widths (or its folder) mean nothing.
     """
     saved = {
         key: convert(specs[key], value, f"{path}: {key}")

@@ -44,7 +44,7 @@ def options(group: str = "") -> Callable[[type[T]], type[T]]:
 
 
 def was_given(options: Any, name: str) -> bool:
-    """Whether somebody asked for this value: on the command line, in a file, or (made in Python) by another value than
+    """True if somebody asked for this value: on the command line, in a file, or (made in Python) by another value than
     the default.
     """
     given: frozenset[str] = getattr(options, _GIVEN)

@@ -46,7 +46,7 @@ def import_plugins(texts: Iterable[str]) -> None:
 
 
 def is_reference(text: str) -> bool:
-    """Whether ``text`` has the form ``package.module:callable``."""
+    """True if ``text`` has the form ``package.module:callable``."""
     return _REFERENCE.fullmatch(text) is not None
 
 

@@ -86,7 +86,7 @@ class RunFolder:
 
     @classmethod
     def obstacle(cls, options: Any) -> str | None:
-        """What ``check`` has to say, for a plan: nothing is wrong with planning a run that is in an older one's way."""
+        """The message that ``check`` would raise, or None; a plan prints it instead of failing."""
         try:
             cls.check(options)
         except UserError as error:
@@ -194,7 +194,7 @@ class RunFolder:
 
 
 def _checked_mark(path: Path, options: Any, overwrite: bool, resume: bool) -> dict[str, Any] | None:
-    """What ``env.json`` says, ``None`` in a folder that is new; UserError where this stage must not write."""
+    """The content of ``env.json``, ``None`` in a folder that is new; UserError where this stage must not write."""
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file; the run needs a folder there: choose another --title or --output")
     mark = _read_mark(path)
@@ -232,7 +232,7 @@ def _says(path: Path, form: str) -> dict[str, Any] | None:
 
 
 def _stays_inside(name: Any) -> bool:
-    """Whether a name in a mark can be one that we wrote: a relative path without a step up."""
+    """True if a name in a mark can be one that we wrote: a relative path without a step up."""
     return isinstance(name, str) and not Path(name).is_absolute() and ".." not in Path(name).parts
 
 

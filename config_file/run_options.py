@@ -10,7 +10,7 @@ LARGEST_SEED = 2**32 - 1  # numpy takes no larger one
 
 @options("Run")
 class RunOptions(PluginOptions):
-    """Where a run lives and what it runs on; part of every stage."""
+    """Place and means of a run; part of every stage."""
 
     title: str | None = option(None, "name of the run; its stages lie in ROOT_PATH/NAME/", metavar="NAME")
     config: str | None = option(

@@ -1,4 +1,4 @@
-"""What a network's outputs are for: classes, or landmarks.
+"""Tasks: the purpose of a network's outputs, such as classes or landmarks.
 
 A data set brings its task (`training.data.Split.task`), a trained network records it by name, and training, search and
 export ask the task for the metric, its direction, what an output means and what a good answer is. In every task the

@@ -63,11 +63,11 @@ class Task(ABC):
 
     @abstractmethod
     def strata(self, targets: Targets, names: Sequence[str]) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-        """What a split must represent evenly: a number per image, and the names of these numbers."""
+        """The groups that a split must represent evenly: a number per image, and the names of these numbers."""
 
     @abstractmethod
     def misfit(self, targets: Targets, outputs: int) -> str:
-        """What is wrong with targets for a network of so many outputs; "" where nothing is."""
+        """The fault of targets for a network of so many outputs; "" where nothing is."""
 
     @abstractmethod
     def disagreement(self, outputs: Floats, reference: Floats) -> tuple[int, str] | None:
@@ -75,7 +75,7 @@ class Task(ABC):
 
     @abstractmethod
     def answer(self, output: Floats, names: Sequence[str]) -> str:
-        """What one row of outputs (O,) says, in a word; also of a row of targets, see `as_output`."""
+        """One row of outputs (O,) in a word; also of a row of targets, see `as_output`."""
 
     @abstractmethod
     def as_outputs(self, targets: Tensor, outputs: int) -> Tensor:
@@ -88,14 +88,14 @@ class Task(ABC):
 
     @abstractmethod
     def describe(self, names: Sequence[str]) -> str:
-        """What there is to predict, for people."""
+        """The outputs in words, for printing."""
 
     def is_right(self, measured: float) -> bool:
-        """Whether an image with this value of the metric counts as answered rightly."""
+        """True if an image with this value of the metric counts as answered rightly."""
         return measured >= 1.0 if self.maximise else measured <= RIGHT
 
     def better(self, value: float, than: float) -> bool:
-        """Whether a value of the metric beats another one."""
+        """True if a value of the metric beats another one."""
         return value > than if self.maximise else value < than
 
     @property
