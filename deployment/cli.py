@@ -110,7 +110,7 @@ def _about(source: Retrained) -> str:
 
 
 def _plan(options: ExportOptions, source: Retrained) -> str:
-    """What would be written, and where."""
+    """The files that would be written, and their folder."""
     folder = stage_path(options)
     blocks, megabytes = len(source.network.spec.nodes), 4e-6 * source.network.spec.params(source.shape)
     seconds = 3 + 0.3 * blocks if options.exporter == "dynamo" else 2 + 0.1 * blocks

@@ -1,4 +1,4 @@
-"""How long an engine takes for one image on this machine: an impression, not a promise about another device."""
+"""Latency of one image by an engine on this machine: an impression, not a promise about another device."""
 
 import statistics
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a graph must satisfy before it is handed over. Every failure says what is wrong and where."""
+"""Checks of a graph before it is handed over. Every failure says what is wrong and where."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What export starts from: a network's file, and real images with the logits the trained network gave for them."""
+"""The start of an export: a network's file, and real images with the logits the trained network gave for them."""
 
 import hashlib
 import zipfile
@@ -96,7 +96,7 @@ def load_retrained(weights: str | Path, samples: str | Path | None = None, limit
 
 
 def normalised(images: npt.NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> Floats:
-    """What the network reads: uint8 (N, H, W, C) -> float32 (N, C, H, W), (pixel / 255 - mean) / std."""
+    """Images as the network reads them: uint8 (N, H, W, C) -> float32 (N, C, H, W), (pixel / 255 - mean) / std."""
     x = (scaled(images) - np.array(mean).reshape(-1, 1, 1)) / np.array(std).reshape(-1, 1, 1)
     return np.ascontiguousarray(x, dtype=np.float32)
 

@@ -42,7 +42,7 @@ class TableOptions(PlaceOptions):
 
 
 def build(argv: Sequence[str]) -> None:
-    """Build a table, write it, and say what it holds."""
+    """Build a table, write it, and print its range."""
     options = parse(
         TableOptions,
         argv,

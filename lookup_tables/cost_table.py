@@ -48,7 +48,7 @@ class CostTable:
         resolution: height and width of the image, in pixels.
         entries: one for every (block, input shape) that the space can meet; others are ignored.
         counted: what the values count, in words.
-        counter: who counted: a name in `lookup_tables.counters.COUNTERS`, or an engine's.
+        counter: of the values: a name in `lookup_tables.counters.COUNTERS`, or an engine's.
         counter_version: its version.
         device, engine, threads, date: what it was measured on, and when; None where it was counted.
         scale, offset: a network costs offset + scale * the sum of its blocks' values.
@@ -151,7 +151,7 @@ class CostTable:
 
     @cached_property
     def distribution(self) -> CostDistribution:
-        """How many architectures cost how much, and uniform draws from a cost band.
+        """Counts of architectures by cost, and uniform draws from a cost band.
 
         Raises:
             UserError: so many decisions depend on each other that the counts do not fit into memory.

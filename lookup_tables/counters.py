@@ -42,7 +42,7 @@ KINDS: dict[type[nn.Module], str] = {
     nn.AvgPool2d: POOLING,
     nn.MaxPool2d: POOLING,
 }
-"""What a module is counted as."""
+"""The kind of operator that a module is counted as."""
 
 FVCORE_OPERATORS = {
     "conv": CONVOLUTION,
@@ -62,7 +62,7 @@ class Count(NamedTuple):
 
 
 def count_analytic(block: Block, input_shape: Shape) -> Count:
-    """What the block says of itself: convolution and linear layers."""
+    """Count by the block's own arithmetic: convolution and linear layers."""
     operators: Counter[str] = Counter()
     for part, shape in block.primitives(input_shape):
         operators[LINEAR if isinstance(part, Head) else CONVOLUTION] += part.macs(shape)
@@ -70,7 +70,7 @@ def count_analytic(block: Block, input_shape: Shape) -> Count:
 
 
 def count_fvcore(block: Block, input_shape: Shape) -> Count:
-    """What FlopCountAnalysis of fvcore says of the built layer (a trace of its operators)."""
+    """Count by FlopCountAnalysis of fvcore: a trace of the operators of the built layer."""
     fvcore = _imported("fvcore.nn", "fvcore")
     layer, image = built(block, input_shape)
     analysis = fvcore.FlopCountAnalysis(layer, image)
@@ -82,7 +82,7 @@ def count_fvcore(block: Block, input_shape: Shape) -> Count:
 
 
 def count_thop(block: Block, input_shape: Shape) -> Count:
-    """What thop's `profile` says of the built layer (hooks on its modules)."""
+    """Count by thop's `profile`: hooks on the modules of the built layer."""
     thop = _imported("thop", "thop")
     layer, image = built(block, input_shape)  # a fresh one: thop leaves buffers behind in layers it has no rule for
     macs, params, report = thop.profile(layer, (image,), verbose=False, ret_layer_info=True)
@@ -104,7 +104,7 @@ TRACED = {
     "thop": "multiply-accumulates as thop counts them, batch 1: convolution and linear layers, batch norm "
     "(4 per element), average pooling (1 per element written; adaptive also 1 per element read)",
 }
-"""What a tracing counter's multiply-accumulates are, in words."""
+"""The multiply-accumulates of a tracing counter, in words."""
 
 
 def build_table(

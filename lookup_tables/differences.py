@@ -1,4 +1,4 @@
-"""Why two counters disagree: their totals operator by operator, next to the elements that each operator handles.
+"""Differences between counters, explained: totals operator by operator, next to the elements that each handles.
 
 A difference is explained when it is a whole number per element of an operator that only one of them counts.
 """
@@ -55,7 +55,7 @@ def explain_difference(
 
     Args:
         resolution: height and width of the image in pixels; default the space's own.
-        counters: who is compared with "analytic".
+        counters: those that are compared with "analytic".
     """
     names = ("analytic", *counters)
     macs: dict[str, Counter[str]] = {name: Counter() for name in names}

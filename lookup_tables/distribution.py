@@ -2,8 +2,17 @@
 
 Costs are rounded to multiples of one unit, and the architectures at every rounded cost are counted by dynamic
 programming over the factors (for a chain, layer by layer). Read backwards, the counts say how many of the remaining
-architectures take each option: drawing accordingly gives each architecture the same probability, however rare the band
-is. Rounding is undone by costing every draw: what lies outside the band is rejected, a sliver at its ends.
+architectures take each option: drawing accordingly gives each architecture the same probability, however rare the
+band is. Rounding is undone by costing every draw: what lies outside the band is rejected, a sliver at its ends. These
+are the steps of Dyer (2003, "Approximate counting by dynamic programming"), who counts the solutions of a knapsack:
+round, count, draw from the counts, reject.
+
+With N(o, s) the number of ways to choose the decisions met so far that leave the open decisions at the options o and
+cost s steps, a factor that costs c(o) steps and a decision d that no later factor reads are taken in by
+
+    cost:    N'(o, s) = N(o, s - c(o))                     close:   N'(o, s) = sum_d N((o, d), s)
+
+and, read backwards, d is drawn with P(d | o, s) = N((o, d), s) / N'(o, s).
 """
 
 from __future__ import annotations
@@ -56,7 +65,7 @@ class _Choice(NamedTuple):
 
 
 class CostDistribution:
-    """How many architectures cost how much, and uniform draws from a band.
+    """Counts of architectures by cost, and uniform draws from a band.
 
     Args:
         sizes: number of options of each decision.
@@ -74,6 +83,7 @@ class CostDistribution:
     ) -> None:
         self._sizes = tuple(sizes)
         self._cost = cost
+        # 1. Round: as many bins as the memory for drawing allows, each factor's cost above its least in whole bins.
         bins = min(bins, MOST_ENTRIES // _entries(sizes, factors))
         if bins < LEAST_BINS:
             raise UserError("too many decisions of this space depend on each other to count architectures by cost")
@@ -82,6 +92,7 @@ class CostDistribution:
         self._base = sum(float(table.min()) for _, table in factors)
         self._slack = sum(low for *_, low, _ in rounded), sum(high for *_, high in rounded)
         self._bins = sum(int(steps.max()) for _, steps, *_ in rounded) + 1
+        # 2. Count, and keep what drawing needs, in the order of the count; drawing reads it from the end.
         self._stack: list[_Cost | _Choice] = []
         self.counts = self._counted([(scope, steps) for scope, steps, *_ in rounded])
         """(bins,) encodings at each rounded cost, in float64: exact below 2^53, to 1e-15 of the number above."""
@@ -94,7 +105,7 @@ class CostDistribution:
 
     @property
     def rounding(self) -> tuple[float, float]:
-        """How far the cost of an architecture can lie below and above that of its bin."""
+        """Greatest distances of the cost of an architecture below and above that of its bin."""
         return self._slack
 
     def quantile(self, share: float) -> float:
@@ -105,6 +116,7 @@ class CostDistribution:
     def count(self, lower: float = -inf, upper: float = inf) -> tuple[float, float]:
         """The number of encodings with lower <= cost <= upper, at least and at most; equal where nothing is rounded."""
         low, high = self._ends()
+        # A bin is surely inside where all that may be in it is, and possibly where anything may be.
         surely = (low >= lower) & (high <= upper)
         return float(self.counts[surely].sum()), float(self.counts[self._possible(lower, upper)].sum())
 
@@ -113,6 +125,7 @@ class CostDistribution:
         surely, possibly = self.count(lower, upper)
         if surely == possibly:
             return surely / float(self.counts.sum())
+        # Of the possible ones a fixed sample says how many are inside.
         drawn = self._draw(self._cumulative(lower, upper), PROBES, np.random.default_rng(0))
         return possibly / float(self.counts.sum()) * float(self._inside(drawn, lower, upper).mean())
 
@@ -131,9 +144,11 @@ class CostDistribution:
         while found < n:
             if not cumulative[-1] or tried - found * MOST_REJECTED > MOST_REJECTED:
                 raise UserError(f"no architecture with a cost from {lower:.6g} to {upper:.6g} was found")
+            # As many candidates as are needed at the rate of hits so far, and a tenth more.
             likely = max(found, 1) / max(tried, 1)
             candidates = self._draw(cumulative, min(CHUNK, int((n - found) / likely * 1.1) + 1), rng)
             tried += len(candidates)
+            # 4. Reject: exact costs decide, so that rounding leaves no trace.
             inside = self._inside(candidates, lower, upper)
             kept = (candidates if inside.all() else candidates[inside])[: n - found]
             drawn[found : found + len(kept)] = kept
@@ -142,13 +157,15 @@ class CostDistribution:
 
     def _counted(self, factors: Sequence[tuple[Scope, NDArray[np.intp]]]) -> NDArray[np.float64]:
         """Forward: encodings per (options of open decisions..., rounded cost so far). Fills the stack for drawing."""
-        message = np.zeros(self._bins)
-        message[0] = 1
+        message = np.zeros(self._bins)  # N(o, s): one axis per open decision, then the steps
+        message[0] = 1  # nothing chosen, nothing spent: one way
         for scope, table, front, closing in sweep(self._sizes, factors):
             steps = np.zeros(self._sizes[scope[0]], dtype=np.intp) if table is None else table
             shape = [self._sizes[decision] for decision in front]
+            # Decisions that open here multiply the ways by their options: N is repeated along their new axes.
             before = message.reshape(*message.shape[:-1], *(1,) * (len(front) - message.ndim + 1), self._bins)
             before = np.broadcast_to(before, (*shape, self._bins))
+            # N'(o, s) = N(o, s - c(o)): for each o a shift along the steps.
             message = np.zeros((*shape, self._bins))
             shifts = np.broadcast_to(align(scope, steps, front), shape)
             for at in np.ndindex(*shape):
@@ -159,6 +176,8 @@ class CostDistribution:
             for decision in closing:
                 axis = remaining.index(decision)
                 remaining.remove(decision)
+                # N'(o, s) = sum_d N((o, d), s): the last of the cumulative sums, which over it give the chance that
+                # an option up to each one is drawn, P(d <= j | o, s).
                 summed = message.cumsum(axis)
                 message = summed.take(-1, axis)
                 share = np.ones_like(summed)
@@ -189,12 +208,16 @@ class CostDistribution:
     def _draw(self, cumulative: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.unsignedinteger]:
         """(n, D) encodings whose bins have the cumulative counts (bins,)."""
         drawn = np.empty((n, len(self._sizes)), dtype=self._narrow, order="F")
+        # 3. Draw: a bin by its count, that is the number of steps that the decisions together cost, ...
         left = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], "right")
         for entry in reversed(self._stack):
             if isinstance(entry, _Cost):
+                # ... before a factor, whose decisions are all drawn by now, its steps were not spent yet: s - c(o) ...
                 if entry.scope:
                     left -= entry.steps.ravel().take(self._position(entry.scope, drawn))
                 continue
+            # ... and a closed decision is drawn from P(d | o, s): the number of thresholds that a uniform number
+            # passes.
             where = left
             if entry.given:
                 where = self._position(entry.given, drawn) * self._bins + left
@@ -224,10 +247,12 @@ def _unit(factors: Sequence[Factor], bins: int) -> float:
     if span == 0:
         return 1.0
     above = np.concatenate([np.ravel(table - table.min()) for _, table in factors])
+    # Whole numbers: all costs are multiples of the greatest common divisor, and steps of it round nothing.
     if (above == np.rint(above)).all() and above.max() < 2**53:
         common = gcd(*map(int, above))
         if span / common < bins:
             return float(common)
+    # One bin less per factor, as each may round up by half a step, and there is a bin at 0.
     return span / (bins - len(factors))
 
 

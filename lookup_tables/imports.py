@@ -40,7 +40,7 @@ from supernet.composites import InvertedResidual
 
 
 class Imported(NamedTuple):
-    """What a file says, in the unit of the metric.
+    """The content of a file, in the raw unit of the metric.
 
     Args:
         entries: by block and input shape, for every block of the space.
@@ -182,7 +182,7 @@ FORMATS: dict[str, Callable[[Path, SearchSpace, str], Imported]] = {
     "nni": nni,
     "csv": layers_csv,
 }
-"""By name: (file, space at its resolution, metric) -> what it says."""
+"""By name: (file, space at its resolution, metric) -> its content."""
 
 
 def read_foreign(path: str | Path, form: str, space: SearchSpace, metric: str) -> Imported:
@@ -196,7 +196,7 @@ def read_foreign(path: str | Path, form: str, space: SearchSpace, metric: str) -
 
 
 def _names(block: Block, shape: Shape) -> list[list[str]]:
-    """What a block is called in ProxylessNAS's and once-for-all's tables, best first; several keys are added up."""
+    """Keys of a block in ProxylessNAS's and once-for-all's tables, best first; several of one list are added up."""
     out = block.output_shape(shape)
     ends = f"input:{_hwc(shape)}-output:{_hwc(out)}"
     if isinstance(block, Conv):

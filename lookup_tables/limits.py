@@ -53,7 +53,7 @@ class Limit:
 
     @property
     def excludes(self) -> bool:
-        """Whether it excludes any architecture of the space."""
+        """True where it excludes at least one architecture of the space."""
         return self.lower > self.table.minimum()[0] or self.upper < self.table.maximum()[0]
 
     @property
@@ -123,7 +123,7 @@ class Limits:
         return self.limits[0].table.cost(np.asarray(architectures))
 
     def allows(self, architecture: Architecture) -> bool:
-        """Whether an architecture is within all limits."""
+        """True for an architecture within all limits."""
         return not self._binding or bool(self._inside(np.asarray([architecture]))[0])
 
     def check(self) -> None:

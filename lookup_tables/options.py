@@ -11,7 +11,7 @@ FLOPS_OR_MS = "millions for flops and params, ms for latency"
 
 @options("Constraint")
 class ConstraintOptions:
-    """What an architecture may cost, and how that is counted."""
+    """Limits of the cost of an architecture, and its counting."""
 
     info_metric: str = option(
         "flops",

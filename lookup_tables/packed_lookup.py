@@ -49,6 +49,7 @@ class PackedLookup:
         sizes = [len(decision.options) for decision in decisions]
         self._sizes = np.array(sizes, dtype=np.int64)
         self._base = sum((float(table) for scope, table in factors if not scope), start=0.0)
+        # Neighbouring factors added up, once: cost(a) = base + sum over groups of table[position(a)].
         self._tables: list[_Packed] = []
         for scope, members in _balanced_groups(sizes, [factor for factor in factors if factor[0]]):
             table = np.zeros([sizes[decision] for decision in scope])
@@ -68,6 +69,7 @@ class PackedLookup:
         costs = np.full(count, self._base)
         if not architectures.size:
             return costs
+        # Buffers for one chunk, used again for every chunk and table, so that they stay in the cache.
         rows = min(CHUNK, count)
         positions, found = np.empty(rows, dtype=np.intp), np.empty(rows)
         for start in range(0, count, rows):
@@ -75,6 +77,7 @@ class PackedLookup:
             length = columns.shape[1]
             here = costs[start : start + rows]
             for scope, table in self._tables:
+                # Positions as pointers: `take` is fastest with indices of that width.
                 np.copyto(positions[:length], self._merged(columns, scope)[0])
                 # "raise" would go through a buffer; all positions are in range
                 table.take(positions[:length], out=found[:length], mode="clip")
@@ -82,13 +85,16 @@ class PackedLookup:
         return costs
 
     def _merged(self, columns: Columns, scope: Scope) -> tuple[NDArray[np.unsignedinteger], int]:
-        """The positions in the table over `scope`, and how many there are: halves first, so that most stay narrow."""
+        """The positions in the table over `scope`, and their number: halves first, so that most stay narrow.
+
+        In mixed radix, position(i_1 ... i_k) = position(i_1 ... i_h) * n_(h+1) ... n_k + position(i_(h+1) ... i_k).
+        """
         if len(scope) == 1:
             return columns[scope[0]], int(self._sizes[scope[0]])
         half = len(scope) // 2
         left, high = self._merged(columns, scope[:half])
         right, low = self._merged(columns, scope[half:])
-        wide = np.min_scalar_type(high * low - 1)
+        wide = np.min_scalar_type(high * low - 1)  # the narrowest integers that hold all positions
         merged = np.multiply(left, wide.type(low), dtype=wide)
         merged += right
         return merged, high * low
@@ -124,6 +130,7 @@ class PackedLookup:
 
 def _balanced_groups(sizes: Sequence[int], factors: Sequence[Factor]) -> list[tuple[Scope, list[Factor]]]:
     """Factors whose tables are added up: as few groups as `MOST_ENTRIES` allows, with the smallest tables for that."""
+    # Each halving of the limit that needs no more groups makes the largest table smaller.
     limit = MOST_ENTRIES
     groups = _groups(sizes, factors, limit)
     while limit > 1 and len(smaller := _groups(sizes, factors, limit // 2)) == len(groups):
@@ -132,6 +139,7 @@ def _balanced_groups(sizes: Sequence[int], factors: Sequence[Factor]) -> list[tu
 
 
 def _groups(sizes: Sequence[int], factors: Sequence[Factor], limit: int) -> list[tuple[Scope, list[Factor]]]:
+    # Greedily, in the order of the decisions: a factor joins the group before it while their table stays in the limit.
     groups: list[tuple[Scope, list[Factor]]] = []
     for factor in sorted(factors, key=lambda factor: min(factor[0])):
         if groups:

@@ -25,7 +25,7 @@ _NOT_OURS = "is not a lookup table of this toolkit; python -m lookup_tables buil
 
 @dataclass(frozen=True)
 class Entry:
-    """What one block costs at one input shape.
+    """The cost of one block at one input shape.
 
     Args:
         value: what a look-up uses, in the table's unit.
@@ -88,7 +88,7 @@ def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, Entry]]:
 
 
 def is_table(path: str | Path) -> bool:
-    """Whether a file is a lookup table of ours, whole or not."""
+    """True for a lookup table of ours, whole or not."""
     try:
         with Path(path).open(encoding="utf-8") as file:
             return FORMAT in file.read(200)

@@ -1,4 +1,4 @@
-"""How well predicted costs agree with measured ones."""
+"""Agreement of predicted costs with measured ones, and the line that corrects predictions."""
 
 from __future__ import annotations
 
@@ -60,6 +60,8 @@ def affine(predicted: Vector, measured: Vector, least: float = 0.0) -> tuple[flo
     A line that falls says nothing, and one below zero cannot be: at the prediction `least`, the smallest that will be
     asked for, it keeps at least half of the height of a scale alone. The best line under that condition is returned.
     """
+    # Iteratively reweighted least squares (Huber 1981): an error beyond k times the typical one weighs k times it over
+    # the error, which makes its square grow linearly.
     weights = np.ones_like(measured)
     for _ in range(REWEIGHTED):
         scale, offset = _line(predicted, measured, least, weights)
@@ -72,6 +74,7 @@ def affine(predicted: Vector, measured: Vector, least: float = 0.0) -> tuple[flo
 
 
 def _line(predicted: Vector, measured: Vector, least: float, weights: Vector) -> tuple[float, float]:
+    # Least squares of the relative error: sum_i w_i ((scale x_i + offset) / y_i - 1)^2.
     relative = np.sqrt(weights) / measured
     design = np.column_stack([predicted, np.ones_like(predicted)]) * relative[:, None]
     if len(measured) > 1 and np.ptp(predicted) > 0:

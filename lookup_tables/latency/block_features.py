@@ -1,4 +1,4 @@
-"""What can be said of a block's latency before anything is measured: its work, its traffic, its parts."""
+"""Features of a block that bear on its latency and need no measurement: its work, its traffic, its parts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def timed_blocks(space: SearchSpace, resolution: int) -> list[Key]:
 def block_counts(
     space: SearchSpace, resolution: int, architectures: NDArray[np.integer] | Sequence[Architecture]
 ) -> NDArray[np.float64]:
-    """How often each of `timed_blocks` stands in each architecture: (N, D) option indices -> (N, P)."""
+    """Numbers of each of `timed_blocks` in each architecture: (N, D) option indices -> (N, P)."""
     rows = np.asarray(architectures, dtype=np.intp).reshape(-1, len(space.sizes))
     column = {key: index for index, key in enumerate(timed_blocks(space, resolution))}
     counts = np.zeros((len(rows), len(column) + 1))  # the last column takes what is absent

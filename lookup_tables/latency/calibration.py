@@ -1,7 +1,7 @@
 """From measured blocks and networks to a latency table: block minima, an affine correction, and its own error.
 
 Blocks alone cost more than in a network: every call has its overhead, and layouts are changed at the ends. Whole
-networks say by how much. The minimum over rounds is what the machine can do; medians also tell who else was using it.
+networks say by how much. The minimum over rounds is what the machine can do; medians also say what else was running.
 """
 
 from __future__ import annotations

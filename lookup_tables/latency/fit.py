@@ -69,7 +69,7 @@ class Problem(NamedTuple):
         return fit_blocks(self.counts[rows], self.features, self.ms[rows])
 
     def judge(self, fit: Fit, rows: NDArray[np.intp]) -> Accuracy:
-        """How well a fit predicts some of the networks."""
+        """The accuracy of a fit on some of the networks."""
         return judge(fit.predict(self.counts[rows]), self.ms[rows])
 
 
@@ -85,6 +85,7 @@ def cross_validated(problem: Problem, seed: int = 0, folds: int = FOLDS) -> Accu
     Raises:
         UserError: too few measurements.
     """
+    # Every network is predicted once, by the fit to the folds that it is not in.
     order = np.random.default_rng(seed).permutation(len(problem.ms))
     predicted = np.empty(len(problem.ms))
     if len(order) - -(-len(order) // folds) < LEAST:
@@ -130,9 +131,10 @@ def fit_table(
         UserError: too few measurements, or all the same.
     """
     problem = as_problem(space, resolution, measurements)
-    check = cross_validated(problem, seed)
+    check = cross_validated(problem, seed)  # of fits to fewer networks than the table's own
     fit = fit_blocks(*problem)
     times = dict(zip(timed_blocks(space, resolution), fit.values, strict=True))
+    # In how many measured networks each block stands; identities take no time and have no column.
     held = dict(zip(times, (problem.counts > 0).sum(0), strict=True))
     entries = {}
     for key in distinct_blocks(space, resolution):

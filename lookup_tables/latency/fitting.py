@@ -5,6 +5,9 @@ blocks' features (work, traffic, parts), a smooth function of them, and somethin
 there is, and how much noise, is what makes the measurements most likely (the marginal likelihood, as in Gaussian
 process regression; Rasmussen and Williams 2006, chapters 2 and 5). The costs themselves are the most probable ones that
 are not negative: one non-negative least-squares problem. Few measurements are read through the prior, many overrule it.
+
+    y = X w + e,   w ~ N(0, K(theta)),   e ~ N(0, sigma^2 I)
+    K = linear^2 F F' + (smooth^2 exp(-|f_i - f_j|^2 / (2 length^2)) + own^2 I) * (size size')
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ class _Data(NamedTuple):
 
 @dataclass(frozen=True)
 class Fit:
-    """What was solved for.
+    """The solution: costs that explain the measured networks.
 
     Args:
         values: (P,) cost of each block.
@@ -88,16 +91,19 @@ def fit_blocks(counts: Vector, features: Vector, measured: Vector) -> Fit:
     """
     if len(measured) < LEAST:
         raise UserError(f"{len(measured)} measurements are too few to fit block costs to: at least {LEAST}")
+    # 1. Everything in standard deviations of the measurements, and in as few rows as there are unknowns.
     scale = float(measured.std())
     if scale == 0:
         raise UserError(f"all {len(measured)} measurements are {measured[0]:g}: nothing can be told from them")
     data = _rotated(np.column_stack([counts, np.ones(len(counts))]), measured / scale)
     prior = _Prior(counts, features, OFFSET * float(measured.mean()) / scale)
+    # 2. The prior's scales and the noise that make the measurements most likely.
     logs = minimize(
         lambda logs: _surprise(logs, data, prior), START, method="L-BFGS-B", bounds=BOUNDS, options={"maxiter": 40}
     ).x
     noise = float(np.exp(logs[NOISE]))
-    # The most probable costs: least squares on the measurements and on the whitened costs, which the prior has at 0.
+    # 3. The most probable costs, min |y - X w|^2 / sigma^2 + w' K^-1 w over w >= 0: with K = L L' least squares on the
+    #    measurements and on the whitened costs L^-1 w, which the prior has at 0.
     factor = cholesky(prior.covariance(logs), lower=True)
     whitened = solve_triangular(factor, np.eye(len(factor)), lower=True)
     unknowns, _ = nnls(
@@ -128,8 +134,9 @@ class _Prior:
         self._distances = ((logs[:, None] - logs[None]) ** 2).sum(-1)
 
     def covariance(self, logs: Vector) -> Vector:
-        """(P + 1, P + 1)"""
+        """(P + 1, P + 1) of the logarithms of the scales; the offset is independent of the blocks."""
         linear, smooth, length, own = np.exp(2 * logs[:NOISE])
+        # The squared exponential (Rasmussen and Williams 2006, equation 4.9) ties blocks with similar features.
         similar = smooth * np.exp(-self._distances / (2 * length)) + own * np.eye(len(self._sizes))
         covariance = np.zeros((len(self._sizes) + 1, len(self._sizes) + 1))
         covariance[:-1, :-1] = linear * self._linear + similar * self._sizes + JITTER * np.eye(len(self._sizes))
@@ -139,6 +146,8 @@ class _Prior:
 
 def _surprise(logs: Vector, data: _Data, prior: _Prior) -> float:
     """Negative log marginal likelihood of the measurements, and a weak pull towards the start."""
+    # -log p(y | X) = 1/2 y' C^-1 y + 1/2 log |C| + const. with C = X K X' + sigma^2 I (equation 5.8); with C = L L' the
+    # first term is |L^-1 y|^2 / 2 and the second the sum of log diag L.
     noise = float(np.exp(2 * logs[NOISE]))
     covariance = data.design @ prior.covariance(logs) @ data.design.T + noise * np.eye(len(data.target))
     try:
@@ -147,12 +156,14 @@ def _surprise(logs: Vector, data: _Data, prior: _Prior) -> float:
         return 1e10  # rounded to something that is no covariance: nothing to go by here
     whitened = solve_triangular(factor, data.target, lower=True)
     likelihood = 0.5 * float(whitened @ whitened) + float(np.log(np.diag(factor)).sum())
+    # Rows without unknowns are noise alone: C is sigma^2 I there.
     likelihood += 0.5 * (data.spare_squares / noise + data.spare * np.log(noise))
     return likelihood + WEAK * float(((logs - START) ** 2).sum())
 
 
 def _rotated(design: Vector, target: Vector) -> _Data:
     """An orthogonal rotation of the rows, after which only the first ones depend on the unknowns."""
+    # X = Q R: |y - X w|^2 = |Q' y - R w|^2 + |y|^2 - |Q' y|^2, and the likelihood of white noise is that of Q' y.
     if len(design) <= design.shape[1]:
         return _Data(design, target, 0, 0.0)
     rotation, triangle = np.linalg.qr(design)

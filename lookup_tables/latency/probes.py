@@ -1,4 +1,4 @@
-"""What is measured for a latency table: every distinct block once, and a few whole networks to hold the sum against."""
+"""Probes, which a latency table is measured on: every distinct block once, and a few whole networks beside the sum."""
 
 from __future__ import annotations
 

@@ -3,7 +3,11 @@
 Plain rejection sees nothing of a limit that one draw in a million keeps. So decisions are drawn from a tilted
 distribution, q(a) ~ p(a) exp(-sum_k t_k cost_k(a)), which favours what is within the limits, and a draw within them is
 accepted with the probability exp(sum_k t_k (cost_k(a) - limit_k)) <= 1: what is accepted is distributed exactly as p
-given the limits. The tilts t_k >= 0 are those of Chernoff's bound, which makes acceptance most likely.
+given the limits. The tilts t_k >= 0 are those of Chernoff's bound, which makes acceptance most likely:
+
+    P(all cost_k <= limit_k) <= E[exp(t . (limit - cost))] = exp(t . limit) prod_d sum_o p_d(o) exp(-t . cost(d, o))
+
+whose logarithm is convex in t, as a sum of linear terms and of logarithms of sums of exponentials.
 """
 
 from __future__ import annotations
@@ -40,7 +44,9 @@ class LimitedDraws:
         self._limits = list(limits)
         self._tilts = np.zeros(len(self._limits))
         self._rows = [np.asarray(row, dtype=np.float64) for row in log_probabilities]
-        tilted, rooms, tables, ranges = [], [], [], []  # of the costs that can be tilted, in units of their ranges
+        # 1. The costs that can be tilted, in units of their ranges, so that one greatest tilt suits all: the room that
+        #    the limit leaves above the fixed part, and (options,) costs per decision.
+        tilted, rooms, tables, ranges = [], [], [], []
         for index, limit in enumerate(self._limits):
             base, rows = _by_decision(limit.factors, self._rows)
             span = sum(float(np.ptp(row)) for row in rows)
@@ -56,6 +62,7 @@ class LimitedDraws:
 
         def bound(tilts: Row) -> tuple[float, Row]:
             """The logarithm of Chernoff's bound on the probability of the limits, and its gradient."""
+            # t . room + sum_d log sum_o p_d(o) exp(-t . cost(d, o)); its gradient is the room less the expected costs.
             value, slope = float(tilts @ room), room.copy()
             for row, costs in zip(self._rows, scaled, strict=True):
                 weighted = row - tilts @ costs
@@ -64,9 +71,11 @@ class LimitedDraws:
                 slope -= costs @ np.exp(weighted - normaliser)
             return value, slope
 
+        # 2. The tilts that make the bound least: at them the expected costs are at their limits, or a tilt is 0.
         best = minimize(
             bound, np.zeros(len(tilted)), jac=True, method="L-BFGS-B", bounds=[(0.0, STEEPEST)] * len(tilted)
         ).x
+        # 3. Decisions are independent under q as well: log q_d(o) = log p_d(o) - t . cost(d, o), up to a constant.
         self._rows = [row - best @ costs for row, costs in zip(self._rows, scaled, strict=True)]
         self._tilts[tilted] = best / ranges
 
@@ -74,6 +83,8 @@ class LimitedDraws:
         """A draw, or None where it was rejected: draw again."""
         # The largest noisy logit is a draw from their softmax.
         drawn = tuple(int((row + rng.gumbel(size=len(row))).argmax()) for row in self._rows)
+        # Beyond a limit: rejected. Within: p / q ~ exp(t . cost) is greatest at the limits, so kept with that over its
+        # greatest, exp(t . (cost - limit)).
         exponent = 0.0
         for limit, tilt in zip(self._limits, self._tilts, strict=True):
             excess = _cost(limit.factors, drawn) - limit.upper
@@ -97,7 +108,7 @@ def _by_decision(factors: Sequence[Factor], like: Sequence[Row]) -> tuple[float,
 
 
 def within(limits: Sequence[Bound], architecture: Architecture) -> bool:
-    """Whether an architecture keeps to all limits."""
+    """True for an architecture that keeps to all limits."""
     return all(_cost(limit.factors, architecture) <= limit.upper for limit in limits)
 
 

@@ -1,4 +1,4 @@
-"""What an architecture costs, as the options ask for it: tables, the part of the loss, the limits of the derivation."""
+"""The hardware side of a differentiable search: tables, the part of the loss, the limits of the derivation."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def bounds_of(tables: Mapping[str, CostTable], targets: Mapping[str, float]) -> 
 
 
 def cost_range(options: Any, space: SearchSpace, resolution: int) -> str | None:
-    """Where --target-hc can lie: the exact minimum and maximum of the space; None of a cost without a table."""
+    """The range of --target-hc: the exact minimum and maximum of the space; None of a cost without a table."""
     name = options.info_metric
     known = METRICS.get(name)
     if not options.lookup_table and (known is None or known.count is None):
