@@ -29,7 +29,7 @@ STAGES: dict[str, Stage] = {
     "search": Stage("search.py", "best.json", ("supernet",), "search.options:SearchOptions"),
     "retrain": Stage("retrain.py", "model.safetensors", ("search", "supernet"), "training.options:RetrainOptions"),
     "verdict": Stage(
-        "-m search.verdict", "verdict.json", ("search", "supernet"), "search.comparison.verdict:VerdictOptions"
+        "-m search.verdict", "verdict.json", ("search", "supernet"), "search.comparison.options:VerdictOptions"
     ),
     "rank": Stage("-m search.rank", "rank.json", ("supernet",), "search.ranking.options:RankOptions"),
     "export": Stage("export.py", "model.onnx", ("retrain",), "deployment.options:ExportOptions"),

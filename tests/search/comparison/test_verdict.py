@@ -11,8 +11,9 @@ from scipy import stats
 from config_file.errors import UserError
 from config_file.run_folder import RunFolder
 from lookup_tables import build_table
+from search.comparison.findings import Difference, difference, write_findings
+from search.comparison.options import VerdictOptions
 from search.comparison.scaled_baseline import scaled_mobilenetv2
-from search.comparison.verdict import Difference, VerdictOptions, conclude, difference
 from supernet import build_space
 from supernet.metrics import LATENCY
 
@@ -134,5 +135,5 @@ def test_a_baseline_of_another_cost_is_called_so(tmp_path, capsys) -> None:
     ]
     run = RunFolder.open(VerdictOptions(output=str(tmp_path / "verdict")))
     for same, words in ((True, "MobileNetV2 of the same cost"), (False, "MobileNetV2 of as many multiply-accumulates")):
-        conclude(run, rows, same)
+        write_findings(run, rows, same)
         assert words in capsys.readouterr().out
