@@ -29,7 +29,8 @@ import torch
 from torch import nn
 
 from supernet import Architecture, Supernet, build_space
-from supernet.relaxations import ArchitectureParameters, Relaxation
+from supernet.relaxations import Relaxation
+from supernet.relaxations.parameters import ArchitectureParameters
 from training.optimizers import make_optimizer, step, zero_grad
 
 LR, MOMENTUM, WEIGHT_DECAY = 0.001, 0.9, 4e-5
@@ -61,7 +62,7 @@ class Steps:
 
     def path(self, name: str, number: int) -> Architecture:
         """The path that is active in the draw `number` of a sampled variant."""
-        gates = self.relaxations[name].draw(number).gates
+        gates = self.relaxations[name].gates_at(number).gates
         chosen = []
         for site in self.net.space.sites:
             if site.given:
@@ -76,7 +77,7 @@ class Steps:
         zero_grad(parameters)
 
     def relaxed(self, name: str, number: int, path: Architecture | None) -> None:
-        gates = self.relaxations[name].draw(number).gates
+        gates = self.relaxations[name].gates_at(number).gates
         nn.functional.cross_entropy(self.net(self.x, gates), self.y).backward()
         parameters = self.everything if path is None else self.net.parameters_of(path)
         step(self.optimizer, parameters, LR)

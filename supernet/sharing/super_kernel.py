@@ -1,7 +1,7 @@
 """Single-Path NAS (Stamoulis et al. 2019): the options of a layer mix inside one depthwise kernel.
 
 A layer is one inverted residual, the largest. A 3x3 kernel is the centre of its 5x5, expansion 3 the first half of its
-channels, expansion 0 the skip. `supernet.thresholds` has the indicators that choose among them.
+channels, expansion 0 the skip. `supernet.relaxations.thresholds` has the indicators that choose among them.
 """
 
 from __future__ import annotations

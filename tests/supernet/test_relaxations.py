@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from config_file.errors import UserError
 from supernet import SearchSpace, Supernet, build_space
 from supernet.gating import Sampled
-from supernet.relaxations import RELAXATIONS, SINGLE, ArchitectureParameters, Relaxation, settle
+from supernet.relaxations import RELAXATIONS, Relaxation, of_logits, settle
+from supernet.relaxations.parameters import ArchitectureParameters
 
 TINY = {"resolution": 16, "num_classes": 4}
 
@@ -22,6 +23,9 @@ def tiny_space(**changes: object) -> SearchSpace:
     stages = [{"channels": c, "depth": d, "stride": 2} for c, d in zip(widths[1:3], depths, strict=True)]
     table = {"name": "tiny", "stem": 8, "head": 16, "stages": stages, "candidates": ["k3e2", "k5e2", "k3e3", "skip"]}
     return build_space(table | changes, **TINY)
+
+
+OF_LOGITS = [name for name, kind in RELAXATIONS.items() if kind.parameters is of_logits]
 
 
 class Fixture:
@@ -39,10 +43,10 @@ class Fixture:
 def test_gumbel_weights_are_pytorchs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Fixture(name)
     noise = torch.empty_like(case.parameters.logits).exponential_().log().neg()
-    monkeypatch.setattr("supernet.relaxations._gumbel", lambda *_: noise)
+    monkeypatch.setattr("supernet.relaxations.estimators.gumbel_noise", lambda *_: noise)
     monkeypatch.setattr(torch.Tensor, "exponential_", lambda tensor: tensor.copy_((-noise).exp()))
     expected = F.gumbel_softmax(case.parameters.logits, tau=0.7, hard=name == "gumbel_hard")
-    gates = case.relaxation.draw(0, temperature=0.7).gates
+    gates = case.relaxation.gates_at(0, temperature=0.7).gates
     for row, site in enumerate(["stage1/0", "stage1/1", "stage2/0"]):
         options, weights = gates[site]
         if name == "gumbel":
@@ -61,7 +65,7 @@ def test_gumbel_weights_are_pytorchs(name: str, monkeypatch: pytest.MonkeyPatch)
 def test_softmax_gates_mix_like_a_sum_written_out() -> None:
     case = Fixture("softmax")
     case.net.eval()
-    logits = case.net(case.x, case.relaxation.draw(0).gates)
+    logits = case.net(case.x, case.relaxation.gates_at(0).gates)
     p = F.softmax(case.parameters.logits, 1)
     h = case.net.bank["stem"].path(0)(case.x)
     for row, site in enumerate(["stage1/0", "stage1/1", "stage2/0"]):
@@ -74,11 +78,11 @@ def test_softmax_gates_mix_like_a_sum_written_out() -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", list(RELAXATIONS))
+@pytest.mark.parametrize("name", OF_LOGITS)
 def test_output_of_a_hard_gate_is_the_path_and_draws_repeat(name: str) -> None:
     case = Fixture(name)
     case.net.eval()
-    first, again = case.relaxation.draw(5).gates, case.relaxation.draw(5).gates
+    first, again = case.relaxation.gates_at(5).gates, case.relaxation.gates_at(5).gates
     assert {gate: tuple(options) for gate, (options, _) in first.items()} == {
         gate: tuple(options) for gate, (options, _) in again.items()
     }
@@ -108,7 +112,7 @@ def gate_gradients(case: Fixture, gates: dict, loss: Callable) -> dict[str, dict
 def test_binary_gates_have_the_gradient_computed_by_hand(name: str) -> None:
     case = Fixture(name)
     case.net.eval()
-    draw = case.relaxation.draw(3)
+    draw = case.relaxation.gates_at(3)
 
     def loss(out: torch.Tensor) -> torch.Tensor:
         return out.square().sum()
@@ -149,7 +153,7 @@ def test_one_over_p_is_the_softmax_gradient_in_expectation_and_straight_through_
         rows = []
         for step in range(draws):
             sources, coefficients = [], []
-            for row, (options, weights) in enumerate(relaxation.draw(step).gates.values()):
+            for row, (options, weights) in enumerate(relaxation.gates_at(step).gates.values()):
                 sources += [weight.source for weight in weights]
                 coefficients += [values[row, option] for option in options]
             total = torch.stack(sources) @ torch.stack(coefficients)
@@ -168,7 +172,7 @@ def test_one_over_p_is_the_softmax_gradient_in_expectation_and_straight_through_
 
 def test_only_what_was_sampled_gets_a_gradient() -> None:
     case = Fixture("gumbel_hard")
-    draw = case.relaxation.draw(2)
+    draw = case.relaxation.gates_at(2)
     case.net(case.x, draw.gates).square().sum().backward()
     for site in ("stage1/0", "stage1/1", "stage2/0"):
         (chosen,) = draw.gates[site][0]
@@ -179,7 +183,7 @@ def test_only_what_was_sampled_gets_a_gradient() -> None:
 
 def test_two_options_are_one_forward_and_backward_and_one_forward() -> None:
     case = Fixture("binary_two")
-    draw = case.relaxation.draw(2)
+    draw = case.relaxation.gates_at(2)
     runs: dict[str, int] = {}
     for site in ("stage1/0", "stage1/1", "stage2/0"):
         for option, layer in enumerate(case.net.bank[site].layers):
@@ -202,7 +206,7 @@ def test_a_pair_is_drawn_without_replacement_and_the_active_one_by_its_share() -
             expected[a, b] = pair * p[a] / (p[a] + p[b])
     draws = 2000
     for step in range(draws):
-        options, weights = case.relaxation.draw(step).gates["stage1/0"]
+        options, weights = case.relaxation.gates_at(step).gates["stage1/0"]
         assert weights[0].active
         seen[options] += 1
     chi2 = ((seen - draws * expected).square() / (draws * expected).clamp_min(1e-9))[expected > 0].sum()
@@ -227,7 +231,7 @@ def test_recomputing_gives_the_same_gradients_and_statistics() -> None:
     plain, recomputing = Supernet(space).double(), Supernet(space, recompute=True).double()
     recomputing.load_state_dict(plain.state_dict())
     parameters = ArchitectureParameters(space).double()
-    gates = Relaxation("softmax", parameters, 0).draw(0).gates
+    gates = Relaxation("softmax", parameters, 0).gates_at(0).gates
     x = torch.randn(4, 3, 16, 16, dtype=torch.float64)
     gradients = []
     for net in (plain, recomputing):
@@ -242,20 +246,20 @@ def test_recomputing_gives_the_same_gradients_and_statistics() -> None:
 def test_widths_are_chosen_never_mixed() -> None:
     space = build_space("mobilenetv2", resolution=16, num_classes=4, depths=[2] * 7)
     parameters = ArchitectureParameters(space)
-    for name in RELAXATIONS:
-        if name in SINGLE:
+    for name in OF_LOGITS:
+        if RELAXATIONS[name].single:
             Relaxation(name, parameters, 0)
         else:
             with pytest.raises(UserError, match="differ in width"):
                 Relaxation(name, parameters, 0)
 
 
-@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("name", [name for name in OF_LOGITS if RELAXATIONS[name].single])
 def test_sites_that_read_several_decisions_run_one_option(name: str) -> None:
     widths = [8, *[4, 8] * 7, 16]
     space = build_space("mobilenetv2", resolution=16, num_classes=4, depths=[2] * 7, widths=widths)
     net, parameters = Supernet(space), ArchitectureParameters(space)
-    draw = Relaxation(name, parameters, 0).draw(1)
+    draw = Relaxation(name, parameters, 0).gates_at(1)
     (grad,) = torch.autograd.grad(net(torch.randn(2, 3, 16, 16), draw.gates).sum(), parameters.logits)
     assert (grad.abs().sum(1) > 0).all()
     torch.testing.assert_close(grad.sum(1), torch.zeros(14), atol=1e-5, rtol=0)
@@ -265,10 +269,10 @@ def test_decisions_with_fewer_options_never_draw_what_they_do_not_have() -> None
     space = tiny_space(skip="identity")
     assert min(space.sizes) < max(space.sizes)
     parameters = ArchitectureParameters(space)
-    for name in RELAXATIONS:
+    for name in OF_LOGITS:
         relaxation = Relaxation(name, parameters, 0)
         for step in range(30):
-            for (options, _), size in zip(relaxation.draw(step).gates.values(), space.sizes, strict=True):
+            for (options, _), size in zip(relaxation.gates_at(step).gates.values(), space.sizes, strict=True):
                 assert set(options) <= set(range(size))
             assert space.is_valid(relaxation.path(step))
 

@@ -9,9 +9,10 @@ import torch
 
 from config_file.errors import UserError
 from supernet import SearchSpace, Supernet, build_space
-from supernet.relaxations import ArchitectureParameters, Relaxation
+from supernet.relaxations import Relaxation
+from supernet.relaxations.parameters import ArchitectureParameters
+from supernet.relaxations.thresholds import ThresholdParameters
 from supernet.sharing.super_kernel import SuperKernel
-from supernet.thresholds import ThresholdParameters
 
 
 def single_path() -> SearchSpace:
@@ -51,7 +52,7 @@ def test_the_gradient_says_whether_what_is_unused_should_be_used() -> None:
         parameters.logits.fill_(3.0)  # nothing is used
         parameters.logits[:, 1] = -3.0  # but the first half of the channels
     assert set(net.space.names(parameters.most_probable())) == {"k3e3"}
-    gates = Relaxation("thresholds", parameters, 0).draw(0).gates
+    gates = Relaxation("thresholds", parameters, 0).gates_at(0).gates
     out = net(torch.randn(4, 3, 16, 16, dtype=torch.float64), gates)
     (grad,) = torch.autograd.grad(out.square().sum(), parameters.logits)
     assert torch.isfinite(grad).all()
@@ -101,7 +102,7 @@ def test_softmax_mixes_inside_the_kernel_and_sampled_gates_run_slices() -> None:
     parameters = ArchitectureParameters(net.space).double()
     x = torch.randn(3, 3, 16, 16, dtype=torch.float64)
     for name in ("softmax", "gumbel", "binary_two", "gumbel_hard"):
-        out = net(x, Relaxation(name, parameters, 0).draw(0).gates)
+        out = net(x, Relaxation(name, parameters, 0).gates_at(0).gates)
         (grad,) = torch.autograd.grad(out.square().sum(), parameters.logits)
         assert torch.isfinite(grad).all()
         assert grad.abs().max() > 0

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from config_file.errors import UserError
+from config_file.errors import UserError, choose
 from supernet import Architecture, Supernet
 from supernet.derivation import derive_filling, derive_within
-from supernet.relaxations import OF_WEIGHTS, ArchitectureParameters, Relaxation, settle
+from supernet.relaxations import RELAXATIONS, Relaxation, settle
 from supernet.supernet import Gates
-from supernet.thresholds import ThresholdParameters
 from training.data import Split
 from training.device import autocast, choose_amp, seed_step
 from training.differentiable_search.hardware import Hardware
@@ -59,16 +58,14 @@ class ArchitectureLearner:
     ) -> None:
         self.options = options
         self.supernet = supernet
-        space = supernet.space
         self.images = images
         self.hardware = hardware
         self.device = device
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.batch_size = min(options.batch_size, len(images))
         name = options.relaxation or RELAXATION_OF[getattr(options, "sample_strategy", "differentiable")]
-        self.parameters = (
-            ThresholdParameters(supernet) if name in OF_WEIGHTS else ArchitectureParameters(space, options.random_seed)
-        ).to(device)
+        kind = choose("relaxation", name, RELAXATIONS)
+        self.parameters = kind.parameters(supernet, options.random_seed).to(device)
         self.relaxation = Relaxation(name, self.parameters, options.random_seed)
         self.optimizer = make_optimizer(
             options.a_optimizer,
@@ -106,7 +103,7 @@ class ArchitectureLearner:
     @torch.no_grad()
     def mixture(self, step: int) -> Gates:
         """The gates that the weights' step trains where they are soft."""
-        return self.relaxation.draw(-1 - step, self.temperature(step)).gates
+        return self.relaxation.gates_at(-1 - step, self.temperature(step)).gates
 
     def step(self, step: int, x: Tensor, y: Tensor, weight_step: Callable[[], WeightStep]) -> None:
         """The architecture's step before step `step` of the weights, if there is one.
@@ -123,11 +120,11 @@ class ArchitectureLearner:
         seed_step(self.device, self.options.random_seed, -1 - step)
         images, labels = self._batch(number)
         temperature = self.temperature(step)
-        draw = self.relaxation.draw(number, temperature)
+        drawn = self.relaxation.gates_at(number, temperature)
         costs: list[Tensor] = []
 
         def validation() -> Tensor:
-            loss = self._task_loss(images, labels, self.relaxation.draw(number, temperature).gates)
+            loss = self._task_loss(images, labels, self.relaxation.gates_at(number, temperature).gates)
             if self.hardware is not None:
                 expected = self.hardware.expected(self.parameters.by_decision())
                 costs[:] = [expected.detach()]
@@ -140,7 +137,7 @@ class ArchitectureLearner:
         else:
 
             def training() -> Tensor:
-                return self._task_loss(x, y, self.relaxation.draw(number, temperature).gates)
+                return self._task_loss(x, y, self.relaxation.gates_at(number, temperature).gates)
 
             gradient, _ = second_order(
                 logits, self.supernet, weight_step(), self._scaled(training), self._scaled(validation)
@@ -149,7 +146,7 @@ class ArchitectureLearner:
         logits.grad = gradient / self._loss_scale
         self.optimizer.step()
         logits.grad = None
-        settle(logits, before, draw.involved)
+        settle(logits, before, drawn.involved)
         if self.hardware is not None and self.hardware.multipliers is not None:
             self.hardware.multipliers.ascend(costs[0])
 

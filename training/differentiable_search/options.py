@@ -9,7 +9,7 @@ from config_file.fields import option
 from config_file.options import options
 from lookup_tables.constraint_text import parse_limits
 from lookup_tables.options import ConstraintOptions
-from supernet.relaxations import OF_WEIGHTS, RELAXATIONS
+from supernet.relaxations import RELAXATIONS
 from training.differentiable_search.penalties import PENALTIES
 from training.optimizers import OPTIMIZERS
 from training.recipe_options import FittingOptions
@@ -24,7 +24,7 @@ class GradientOptions:
         "{names}; all options run in softmax and gumbel, one in gumbel_hard and binary; thresholds are those of "
         "single_path's super-kernels; none: binary_two, or gumbel with --sample-strategy differentiable_gumbel",
         metavar="NAME",
-        names=(*RELAXATIONS, *OF_WEIGHTS),
+        names=RELAXATIONS,
         inherit=True,
         decides="training learning",
     )

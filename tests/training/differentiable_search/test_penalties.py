@@ -14,7 +14,7 @@ from lookup_tables.table_file import Entry
 from supernet import Decision, SearchSpace, Site, build_space
 from supernet.blocks import Conv
 from supernet.metrics import FLOPS
-from supernet.relaxations import ArchitectureParameters
+from supernet.relaxations.parameters import ArchitectureParameters
 from training.differentiable_search.penalties import PENALTIES, Multipliers, PenaltySettings, make_penalty
 
 LOSS = torch.tensor(42.0, dtype=torch.float64)

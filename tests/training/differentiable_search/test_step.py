@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from supernet import Supernet, build_space
-from supernet.relaxations import ArchitectureParameters, Relaxation
+from supernet.relaxations import Relaxation
+from supernet.relaxations.parameters import ArchitectureParameters
 from training.differentiable_search.step import WeightStep, first_order, second_order
 from training.optimizers import PathSGD
 
@@ -41,7 +42,7 @@ class Case:
                 self.step.optimizer.state[p]["momentum_buffer"] = 0.1 * torch.randn_like(p)
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        return F.cross_entropy(self.net(batch[0], self.relaxation.draw(0).gates), batch[1])
+        return F.cross_entropy(self.net(batch[0], self.relaxation.gates_at(0).gates), batch[1])
 
     def after_a_step(self) -> Tensor:
         """The validation loss after one explicit step of the weights, which is then taken back."""

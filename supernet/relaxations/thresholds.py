@@ -1,4 +1,4 @@
-"""Single-Path NAS's nested indicators (Stamoulis et al. 2019): norms of a kernel's parts against learnt thresholds.
+"""Single-Path NAS's nested indicators (Stamoulis et al. 2019): norms of a kernel's parts against learned thresholds.
 
 Is the norm of the first half of the channels above a threshold (else the layer is skipped), that of the second half
 (else expansion 3), that of the ring around the 3x3 (else kernel 3)? In the gradient an indicator is a sigmoid.
@@ -13,7 +13,9 @@ from torch.nn import functional as F
 
 from config_file.errors import UserError
 from supernet.composites import InvertedResidual
-from supernet.relaxations import ArchitectureParameters
+from supernet.relaxations.estimators import StepGates, soft_gates
+from supernet.relaxations.gate_table import GateTable
+from supernet.relaxations.parameters import ArchitectureParameters
 from supernet.sharing.super_kernel import SuperKernel
 from supernet.supernet import Supernet
 
@@ -88,3 +90,18 @@ class ThresholdParameters(ArchitectureParameters):
         """As for logits, of probabilities so steep that the most probable options are what the indicators say."""
         rows = self._log_probabilities(DECISIVE).double().log_softmax(1).cpu().numpy()
         return [row[:size] for row, size in zip(rows, self.space.sizes, strict=True)]
+
+
+def thresholds(
+    parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int
+) -> StepGates:
+    """The most probable option of every decision as a soft weight of one, with the gradient of its probability.
+
+    For `ThresholdParameters`, whose super-kernels run once whatever the weights are.
+    """
+    del seed, step
+    p = (parameters.masked() / temperature).softmax(1)
+    hard = torch.zeros_like(p)
+    for decision, option in enumerate(parameters.most_probable()):
+        hard[decision, option] = 1.0
+    return StepGates(soft_gates(table, hard + p - p.detach()))

@@ -1,0 +1,121 @@
+"""Relaxations: the ways in which a gradient reaches the parameters of an architecture.
+
+A relaxation turns architecture parameters into gates: which options run, and with which weight. What a gate's weight is
+comes from the tables of the sites that depend on the decision, so that spaces whose sites read several decisions are
+covered too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from config_file.errors import choose
+from supernet.decisions import Architecture
+from supernet.relaxations import estimators
+from supernet.relaxations.estimators import Estimator, StepGates
+from supernet.relaxations.gate_table import GateTable
+from supernet.relaxations.parameters import ArchitectureParameters
+from supernet.relaxations.thresholds import ThresholdParameters, thresholds
+from supernet.supernet import Supernet
+
+
+def of_logits(supernet: Supernet, seed: int) -> ArchitectureParameters:
+    """Logits of their own, of all decisions."""
+    return ArchitectureParameters(supernet.space, seed)
+
+
+def of_weights(supernet: Supernet, _seed: int) -> ArchitectureParameters:
+    """Thresholds that the weights' norms are compared with."""
+    return ThresholdParameters(supernet)
+
+
+@dataclass(frozen=True)
+class RelaxationKind:
+    """A relaxation by name.
+
+    Args:
+        estimator: draws the gates of a step.
+        single: it runs one option per decision, so that options of different widths are no trouble.
+        soft: weights train as a mixture too; otherwise on paths drawn from the distribution.
+        parameters: makes the parameters it is for, of a supernet and a seed.
+    """
+
+    estimator: Estimator
+    single: bool = False
+    soft: bool = False
+    parameters: Callable[[Supernet, int], ArchitectureParameters] = of_logits
+
+
+RELAXATIONS: dict[str, RelaxationKind] = {
+    "softmax": RelaxationKind(estimators.softmax, soft=True),
+    "gumbel": RelaxationKind(estimators.gumbel, soft=True),
+    "gumbel_hard": RelaxationKind(estimators.gumbel_hard, single=True),
+    "binary": RelaxationKind(estimators.binary, single=True),
+    "binary_two": RelaxationKind(estimators.binary_two),
+    "binary_full": RelaxationKind(estimators.binary_full),
+    "thresholds": RelaxationKind(thresholds, soft=True, parameters=of_weights),
+}
+"""Relaxations by the name users type."""
+
+
+class Relaxation:
+    """One of `RELAXATIONS` for a space.
+
+    Args:
+        name: which.
+        parameters: the architecture parameters.
+        seed: of what is drawn.
+
+    Raises:
+        UserError: unknown name, or the space has options of different widths where outputs would be mixed.
+    """
+
+    def __init__(self, name: str, parameters: ArchitectureParameters, seed: int) -> None:
+        self.kind = choose("relaxation", name, RELAXATIONS)
+        self.name = next(known for known, kind in RELAXATIONS.items() if kind is self.kind)
+        self.parameters = parameters
+        self.seed = seed
+        self.table = GateTable(parameters.space)
+        if not self.kind.single:
+            self.table.check_mixable(running_one())
+
+    @property
+    def soft(self) -> bool:
+        """True if weights train as a mixture of all options."""
+        return self.kind.soft
+
+    def gates_at(self, step: int, temperature: float = 1.0) -> StepGates:
+        """The gates of a step; gradients of their weights reach the parameters."""
+        return self.kind.estimator(self.parameters, self.table, temperature, self.seed, step)
+
+    def path(self, step: int) -> Architecture:
+        """An architecture drawn from p, for a step of the weights; never the draw of the architecture's own step."""
+        return self.parameters.sample(self.seed, -1 - step)
+
+
+def running_one() -> str:
+    """The names of the relaxations that run one option per decision."""
+    return ", ".join(name for name, kind in RELAXATIONS.items() if kind.single)
+
+
+@torch.no_grad()
+def settle(logits: torch.Tensor, before: torch.Tensor, involved: torch.Tensor | None) -> None:
+    """After an optimizer step of a sampled pair: nothing else moved, and the pair's share of p is what it was.
+
+    ProxylessNAS's rescaling: both logits are shifted so that the sum of their exponentials is unchanged. What momentum
+    or weight decay did to the options that were not involved is undone.
+
+    Args:
+        logits: (D, M), after the step; changed in place.
+        before: (D, M), before it.
+        involved: (D, M) of booleans; None leaves everything as it is.
+    """
+    if involved is None:
+        return
+    held = ~involved
+    shift = torch.logsumexp(before.masked_fill(held, -torch.inf), 1, keepdim=True)
+    shift = shift - torch.logsumexp(logits.masked_fill(held, -torch.inf), 1, keepdim=True)
+    logits.copy_(torch.where(involved, logits + shift, before))

@@ -1,0 +1,134 @@
+"""Estimators: the options that run in a step, their weights, and by these the gradient of the architecture parameters.
+
+| name         | runs per decision      | gradient of the architecture parameters                                      |
+|--------------|------------------------|------------------------------------------------------------------------------|
+| softmax      | all                    | exact, of the mixture (which is not the network that is derived in the end)  |
+| gumbel       | all                    | exact, of a randomly perturbed mixture (Jang et al. 2017)                    |
+| gumbel_hard  | 1                      | straight-through: biased, see docs/differentiable.md                         |
+| binary       | 1                      | <dy, f(x)> / p of the one that ran: unbiased where the loss is linear in it  |
+| binary_two   | 2, one of them forward | ProxylessNAS's update of a sampled pair (Cai et al. 2019, appendix)          |
+| binary_full  | all, all but 1 forward | ProxylessNAS's gate gradient, every option's output taken into account       |
+
+Only the indices of the options that run cross from the device to the host, once per step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+
+from supernet.gating import Sampled, Weight
+from supernet.relaxations.gate_table import GateTable
+from supernet.relaxations.parameters import ArchitectureParameters, gumbel_noise
+from supernet.supernet import Gates
+
+
+class StepGates(NamedTuple):
+    """The gates of one step, as an estimator draws them.
+
+    Attributes:
+        gates: for `Supernet.forward`.
+        involved: (D, M) of booleans, the options whose parameters this step may move; None means all of them.
+    """
+
+    gates: Gates
+    involved: torch.Tensor | None = None
+
+
+Estimator = Callable[[ArchitectureParameters, GateTable, float, int, int], StepGates]
+"""(parameters, gate table, temperature, seed, step) -> the gates of the step."""
+
+
+def softmax(
+    parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int
+) -> StepGates:
+    """All options run, weighted by their probabilities at that temperature (DARTS, Liu et al. 2019, has it at 1)."""
+    del seed, step
+    return StepGates(soft_gates(table, (parameters.masked() / temperature).softmax(1)))
+
+
+def gumbel(parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int) -> StepGates:
+    """All options, weighted by softmax((logits + Gumbel noise) / temperature) (Jang et al. 2017; FBNet)."""
+    noisy = parameters.masked() + gumbel_noise(parameters, seed, step)
+    return StepGates(soft_gates(table, (noisy / temperature).softmax(1)))
+
+
+def gumbel_hard(
+    parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int
+) -> StepGates:
+    """The option with the largest noisy logit; the gradient is that of its soft weight (straight-through).
+
+    The soft weights of the others get no gradient, as their outputs are not computed.
+    """
+    noisy = parameters.masked() + gumbel_noise(parameters, seed, step)
+    chosen = noisy.detach().argmax(1).tolist()
+    return StepGates(_sampled_gates(table, (noisy / temperature).softmax(1), [(option,) for option in chosen]))
+
+
+def binary(parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int) -> StepGates:
+    """One option drawn from p runs; its gate's gradient is weighted by 1/p: dL/da_i = <dy, f(x)> (delta_i - p_i)."""
+    del temperature
+    chosen = parameters.sample(seed, step)
+    gates = {}
+    for gate, weights in table.weights(parameters.probabilities(), [(option,) for option in chosen]):
+        ((option, weight),) = weights.items()
+        gates[gate] = ((option,), [Sampled(True, weight.log())])
+    return StepGates(gates)
+
+
+def binary_full(
+    parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int
+) -> StepGates:
+    """One option drawn from p runs, the others forward only: dL/da_i = sum_j <dy, f_j(x)> p_j (delta_ij - p_i)."""
+    del temperature
+    chosen = parameters.sample(seed, step)
+    support = [
+        (option, *(other for other in range(size) if other != option))
+        for option, size in zip(chosen, table.space.sizes, strict=True)
+    ]
+    return StepGates(_sampled_gates(table, parameters.probabilities(), support))
+
+
+def binary_two(
+    parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int
+) -> StepGates:
+    """Two options drawn from p without replacement; one of them, drawn again, runs and the other runs forward only.
+
+    Their probabilities are renormalised over the pair, and nothing but the pair's parameters may move.
+    """
+    del temperature
+    with torch.no_grad():
+        noise = gumbel_noise(parameters, seed, step)
+        masked = parameters.masked()
+        # The two largest noisy logits are a draw without replacement; which is active is a draw of its own.
+        pair = (masked + noise).topk(min(2, masked.shape[1]), 1).indices
+        again = gumbel_noise(parameters, seed, step, "active").gather(1, pair)
+        first = (masked.gather(1, pair) + again).argmax(1, keepdim=True)
+        ordered = torch.cat((pair.gather(1, first), pair.gather(1, pair.shape[1] - 1 - first)), 1)
+        support = [
+            tuple(dict.fromkeys(row[:size])) for row, size in zip(ordered.tolist(), table.space.sizes, strict=True)
+        ]
+    involved = torch.zeros_like(parameters.absent)
+    involved.scatter_(1, pair, True)
+    involved &= ~parameters.absent
+    renormalised = parameters.masked().masked_fill(~involved, -torch.inf).softmax(1)
+    return StepGates(_sampled_gates(table, renormalised, support), involved)
+
+
+def soft_gates(table: GateTable, weights: torch.Tensor) -> Gates:
+    """Gates at which every option runs, weighted; `weights`: (D, M) per decision and option."""
+    everything = [tuple(range(size)) for size in table.space.sizes]
+    return {gate: (tuple(row), list(row.values())) for gate, row in table.weights(weights, everything)}
+
+
+def _sampled_gates(table: GateTable, weights: torch.Tensor, support: Sequence[Sequence[int]]) -> Gates:
+    """The first option of each decision's support is active; the others of it run forward."""
+    gates: dict[str, tuple[Sequence[int], Sequence[Weight]]] = {}
+    for gate, row in table.weights(weights, support):
+        given, options = table.gates[gate]
+        active = options[tuple(support[decision][0] for decision in given)]
+        if active is not None:
+            gates[gate] = tuple(row), [Sampled(option == active, weight) for option, weight in row.items()]
+    return gates

@@ -1,0 +1,78 @@
+"""Architecture parameters: a vector of logits per decision, whose softmax is a distribution over its options.
+
+Decisions are independent. What is random in a step is a function of (seed, step) alone.
+"""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+from torch import nn
+
+from supernet.decisions import Architecture
+from supernet.space import SearchSpace
+
+INITIAL_SPREAD = 1e-3
+
+
+class ArchitectureParameters(nn.Module):
+    """The logits of all decisions of a space.
+
+    Attributes:
+        logits: (D, M) for D decisions of at most M options; entries beyond a decision's options are never read.
+
+    Args:
+        space: the search space.
+        seed: of the start, N(0, 1e-3) as in DARTS and ProxylessNAS.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int = 0) -> None:
+        super().__init__()
+        self.space = space
+        shape = len(space.sizes), max(space.sizes, default=1)
+        generator = torch.Generator().manual_seed(_seed("architecture parameters", seed, 0))
+        self.logits = nn.Parameter(torch.randn(shape, generator=generator) * INITIAL_SPREAD)
+        absent = [[option >= size for option in range(shape[1])] for size in space.sizes]
+        self.absent: torch.Tensor
+        self.register_buffer("absent", torch.tensor(absent, dtype=torch.bool).reshape(shape), persistent=False)
+
+    def masked(self) -> torch.Tensor:
+        """(D, M) logits, minus infinity where a decision has no such option."""
+        return self.logits.masked_fill(self.absent, -torch.inf)
+
+    def probabilities(self) -> torch.Tensor:
+        """(D, M) probabilities; each row sums to one."""
+        return self.masked().softmax(1)
+
+    def by_decision(self) -> list[torch.Tensor]:
+        """Per decision the probabilities of its options, as a cost table takes them; gradients reach the logits."""
+        return [row[:size] for row, size in zip(self.probabilities().unbind(), self.space.sizes, strict=True)]
+
+    @torch.no_grad()
+    def log_probabilities(self) -> list[np.ndarray]:
+        """Per decision the log probabilities of its options, in float64 on the host."""
+        rows = self.masked().double().log_softmax(1).cpu().numpy()
+        return [row[:size] for row, size in zip(rows, self.space.sizes, strict=True)]
+
+    def most_probable(self) -> Architecture:
+        """The architecture of greatest probability: the most probable option of every decision."""
+        return tuple(int(row.argmax()) for row in self.log_probabilities())
+
+    def sample(self, seed: int, step: int) -> Architecture:
+        """An architecture drawn from the distribution; the same for the same (seed, step)."""
+        with torch.no_grad():
+            noisy = self.masked() + gumbel_noise(self, seed, step)
+            return tuple(noisy.argmax(1).tolist())
+
+
+def gumbel_noise(parameters: ArchitectureParameters, seed: int, step: int, what: str = "gumbel") -> torch.Tensor:
+    """(D, M) of standard Gumbel noise, drawn on the host, so that every device draws alike."""
+    generator = torch.Generator().manual_seed(_seed(what, seed, step))
+    noise = torch.empty(parameters.absent.shape).exponential_(generator=generator).log_().neg_()
+    return noise.to(parameters.logits.device, non_blocking=True).to(parameters.logits.dtype)
+
+
+def _seed(what: str, seed: int, step: int) -> int:
+    return random.Random(f"{what} {seed} {step}").getrandbits(63)
