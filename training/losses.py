@@ -1,10 +1,14 @@
-"""What a training minimises. A loss is a function (outputs (B, O), targets) -> scalar tensor.
+"""Losses: functions (outputs (B, O), targets) -> scalar tensor, which a training minimises.
 
-Targets are labels (B,) of a classification, or coordinates (B, O) of landmarks, as shares of width and height.
+Targets are labels (B,) of a classification, or coordinates (B, O) of landmarks, as shares of width and height. An entry
+of `LOSSES` is called with the options of the stage and gives a loss; one that has options of its own carries their
+class as `Options`. A task names the losses that train it; a loss that fits further tasks names them as `tasks`, and one
+that neither side speaks of fits them all.
 """
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +16,7 @@ from torch.nn import functional as F
 
 from config_file.errors import UserError, choose
 from config_file.plugins import guarded, is_reference, load_object
-from tasks import CLASSIFICATION, Task
+from tasks import CLASSIFICATION, TASKS, Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -21,8 +25,9 @@ SIDE = 112.0
 """Of the wing loss: its constants are lengths in pixels of a face this wide."""
 
 
-def cross_entropy(label_smoothing: float = 0.0) -> Loss:
-    """Cross-entropy with the label spread over all classes by `label_smoothing` (Szegedy et al. 2016)."""
+def cross_entropy(options: Any) -> Loss:
+    """Cross-entropy with the label spread over all classes by --label-smoothing (Szegedy et al. 2016)."""
+    label_smoothing = options.label_smoothing
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
@@ -30,7 +35,7 @@ def cross_entropy(label_smoothing: float = 0.0) -> Loss:
     return loss
 
 
-def wing(label_smoothing: float = 0.0) -> Loss:  # noqa: ARG001 - every loss is made alike
+def wing(options: Any) -> Loss:  # noqa: ARG001 - every loss is made alike
     """Wing loss (Feng et al. 2018): w·ln(1 + |d|/ε) for |d| < w, else |d| - C, mean over coordinates; w 10, ε 2.
 
     The paper gives lengths in pixels; coordinates here are shares of the image, so d is taken in pixels of an image of
@@ -46,7 +51,7 @@ def wing(label_smoothing: float = 0.0) -> Loss:  # noqa: ARG001 - every loss is 
     return loss
 
 
-def l2(label_smoothing: float = 0.0) -> Loss:  # noqa: ARG001 - every loss is made alike
+def l2(options: Any) -> Loss:  # noqa: ARG001 - every loss is made alike
     """Squared distance, summed over the coordinates of an image, mean over images: NNI's for PFLD, without angles."""
 
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -55,26 +60,39 @@ def l2(label_smoothing: float = 0.0) -> Loss:  # noqa: ARG001 - every loss is ma
     return loss
 
 
-LOSSES: dict[str, Callable[[float], Loss]] = {"cross_entropy": cross_entropy, "wing": wing, "l2": l2}
+LOSSES: dict[str, Callable[[Any], Loss]] = {"cross_entropy": cross_entropy, "wing": wing, "l2": l2}
 
 
-def make_loss(name: str | None, label_smoothing: float = 0.0, task: Task = CLASSIFICATION) -> Loss:
-    """A loss by its name in `LOSSES`, or "package.module:callable" for one of the user's own; None is the task's.
+def make_loss(options: Any, task: Task = CLASSIFICATION) -> Loss:
+    """The loss that `options.loss` names: in `LOSSES`, or "package.module:callable"; None is the task's first.
 
     The user's callable is the loss itself: (outputs, targets) -> scalar; it does its own smoothing.
 
     Raises:
-        UserError: unknown name, a loss of another task, a callable that cannot be loaded, or smoothing outside [0, 1).
+        UserError: unknown name, a loss of another task, or a callable that cannot be loaded.
     """
-    if not 0.0 <= label_smoothing < 1.0:
-        raise UserError(f"--label-smoothing {label_smoothing} must lie in [0, 1)")
-    name = name or task.losses[0]
+    fitting = losses_of(task)
+    if options.loss is None and not fitting:
+        raise UserError(f"no loss is for {task.name}: give --loss module:callable")
+    name = options.loss or fitting[0]
     if is_reference(name):
         return _own_loss(name)
-    made = choose("loss", name, LOSSES)(label_smoothing)
-    if name not in task.losses:
-        raise UserError(f"--loss {name} is not for {task.name}: {' or '.join(task.losses)}, or module:callable")
-    return made
+    make = choose("loss", name, LOSSES)
+    if name not in fitting:
+        raise UserError(f"--loss {name} is not for {task.name}: {' or '.join(fitting)}, or module:callable")
+    return make(options)
+
+
+def losses_of(task: Task) -> list[str]:
+    """The names of the losses that train a task, its default first."""
+    spoken_of = {name for other in TASKS.values() for name in other.losses}
+    others = [name for name in LOSSES if name not in task.losses]
+
+    def fits(name: str) -> bool:
+        tasks = getattr(LOSSES[name], "tasks", None)
+        return name not in spoken_of if tasks is None else task.name in tasks
+
+    return [*task.losses, *filter(fits, others)]
 
 
 def _own_loss(reference: str) -> Loss:

@@ -88,7 +88,7 @@ def prepare_network(
     place_model(options, network, device)
     validates = options.train_on == "train"
     images = data.train if validates else data.trainval
-    loss = make_loss(options.loss, options.label_smoothing, data.task)
+    loss = make_loss(options, data.task)
     trainer = make_trainer(Context(options, data, images, network, loss, device, choose_amp(options.amp, device)))
     state = make_state(options, trainer, options.ema_decay)
 

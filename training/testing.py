@@ -130,7 +130,7 @@ class TrainerSuite:
         model = Network(space.decode(path)) if self.network else Supernet(space)
         initialise(model, options.random_seed)
         device = torch.device("cpu")
-        loss = make_loss(options.loss, options.label_smoothing, data.task)
+        loss = make_loss(options, data.task)
         return Context(options, data, data.train, place_model(options, model, device), loss, device)
 
     def _start(self) -> tuple[Trainer, Tensor, Tensor]:

@@ -54,7 +54,7 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
 
         load_pretrained(supernet, options.pretrained)
     place_model(options, supernet, device)
-    loss = make_loss(options.loss, options.label_smoothing, data.task)
+    loss = make_loss(options, data.task)
     context = Context(options, data, data.train, supernet, loss, device, choose_amp(options.amp, device))
     trainer = make_trainer(context)
     check_limits(options.sample_strategy, trainer)

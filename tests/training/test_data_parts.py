@@ -14,7 +14,6 @@ from tests.training import toy
 from training.device import choose_amp, choose_device, seed_step
 from training.ema import WeightAverage
 from training.initialise import initialise
-from training.losses import make_loss
 
 CPU = torch.device("cpu")
 
@@ -23,7 +22,7 @@ def test_label_smoothing_is_the_mixture_with_the_uniform_distribution() -> None:
     logits, labels = torch.randn(6, 5, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 4, 0])
     target = 0.9 * nn.functional.one_hot(labels, 5) + 0.1 / 5
     expected = -(target * logits.log_softmax(1)).sum(1).mean()
-    torch.testing.assert_close(make_loss("cross_entropy", 0.1)(logits, labels), expected)
+    torch.testing.assert_close(toy.loss_of("cross_entropy", label_smoothing=0.1)(logits, labels), expected)
 
 
 def test_a_loss_of_the_users_own() -> None:
@@ -32,7 +31,7 @@ def test_a_loss_of_the_users_own() -> None:
     torch.manual_seed(0)
     expected = toy.noisy_loss(logits, labels)
     torch.manual_seed(0)
-    assert torch.equal(make_loss("tests.training.toy:noisy_loss")(logits, labels), expected)
+    assert torch.equal(toy.loss_of("tests.training.toy:noisy_loss")(logits, labels), expected)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +47,7 @@ def test_a_loss_of_the_users_own_that_is_none(tmp_path: Path, monkeypatch, retur
     module = f"own_loss_{abs(hash(returned))}"
     (tmp_path / f"{module}.py").write_text(f"def loss(logits, labels):\n    return {returned}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    loss = make_loss(f"{module}:loss")
+    loss = toy.loss_of(f"{module}:loss")
     with pytest.raises(UserError, match=message):
         loss(torch.randn(4, 3, requires_grad=True), torch.tensor([0, 1, 2, 0]))
 
@@ -56,7 +55,7 @@ def test_a_loss_of_the_users_own_that_is_none(tmp_path: Path, monkeypatch, retur
 @pytest.mark.parametrize(("name", "smoothing"), [("cross_entropi", 0.1), ("cross_entropy", 1.0), ("no_module:x", 0.0)])
 def test_bad_losses(name: str, smoothing: float) -> None:
     with pytest.raises(UserError):
-        make_loss(name, smoothing)
+        toy.loss_of(name, label_smoothing=smoothing)
 
 
 def test_weight_average_follows_its_formula_and_copies_buffers() -> None:

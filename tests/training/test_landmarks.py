@@ -12,11 +12,12 @@ from PIL import Image
 from scipy import ndimage
 
 from config_file.errors import UserError
-from tasks import LANDMARKS
+from tasks import CLASSIFICATION, LANDMARKS
+from tests.training import toy
+from training import losses
 from training.data import Data, load_data
 from training.data.landmarks import load_landmarks, read_list
 from training.data.synthetic_landmarks import draw, main, write_faces
-from training.losses import make_loss
 
 POINTS = " ".join(f"{0.1 + 0.007 * i:.3f}" for i in range(212))
 
@@ -190,7 +191,7 @@ def test_faces_are_not_mirrored(faces):
 
 def test_the_wing_loss_of_the_paper():
     """Feng et al. 2018, eq. 5, with w 10 and epsilon 2, in pixels of 112."""
-    loss = make_loss("wing", task=LANDMARKS)
+    loss = toy.loss_of("wing", LANDMARKS)
     for pixels in (0.0, 0.5, 3.0, 9.999, 10.001, 40.0):
         constant = 10 - 10 * np.log(1 + 10 / 2)
         expected = 10 * np.log(1 + pixels / 2) if pixels < 10 else pixels - constant
@@ -202,18 +203,28 @@ def test_the_wing_loss_of_the_paper():
 def test_l2_is_summed_over_coordinates():
     outputs, targets = torch.rand(3, 212), torch.rand(3, 212)
     expected = ((outputs - targets) ** 2).sum() / 3
-    assert torch.allclose(make_loss("l2", task=LANDMARKS)(outputs, targets), expected)
+    assert torch.allclose(toy.loss_of("l2", LANDMARKS)(outputs, targets), expected)
 
 
 def test_losses_belong_to_a_task():
     outputs, targets = torch.rand(3, 212), torch.rand(3, 212)
-    assert torch.equal(
-        make_loss(None, task=LANDMARKS)(outputs, targets), make_loss("wing", task=LANDMARKS)(outputs, targets)
-    )
+    assert torch.equal(toy.loss_of(None, LANDMARKS)(outputs, targets), toy.loss_of("wing", LANDMARKS)(outputs, targets))
     with pytest.raises(UserError, match="--loss cross_entropy is not for landmarks: wing or l2"):
-        make_loss("cross_entropy", task=LANDMARKS)
+        toy.loss_of("cross_entropy", LANDMARKS)
     with pytest.raises(UserError, match="--loss wing is not for classification"):
-        make_loss("wing")
+        toy.loss_of("wing")
+
+
+def test_a_registered_loss_fits_the_tasks_it_names(monkeypatch):
+    def doubled(options):
+        return lambda outputs, targets: 2 * outputs.sum()
+
+    monkeypatch.setitem(losses.LOSSES, "doubled", doubled)
+    assert losses.losses_of(LANDMARKS) == ["wing", "l2", "doubled"]
+    assert losses.losses_of(CLASSIFICATION) == ["cross_entropy", "doubled"]
+    doubled.tasks = ("landmarks",)
+    assert losses.losses_of(CLASSIFICATION) == ["cross_entropy"]
+    assert toy.loss_of("doubled", LANDMARKS)(torch.ones(2, 3), torch.zeros(2, 3)) == 12
 
 
 # ---- drawn faces

@@ -34,8 +34,6 @@ ELSEWHERE = {
     "search": "the same",
     "config": "where options come from",
     "data_path": "a data set may be moved; the fingerprint of its split is compared",
-    "list_file": "the same",
-    "test_list_file": "the same",
     "resume": "about this command only",
     "overwrite": "the same",
     "plan": "the same",

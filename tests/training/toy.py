@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from supernet import SearchSpace, build_space
+from tasks import CLASSIFICATION, Task
+from training.losses import Loss, make_loss
 from training.options import RetrainOptions, TrainSupernetOptions
 
 SPACE = {"search_space": "nasbench_macro", "widths": (4, 4, 6, 8, 16)}
@@ -55,6 +57,11 @@ def supernet_options(root: Path, title: str = "toy", **changes: Any) -> TrainSup
 
 def retrain_options(root: Path, title: str = "toy", **changes: Any) -> RetrainOptions:
     return RetrainOptions(title=title, root_path=str(root), **(SMALL | changes))
+
+
+def loss_of(name: str | None, task: Task = CLASSIFICATION, **changes: Any) -> Loss:
+    """The loss of that name, as options ask for it."""
+    return make_loss(retrain_options(Path("unused"), loss=name, **changes), task)
 
 
 def toy_space(num_classes: int = 10) -> SearchSpace:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from tasks import CLASSIFICATION, Task
 from training.data.seeds import generator_of
-from training.data.split import Batch, Normalisation, Split
+from training.data.split import Batch, Normalisation, Request, Split
 
 
 class ImageStore:
@@ -151,16 +151,8 @@ class InMemorySplit(Split):
         rows = self.indices[torch.as_tensor(indices, dtype=torch.int64)]
         return self.store.cut(rows, None, torch.device("cpu"))[0]
 
-    def _load(
-        self,
-        batches: list[Tensor],
-        *,
-        start: int,
-        draw: tuple[int, int] | None,
-        device: torch.device,
-        channels_last: bool,
-    ) -> Iterator[Batch]:
-        for number, positions in enumerate(batches, start):
-            generator = None if draw is None else generator_of("augment", *draw, number)
-            images, labels = self.store.cut(self.indices[positions], generator, device)
-            yield self.normalisation(images, channels_last), labels
+    def _load(self, batches: list[Tensor], request: Request) -> Iterator[Batch]:
+        for number, positions in enumerate(batches, request.start):
+            generator = None if request.draw is None else generator_of("augment", *request.draw, number)
+            images, labels = self.store.cut(self.indices[positions], generator, request.device)
+            yield self.normalisation(images, request.channels_last), labels

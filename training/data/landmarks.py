@@ -23,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from config_file.errors import UserError
+from config_file.fields import option
+from config_file.options import options, part_of
 from tasks import LANDMARKS
 from training.data.folder import existing_folder
 from training.data.settings import DataSettings
@@ -36,6 +38,24 @@ OUTSIDE = 2.0
 """Greatest absolute coordinate: beyond it, it is no share of the image."""
 
 
+@options("Data")
+class ListOptions:
+    """The lists of images and points."""
+
+    list_file: str | None = option(
+        None,
+        "landmarks: images and points to train on; none: train_data/list.txt or list.txt in the data set's folder",
+        metavar="FILE",
+        inherit=True,
+    )
+    test_list_file: str | None = option(
+        None,
+        "landmarks: the same to test on; none: test_data/list.txt, or a fifth of the others",
+        metavar="FILE",
+        inherit=True,
+    )
+
+
 def load_landmarks(settings: DataSettings) -> Source:
     """``--dataset landmarks --data-path DIR [--list-file FILE] [--test-list-file FILE]``.
 
@@ -45,16 +65,16 @@ def load_landmarks(settings: DataSettings) -> Source:
     Raises:
         UserError: no list, a line that is not of the format (with its number), an image that is missing, or too few.
     """
-    root = existing_folder(settings)
+    root, lists = existing_folder(settings), part_of(settings, ListOptions)
     given = [root / "train_data" / "list.txt", root / "list.txt"]
-    if settings.list_file is not None:
-        given = [Path(settings.list_file).expanduser()]
+    if lists.list_file is not None:
+        given = [Path(lists.list_file).expanduser()]
     found = next((path for path in given if path.is_file()), None)
     if found is None:
         raise UserError(f"no list of landmarks at {' or '.join(map(str, given))} (--list-file)")
     test = root / "test_data" / "list.txt"
-    if settings.test_list_file is not None:
-        test = Path(settings.test_list_file).expanduser()
+    if lists.test_list_file is not None:
+        test = Path(lists.test_list_file).expanduser()
         if not test.is_file():
             raise UserError(f"no list of landmarks at {test} (--test-list-file)")
     names, targets = read_list(found, root)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,20 +19,34 @@ from training.data.folder import load_image_folder, load_imagenet
 from training.data.holdout import Indices, fingerprint, hold_out
 from training.data.image_files import evaluation_margin, typical_shorter_side
 from training.data.in_memory import ImageStore, InMemorySplit
-from training.data.landmarks import load_landmarks
+from training.data.landmarks import ListOptions, load_landmarks
 from training.data.seeds import seed_of
 from training.data.settings import DataSettings
 from training.data.source import ImageArrays, ImageFiles, Source
 from training.data.split import Data, Normalisation, Split
 from training.data.streaming import FilePool, StreamedSplit
 
-DATASETS: dict[str, Callable[[DataSettings], Source | Data]] = {
+Loader = Callable[[DataSettings], Source | Data]
+
+
+@dataclass(frozen=True)
+class WithOptions:
+    """A loader that has options of its own."""
+
+    load: Loader
+    Options: type
+
+    def __call__(self, settings: DataSettings) -> Source | Data:
+        return self.load(settings)
+
+
+DATASETS: dict[str, Loader] = {
     "digits": load_digits,
     "cifar10": load_cifar10,
     "cifar100": load_cifar100,
     "imagenet": load_imagenet,
     "imagefolder": load_image_folder,
-    "landmarks": load_landmarks,
+    "landmarks": WithOptions(load_landmarks, ListOptions),
 }
 
 TEST_SHARE = 0.2

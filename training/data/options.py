@@ -3,29 +3,18 @@
 from config_file.fields import option
 from config_file.options import options
 from config_file.run_options import LARGEST_SEED
+from training.data.landmarks import ListOptions
 from training.data.load import DATASETS
 
 
 @options("Data")
-class DataOptions:
+class DataOptions(ListOptions):
     """Images, and how they are split. Later stages take these from the supernet's run unless told otherwise."""
 
     dataset: str = option(
         "digits", "{names} or module:callable", metavar="NAME", names=DATASETS, inherit=True, decides="training"
     )
     data_path: str = option("./data", "folder of the data set", metavar="FOLDER", flags=("dataset_path",), inherit=True)
-    list_file: str | None = option(
-        None,
-        "landmarks: images and points to train on; none: train_data/list.txt or list.txt in the data set's folder",
-        metavar="FILE",
-        inherit=True,
-    )
-    test_list_file: str | None = option(
-        None,
-        "landmarks: the same to test on; none: test_data/list.txt, or a fifth of the others",
-        metavar="FILE",
-        inherit=True,
-    )
     download: bool = option(False, "download the data set where torchvision can")
     train_portion: float = option(
         0.8,

@@ -15,14 +15,6 @@ class DataSettings(Protocol):
         """Folder of the data set."""
 
     @property
-    def list_file(self) -> str | None:
-        """List of images and landmarks to train on; None: where the data set keeps it."""
-
-    @property
-    def test_list_file(self) -> str | None:
-        """List of images and landmarks to test on; None: where the data set keeps it, or drawn from the other."""
-
-    @property
     def download(self) -> bool:
         """Whether to fetch it where torchvision can."""
 

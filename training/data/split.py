@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,6 +38,22 @@ def _rows(mean: tuple[float, ...], std: tuple[float, ...], width: int, device: t
     scale = [1.0 / (255.0 * s) for s in std]
     shift = [-m / s for m, s in zip(mean, std, strict=True)]
     return torch.tensor(scale * width, device=device), torch.tensor(shift * width, device=device)
+
+
+class Request(NamedTuple):
+    """How batches are asked for.
+
+    Attributes:
+        start: number of the first one in its epoch.
+        draw: (seed, epoch) of the augmentation, None for none.
+        device: where they are wanted.
+        channels_last: memory format of the images.
+    """
+
+    start: int
+    draw: tuple[int, int] | None
+    device: torch.device
+    channels_last: bool
 
 
 class Split(ABC):
@@ -107,29 +123,16 @@ class Split(ABC):
         else:
             order = torch.arange(len(self))
         batches = list(order[:limit].split(batch_size))[start:count]
-        return self._load(
-            batches,
-            start=start,
-            draw=(seed, epoch) if augment else None,
-            device=torch.empty(0, device=device or "cpu").device,  # "cuda" and "cuda:0" become one
-            channels_last=channels_last,
-        )
+        there = torch.empty(0, device=device or "cpu").device  # "cuda" and "cuda:0" become one
+        return self._load(batches, Request(start, (seed, epoch) if augment else None, there, channels_last))
 
     @abstractmethod
     def raw(self, indices: Sequence[int] | Tensor) -> Tensor:
         """The images evaluation sees, before normalisation: uint8 (N, R, R, 3), RGB, on the CPU."""
 
     @abstractmethod
-    def _load(
-        self,
-        batches: list[Tensor],
-        *,
-        start: int,
-        draw: tuple[int, int] | None,
-        device: torch.device,
-        channels_last: bool,
-    ) -> Iterator[Batch]:
-        """Batches of these positions in the split, the first being number `start`; `draw` is (seed, epoch) or None."""
+    def _load(self, batches: list[Tensor], request: Request) -> Iterator[Batch]:
+        """The batches of these positions in the split."""
 
 
 @dataclass(frozen=True)

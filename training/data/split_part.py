@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from training.data.seeds import generator_of
-from training.data.split import Batch, Split
+from training.data.split import Batch, Request, Split
 
 
 class SplitPart(Split):
@@ -21,17 +21,8 @@ class SplitPart(Split):
     def raw(self, indices: Sequence[int] | Tensor) -> Tensor:
         return self.whole.raw(self.positions[torch.as_tensor(indices, dtype=torch.int64)])
 
-    def _load(
-        self,
-        batches: list[Tensor],
-        *,
-        start: int,
-        draw: tuple[int, int] | None,
-        device: torch.device,
-        channels_last: bool,
-    ) -> Iterator[Batch]:
-        there = [self.positions[batch] for batch in batches]
-        return self.whole._load(there, start=start, draw=draw, device=device, channels_last=channels_last)
+    def _load(self, batches: list[Tensor], request: Request) -> Iterator[Batch]:
+        return self.whole._load([self.positions[batch] for batch in batches], request)
 
 
 def divide(split: Split, share: float, seed: int) -> tuple[SplitPart, SplitPart]:

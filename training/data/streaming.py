@@ -15,7 +15,7 @@ from tasks import CLASSIFICATION, Task
 from training.data.image_files import read_image, square, whole
 from training.data.seeds import generator_of
 from training.data.source import ImageFiles
-from training.data.split import Batch, Normalisation, Split
+from training.data.split import Batch, Normalisation, Request, Split
 
 
 class FilePool:
@@ -146,16 +146,10 @@ class StreamedSplit(Split):
         rows = self.indices[torch.as_tensor(indices, dtype=torch.int64)]
         return torch.stack([self.pool.read(row, None) for row in rows.tolist()])
 
-    def _load(
-        self,
-        batches: list[Tensor],
-        *,
-        start: int,
-        draw: tuple[int, int] | None,
-        device: torch.device,
-        channels_last: bool,
-    ) -> Iterator[Batch]:
-        seeds = None if draw is None else torch.randint(2**62, (len(self),), generator=generator_of("augment", *draw))
+    def _load(self, batches: list[Tensor], request: Request) -> Iterator[Batch]:
+        device, seeds = request.device, None
+        if request.draw is not None:
+            seeds = torch.randint(2**62, (len(self),), generator=generator_of("augment", *request.draw))
         loader = DataLoader(
             _Reader(self.pool),
             batch_sampler=_requests(batches, self.indices, seeds),
@@ -169,6 +163,6 @@ class StreamedSplit(Split):
                 raise batch
             images, labels = batch
             yield (
-                self.normalisation(images.to(device, non_blocking=True), channels_last),
+                self.normalisation(images.to(device, non_blocking=True), request.channels_last),
                 labels.to(device, non_blocking=True),
             )

@@ -79,7 +79,7 @@ class ArchitectureLearner:
         for group in self.optimizer.param_groups:
             if "betas" in group:
                 group["betas"] = (options.a_beta, options.a_beta2)
-        self.loss = make_loss(options.loss, options.label_smoothing, images.task)
+        self.loss = make_loss(options, images.task)
         self.amp = choose_amp(options.amp, device)
         self._batches: Iterator[tuple[Tensor, Tensor]] = iter(())
         self._next_batch = -1
