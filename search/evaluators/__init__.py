@@ -12,7 +12,7 @@ from typing import Any
 from config_file.errors import UserError, choose
 from config_file.plugins import guarded, is_reference, load_object
 from search.evaluators.context import Context
-from search.evaluators.evaluator import Evaluates, Evaluator, Shareable
+from search.evaluators.evaluator import Entry, Evaluates, Evaluator, Shareable
 from search.evaluators.own import OwnEvaluator
 from search.evaluators.supernet import SUPERNET
 from search.evaluators.table import Columns, TableEvaluator
@@ -63,12 +63,11 @@ def measures_of(name: str, context: Context) -> dict[str, bool]:
 
 
 def make_evaluator(name: str, context: Context) -> Evaluator:
-    """A registered evaluator, or the user's own `package.module:callable`, which is called like the registered ones.
+    """A shipped evaluator, or one of the user's own, `package.module:callable` or entered by one of --plugins.
 
     Raises UserError for an unknown name, or options or data that do not fit.
     """
     entry = entry_of(name)
-    if is_reference(name):
-        return OwnEvaluator(name, entry, context, measures_of(name, context))
-    made: Evaluator = entry(context)
-    return made
+    if isinstance(entry, Entry):
+        return entry(context)
+    return OwnEvaluator(name, entry, context, measures_of(name, context))
