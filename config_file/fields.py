@@ -93,7 +93,7 @@ def option(
         unit: unit of the number.
         choices: all valid values; anything else is an error here.
         names: the registry of an open set; who looks the value up in it checks it. It may grow.
-        aliases: other spellings of values, ``{other: ours}``.
+        aliases: other spellings of values, ``{other: ours}``; those that an entry of `names` carries come on top.
         flags: other names of the option itself.
         at_least, above, at_most, below: bounds of a number, or of every entry of a tuple.
         inherit: a later stage takes the value from the stage it builds upon unless told otherwise.
@@ -239,6 +239,10 @@ def _text(spec: Option, where: str, value: Any) -> str:
     text = str(value)
     if text in spec.aliases:
         return spec.aliases[text]
+    if isinstance(spec.names, Mapping):
+        for name, entry in spec.names.items():
+            if text in getattr(entry, "aliases", ()):
+                return name
     names = spec.choices or spec.names
     same = text.replace("-", "_")
     if text not in names and same in names:

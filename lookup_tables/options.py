@@ -18,7 +18,6 @@ class ConstraintOptions:
         "what --target-hc limits: {names} (flops: multiply-accumulates, batch 1), or that of a --lookup-table",
         metavar="NAME",
         names=METRICS,
-        aliases={alias: metric.name for metric in METRICS.values() for alias in metric.aliases},
         inherit=True,
         decides="training learning",
     )

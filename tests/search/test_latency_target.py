@@ -134,7 +134,7 @@ def test_a_counted_metric_of_one_s_own(
 
     every = sorted(map(count, space.enumerate()))
     upper = every[len(every) // 2]
-    limit = ["--info-metric", "activations", "--target-hc", f"{upper / 1e3}", "--constraint", "flops<=100"]
+    limit = ["--info-metric", "acts", "--target-hc", f"{upper / 1e3}", "--constraint", "flops<=100"]
     assert main([*QUICK, *limit, "--objective", "accuracy", "--objective", "acts", "--search-strategy", "nsga2"]) == 0
     best = json.loads(Path("runs/toy/search/best.json").read_text())
     assert list(best["cost"]) == ["flops", "params", "activations"]

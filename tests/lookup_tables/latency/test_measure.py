@@ -6,7 +6,6 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from torch import nn
 
 from config_file.errors import UserError
 from deployment import engines as engines_package
-from deployment.engines import ENGINES, Engine, Layer, run_batches
+from deployment.engines import Engine, Layer
 from deployment.engines.engine import Floats
 from lookup_tables import CostTable
 from lookup_tables.cli import main
@@ -186,26 +185,6 @@ def test_networks_span_the_space(name: str) -> None:
     assert macs == sorted(macs)
     assert macs[-1] > macs[0]
     assert spread_architectures(space, 32, 0, seed=0) == []
-
-
-@pytest.mark.parametrize("engine", ["onnxruntime", "pytorch", pytest.param("pytorch_cuda", marks=pytest.mark.gpu)])
-def test_engines_run_a_block(engine: str) -> None:
-    if engine == "pytorch_cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    key = timed_blocks(small_space("spos"), 32)[2]
-    threads = torch.get_num_threads()
-    layer = Layer(nn.Sequential(key[0].build(key[1][0])).eval(), key[1])
-    images = np.random.default_rng(0).standard_normal((2, *key[1]), dtype=np.float32)
-    with torch.inference_mode():
-        expected = layer.module(torch.from_numpy(images)).numpy()
-    for optimise in (False, True):
-        session = ENGINES[engine].load(Layer(deepcopy(layer.module), layer.shape), threads=threads, optimise=optimise)
-        np.testing.assert_allclose(run_batches(session, images), expected, atol=1e-4)
-        times = session.time(images[:1], 3)
-        assert len(times) == 3
-        assert all(ms > 0 for ms in times)
-    assert ENGINES[engine].version()
-    assert ENGINES[engine].device()
 
 
 def test_without_a_gpu_the_engine_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
