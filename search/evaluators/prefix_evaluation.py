@@ -31,7 +31,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 """Images (B, C, H, W) or what became of them, and labels (B,)."""
 
 
-class Step(NamedTuple):
+class LayerChoice(NamedTuple):
     """One layer of a chain: the site, the option chosen there, its input width."""
 
     site: str
@@ -40,7 +40,7 @@ class Step(NamedTuple):
 
 
 @dataclass
-class Node:
+class PrefixNode:
     """A layer in the tree of a population.
 
     activation: values of its output for one image; children: what can follow, by step; architectures: those that end
@@ -48,7 +48,7 @@ class Node:
     """
 
     activation: int = 0
-    children: dict[Step, Node] = field(default_factory=dict)
+    children: dict[LayerChoice, PrefixNode] = field(default_factory=dict)
     architectures: list[Architecture] = field(default_factory=list)
 
     def most_held(self, held: int = 0) -> int:
@@ -67,11 +67,13 @@ class Node:
         ends = depth if self.architectures else 0
         return len(below) + sum(shared for shared, _ in below), ends + sum(alone for _, alone in below)
 
-    def cut(self) -> list[Node]:
+    def cut(self) -> list[PrefixNode]:
         """A tree for each child of the first node that has several; [] where there is none."""
         if len(self.children) > 1:
-            return [Node(self.activation, {step: child}) for step, child in self.children.items()]
-        return [Node(self.activation, {step: part}) for step, child in self.children.items() for part in child.cut()]
+            return [PrefixNode(self.activation, {step: child}) for step, child in self.children.items()]
+        return [
+            PrefixNode(self.activation, {step: part}) for step, child in self.children.items() for part in child.cut()
+        ]
 
     def leaves(self) -> Iterator[list[Architecture]]:
         """The architectures in the order of the walk."""
@@ -81,7 +83,7 @@ class Node:
             yield from child.leaves()
 
 
-def as_chain(space: SearchSpace, architecture: Architecture, image: Shape) -> list[tuple[Step, int]] | None:
+def as_chain(space: SearchSpace, architecture: Architecture, image: Shape) -> list[tuple[LayerChoice, int]] | None:
     """The (step, values of its output for one image) of each layer, or None if the network is not a chain."""
     shapes = space.decode(architecture).shapes(image)
     before, chain = INPUT, []
@@ -90,12 +92,12 @@ def as_chain(space: SearchSpace, architecture: Architecture, image: Shape) -> li
             return None
         assert isinstance(choice, int)
         entering, leaving = shapes[site.name]
-        chain.append((Step(site.name, choice, entering[0]), prod(leaving)))
+        chain.append((LayerChoice(site.name, choice, entering[0]), prod(leaving)))
         before = site.name
     return chain
 
 
-def tree_of(space: SearchSpace, architectures: Iterable[Architecture], image: Shape) -> Node | None:
+def tree_of(space: SearchSpace, architectures: Iterable[Architecture], image: Shape) -> PrefixNode | None:
     """The tree of a population for images of a shape (C, H, W), or None where one of them is not a chain.
 
     Children are in the order of sites and options: the walk of what is left of a population goes on where the whole
@@ -109,11 +111,11 @@ def tree_of(space: SearchSpace, architectures: Iterable[Architecture], image: Sh
             return None
         paths.append((chain, architecture))
     paths.sort(key=lambda path: ([(position[step.site], step.choice) for step, _ in path[0]], path[1]))
-    root = Node()
+    root = PrefixNode()
     for chain, architecture in paths:
         node = root
         for step, activation in chain:
-            node = node.children.setdefault(step, Node(activation))
+            node = node.children.setdefault(step, PrefixNode(activation))
         node.architectures.append(architecture)
     return root
 
@@ -133,7 +135,7 @@ class PrefixEvaluation:
         memory: bytes of activations held at once, at most.
     """
 
-    layer: Callable[[Step], nn.Module]
+    layer: Callable[[LayerChoice], nn.Module]
     finish: Callable[[nn.Module], nn.Module]
     context: Callable[[], AbstractContextManager[object]]
     score: Callable[[Iterable[Batch]], Score]
@@ -145,7 +147,7 @@ class PrefixEvaluation:
     validation_batches: int
     memory: int
 
-    def scores(self, tree: Node) -> Iterator[tuple[Architecture, Score]]:
+    def scores(self, tree: PrefixNode) -> Iterator[tuple[Architecture, Score]]:
         """Every architecture with its score, as soon as it is known.
 
         Calibration needs all its batches at a node. Where they do not fit, the tree is cut at its first branching and
@@ -169,7 +171,7 @@ class PrefixEvaluation:
 
     def _walk(
         self,
-        node: Node,
+        node: PrefixNode,
         calibration: Iterable[torch.Tensor] | None,
         validation: list[torch.Tensor],
         layers: list[nn.Module],

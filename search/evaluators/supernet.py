@@ -24,7 +24,7 @@ from deployment.folding import fold_batch_norms
 from search.evaluators.context import Context
 from search.evaluators.evaluator import Entry
 from search.evaluators.kept_batches import Batch, Images, KeptBatches
-from search.evaluators.prefix_evaluation import Node, PrefixEvaluation, Step, tree_of
+from search.evaluators.prefix_evaluation import LayerChoice, PrefixEvaluation, PrefixNode, tree_of
 from search.evaluators.refitted_head import PENALTY, check_head, refitted_score, weights_in_words, without_head
 from search.evaluators.supernet_options import SupernetEvaluationOptions
 from search.result import Fidelity, Result
@@ -252,7 +252,7 @@ class SupernetEvaluator:
         )
         yield from sharing.scores(tree)
 
-    def _tree(self, architectures: Sequence[Architecture]) -> Node | None:
+    def _tree(self, architectures: Sequence[Architecture]) -> PrefixNode | None:
         """None where each is evaluated by itself."""
         if not self.prefix_sharing or len(architectures) < 2:
             return None
@@ -273,7 +273,7 @@ class SupernetEvaluator:
             return refitted_score(outputs, self._outputs, self.task)
         return score(nn.Identity(), outputs, self.device, None, self.task)
 
-    def _layer(self, step: Step) -> nn.Module:
+    def _layer(self, step: LayerChoice) -> nn.Module:
         layer = self.supernet.weights_at(step.site).layer(step.choice, step.in_channels)
         if self.refit_head and step.site == self.supernet.space.sites[-1].name:
             layer = without_head(layer)

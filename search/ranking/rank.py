@@ -22,7 +22,7 @@ from config_file.progress import progress
 from config_file.run_folder import RunFolder
 from search.archive import Archive
 from search.evaluators import Context, Evaluator, context_of, make_evaluator, measures_of
-from search.evaluators.prefix_evaluation import Node, tree_of
+from search.evaluators.prefix_evaluation import PrefixNode, tree_of
 from search.evaluators.workers import in_processes
 from search.ranking.findings import write_findings
 from search.ranking.options import RankOptions
@@ -105,14 +105,14 @@ def evaluate_all(options: RankOptions, evaluator: Evaluator, archive: Archive, c
             bar.update(1)
 
 
-def _tree(options: RankOptions, context: Context, chosen: Sequence[Architecture]) -> Node | None:
+def _tree(options: RankOptions, context: Context, chosen: Sequence[Architecture]) -> PrefixNode | None:
     space = context.space
     if not (context.needs_supernet and options.prefix_sharing and isinstance(space, SearchSpace)):
         return None
     return tree_of(space, chosen, (space.input_shape[0], context.resolution, context.resolution))
 
 
-def _planned(chosen: Sequence[Architecture], truth: Truth, tree: Node | None = None) -> int:
+def _planned(chosen: Sequence[Architecture], truth: Truth, tree: PrefixNode | None = None) -> int:
     print(f"plan of rank; nothing is started and nothing written\n{len(chosen):,} architectures of {truth.name}")
     if tree is not None:
         shared, alone = tree.layers()

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from deployment.folding import fold_batch_norms
-from search.evaluators import supernet as evaluator_module
+from search.evaluators import kept_batches
 from search.evaluators.supernet import SupernetEvaluator
 from search.result import Fidelity, Result
+from search.testing.evaluators import EvaluatorSuite
 from supernet import Architecture, SearchSpace, Supernet, build_space, extract
 from tests.search.toy import toy_data, toy_space
 from training.bn_calibration import calibrate_batch_norm
@@ -54,6 +56,28 @@ def make(supernet: Supernet, data: Data, **settings: object) -> SupernetEvaluato
 
 def scores(results: list[Result]) -> dict[Architecture, tuple[float, float]]:
     return {result.architecture: (result.value("accuracy"), result.value("loss")) for result in results}
+
+
+class TestSupernetEvaluator(EvaluatorSuite):
+    measures: ClassVar = {"accuracy": True, "loss": False}
+    settings: ClassVar[dict[str, Any]] = {}
+
+    def make(self) -> SupernetEvaluator:
+        torch.manual_seed(0)
+        return make(randomised(Supernet(toy_space())), toy_data(), eval_images=(20, 0), **self.settings)
+
+    def architectures(self) -> list[Architecture]:
+        return list(dict.fromkeys(some(toy_space(), 5)))
+
+    def failing(self) -> tuple[SupernetEvaluator, Architecture]:
+        evaluator = self.make()
+        for parameter in evaluator.supernet.parameters():
+            parameter.data.fill_(math.nan)
+        return evaluator, self.architectures()[0]
+
+
+class TestRefittedHeads(TestSupernetEvaluator):
+    settings: ClassVar[dict[str, Any]] = {"refit_head": True}
 
 
 def test_a_result_does_not_depend_on_who_else_is_evaluated(space: SearchSpace, supernet: Supernet, data: Data) -> None:
@@ -129,7 +153,7 @@ def test_images_that_do_not_fit_in_memory_are_read_again(
     space: SearchSpace, supernet: Supernet, data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = scores(list(make(supernet, data).evaluate(some(space, 3))))
-    monkeypatch.setattr(evaluator_module, "KEPT_BYTES", 40_000)
+    monkeypatch.setattr(kept_batches, "KEPT_BYTES", 40_000)
     assert scores(list(make(supernet, data).evaluate(some(space, 3)))) == kept
 
 
@@ -138,7 +162,7 @@ def test_diverged_weights_give_a_failed_result(space: SearchSpace, supernet: Sup
         parameter.data.fill_(math.nan)
     result = next(make(supernet, data).evaluate(some(space, 1)))
     assert result.failed
-    assert result.interval == (0.0, 1.0)
+    assert result.interval is None
     assert Result.from_row(result.to_row()).failed
 
 

@@ -1,0 +1,1 @@
+"""Behavioural suites for what others add to a search, as pytest classes to inherit."""
