@@ -31,7 +31,7 @@ from torch import nn
 from supernet import Architecture, Supernet, build_space
 from supernet.relaxations import Relaxation
 from supernet.relaxations.parameters import ArchitectureParameters
-from training.optimizers import make_optimizer, step, zero_grad
+from training.optimizers import make_optimizer, update, zero_grad
 
 LR, MOMENTUM, WEIGHT_DECAY = 0.001, 0.9, 4e-5
 SAMPLED = {"straight_through": "gumbel_hard", "two_path": "binary_two"}
@@ -73,14 +73,14 @@ class Steps:
     def single(self, path: Architecture) -> None:
         parameters = self.net.parameters_of(path)
         nn.functional.cross_entropy(self.net(self.x, path), self.y).backward()
-        step(self.optimizer, parameters, LR)
+        update(self.optimizer, parameters, LR)
         zero_grad(parameters)
 
     def relaxed(self, name: str, number: int, path: Architecture | None) -> None:
         gates = self.relaxations[name].gates_at(number).gates
         nn.functional.cross_entropy(self.net(self.x, gates), self.y).backward()
         parameters = self.everything if path is None else self.net.parameters_of(path)
-        step(self.optimizer, parameters, LR)
+        update(self.optimizer, parameters, LR)
         zero_grad(parameters)
         self.parameters.logits.grad = None
 

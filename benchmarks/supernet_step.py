@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from supernet import Architecture, Supernet, build_space, extract
 from training.device import prepare_device
-from training.optimizers import make_optimizer, step, zero_grad
+from training.optimizers import make_optimizer, update, zero_grad
 
 BATCH_SIZE = {32: 64, 224: 4}
 TARGETS = {32: {"standalone": 1.05, "plain": 0.55}, 224: {"standalone": 1.10}}
@@ -59,7 +59,7 @@ class SupernetSteps:
     def run(self, path: Architecture) -> None:
         parameters = self.net.parameters_of(path)
         descend(self.net(self.x, path), self.y, parameters)
-        step(self.optimizer, parameters, LR)
+        update(self.optimizer, parameters, LR)
         zero_grad(parameters)
 
 
@@ -70,7 +70,7 @@ def standalone(network: nn.Module, x: Tensor, y: Tensor) -> Step:
 
     def run() -> None:
         descend(network(x), y, parameters)
-        step(optimizer, parameters, LR)
+        update(optimizer, parameters, LR)
         zero_grad(parameters)
 
     return run

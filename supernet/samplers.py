@@ -1,4 +1,4 @@
-"""Path samplers: which architectures a training step runs, as pure functions of (seed, step).
+"""Path samplers: the architectures of every training step, as pure functions of (seed, step).
 
 Every rank draws the same paths without talking to the others, and a resumed run needs only the step number.
 """
@@ -13,7 +13,7 @@ from supernet.space import SearchSpace
 
 
 class Sampler(Protocol):
-    """What the training loop asks of a sampler: all gradients of one step's paths go into one optimizer step."""
+    """A source of paths for training steps: all gradients of one step's paths go into one optimizer step."""
 
     paths_per_step: int
 

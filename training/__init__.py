@@ -1,4 +1,4 @@
-"""How weights are fitted: data, losses, optimizers, schedules, the loop, checkpoints.
+"""Training of supernets and networks: data, losses, optimizers, schedules, trainers, the loop, checkpoints.
 
 What others may build upon:
 

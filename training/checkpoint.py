@@ -1,7 +1,7 @@
 """Checkpoints: tensors and primitives only, written whole or not at all, refused when they are not what is asked for.
 
 A file holds `{"format", "version", "kind", "fingerprint", "settings", "state"}`. The fingerprint names what the state
-belongs to (the space's macro-structure, the network's spec, or the weights that an architecture is learnt on), the
+belongs to (the space's macro-structure, the network's spec, or the weights that an architecture is learned on), the
 settings what decided the course of the training: with either changed, going on would not be the same training, so
 loading says which one differs.
 """

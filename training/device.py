@@ -1,4 +1,4 @@
-"""Where a training runs, and in which number format."""
+"""The device of a training, and its number format."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""How well networks do: one network on a split, or a few paths of a supernet while it is being trained."""
+"""Scores of networks: of one on a split, or of a few paths of a supernet while it is being trained."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence

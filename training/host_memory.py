@@ -1,6 +1,6 @@
-"""What a training step frees on the host is kept for the next step.
+"""Ask glibc to keep freed memory instead of returning it to the system after each step.
 
-By default glibc gives large blocks back to the system at once. The activations of every step are then mapped and zeroed
+By default it gives large blocks back to the system at once. The activations of every step are then mapped and zeroed
 again, page by page (what that costs: `python -m benchmarks.host_memory`).
 """
 

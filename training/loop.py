@@ -19,7 +19,7 @@ from config_file.errors import UserError
 from config_file.progress import progress
 from training.checkpoint import Checkpoint
 from training.device import seed_step
-from training.optimizers import step, zero_grad
+from training.optimizers import update, zero_grad
 from training.recipe import Recipe
 from training.state import TrainingState
 from training.trainer import Reporter
@@ -45,7 +45,7 @@ def train_step(recipe: Recipe, state: TrainingState, x: Tensor, y: Tensor) -> No
         state.scaler.unscale_(state.optimizer)
     if recipe.clip_grad_norm:
         torch.nn.utils.clip_grad_norm_(planned.parameters, recipe.clip_grad_norm, foreach=True)
-    step(state.optimizer, planned.parameters, rate, state.scaler)
+    update(state.optimizer, planned.parameters, rate, state.scaler)
     zero_grad(planned.parameters)
     if state.average is not None:
         state.average.update(number)

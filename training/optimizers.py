@@ -5,7 +5,7 @@ let momentum and weight decay drag weights that saw no gradient. So a step is gi
 
     optimizer = make_optimizer("sgd", net.parameters(), lr=0.045, momentum=0.9, weight_decay=4e-5)
     loss.backward()
-    step(optimizer, path, lr=0.04)      # path = net.parameters_of(architecture)
+    update(optimizer, path, lr=0.04)      # path = net.parameters_of(architecture)
     zero_grad(path)
 """
 
@@ -188,7 +188,7 @@ def make_optimizer(
     Args:
         name: key of `OPTIMIZERS`.
         params: every parameter of the model.
-        lr: step size; `step` overrides it.
+        lr: step size; `update` overrides it.
         momentum: of sgd and rmsprop.
         weight_decay: L2 penalty (sgd, rmsprop, adam) or decoupled decay (adamw).
         alpha: rmsprop's smoothing constant, 0.99 if None.
@@ -208,7 +208,7 @@ def zero_grad(parameters: Iterable[Parameter]) -> None:
         p.grad = None
 
 
-def step(
+def update(
     optimizer: Optimizer, parameters: Sequence[Parameter], lr: float, scaler: torch.amp.GradScaler | None = None
 ) -> None:
     """One update of `parameters` at `lr`; the gradients of everything else must be None.

@@ -13,7 +13,7 @@ from training.trainers import NETWORK_TRAINERS, TRAINERS
 
 @options("Training")
 class SupernetOptions:
-    """How paths are sampled, and what the supernet starts from."""
+    """Sampling of paths, and the weights that the supernet starts from."""
 
     sample_strategy: str = option(
         "uniform",

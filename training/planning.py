@@ -73,7 +73,7 @@ def seconds_per_step(recipe: Recipe, state: TrainingState) -> tuple[float, int]:
 
 
 def duration(seconds: float) -> str:
-    """A length of time for people: "42 s", "7 min", "3.5 h", "2.1 days"."""
+    """A length of time for printing: "42 s", "7 min", "3.5 h", "2.1 days"."""
     for unit, size, most in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172800)):
         if seconds < most:
             return f"{seconds / size:.1f} {unit}" if unit == "h" or seconds < 10 else f"{seconds / size:.0f} {unit}"
@@ -86,7 +86,7 @@ def _precision(recipe: Recipe) -> str:
 
 
 def peak_memory(device: torch.device) -> str:
-    """The most memory that this process has held so far, for people."""
+    """The most memory that this process has held so far, for printing."""
     if device.type == "cuda":
         return f"{torch.cuda.max_memory_allocated(device) / _MIB:,.0f} MiB on the GPU"
     resident = peak_resident()

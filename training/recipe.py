@@ -19,7 +19,7 @@ from training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Recipe:
-    """How weights are fitted: functions of the step number, so that a resumed run needs this and its state only.
+    """The settings of a training; functions of the step number, so that a resumed run needs them and its state only.
 
     Attributes:
         trainer: says what each step trains, and on which images.
@@ -48,12 +48,12 @@ class Recipe:
 
     @property
     def images(self) -> Split:
-        """What weights are fitted on."""
+        """The images that weights are fitted on."""
         return self.trainer.context.images
 
     @property
     def task(self) -> Task:
-        """What is predicted."""
+        """The task of the images."""
         return self.images.task
 
     @property

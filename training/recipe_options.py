@@ -12,7 +12,7 @@ from training.schedules import SCHEDULES
 
 @options("Training")
 class TrainingOptions:
-    """How weights are fitted, of a supernet or of one network."""
+    """Epochs, optimizer, schedule and loss, of a supernet or of one network."""
 
     epochs: int = option(120, "passes over the training images", at_least=1, decides="training")
     optimizer: str = option("sgd", "{names}", metavar="NAME", names=OPTIMIZERS, decides="training")

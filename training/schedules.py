@@ -8,8 +8,8 @@ from config_file.errors import UserError, choose
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a schedule may depend on; counts are optimizer steps after the warm-up.
+class ScheduleSettings:
+    """Settings that a schedule may depend on; counts are optimizer steps after the warm-up.
 
     Attributes:
         steps: number of steps to spread the schedule over.
@@ -22,30 +22,30 @@ class Plan:
     decay_ratio: float = 1.0
 
 
-def cosine(t: int, plan: Plan) -> float:
+def cosine(t: int, settings: ScheduleSettings) -> float:
     """Half a cosine from 1 to 0 without restarts (SGDR, Loshchilov and Hutter 2017)."""
-    return 0.5 * (1.0 + math.cos(math.pi * min(t, plan.steps) / plan.steps))
+    return 0.5 * (1.0 + math.cos(math.pi * min(t, settings.steps) / settings.steps))
 
 
-def linear(t: int, plan: Plan) -> float:
+def linear(t: int, settings: ScheduleSettings) -> float:
     """A straight line from 1 to 0, as SPOS trains."""
-    return max(0.0, 1.0 - t / plan.steps)
+    return max(0.0, 1.0 - t / settings.steps)
 
 
-def step(t: int, plan: Plan) -> float:
+def drops(t: int, settings: ScheduleSettings) -> float:
     """`decay_ratio` once every `decay_step` steps."""
-    return plan.decay_ratio ** (t // plan.decay_step)
+    return settings.decay_ratio ** (t // settings.decay_step)
 
 
-def constant(t: int, plan: Plan) -> float:
+def constant(t: int, settings: ScheduleSettings) -> float:
     """Always 1."""
-    del t, plan
+    del t, settings
     return 1.0
 
 
-SCHEDULES: dict[str, Callable[[int, Plan], float]] = {
+SCHEDULES: dict[str, Callable[[int, ScheduleSettings], float]] = {
     "cosine": cosine,
-    "step": step,
+    "step": drops,
     "linear": linear,
     "constant": constant,
 }
@@ -80,13 +80,13 @@ def make_schedule(
     if name == "step" and (decay_step is None or decay_ratio is None):
         raise UserError("--lr-scheduler step needs --decay-step (epochs) and --decay-ratio")
     warmup = round(warmup_epochs * steps_per_epoch)
-    plan = Plan(
+    settings = ScheduleSettings(
         steps=max(1, epochs * steps_per_epoch - warmup),
         decay_step=max(1, round((decay_step or 0) * steps_per_epoch)),
         decay_ratio=decay_ratio or 1.0,
     )
 
     def rate(step: int) -> float:
-        return lr * (step + 1) / warmup if step < warmup else lr * shape(step - warmup, plan)
+        return lr * (step + 1) / warmup if step < warmup else lr * shape(step - warmup, settings)
 
     return rate

@@ -152,7 +152,7 @@ class TrainerSuite:
 
 
 def equal(first: Any, second: Any) -> bool:
-    """Whether two nested states are equal bit for bit; seconds may differ."""
+    """True if two nested states are equal bit for bit; seconds may differ."""
     if isinstance(first, Tensor):
         return isinstance(second, Tensor) and torch.equal(first, second)
     if isinstance(first, Mapping):

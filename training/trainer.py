@@ -51,7 +51,7 @@ class TrainingStep:
 
 @dataclass(frozen=True)
 class Context:
-    """What a trainer can build upon.
+    """Everything that a trainer can build upon.
 
     Attributes:
         options: of the stage.
@@ -137,7 +137,7 @@ class Silent:
 
 
 class Trainer(ABC):
-    """What each step of a training trains. Only `step` has to be written.
+    """The passes and parameters of every step of a training. Only `step` has to be written.
 
     `step` is a function of the step's number, the context and the state, which is saved with every checkpoint: then a
     resumed training is the same, bit for bit. `training.testing.TrainerSuite` holds a trainer to that.
@@ -194,11 +194,11 @@ class Trainer(ABC):
         return ""
 
     def record(self) -> dict[str, Any]:
-        """What else to keep about the images, for the description of the split."""
+        """Further facts about the images, for the description of the split."""
         return {}
 
     def epoch_ended(self, step: int, reporter: Reporter) -> None:  # noqa: B027 - optional
-        """Report what is learnt beside the weights, after `step` steps."""
+        """Report what is learned beside the weights, after `step` steps."""
 
     def finish(self, run: RunFolder) -> None:  # noqa: B027 - optional
-        """Write what was learnt beside the weights."""
+        """Write what was learned beside the weights."""

@@ -6,12 +6,14 @@ Decisions are independent. What is random in a step is a function of (seed, step
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
 from supernet.decisions import Architecture
+from supernet.derivation import Bound, derive_filling, derive_within
 from supernet.space import SearchSpace
 
 INITIAL_SPREAD = 1e-3
@@ -59,6 +61,15 @@ class ArchitectureParameters(nn.Module):
     def most_probable(self) -> Architecture:
         """The architecture of greatest probability: the most probable option of every decision."""
         return tuple(int(row.argmax()) for row in self.log_probabilities())
+
+    def derive(self, limits: Sequence[Bound] = (), *, filling: bool = False) -> Architecture:
+        """The most probable architecture within limits; with `filling` one that uses them, if there is one near by.
+
+        Raises:
+            UserError: nothing is within the limits.
+        """
+        derive = derive_filling if filling else derive_within
+        return derive(self.space.sizes, self.log_probabilities(), limits)
 
     def sample(self, seed: int, step: int) -> Architecture:
         """An architecture drawn from the distribution; the same for the same (seed, step)."""

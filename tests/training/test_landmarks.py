@@ -17,14 +17,14 @@ from tests.training import toy
 from training import losses
 from training.data import Data, load_data
 from training.data.landmarks import load_landmarks, read_list
-from training.data.synthetic_landmarks import draw, main, write_faces
+from training.data.synthetic_landmarks import draw_face, main, write_faces
 
 POINTS = " ".join(f"{0.1 + 0.007 * i:.3f}" for i in range(212))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the loader reads."""
+    """Settings that the loader reads."""
 
     data_path: str
     dataset: str = "landmarks"
@@ -245,7 +245,7 @@ def test_points_are_where_the_drawing_has_them():
     """Pupils are dark, whites of the eyes bright, and eye corners in the order of the 106-point layout."""
     darker = 0
     for number in range(30):
-        image, points = draw(112, np.random.default_rng([0, number]))
+        image, points = draw_face(112, np.random.default_rng([0, number]))
         grey = np.asarray(image.convert("L"), dtype=float)
         assert points.shape == (106, 2)
         assert (points > -0.05).all()

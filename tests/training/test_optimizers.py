@@ -12,7 +12,7 @@ from config_file.errors import UserError
 from supernet import Supernet
 from tests.training.toy import same, toy_space
 from training.initialise import initialise
-from training.optimizers import OPTIMIZERS, PathSGD, make_optimizer, step, zero_grad
+from training.optimizers import OPTIMIZERS, PathSGD, make_optimizer, update, zero_grad
 
 
 def parameters(dtype: torch.dtype = torch.float32) -> list[nn.Parameter]:
@@ -66,7 +66,7 @@ def test_a_parameter_that_joins_later_starts_with_no_momentum() -> None:
         for params, optimizer in ((ours, a), (theirs, b)):
             chosen = [params[i] for i in path]
             with_gradients(chosen, seed)
-            step(optimizer, chosen, 0.1)
+            update(optimizer, chosen, 0.1)
             zero_grad(chosen)
     for p, q in zip(ours, theirs, strict=True):
         torch.testing.assert_close(p, q, rtol=1e-13, atol=1e-14)
@@ -84,7 +84,7 @@ def test_vectors_can_be_spared_from_weight_decay() -> None:
     for seed in range(3):
         with_gradients(ours, seed)
         with_gradients(theirs, seed)
-        step(a, ours, 0.1)
+        update(a, ours, 0.1)
         b.step()
     for p, q in zip(ours, theirs, strict=True):
         torch.testing.assert_close(p, q, rtol=1e-13, atol=1e-14)
@@ -101,7 +101,7 @@ def test_a_step_leaves_unsampled_blocks_untouched(name: str) -> None:
     def train(path: tuple[int, ...]) -> None:
         chosen = net.parameters_of(path)
         net(torch.randn(4, 3, 8, 8), path).square().mean().backward()
-        step(optimizer, chosen, 0.1)
+        update(optimizer, chosen, 0.1)
         zero_grad(chosen)
 
     train((1,) * 8)
@@ -128,7 +128,7 @@ def test_blocks_never_sampled_have_no_optimizer_state() -> None:
         used, unused = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
         optimizer = make_optimizer(name, [used, unused], 0.1, 0.9, 0.1)
         used.grad = torch.ones(3)
-        step(optimizer, [used], 0.1)
+        update(optimizer, [used], 0.1)
         assert torch.equal(unused, torch.ones(3))
         assert unused not in optimizer.state
         assert not torch.equal(used, torch.ones(3))
@@ -162,7 +162,7 @@ def test_state_is_plain_and_goes_on_identically(name: str, tmp_path) -> None:
     a = make_optimizer(name, first, 0.1, 0.9, 1e-2)
     for seed in range(3):
         with_gradients(first, seed)
-        step(a, first, 0.1)
+        update(a, first, 0.1)
     torch.save({"weights": [p.detach() for p in first], "state": a.state_dict()}, tmp_path / "state.pt")
     saved = torch.load(tmp_path / "state.pt", weights_only=True)
     second = [nn.Parameter(p) for p in saved["weights"]]
@@ -170,7 +170,7 @@ def test_state_is_plain_and_goes_on_identically(name: str, tmp_path) -> None:
     b.load_state_dict(saved["state"])
     for params, optimizer in ((first, a), (second, b)):
         with_gradients(params, 7)
-        step(optimizer, params, 0.05)
+        update(optimizer, params, 0.05)
     assert all(torch.equal(p, q) for p, q in zip(first, second, strict=True))
 
 
@@ -186,13 +186,13 @@ def test_loss_scaling_gives_the_same_step_and_leaves_out_overflows(fused: bool) 
     for p in ours:
         p.grad *= 1024
     scaler.unscale_(a)
-    step(a, ours, 0.1, scaler)
-    step(b, theirs, 0.1)
+    update(a, ours, 0.1, scaler)
+    update(b, theirs, 0.1)
     assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
     before = [p.detach().clone() for p in ours]
     ours[0].grad[0, 0, 0, 0] = torch.inf
     scaler.unscale_(a)
-    step(a, ours, 0.1, scaler)
+    update(a, ours, 0.1, scaler)
     assert all(torch.equal(p, q) for p, q in zip(ours, before, strict=True))
     assert scaler.get_scale() < 1024
 

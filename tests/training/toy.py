@@ -28,7 +28,7 @@ NEVER = 10**9
 
 @dataclass
 class Script:
-    """What `noisy_loss` does at its calls to come."""
+    """Events at the coming calls of `noisy_loss`."""
 
     calls: int = 0
     interrupt_at: int = NEVER

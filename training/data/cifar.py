@@ -19,7 +19,7 @@ _Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class _Cifar:
-    """What tells the two apart: file names, keys, the bytes before each image, statistics of the training images."""
+    """The differences of the two: file names, keys, the bytes before each image, statistics of the training images."""
 
     name: str
     python_folder: str

@@ -1,4 +1,4 @@
-"""Which images train, which validate and which test: drawn per class from a seed, and recorded."""
+"""The division of images into training, validation and test: drawn per class from a seed, and recorded."""
 
 import hashlib
 from collections.abc import Sequence

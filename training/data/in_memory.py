@@ -153,6 +153,6 @@ class InMemorySplit(Split):
 
     def _load(self, batches: list[Tensor], request: Request) -> Iterator[Batch]:
         for number, positions in enumerate(batches, request.start):
-            generator = None if request.draw is None else generator_of("augment", *request.draw, number)
+            generator = None if request.augmentation is None else generator_of("augment", *request.augmentation, number)
             images, labels = self.store.cut(self.indices[positions], generator, request.device)
             yield self.normalisation(images, request.channels_last), labels

@@ -32,7 +32,7 @@ _NUMBERS = re.compile(r"[<>|=]?[uifb][1248]")
 
 
 class _Mark:
-    """Where a group of items begins on the stack."""
+    """The mark on the stack where a group of items begins."""
 
 
 class _EmptyArray:
@@ -110,7 +110,7 @@ def _interpret(content: bytes) -> Any:  # noqa: C901 - one case per instruction,
 
 
 def _construct(name: Any, arguments: Sequence[Any]) -> Any:
-    """What the few functions that arrays are pickled with would give."""
+    """The result of the few functions that arrays are pickled with."""
     match str(name).replace("numpy._core.", "numpy.core."), arguments:
         case "numpy.core.multiarray._reconstruct", _:
             return _EmptyArray()

@@ -1,10 +1,10 @@
-"""What the loaders read of a stage's options."""
+"""The options of a stage that loaders read."""
 
 from typing import Protocol
 
 
 class DataSettings(Protocol):
-    """The options of `config_file` that concern data; any object with these attributes serves."""
+    """The options that concern data; any object with these attributes serves."""
 
     @property
     def dataset(self) -> str:
@@ -16,7 +16,7 @@ class DataSettings(Protocol):
 
     @property
     def download(self) -> bool:
-        """Whether to fetch it where torchvision can."""
+        """True to fetch it where torchvision can."""
 
     @property
     def train_portion(self) -> float:
@@ -28,7 +28,7 @@ class DataSettings(Protocol):
 
     @property
     def flip(self) -> bool | None:
-        """Whether training mirrors images; None: as the data set says."""
+        """True if training mirrors images; None: as the data set says."""
 
     @property
     def memory_limit(self) -> float:

@@ -1,4 +1,4 @@
-"""What the loader of a data set returns: pixels or files, labels, and which of them are for testing."""
+"""Source: the answer of a data set's loader, with pixels or files, labels, and which of them are for testing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields

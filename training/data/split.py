@@ -1,4 +1,4 @@
-"""What training and evaluation read: batches as a pure function of (seed, epoch, position), and raw images."""
+"""Splits: batches as a pure function of (seed, epoch, position), and raw images, for training and evaluation."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -41,17 +41,17 @@ def _rows(mean: tuple[float, ...], std: tuple[float, ...], width: int, device: t
 
 
 class Request(NamedTuple):
-    """How batches are asked for.
+    """Place, augmentation and form of the batches that are asked for.
 
     Attributes:
         start: number of the first one in its epoch.
-        draw: (seed, epoch) of the augmentation, None for none.
+        augmentation: (seed, epoch) that it is drawn from, None for none.
         device: where they are wanted.
         channels_last: memory format of the images.
     """
 
     start: int
-    draw: tuple[int, int] | None
+    augmentation: tuple[int, int] | None
     device: torch.device
     channels_last: bool
 
@@ -75,7 +75,7 @@ class Split(ABC):
         return len(self.labels)
 
     def num_batches(self, batch_size: int, drop_last: bool = False, limit: int | None = None) -> int:
-        """How many batches one epoch of `batches` with the same arguments has (from ``start=0``)."""
+        """The number of batches that one epoch of `batches` with the same arguments has (from ``start=0``)."""
         images = len(self) if limit is None else min(limit, len(self))
         return images // batch_size if drop_last else -(-images // batch_size)
 
@@ -171,7 +171,7 @@ class Data:
 
     @property
     def task(self) -> Task:
-        """What is predicted."""
+        """The task of the training images."""
         return self.train.task
 
     def summary(self) -> str:

@@ -101,7 +101,7 @@ def _training_transform(resolution: int, horizontal_flip: bool) -> Any:
 
 
 class _Reader(Dataset[tuple[Tensor, Tensor] | UserError]):
-    """What a worker does with a request: (row, seed of its augmentation or None)."""
+    """Reads an image for a worker: (row, seed of its augmentation or None)."""
 
     def __init__(self, pool: FilePool) -> None:
         self.pool = pool
@@ -148,8 +148,8 @@ class StreamedSplit(Split):
 
     def _load(self, batches: list[Tensor], request: Request) -> Iterator[Batch]:
         device, seeds = request.device, None
-        if request.draw is not None:
-            seeds = torch.randint(2**62, (len(self),), generator=generator_of("augment", *request.draw))
+        if request.augmentation is not None:
+            seeds = torch.randint(2**62, (len(self),), generator=generator_of("augment", *request.augmentation))
         loader = DataLoader(
             _Reader(self.pool),
             batch_sampler=_requests(batches, self.indices, seeds),

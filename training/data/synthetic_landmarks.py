@@ -6,7 +6,7 @@ python train_supernet.py --config config_file/train/pfld.yml --title faces --dat
 A face is an ellipse with eyes, brows, nose and mouth; place, size, turn, shape, colours, background and noise are drawn
 for each image from (seed, number). Points are where the drawing has them, numbered as in the usual 106-point layout:
 0-32 contour, 33-42 left eye (35 its outer corner), 43-51 left brow, 52-71 mouth, 72-86 nose, 87-96 right eye (93 its
-outer corner), 97-105 right brow; left is the left of the image. These are no photographs: what is learnt here says
+outer corner), 97-105 right brow; left is the left of the image. These are no photographs: what is learned here says
 nothing about real faces.
 """
 
@@ -99,7 +99,7 @@ def _nose(top: float, tip: float, wide: float) -> Points:
     return np.concatenate((bridge, np.stack((wide * along, tip + 0.08 * (1 - along**2)), 1)))
 
 
-def draw(side: int, generator: np.random.Generator) -> tuple[Image.Image, Points]:
+def draw_face(side: int, generator: np.random.Generator) -> tuple[Image.Image, Points]:
     """One image (side, side) and its points (106, 2) as shares of it."""
     points, where = face(generator)
     large = OVERSAMPLED * side
@@ -163,7 +163,7 @@ def write_faces(folder: Path, images: int, seed: int = 0, side: int = 112) -> No
         (folder / f"{part}_data" / "imgs").mkdir(parents=True)
     tests = round(TEST_SHARE * images)
     for number in progress(range(images), "drawing faces", "image"):
-        image, points = draw(side, np.random.default_rng([seed, number]))
+        image, points = draw_face(side, np.random.default_rng([seed, number]))
         part = "test" if number >= images - tests else "train"
         name = f"{part}_data/imgs/{number:06d}.png"
         image.save(folder / name)

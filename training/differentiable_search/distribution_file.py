@@ -1,4 +1,4 @@
-"""Learnt architecture parameters on disk: `architecture.json`, beside the supernet they were learnt with."""
+"""Learned architecture parameters on disk: `architecture.json`, beside the supernet they were learned with."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Distribution:
     Attributes:
         log_probabilities: per decision the log probabilities of its options, float64.
         derived: the architecture that the training derived.
-        about: how it was learnt.
+        about: how it was learned.
     """
 
     log_probabilities: list[NDArray[np.float64]]
@@ -58,7 +58,7 @@ def save_distribution(folder: Path, space: SearchSpace, distribution: Distributi
 
 
 def load_distribution(folder: Path, space: SearchSpace) -> Distribution:
-    """What `save_distribution` wrote.
+    """Read what `save_distribution` wrote.
 
     Raises:
         UserError: it is missing, damaged, or of other decisions.

@@ -1,4 +1,4 @@
-"""Architecture parameters learnt on the weights of a supernet trained by sampling, which stay as they are."""
+"""Architecture parameters learned on the weights of a supernet trained by sampling, which stay as they are."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from supernet.gating import statistics_kept
 from training.checkpoint import ARCHITECTURE, LAST, Checkpoint
 from training.data import Data
 from training.differentiable_search.distribution_file import FILE, Distribution, load_distribution
+from training.differentiable_search.gradient import WeightUpdate
 from training.differentiable_search.hardware import make_hardware
 from training.differentiable_search.learner import RELAXATION_OF, ArchitectureLearner
-from training.differentiable_search.report import report_epoch, save_learnt
-from training.differentiable_search.step import WeightStep
+from training.differentiable_search.report import report_epoch, save_learned
 from training.loop import Progress
 
 PLANNED_STEPS = 3
@@ -81,7 +81,7 @@ class FrozenLearning:
             self._checkpoint.load_into(self)
 
     def state_dict(self) -> dict[str, Any]:
-        """What was learnt, and after how many steps."""
+        """The learner's state, and the number of its steps."""
         return {"learner": self._learner.state_dict(), "step": self._made}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -126,7 +126,7 @@ class FrozenLearning:
                 run.log(f"resumed after architecture step {self._made:,} of {self.steps:,}")
             with self._training():
                 self._learn(run)
-            return save_learnt(self._learner, run, {"order": 1, "frozen_weights": True, "steps": self.steps})
+            return save_learned(self._learner, run, {"order": 1, "frozen_weights": True, "steps": self.steps})
 
     def _learn(self, run: RunFolder) -> None:
         with Progress(
@@ -145,7 +145,7 @@ class FrozenLearning:
 
     def _step(self) -> None:
         nothing = torch.empty(0)  # of the weights' images: their gradient is not needed
-        self._learner.step(self._made, nothing, nothing, _no_weight_step)
+        self._learner.step(self._made, nothing, nothing, _no_update)
         self._made += 1
 
     @contextmanager
@@ -162,5 +162,5 @@ class FrozenLearning:
             supernet.train(training)
 
 
-def _no_weight_step() -> WeightStep:
+def _no_update() -> WeightUpdate:
     raise AssertionError("first order takes the weights as they are")

@@ -12,14 +12,13 @@ from torch import Tensor
 
 from config_file.errors import UserError, choose
 from supernet import Architecture, Supernet
-from supernet.derivation import derive_filling, derive_within
 from supernet.relaxations import RELAXATIONS, Relaxation, settle
 from supernet.supernet import Gates
 from training.data import Split
 from training.device import autocast, choose_amp, seed_step
+from training.differentiable_search.gradient import WeightUpdate, first_order, second_order
 from training.differentiable_search.hardware import Hardware
 from training.differentiable_search.options import LearningOptions
-from training.differentiable_search.step import WeightStep, first_order, second_order
 from training.losses import make_loss
 from training.optimizers import make_optimizer
 
@@ -35,7 +34,7 @@ class ArchitectureLearner:
     Args:
         options: of the stage.
         supernet: on its device; its weights are only read here.
-        images: what architecture steps see; never those that weights are fitted on.
+        images: for architecture steps; never those that weights are fitted on.
         hardware: costs that count, or None.
         device: where all this happens.
         epochs: of the whole training, for the temperature.
@@ -87,7 +86,7 @@ class ArchitectureLearner:
     # ---- steps
 
     def temperature(self, step: int) -> float:
-        """Of a step of the weights: constant, linear over the epochs (NNI) or exponential in them (FBNet)."""
+        """The temperature at a step of the weights: constant, linear in the epochs (NNI) or exponential (FBNet)."""
         options, epoch = self.options, step // self.steps_per_epoch
         if options.temperature_schedule == "linear":
             share = epoch / max(1, self.epochs)
@@ -105,14 +104,14 @@ class ArchitectureLearner:
         """The gates that the weights' step trains where they are soft."""
         return self.relaxation.gates_at(-1 - step, self.temperature(step)).gates
 
-    def step(self, step: int, x: Tensor, y: Tensor, weight_step: Callable[[], WeightStep]) -> None:
+    def step(self, step: int, x: Tensor, y: Tensor, weight_update: Callable[[], WeightUpdate]) -> None:
         """The architecture's step before step `step` of the weights, if there is one.
 
         Args:
             step: number of the weights' step.
             x: its images (B, C, H, W), for second order.
             y: their labels (B,).
-            weight_step: what that step will do to the weights, for second order.
+            weight_update: what that step will do to the weights, for second order.
         """
         number = self._number(step)
         if number is None:
@@ -120,6 +119,7 @@ class ArchitectureLearner:
         seed_step(self.device, self.options.random_seed, -1 - step)
         images, labels = self._batch(number)
         temperature = self.temperature(step)
+        # Estimators are functions of (seed, number): each call below draws the same gates, with a graph of its own.
         drawn = self.relaxation.gates_at(number, temperature)
         costs: list[Tensor] = []
 
@@ -128,6 +128,7 @@ class ArchitectureLearner:
             if self.hardware is not None:
                 expected = self.hardware.expected(self.parameters.by_decision())
                 costs[:] = [expected.detach()]
+                # L_val + the penalty on E_p[cost], or the constraints' terms of the Lagrangian
                 loss = self.hardware.penalised(loss, expected)
             return loss
 
@@ -140,8 +141,9 @@ class ArchitectureLearner:
                 return self._task_loss(x, y, self.relaxation.gates_at(number, temperature).gates)
 
             gradient, _ = second_order(
-                logits, self.supernet, weight_step(), self._scaled(training), self._scaled(validation)
+                logits, self.supernet, weight_update(), self._scaled(training), self._scaled(validation)
             )
+        # The step on a; of a sampled pair its share of p is kept (ProxylessNAS); then dual ascent of the multipliers.
         before = logits.detach().clone()
         logits.grad = gradient / self._loss_scale
         self.optimizer.step()
@@ -151,7 +153,7 @@ class ArchitectureLearner:
             self.hardware.multipliers.ascend(costs[0])
 
     def _number(self, step: int) -> int | None:
-        """How many architecture steps come before this one; None if step `step` of the weights has none."""
+        """The number of architecture steps before this one; None if step `step` of the weights has none."""
         since = step - round(self.options.a_warmup_epochs * self.steps_per_epoch)
         return None if since < 0 or since % self.options.a_every else since // self.options.a_every
 
@@ -184,7 +186,7 @@ class ArchitectureLearner:
         self._next_batch = number + 1
         return next(self._batches)
 
-    # ---- what was learnt
+    # ---- the learned distribution
 
     def derive(self) -> Architecture:
         """The most probable architecture, within hard limits where there are any; with --hc-fill one that uses them.
@@ -192,15 +194,13 @@ class ArchitectureLearner:
         Raises:
             UserError: the parameters are not finite.
         """
-        scores = self.parameters.log_probabilities()
-        if any(np.isnan(row).any() for row in scores):
+        if any(np.isnan(row).any() for row in self.parameters.log_probabilities()):
             raise UserError("the architecture parameters became NaN: try a lower --a-lr")
         limits = [] if self.hardware is None else self.hardware.bounds
-        derive = derive_filling if self.options.hc_fill else derive_within
-        return derive(self.supernet.space.sizes, scores, limits)
+        return self.parameters.derive(limits, filling=self.options.hc_fill)
 
     def describe(self) -> str:
-        """One line for people."""
+        """One line for printing."""
         text = f"architecture parameters: {self.relaxation.name}, order {self.options.a_order}, "
         text += (
             f"{self.options.a_optimizer} at {self.options.a_lr:g}, on {len(self.images):,} training images of their own"

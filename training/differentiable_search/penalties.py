@@ -1,4 +1,4 @@
-"""What an architecture costs as part of what is minimised: penalties on the expected cost, and hard targets.
+"""The cost of an architecture as part of the loss: penalties on the expected cost, and hard targets.
 
 The expected cost is that of the distribution over architectures (`CostTable.expected` on probabilities, never on raw
 logits), in the unit of the flags: millions for flops and params, ms for latency. A penalty bends the search towards a
@@ -20,7 +20,7 @@ from config_file.errors import UserError, choose
 
 @dataclass(frozen=True)
 class PenaltySettings:
-    """What penalties read.
+    """Target and strengths that penalties read.
 
     Attributes:
         target: cost aimed at, the reference of ratios; in the unit of the flags.
@@ -77,7 +77,7 @@ NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
     "negative": lambda excess: excess.clamp_max(0),
     "absolute": torch.abs,
 }
-"""What NNI makes of cost / baseline - 1."""
+"""NNI's functions of cost / baseline - 1."""
 
 
 def _nni_add(name: str) -> Penalty:
@@ -177,14 +177,14 @@ class Multipliers:
         return self
 
     def penalised(self, loss: Tensor, costs: Tensor) -> Tensor:
-        """The loss with the constraints' terms.
+        """The loss with the constraints' terms: the augmented Lagrangian of `g_k <= 0`, minimised.
 
         Args:
             loss: scalar.
             costs: (K,) expected costs; gradients flow through them.
         """
-        excess = costs.to(torch.float64) / self.targets - 1
-        with torch.no_grad():
+        excess = costs.to(torch.float64) / self.targets - 1  # g_k = E[cost_k] / target_k - 1
+        with torch.no_grad():  # factor_k = max(0, multiplier_k + damping * g_k), held fixed in the gradient
             factors = self._at_least_zero(self.values + self.damping * excess, excess)
         return loss + (factors * excess).sum().to(loss.dtype)
 
@@ -192,11 +192,12 @@ class Multipliers:
     def ascend(self, costs: Tensor) -> None:
         """Take in the costs (K,) of the step just made; nothing waits for the device."""
         excess = costs.to(torch.float64) / self.targets - 1
+        # dual ascent: multiplier_k <- max(0, multiplier_k + rate * g_k)
         self.values = self._at_least_zero(self.values + self.rate * excess, excess)
 
     def _at_least_zero(self, values: Tensor, excess: Tensor) -> Tensor:
         lowest = torch.zeros_like(values)
-        if self.fill:
+        if self.fill:  # the constraint nearest to its target may pull, down to -bound
             lowest = torch.where(excess == excess.max(), torch.full_like(values, -self.bound), lowest)
         return torch.maximum(values, lowest).clamp(-self.bound, self.bound)
 

@@ -23,7 +23,7 @@ def draw_probabilities(path: Path, space: SearchSpace, rows: Sequence[Mapping[st
         title: above the picture.
 
     Returns:
-        Whether there was anything to draw.
+        True if there was anything to draw.
     """
     from matplotlib import colormaps  # noqa: PLC0415  # not every training draws
     from matplotlib.figure import Figure  # noqa: PLC0415

@@ -62,31 +62,31 @@ def report_epoch(learner: ArchitectureLearner, run: Reporter, step: int) -> None
 
 
 def distribution_of(learner: ArchitectureLearner, about: Mapping[str, Any]) -> Distribution:
-    """What was learnt, to be saved."""
+    """The learned distribution with its derived architecture, to be saved."""
     hardware = learner.hardware
     derived = learner.derive()
-    told = {
+    known = {
         "relaxation": learner.relaxation.name,
         "targets": {} if hardware is None else dict(hardware.targets),
         "hard": hardware is not None and hardware.multipliers is not None,
         "costs": {} if hardware is None else hardware.costs(derived),
     }
-    return Distribution(learner.parameters.log_probabilities(), derived, told | dict(about))
+    return Distribution(learner.parameters.log_probabilities(), derived, known | dict(about))
 
 
-def save_learnt(learner: ArchitectureLearner, run: RunFolder, about: Mapping[str, Any]) -> Distribution:
+def save_learned(learner: ArchitectureLearner, run: RunFolder, about: Mapping[str, Any]) -> Distribution:
     """Write `architecture.json` and the picture into the run's folder, and what was derived into its log.
 
     Returns:
         What was written.
     """
     space = learner.supernet.space
-    learnt = distribution_of(learner, about)
+    learned = distribution_of(learner, about)
     title = f"{space.name}: probabilities of the options ({learner.relaxation.name})"
     draw_probabilities(run.file(PICTURE), space, run.metrics(), title)
     run.file(FILE)
-    save_distribution(run.path, space, learnt)
-    costs = ", ".join(f"{metric} {cost:.4g}" for metric, cost in learnt.about["costs"].items())
-    run.log(f"derived: {' '.join(space.names(learnt.derived))}" + (f" ({costs})" if costs else ""))
+    save_distribution(run.path, space, learned)
+    costs = ", ".join(f"{metric} {cost:.4g}" for metric, cost in learned.about["costs"].items())
+    run.log(f"derived: {' '.join(space.names(learned.derived))}" + (f" ({costs})" if costs else ""))
     run.log(f"wrote {run.path / FILE} and {PICTURE}")
-    return learnt
+    return learned

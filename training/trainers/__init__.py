@@ -1,4 +1,4 @@
-"""What the steps of a training train: one registry for supernets, one for single networks.
+"""Trainers by name: one registry for supernets, one for single networks. A trainer says what each step trains.
 
 A new trainer is one file here and an entry, or a callable of the user's own, `package.module:callable`; either is
 called with a `Context` and gives a `Trainer`.

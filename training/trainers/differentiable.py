@@ -18,11 +18,11 @@ from torch.optim import Optimizer
 from config_file.run_folder import RunFolder
 from supernet import Architecture
 from training.data.split_part import divide
+from training.differentiable_search.gradient import WeightUpdate
 from training.differentiable_search.hardware import make_hardware
 from training.differentiable_search.learner import ArchitectureLearner
 from training.differentiable_search.options import GradientOptions
-from training.differentiable_search.report import report_epoch, save_learnt
-from training.differentiable_search.step import WeightStep
+from training.differentiable_search.report import report_epoch, save_learned
 from training.trainer import Context, Reporter, Trainer, TrainingStep
 
 
@@ -57,10 +57,10 @@ class Differentiable(Trainer):
         return TrainingStep([self.context.task_pass(path)], self.context.parameters_of([path]))
 
     def before(self, number: int, x: Tensor, y: Tensor, optimizer: Optimizer, lr: float) -> None:
-        self.learner.step(number, x, y, partial(self._weight_step, number, optimizer, lr))
+        self.learner.step(number, x, y, partial(self._update, number, optimizer, lr))
 
-    def _weight_step(self, number: int, optimizer: Optimizer, lr: float) -> WeightStep:
-        return WeightStep(self.step(number).parameters, optimizer, lr)
+    def _update(self, number: int, optimizer: Optimizer, lr: float) -> WeightUpdate:
+        return WeightUpdate(self.step(number).parameters, optimizer, lr)
 
     def state_dict(self) -> dict[str, Any]:
         return self.learner.state_dict()
@@ -82,4 +82,4 @@ class Differentiable(Trainer):
         report_epoch(self.learner, reporter, step)
 
     def finish(self, run: RunFolder) -> None:
-        save_learnt(self.learner, run, {"order": self.context.options.a_order})
+        save_learned(self.learner, run, {"order": self.context.options.a_order})

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from supernet import Supernet, build_space
 from supernet.relaxations import Relaxation
 from supernet.relaxations.parameters import ArchitectureParameters
-from training.differentiable_search.step import WeightStep, first_order, second_order
+from training.differentiable_search.gradient import WeightUpdate, first_order, second_order
 from training.optimizers import PathSGD
 
 SPACE = {
@@ -36,7 +36,7 @@ class Case:
             (torch.randn(8, 3, 8, 8, dtype=torch.float64), torch.randint(3, (8,))) for _ in range(2)
         )
         weights = list(self.net.parameters())
-        self.step = WeightStep(weights, PathSGD(weights, 0.05, momentum, 1e-3), 0.05)
+        self.step = WeightUpdate(weights, PathSGD(weights, 0.05, momentum, 1e-3), 0.05)
         if momentum:
             for p in weights:
                 self.step.optimizer.state[p]["momentum_buffer"] = 0.1 * torch.randn_like(p)

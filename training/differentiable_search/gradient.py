@@ -1,4 +1,4 @@
-"""One step of the architecture parameters: its gradient, of first or second order.
+"""The gradient of the architecture parameters, of first or second order.
 
 First order takes the weights as they are. Second order (DARTS, Liu et al. 2019, eq. 7 and 8) differentiates through one
 step of the weights, w' = w - lr * (momentum + dL_train/dw + decay * w), with their Hessian-vector product as a central
@@ -17,11 +17,12 @@ from supernet.gating import statistics_kept
 
 EPSILON = 0.01  # length of the two steps along dL_val/dw', as in DARTS
 
-Loss = Callable[[], Tensor]
+Objective = Callable[[], Tensor]
+"""A loss at the weights and architecture parameters as they are when it is called."""
 
 
 @dataclass(frozen=True)
-class WeightStep:
+class WeightUpdate:
     """The step of the weights that second order looks through.
 
     Attributes:
@@ -35,14 +36,14 @@ class WeightStep:
     lr: float
 
     def drift(self, parameter: nn.Parameter, gradient: Tensor) -> Tensor:
-        """What the step subtracts from a parameter, over lr."""
+        """The step of a parameter over lr, which is subtracted: momentum * m + dL_train/dw + decay * w."""
         group = self.optimizer.param_groups[0]
         drift = gradient + group.get("weight_decay", 0.0) * parameter
         buffer = self.optimizer.state[parameter].get("momentum_buffer") if parameter in self.optimizer.state else None
         return drift if buffer is None else drift + group.get("momentum", 0.0) * buffer
 
 
-def first_order(logits: nn.Parameter, validation: Loss) -> tuple[Tensor, Tensor]:
+def first_order(logits: nn.Parameter, validation: Objective) -> tuple[Tensor, Tensor]:
     """(gradient of the validation loss with respect to the logits, the loss). Weights get no gradient."""
     loss = validation()
     (gradient,) = torch.autograd.grad(loss, logits)
@@ -52,9 +53,9 @@ def first_order(logits: nn.Parameter, validation: Loss) -> tuple[Tensor, Tensor]
 def second_order(
     logits: nn.Parameter,
     model: nn.Module,
-    step: WeightStep,
-    training: Loss,
-    validation: Loss,
+    step: WeightUpdate,
+    training: Objective,
+    validation: Objective,
     epsilon: float = EPSILON,
 ) -> tuple[Tensor, Tensor]:
     """(gradient of the validation loss after one step of the weights, that loss).
@@ -70,15 +71,19 @@ def second_order(
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     with statistics_kept(lambda: norms):
+        # eq. 7: w' = w - lr * (momentum * m + dL_train/dw + decay * w); weights of options that do not run stay.
         gradients = torch.autograd.grad(training(), step.parameters, allow_unused=True)
         moved = [(p, g) for p, g in zip(step.parameters, gradients, strict=True) if g is not None]
         weights = [p for p, _ in moved]
         with torch.no_grad():
             drifts = [-step.lr * step.drift(p, g) for p, g in moved]
+        # At w': the first term of eq. 7, dL_val(w', a)/da, and the direction v = dL_val(w', a)/dw' of the second.
         with _shifted(weights, drifts):
             loss = validation()
             gradient, *directions = torch.autograd.grad(loss, [logits, *weights], allow_unused=True)
         directions = [torch.zeros_like(p) if d is None else d for p, d in zip(weights, directions, strict=True)]
+        # eq. 8: d2L_train/da dw . v is nearly (dL_train(w+)/da - dL_train(w-)/da) / 2 eps, w+- = w +- eps * v,
+        # with eps = 0.01 / |v|.
         norm = torch.stack(torch._foreach_norm(directions)).norm()
         scale = epsilon / norm.clamp_min(1e-12)
         ends = []
