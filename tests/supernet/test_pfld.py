@@ -10,7 +10,7 @@ from config_file.errors import UserError
 from supernet import SearchSpace, build_space
 from supernet.landmark_blocks import DilatedResidual, LearnedPool, SpatialExcite, StridedPool
 from supernet.light_blocks import Ghost, Separable
-from tests.supernet.space_suite import SpaceSuite
+from supernet.testing import SpaceSuite
 
 # NNI's search space as it is published: ops, (C, H, W) that enters, output channels, stride, and the map eSE weighs.
 STAGE_0 = "mb_k3_res mb_k3_e2_res mb_k3_res_d3 mb_k5_res mb_k5_e2_res sep_k3 sep_k5 gh_k3 gh_k5"

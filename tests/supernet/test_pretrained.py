@@ -11,8 +11,8 @@ import torch
 from config_file.errors import UserError
 from supernet import SearchSpace, Supernet, build_space, extract
 from supernet.pretrained import load_pretrained
+from supernet.testing import difference, randomised, state_of
 from supernet.torchvision_compat import torchvision
-from tests.supernet.space_suite import difference, randomised, state_of
 
 MOBILENETV2 = ("16", "1", "24", "2", "32", "3", "64", "4", "96", "3", "160", "3", "320", "1")
 

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import yaml
 
-from supernet import SearchSpace, build_space
+from supernet import Decision, DecisionSpace, SearchSpace, build_space
 from supernet.spaces.chain import ChainTable, Stage
 from supernet.spaces.fbnet import FBNET_S
 from supernet.spaces.nasbench_macro import NASBENCH_MACRO
 from supernet.spaces.proxylessnas import PROXYLESSNAS
 from supernet.spaces.single_path import SINGLE_PATH
 from supernet.spaces.spos import SPOS
+from supernet.testing import DecisionSuite, SpaceSuite
 from tests.supernet import own_spaces
-from tests.supernet.space_suite import SpaceSuite
 
 SIX_STAGES = {"widths": (8, 8, 8, 16, 16, 24, 24, 32, 40), "depths": (3, 1, 1, 2, 1, 1)}
 
@@ -164,3 +164,15 @@ class TestResolutionAsADecision(SpaceSuite):
     @staticmethod
     def make_tiny() -> SearchSpace:
         return own_spaces.zoomed((6, 8, 9), width=2)
+
+
+class TestDecisionsAlone(DecisionSuite):
+    """A space without sites, such as one that a table of results or a builder of one's own answers for."""
+
+    @staticmethod
+    def make() -> DecisionSpace:
+        return DecisionSpace("table", tuple(Decision(name, ("x", "y", "z")) for name in "abcde"))
+
+    @staticmethod
+    def make_tiny() -> DecisionSpace:
+        return DecisionSpace("table", (Decision("a", ("x", "y", "z")), Decision("b", ("u", "v"))))
