@@ -51,7 +51,7 @@ def crowding_distance(values: Values) -> NDArray[np.float64]:
 
 
 def hypervolume(values: Values, reference: Sequence[float]) -> float:
-    """What the points dominate up to the reference point, exactly, by slicing along the last objective.
+    """The volume that points dominate up to the reference point, exactly, by slicing along the last objective.
 
     Fast for two and three objectives; every further one multiplies the time by the number of points.
     """

@@ -15,7 +15,7 @@ State = Literal["ok", "failed", "stopped"]
 
 @total_ordering
 class Fidelity(Mapping[str, float]):
-    """How much an evaluation spends on one architecture: `Fidelity(images=500)`, `Fidelity(epochs=12, data=0.2)`.
+    """The amounts an evaluation spends on an architecture: `Fidelity(images=500)`, `Fidelity(epochs=12, data=0.2)`.
 
     Fidelities of one evaluator name the same amounts in the same order and are compared by them, the first one first.
     One that names nothing is full: no other is above it.
@@ -91,7 +91,7 @@ class Result:
 
     @property
     def seconds(self) -> float:
-        """What the evaluation took, 0 where it was not counted."""
+        """Seconds of the evaluation, 0 where they were not counted."""
         return self.spent.get("seconds", 0.0)
 
     def value(self, metric: str) -> float:

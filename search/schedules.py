@@ -17,7 +17,7 @@ from supernet import Architecture
 
 
 class Schedule(Protocol):
-    """What the search loop asks."""
+    """The interface that the search loop needs."""
 
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
@@ -33,7 +33,7 @@ class Schedule(Protocol):
         """
 
     def in_words(self, amounts: Sequence[str]) -> str:
-        """How the fidelities follow each other, with an amount for each."""
+        """The order of the fidelities in words, with an amount for each."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from config_file.errors import UserError
@@ -20,7 +20,7 @@ def read_results(path: str | Path, space: DecisionSpace, objectives: Sequence[Ob
     """The results in a file, canonical; of an architecture that is there twice, the last one. Costs are left out.
 
     A CSV needs the columns `indices` (option indices, blanks in between) or `architecture` (their names), and
-    `accuracy` or another task's metric (a fraction); `loss` is read if it is there.
+    `accuracy`, another task's metric (a fraction) or what the search optimises; `loss` is read if it is there.
 
     Raises:
         UserError: there is no such file, it is neither of both, it is of another space, accuracies are no fractions, or
@@ -29,8 +29,9 @@ def read_results(path: str | Path, space: DecisionSpace, objectives: Sequence[Ob
     path = Path(path)
     if not path.is_file():
         raise UserError(f"--warm-start {path}: no such file")
+    measured = {task.metric: None for task in TASKS.values()} | {o.name: None for o in objectives if o.measured}
     try:
-        results = _of_table(path, space) if path.suffix == ".csv" else _of_archive(path)
+        results = _of_table(path, space, measured) if path.suffix == ".csv" else _of_archive(path)
     except (KeyError, TypeError, ValueError, AttributeError, UnicodeDecodeError):
         raise UserError(f"--warm-start {path}: neither an archive.jsonl nor a results.csv of a search") from None
     found = {}
@@ -55,13 +56,13 @@ def _of_archive(path: Path) -> list[Result]:
     return list(results_of(path, [header, *rows]))
 
 
-def _of_table(path: Path, space: DecisionSpace) -> list[Result]:
+def _of_table(path: Path, space: DecisionSpace, measured: Iterable[str]) -> list[Result]:
     with path.open(newline="") as file:
-        return [_of_row(row, space) for row in csv.DictReader(file)]
+        return [_of_row(row, space, measured) for row in csv.DictReader(file)]
 
 
-def _of_row(row: Mapping[str, str], space: DecisionSpace) -> Result:
-    known = [task.metric for task in TASKS.values() if task.metric in row]
+def _of_row(row: Mapping[str, str], space: DecisionSpace, measured: Iterable[str]) -> Result:
+    known = [name for name in measured if name in row]
     if not known:
         raise KeyError
     numbers = {name: float(row[name] or "nan") for name in known}

@@ -21,7 +21,7 @@ class Task(ABC):
 
     Attributes:
         name: in the files of trained networks.
-        metric: key of the metric in files; an attribute of `search.result.Result`.
+        metric: key of the metric in files and in the metrics of results.
         title: the metric for people.
         maximise: whether more of it is better.
         losses: what trains it, names in `training.losses.LOSSES`; the first is the default.

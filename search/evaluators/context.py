@@ -22,7 +22,7 @@ from training.train_supernet import space_of
 
 
 class Context:
-    """What an evaluator may ask for.
+    """Everything an evaluator may ask for.
 
     Args:
         options: of the stage.

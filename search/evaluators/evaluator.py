@@ -14,7 +14,7 @@ from supernet.decisions import DecisionSpace
 
 
 class Evaluates(Protocol):
-    """What the search loop needs."""
+    """The part of an evaluator that the search loop needs."""
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """One result for each distinct architecture as it is ready, in any order.
@@ -30,7 +30,7 @@ class Evaluates(Protocol):
 
 
 class Evaluator(Evaluates, Protocol):
-    """What the stages need of an evaluator.
+    """The interface that the stages need.
 
     An entry of EVALUATORS is called (context) and returns one: a class of one's own, or an `Entry`.
     """
@@ -45,20 +45,20 @@ class Evaluator(Evaluates, Protocol):
 
     @property
     def method(self) -> str:
-        """What a metric was measured with, for people; short, as axes show it."""
+        """The way a metric was measured, for people; short, as axes show it."""
 
     @property
     def record(self) -> Mapping[str, Any]:
-        """What `best.json` says of it, as JSON."""
+        """Facts about it for `best.json`, as JSON."""
 
     def describe(self, schedule: Schedule) -> str:
-        """How it evaluates, for people."""
+        """The evaluation in words, for people."""
 
     def spell(self, fidelity: Fidelity) -> str:
         """A fidelity for people, with its preposition: "on 500 validation images"."""
 
     def estimate(self, evaluations: int) -> list[str]:
-        """What so many evaluations need beside time, in lines for --plan."""
+        """The needs of so many evaluations beside time, in lines for --plan."""
 
     def close(self) -> None:
         """End what it has started."""
@@ -71,7 +71,7 @@ class Shareable(Evaluator, Protocol):
         """The distinct ones in the order in which `evaluate` gives their results, neighbours sharing the most work."""
 
     def factory(self, number: int, count: int, threads: int) -> Callable[[], Evaluates]:
-        """What makes an equal evaluator in process `number` of `count`, on so many CPU threads; it can be pickled."""
+        """A picklable callable that makes an equal evaluator in process `number` of `count`, with so many threads."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from search.evaluators.supernet_options import SupernetEvaluationOptions
 
 @options("Evaluation")
 class EvaluationOptions(SupernetEvaluationOptions):
-    """Which evaluator scores candidates, and in how many processes; with the options of the shipped ones."""
+    """The evaluator that scores candidates, and in how many processes; with the options of the shipped ones."""
 
     evaluator: str = option(
         "supernet",

@@ -29,12 +29,12 @@ ROWS = 1024
 
 
 def weights_in_words(refit_head: bool) -> str:
-    """What an accuracy was measured with, for people; short, as axes show it."""
+    """The weights that a metric was measured with, for people; short, as axes show it."""
     return "refitted head" if refit_head else "inherited weights"
 
 
 def check_head(network: nn.Module, images: Tensor) -> int:
-    """How many outputs the last linear layer of a network in eval mode has.
+    """The number of outputs of the last linear layer of a network in eval mode.
 
     Raises:
         UserError: what the network returns for the images is not what that layer gave.
@@ -69,7 +69,7 @@ def _last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
 
 
 def left_out_predictions(features: Tensor, targets: Tensor, penalty: float = PENALTY) -> Tensor:
-    """What ridge regression with an intercept, fitted on all other rows, predicts for each row.
+    """Predictions for each row by ridge regression with an intercept, fitted on all other rows.
 
     Args:
         features: (N, D); one row alone gives NaN.

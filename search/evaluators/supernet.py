@@ -141,7 +141,7 @@ class SupernetEvaluator:
 
     @property
     def method(self) -> str:
-        """Whether the classifier is the supernet's."""
+        """The classifier: the supernet's, or one fitted anew."""
         return weights_in_words(self.refit_head)
 
     @property
@@ -158,7 +158,7 @@ class SupernetEvaluator:
         return f"{calibration}{head}, {self.task.title} on {amounts} validation images"
 
     def spell(self, fidelity: Fidelity) -> str:
-        """How many images."""
+        """The number of images."""
         return f"on {fidelity['images']:,} validation images"
 
     def estimate(self, evaluations: int) -> list[str]:

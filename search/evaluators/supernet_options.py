@@ -7,7 +7,7 @@ from config_file.options import options
 
 @options("Evaluation")
 class SupernetEvaluationOptions:
-    """How a candidate is scored with the supernet's weights."""
+    """Scoring of a candidate with the supernet's weights."""
 
     calibration_images: int = option(1024, "training images that re-calibrate a candidate's BN; 0: none", at_least=0)
     eval_images: tuple[int, ...] = option(

@@ -190,7 +190,7 @@ def _end(workers: list[_Worker]) -> None:
 
 @contextmanager
 def _without_interrupt() -> Iterator[None]:
-    """What is started inside never sees Ctrl-C: this process hears of it and ends them."""
+    """A context in which processes are started that never see Ctrl-C: this one hears of it and ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

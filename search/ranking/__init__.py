@@ -1,1 +1,1 @@
-"""How well a supernet ranks networks."""
+"""The ranking of networks by an evaluator, beside that of networks trained alone."""

@@ -16,7 +16,7 @@ TOP_K = (1, 5, 10)
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well one kind of score ranks."""
+    """The agreement of one kind of score with the truth."""
 
     name: str
     tau: Estimate

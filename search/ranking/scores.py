@@ -53,7 +53,7 @@ def scores_of(
 
 
 def main_effects(space: DecisionSpace, scores: Mapping[Architecture, float]) -> dict[Architecture, float]:
-    """What the scores say of single options: ridge regression on the one-hot encoding, as the predictor strategy fits.
+    """The part of scores that single options explain: ridge regression on the one-hot encoding, as `predictor` fits.
 
     How options work together, which a supernet may get more wrong than what each one does, is left out.
     """

@@ -1,4 +1,4 @@
-"""How well scores rank networks: Kendall's tau-b, Spearman's rho, top-k regret, with bootstrap intervals."""
+"""Statistics of ranking: Kendall's tau-b, Spearman's rho, top-k regret, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def spearman_rho(scores: Floats, truth: Floats) -> float:
 
 
 def top_k_regret(k: int) -> Statistic:
-    """What is lost by training the k networks of the greatest scores: best truth of all minus best of those.
+    """The loss of training only the k networks of the greatest scores: best truth of all minus best of those.
 
     Of equal scores the order is arbitrary, so the expectation over it is given: what a search that breaks ties at
     random loses on average.

@@ -1,4 +1,4 @@
-"""What ranking is judged by: networks that were trained alone, from NAS-Bench-Macro, NAS-Bench-201 or a table."""
+"""The truth of a ranking: networks that were trained alone, from NAS-Bench-Macro, NAS-Bench-201 or a table."""
 
 from __future__ import annotations
 

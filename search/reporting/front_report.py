@@ -27,12 +27,12 @@ def values_of(results: Sequence[Result], objectives: Sequence[Objective]) -> Val
 
 
 def allowed(results: Sequence[Result], constraint: Limits) -> list[Result]:
-    """What a front is made of: evaluations that succeeded, within the limits."""
+    """The evaluations that a front is made of: those that succeeded, within the limits."""
     return [result for result in results if not result.failed and constraint.allows(result.architecture)]
 
 
 class GrowingFront:
-    """How many of the results so far none of the others beats."""
+    """The number of results so far that none of the others beats."""
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
         self._objectives = objectives
@@ -54,7 +54,7 @@ def _no_worse(one: Sequence[float], other: Sequence[float]) -> bool:
 
 @dataclass(frozen=True)
 class Front:
-    """What nothing dominates.
+    """The results that nothing dominates.
 
     Attributes:
         objectives: M of them.

@@ -93,7 +93,7 @@ def renew_report(stage: Path, trusted: str | None = None) -> list[str]:
 def write_report(path: Path, runs: Sequence[FinishedSearch]) -> None:
     """Render one or several searches into one HTML file that needs no other file and no network."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("search").joinpath(TEMPLATE).read_text(encoding="utf-8"))
+    template = environment.from_string(files("search.reporting").joinpath(TEMPLATE).read_text(encoding="utf-8"))
     text = template.render(
         title=" and ".join(run.name for run in runs),
         runs=[about(run) for run in runs],
@@ -104,7 +104,7 @@ def write_report(path: Path, runs: Sequence[FinishedSearch]) -> None:
 
 
 def about(run: FinishedSearch) -> dict[str, Any]:
-    """What the template shows of one search: plots and rows of text."""
+    """Plots and rows of text that the template shows of one search."""
     best, space = run.best, run.space
     chosen = run.chosen
     rows = layers(space, chosen)
@@ -213,7 +213,7 @@ def _front(run: FinishedSearch) -> list[Result]:
 
 
 def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[str, str]]:
-    """What there is to say of a front that was searched for; nothing where there was one objective."""
+    """Facts of a front that was searched for; none where there was one objective."""
     if len(run.objectives) < 2 or not inside:
         return []
     front = front_among(inside, run.objectives, {name: run.metric(name) for name in run.metrics})

@@ -1,4 +1,4 @@
-"""What a search leaves behind: `results.csv`, every evaluation in a row, and `best.json`, which retraining reads."""
+"""The files a search leaves: `results.csv`, every evaluation in a row, and `best.json`, which retraining reads."""
 
 from __future__ import annotations
 
