@@ -22,9 +22,10 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ[
 import numpy as np
 
 from lookup_tables.limits import Limits
+from search.problem import Problem
 from search.result import Result
-from search.strategies.random_search import RandomSearch
-from search.strategies.regularized_evolution import RegularizedEvolution
+from search.strategies.random_search import RandomOptions, RandomSearch
+from search.strategies.regularized_evolution import RegularizedEvolution, RegularizedEvolutionOptions
 from supernet import Architecture, Decision, SearchSpace, Site
 from supernet.blocks import Conv, Head
 from supernet.decisions import DecisionSpace
@@ -67,18 +68,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=500, help="runs, each with its own seed (default: 500)")
     runs = parser.parse_args(argv).runs
-    constraint = Limits(space_of())
-    table = scores_of(constraint.space)
+    problem, settings = Problem(Limits(space_of())), RegularizedEvolutionOptions()
+    table = scores_of(problem.space)
     best = max(table.values())
-    RegularizedEvolution(constraint, evaluations=2).ask(2)  # what a space works out once
+    RegularizedEvolution(problem, settings, 0).ask(2)  # what a space works out once
 
     regrets, seconds = [], []
     for seed in range(runs):
         found = -1.0
         start = time.process_time()
-        strategy = RegularizedEvolution(constraint, evaluations=EVALUATIONS, seed=seed)
+        strategy = RegularizedEvolution(problem, settings, seed)
         evaluations = 0
-        while proposals := strategy.ask(64):
+        while proposals := strategy.ask(min(64, EVALUATIONS - evaluations)):
             results = [Result(architecture, {"accuracy": table[architecture]}) for architecture in proposals]
             strategy.tell(results)
             evaluations += len(results)
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         regrets.append(best - found)
     total = 500 * statistics.median(seconds)  # a busy neighbour on the core slows single runs down
     random = [
-        best - max(table[a] for a in RandomSearch(constraint, iterations=EVALUATIONS, seed=seed).ask(EVALUATIONS))
+        best - max(table[a] for a in RandomSearch(problem, RandomOptions(), seed).ask(EVALUATIONS))
         for seed in range(min(runs, 50))
     ]
     each = 1e6 * statistics.median(seconds) / EVALUATIONS

@@ -16,8 +16,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -30,22 +31,13 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from config_file.errors import UserError, run_main
-from lookup_tables import CostTable, build_table
+from lookup_tables import build_table
 from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.pareto import hypervolume
+from search.problem import Problem
 from search.result import Result
-from search.strategies import Strategy
-from search.strategies.bayesian import BayesianOptimization
-from search.strategies.evolution import Evolution
-from search.strategies.grid import GridSearch
-from search.strategies.local_search import LocalSearch
-from search.strategies.nsga import Nsga
-from search.strategies.policy_gradient import PolicyGradient
-from search.strategies.predictor import PredictorSearch
-from search.strategies.random_search import RandomSearch
-from search.strategies.regularized_evolution import RegularizedEvolution
-from search.strategies.tpe import Tpe
+from search.strategies import STRATEGIES
 from supernet import Architecture, build_space
 
 MARKS = (50, 100, 200, 400)
@@ -55,30 +47,28 @@ ROUND = 20
 FRONT = (ACCURACY, Objective("flops"))
 FRONT_MARKS = (60, 100, 200)
 
-MAKERS: dict[str, Callable[[Limits, int], Strategy]] = {
-    "random": lambda c, s: RandomSearch(c, iterations=N, seed=s),
-    "grid": lambda c, s: GridSearch(c, evaluations=N, shuffle=True, seed=s),
-    "evolution": lambda c, s: Evolution(c, population=20, parent_num=5, generation_num=26, seed=s),
-    "regularized_evolution": lambda c, s: RegularizedEvolution(c, evaluations=N, population=20, sample_size=5, seed=s),
-    "local_search": lambda c, s: LocalSearch(c, evaluations=N, seed=s),
-    "local_search best": lambda c, s: LocalSearch(c, evaluations=N, improvement="best", seed=s),
-    "rl": lambda c, s: PolicyGradient(c, evaluations=N, seed=s),
-    "nsga2": lambda c, s: Nsga(c, objectives=FRONT, evaluations=N, population=ROUND, seed=s),
-    "nsga3": lambda c, s: Nsga(c, objectives=FRONT, evaluations=N, population=ROUND, survival="nsga3", seed=s),
-    "rl ppo": lambda c, s: PolicyGradient(c, evaluations=N, update="ppo", lr=0.05, seed=s),
-    "rl lstm": lambda c, s: PolicyGradient(c, evaluations=N, controller="lstm", lr=0.01, seed=s),
-    "tpe": lambda c, s: Tpe(c, evaluations=N, seed=s),
-    "bayesian": lambda c, s: BayesianOptimization(c, evaluations=N, seed=s),
-    "predictor": lambda c, s: PredictorSearch(
-        c, objectives=(ACCURACY,), evaluations=N, population=ROUND, inner_evaluations=1000, seed=s
-    ),
+COMPARED: dict[str, tuple[str, dict[str, Any]]] = {
+    "random": ("random", {}),
+    "grid": ("grid", {"grid_shuffle": True}),
+    "evolution": ("evolution", {"population": 20, "parent_num": 5, "generation_num": 26}),
+    "regularized_evolution": ("regularized_evolution", {"re_population": 20, "re_sample": 5}),
+    "local_search": ("local_search", {}),
+    "local_search best": ("local_search", {"ls_improvement": "best"}),
+    "rl": ("rl", {}),
+    "nsga2": ("nsga2", {"population": ROUND}),
+    "nsga3": ("nsga3", {"population": ROUND}),
+    "rl ppo": ("rl", {"rl_update": "ppo", "rl_lr": 0.05}),
+    "rl lstm": ("rl", {"rl_controller": "lstm"}),
+    "tpe": ("tpe", {}),
+    "bayesian": ("bayesian", {}),
+    "predictor": ("predictor", {"population": ROUND, "inner_evaluations": 1000}),
 }
 SLOW = ("rl ppo", "rl lstm", "tpe", "bayesian", "predictor")
 
 
 @cache
-def truth() -> tuple[Limits, CostTable, dict[Architecture, Result]]:
-    """The space, its FLOPs and what its networks reached."""
+def truth() -> tuple[Problem, dict[Architecture, Result]]:
+    """The space with its FLOPs, and what its networks reached."""
     path = Path(os.environ.get("NAS_SHARED_DATA", "../shared/data")) / "nasbench_macro_cifar10.npz"
     if not path.is_file():
         raise UserError(f"needs {path}: NAS_SHARED_DATA must name its folder")
@@ -89,18 +79,19 @@ def truth() -> tuple[Limits, CostTable, dict[Architecture, Result]]:
         accuracies = file["mean_acc"].tolist()
     costs = table.cost(np.array(architectures)).tolist()
     rows = zip(architectures, accuracies, costs, strict=True)
-    return (
-        Limits(space),
-        table,
-        {a: Result(a, {"accuracy": accuracy / 100}, cost={"flops": cost}) for a, accuracy, cost in rows},
-    )
+    results = {a: Result(a, {"accuracy": accuracy / 100}, cost={"flops": cost}) for a, accuracy, cost in rows}
+    return Problem(Limits(space), tables={"flops": table}), results
 
 
-def proposals(strategy: Strategy) -> list[Result]:
-    """All results, in the order proposed."""
+def proposals(name: str, settings: Mapping[str, Any], seed: int, front: bool, evaluations: int = N) -> list[Result]:
+    """All results of a search, in the order proposed."""
+    problem, results = truth()
+    strategy_class: Any = STRATEGIES[name]
+    if front:
+        problem = replace(problem, objectives=FRONT)
+    strategy = strategy_class(problem, strategy_class.Options(**settings), seed)
     found: list[Result] = []
-    results = truth()[2]
-    while batch := strategy.ask(1000):
+    while batch := strategy.ask(evaluations - len(found)):
         told = [results[architecture] for architecture in batch]
         strategy.tell(told)
         found += told
@@ -111,30 +102,19 @@ def regret(name: str, seed: int) -> tuple[list[float], float]:
     """(N,) points missing after each evaluation, and the seconds of the whole search."""
     torch.set_num_threads(1)
     started = time.process_time()
-    found = proposals(MAKERS[name](truth()[0], seed))
+    strategy, settings = COMPARED[name]
+    found = proposals(strategy, settings, seed, front=name.startswith("nsga"))
     seconds = time.process_time() - started
-    best = max(result.value("accuracy") for result in truth()[2].values())
+    best = max(result.value("accuracy") for result in truth()[1].values())
     curve = 100 * (best - np.maximum.accumulate([result.value("accuracy") for result in found]))
     return [*curve.tolist(), *[float(curve[-1])] * (N - len(curve))][:N], seconds
 
 
 def volumes(seed: int) -> list[tuple[float, float]]:
     """Shares of the true front's hypervolume that (predictor, nsga2) reach with FRONT_MARKS evaluations."""
-    constraint, table, results = truth()
-    most = FRONT_MARKS[-1]
-    cost = partial(_cost, table)
-    ours = proposals(
-        PredictorSearch(
-            constraint,
-            objectives=FRONT,
-            costs={"flops": cost},
-            evaluations=most,
-            population=ROUND,
-            inner_evaluations=1000,
-            seed=seed,
-        )
-    )
-    theirs = proposals(Nsga(constraint, objectives=FRONT, evaluations=most, population=ROUND, seed=seed))
+    results, most = truth()[1], FRONT_MARKS[-1]
+    ours = proposals("predictor", {"population": ROUND, "inner_evaluations": 1000}, seed, True, most)
+    theirs = proposals("nsga2", {"population": ROUND}, seed, True, most)
     whole = _values(list(results.values()))
     reference = whole.max(0)
     full = hypervolume(whole, reference.tolist())
@@ -143,10 +123,6 @@ def volumes(seed: int) -> list[tuple[float, float]]:
         return hypervolume(_values(found), reference.tolist()) / full
 
     return [(share(ours[:mark]), share(theirs[:mark])) for mark in FRONT_MARKS]
-
-
-def _cost(table: CostTable, architectures: Sequence[Architecture]) -> NDArray[np.float64]:
-    return table.cost(np.asarray(architectures))
 
 
 def _values(results: Sequence[Result]) -> NDArray[np.float64]:
@@ -196,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=200, help="seeds of each strategy (default: 200)")
     parser.add_argument("--slow-seeds", type=int, default=20, help=f"seeds of {', '.join(SLOW)} (default: 20)")
     parser.add_argument("--front-seeds", type=int, default=30, help="paired seeds of the fronts (default: 30)")
-    parser.add_argument("--strategies", nargs="+", choices=MAKERS, default=list(MAKERS), help="default: all")
+    parser.add_argument("--strategies", nargs="+", choices=COMPARED, default=list(COMPARED), help="default: all")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("--keep", type=Path, metavar="FILE.npz", help="curves of finished strategies; continued")
     parser.add_argument("--plot", type=Path, help="write the curves to this PNG")

@@ -82,18 +82,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
     """Run the strategy to its end, showing progress."""
     by, metric, last = search.objective, search.metric, search.schedule.fidelities[-1]
-    best: Result | None = engine.best_of(list(archive), search.constraint, by)
-    objectives, limit = search.objectives, search.constraint.first
+    best: Result | None = engine.best_of(list(archive), search.problem.limits, by)
+    objectives, limit = search.problem.objectives, search.problem.limits.first
     costs = () if len(objectives) > 1 or limit is None else (Objective(limit.table.name),)
     front = GrowingFront((*objectives, *costs))
-    bar: tqdm[Any] = progress(search.budget or 0, "searching", "architecture")
+    bar: tqdm[Any] = progress(search.budget, "searching", "architecture")
     with bar:
 
         def watch(result: Result, cached: bool, first: bool) -> None:
             nonlocal best
-            best = engine.best_of([result] if best is None else [best, result], search.constraint, by)
+            best = engine.best_of([result] if best is None else [best, result], search.problem.limits, by)
             bar.update(int(first))
-            if result.fidelity >= last and allowed([result], search.constraint):
+            if result.fidelity >= last and allowed([result], search.problem.limits):
                 front.add(result)
             found = math.nan if best is None else metric.value(best)
             if best is not None:
@@ -107,7 +107,7 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
             search.strategy,
             evaluator,
             archive,
-            search.tables,
+            search.problem.tables,
             stop=search.stop,
             schedule=search.schedule,
             watch=watch,
@@ -123,7 +123,7 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
 def estimate(search: Search) -> list[str]:
     """Time and memory, from a few evaluations that are really done."""
     rng = Random(search.options.random_seed)
-    timed = [search.constraint.sample(rng) for _ in range(3)]
+    timed = [search.problem.limits.sample(rng) for _ in range(3)]
     timings = [result.seconds for result in search.evaluator.evaluate([a for a in timed if a is not None])][
         1:
     ]  # the first one also loads the images

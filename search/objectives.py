@@ -40,10 +40,12 @@ class Objective:
 
         Raises KeyError if the result has no such cost.
         """
-        if result.failed:
+        if result.state == "failed":
             return math.nan
-        measured = self.measured or self.name in result.metrics
-        return result.value(self.name) if measured else float(result.cost[self.name])
+        value = result.metrics.get(self.name)
+        if value is None:
+            return math.nan if self.measured else float(result.cost[self.name])
+        return value
 
     def score(self, result: Result) -> float:
         """Greater is better; NaN where the evaluation failed."""

@@ -9,9 +9,12 @@ from search.evaluators.options import EvaluationOptions
 from search.strategies import STRATEGIES
 from search.strategies.bayesian import BayesianOptions
 from search.strategies.evolution import EvolutionOptions
+from search.strategies.grid import GridOptions
 from search.strategies.local_search import LocalSearchOptions
+from search.strategies.nsga import NsgaOptions
 from search.strategies.policy_gradient import PolicyOptions
 from search.strategies.predictor import PredictorOptions
+from search.strategies.random_search import RandomOptions
 from search.strategies.regularized_evolution import RegularizedEvolutionOptions
 from supernet.spaces.options import SpaceOptions
 from training.differentiable_search.options import GradientOptions
@@ -35,8 +38,6 @@ class StrategyOptions:
             "differentiable_gumbel": "differentiable",
         },
     )
-    random_iteration: int = option(1000, "architectures that random evaluates", at_least=1)
-    dedup: bool = option(True, "never propose the same architecture twice")
 
 
 @options("Strategy")
@@ -58,23 +59,20 @@ class BudgetOptions:
         metavar="NAME[:max|:min]",
         repeat=True,
     )
-    proposals: int = option(
-        1,
-        "architectures proposed at once by regularized_evolution, local_search and bayesian, from the same knowledge",
-        at_least=1,
-    )
-    grid_shuffle: bool = option(False, "grid walks the options of every decision in a random order")
 
 
 @options()
 class RegisteredOptions(
     PredictorOptions,
+    NsgaOptions,
     PolicyOptions,
     BayesianOptions,
     LocalSearchOptions,
     RegularizedEvolutionOptions,
-    BudgetOptions,
     EvolutionOptions,
+    GridOptions,
+    RandomOptions,
+    BudgetOptions,
 ):
     """Options that only some strategies read."""
 

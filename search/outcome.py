@@ -24,11 +24,11 @@ from tasks import TASKS
 
 def pick(search: Search, results: Sequence[Result]) -> list[Result]:
     """What would be chosen if all results were of one fidelity: the best one, or the front."""
-    candidates = allowed(results, search.constraint)
+    candidates = allowed(results, search.problem.limits)
     if not candidates:
         return []
     if search.of_a_front:
-        return [candidates[position] for position in non_dominated(values_of(candidates, search.objectives))]
+        return [candidates[position] for position in non_dominated(values_of(candidates, search.problem.objectives))]
     return [max(candidates, key=search.objective.score)]
 
 
@@ -39,28 +39,28 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
 
     Raises UserError where nothing was found.
     """
-    evaluations = [engine.with_costs(result, search.tables) for result in archive]
-    results_file.write_results(folder.file("results.csv"), evaluations, search.constraint, search.metric)
+    evaluations = [engine.with_costs(result, search.problem.tables) for result in archive]
+    results_file.write_results(folder.file("results.csv"), evaluations, search.problem.limits, search.metric)
     results = comparable(evaluations)
-    best = engine.best_of(results, search.constraint, search.objective)
+    best = engine.best_of(results, search.problem.limits, search.objective)
     if best is None:
         raise UserError(nothing_found(search, evaluations))
     about = how_found(search, len(evaluations))
     results_file.write_best(folder.file("best.json"), best, search.space, search.context.resolution, about)
     files = ["best.json", "results.csv", "archive.jsonl"]
-    if search.constraint.first is not None:
+    if search.problem.limits.first is not None:
         title = f"{search.title}: {len(results):,} evaluations"
         path = folder.file("accuracy_vs_cost.png")
-        picture.draw(path, results, best, search.constraint, title, search.metric, search.evaluator.method)
+        picture.draw(path, results, best, search.problem.limits, title, search.metric, search.evaluator.method)
         write_report(folder.file("report.html"), [read_search(folder.path, search.options.search_space)])
         files = ["best.json", "report.html", "results.csv", path.name, "archive.jsonl"]
     folder.log()
     for line in outcome(search, best, evaluations, seconds):
         folder.log(line)
     if search.of_a_front:
-        metrics = {name: table.metric for name, table in search.tables.items()}
-        front = front_among(allowed(results, search.constraint), search.objectives, metrics)
-        write_front(folder.file("front.csv"), front, search.constraint)
+        metrics = {name: table.metric for name, table in search.problem.tables.items()}
+        front = front_among(allowed(results, search.problem.limits), search.problem.objectives, metrics)
+        write_front(folder.file("front.csv"), front, search.problem.limits)
         for what, words in front.in_words():
             folder.log(f"{what:10} {words}")
         files.append("front.csv")
@@ -72,7 +72,7 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
 def nothing_found(search: Search, evaluations: Sequence[Result]) -> str:
     """Why there is no best one."""
     if not evaluations:
-        return f"no architecture was found within the limits: {' and '.join(search.constraint.describe())}"
+        return f"no architecture was found within the limits: {' and '.join(search.problem.limits.describe())}"
     why = next((result.note for result in evaluations if result.note), "no finite loss")
     doubt = (
         f": was the supernet in {search.context.source} trained to the end?" if search.context.needs_supernet else ""
@@ -93,8 +93,8 @@ def how_found(search: Search, evaluations: int) -> dict[str, Any]:
             "target_hc": options.target_hc,
             "min_hc": options.min_hc,
             "constraint": options.constraint,
-            "metrics": {name: table.metric.name for name, table in search.tables.items()},
-            "objectives": list(map(str, search.objectives)),
+            "metrics": {name: table.metric.name for name, table in search.problem.tables.items()},
+            "objectives": list(map(str, search.problem.objectives)),
             "evaluations": evaluations,
             "random_seed": options.random_seed,
             "evaluator": options.evaluator,
@@ -115,7 +115,7 @@ def outcome(search: Search, best: Result, evaluations: Sequence[Result], seconds
     yield f"{metric.title:<10} {value}{interval_in_words(best, metric)}"
     if best.cost:
         yield "cost       " + ", ".join(
-            f"{name} {search.tables[name].metric.in_words(cost)}" for name, cost in best.cost.items()
+            f"{name} {search.problem.tables[name].metric.in_words(cost)}" for name, cost in best.cost.items()
         )
     yield (
         f"effort     {len(evaluations):,} evaluations of {architectures:,} architectures"

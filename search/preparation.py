@@ -9,16 +9,18 @@ from config_file.errors import UserError
 from lookup_tables import CostTable, build_table, load_tables
 from lookup_tables.counters import OURS
 from lookup_tables.limits import Limits, limited, limits_of
-from search.engine import Stop
+from search.engine import Stop, with_costs
 from search.evaluators import Context, Evaluator, context_of, make_evaluator, measures_of
 from search.objectives import Objective, check_objectives, chosen_by, parse_objectives
 from search.options import SearchOptions
+from search.problem import Problem
 from search.schedules import Schedule, make_schedule
-from search.strategies import OF_A_FRONT, Strategy, make_differentiable, make_strategy
+from search.strategies import Strategy, make_strategy, searches_front
+from search.warm_start import read_results
 from supernet import SearchSpace
 from supernet.decisions import DecisionSpace
 from supernet.metrics import counted_metrics
-from training.differentiable_search.distribution_file import FILE
+from training.differentiable_search.distribution_file import FILE, load_distribution
 from training.differentiable_search.frozen import FrozenLearning
 
 
@@ -35,10 +37,8 @@ class Search:
 
     options: SearchOptions
     context: Context
-    tables: Mapping[str, CostTable]
-    constraint: Limits
+    problem: Problem
     measures: Mapping[str, bool]
-    objectives: tuple[Objective, ...]
     prepared: Strategy | None
     learning: FrozenLearning | None
     evaluator: Evaluator
@@ -47,7 +47,7 @@ class Search:
     @property
     def space(self) -> DecisionSpace:
         """The architectures there are."""
-        return self.constraint.space
+        return self.problem.space
 
     @property
     def strategy(self) -> Strategy:
@@ -56,16 +56,16 @@ class Search:
         return self.prepared
 
     @property
-    def budget(self) -> int | None:
-        """The greatest number of evaluations, None if not known beforehand."""
-        size = self.options.a_samples + 1 if self.prepared is None else self.prepared.budget
-        known = [number for number in (size, self.stop.evaluations) if number is not None]
-        return min(known, default=None)
+    def budget(self) -> int:
+        """The greatest number of evaluations."""
+        size = self.options.a_samples + 1 if self.prepared is None else self.prepared.size
+        return self.options.evaluations if size is None else size
 
     @property
     def stop(self) -> Stop:
-        """The budget that the options give."""
-        return Stop(epochs=self.options.max_epochs, seconds=self.options.max_seconds)
+        """The budget that the options give; --evaluations is for strategies that have no size of their own."""
+        evaluations = self.options.evaluations if self.strategy.size is None else None
+        return Stop(evaluations, epochs=self.options.max_epochs, seconds=self.options.max_seconds)
 
     def learn(self) -> Search:
         """The search once an architecture is learnt on frozen weights, where that comes first.
@@ -76,7 +76,9 @@ class Search:
         """
         if self.learning is None or self.prepared is not None:
             return self
-        return replace(self, prepared=make_differentiable(self.constraint, self.options, self.learning.run()))
+        problem = replace(self.problem, distribution=self.learning.run())
+        strategy = make_strategy(self.options.search_strategy, problem, self.options)
+        return replace(self, problem=problem, prepared=strategy)
 
     @property
     def title(self) -> str:
@@ -86,7 +88,7 @@ class Search:
     @property
     def of_a_front(self) -> bool:
         """Whether a front is searched for."""
-        return self.options.search_strategy in OF_A_FRONT
+        return searches_front(self.options.search_strategy)
 
     @property
     def metric(self) -> Objective:
@@ -96,23 +98,22 @@ class Search:
     @property
     def objective(self) -> Objective:
         """What one architecture is picked by."""
-        return chosen_by(self.objectives, self.measures)
+        return chosen_by(self.problem.objectives, self.measures)
 
     def describe(self) -> list[str]:
         """What will run, for people."""
-        limit, space, most = self.constraint.first, self.space, self.budget
+        limits, space = self.problem.limits, self.space
+        limit = limits.first
         pixels = f", {self.context.resolution} px" if self.context.resolution else ""
         lines = [f"space      {space.name}: {space.size:,} encodings, {len(space.sizes)} decisions{pixels}"]
         if limit is not None:
             ends = (limit.table.minimum(), limit.table.maximum())
             least, greatest = (limit.table.metric.in_words(cost) for cost, _ in ends)
             lines.append(f"range      {limit.table.name} from {least} to {greatest}")
-            allowed = "; ".join(self.constraint.describe())
-            lines.append(f"limits     {allowed}; {share(self.constraint.acceptance)} of the space")
-        budget = "as many evaluations as it asks for" if most is None else f"at most {most:,} evaluations"
+            lines.append(f"limits     {'; '.join(limits.describe())}; {share(limits.acceptance)} of the space")
         return [
             *lines,
-            f"strategy   {self.options.search_strategy}, {budget}",
+            f"strategy   {self.options.search_strategy}, at most {self.budget:,} evaluations",
             f"evaluation {self.evaluator.describe(self.schedule)}",
         ]
 
@@ -129,10 +130,16 @@ def prepare(options: SearchOptions) -> Search:
     options = replace(options, objective=",".join(map(str, objectives)))
     tables = tables_for(options, space, context.resolution, objectives)
     check_objectives(objectives, measures, tables)
-    constraint = limits_of(options, space, tables) if tables else Limits(space)
-    constraint.check()
-    to_learn = options.search_strategy == "differentiable" and not (context.source / FILE).is_file()
-    strategy = None if to_learn else make_strategy(options.search_strategy, constraint, options)
+    limits = limits_of(options, space, tables) if tables else Limits(space)
+    limits.check()
+    earlier = read_results(options.warm_start, space, objectives) if options.warm_start else []
+    problem = Problem(limits, objectives, tables, [with_costs(result, tables) for result in earlier])
+    to_learn = False
+    if options.search_strategy == "differentiable":
+        to_learn = not (context.source / FILE).is_file()
+        if not to_learn:
+            problem = replace(problem, distribution=load_distribution(context.source, context.trained.space))
+    strategy = None if to_learn else make_strategy(options.search_strategy, problem, options)
     evaluator = make_evaluator(options.evaluator, context)
     learning = None
     if to_learn:
@@ -140,12 +147,12 @@ def prepare(options: SearchOptions) -> Search:
         weights = context.trained.info["sha256"]
         learning = FrozenLearning(options, supernet, weights, context.data, context.device, tables)
     schedule = make_schedule(evaluator.fidelities, chosen_by(objectives, measures))
-    return Search(options, context, tables, constraint, measures, objectives, strategy, learning, evaluator, schedule)
+    return Search(options, context, problem, measures, strategy, learning, evaluator, schedule)
 
 
 def objectives_of(options: SearchOptions, measures: Mapping[str, bool]) -> tuple[Objective, ...]:
     """What the search optimises: the first metric unless told otherwise, and for a front the limited cost."""
-    if options.objective or options.search_strategy not in OF_A_FRONT:
+    if options.objective or not searches_front(options.search_strategy):
         return parse_objectives(options.objective, measures)
     return *parse_objectives(None, measures), Objective(options.info_metric)
 

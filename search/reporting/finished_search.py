@@ -21,6 +21,7 @@ from lookup_tables.limits import limited, raw
 from search.archive import check_format, results_of
 from search.objectives import Objective, chosen_by, parse_objectives
 from search.result import FULL, Fidelity, Result, of_greatest_fidelity
+from search.strategies import STRATEGIES
 from supernet import Architecture, SearchSpace
 from supernet.metrics import Metric, metric_called
 from supernet.saved import space_of
@@ -28,14 +29,6 @@ from tasks import Task, task_of
 from training.differentiable_search.distribution_file import load_distribution
 
 ARCHIVE, BEST = "archive.jsonl", "best.json"
-
-
-RANDOM_START = dict.fromkeys(("evolution", "nsga2", "nsga3", "predictor"), "population") | {
-    "regularized_evolution": "re_population",
-    "tpe": "startup",
-    "bayesian": "startup",
-}
-"""By strategy the option that says how many random architectures it begins with."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +147,8 @@ class FinishedSearch:
     def random_start(self) -> list[Result]:
         """The random networks within the limits that the search began with: the baseline of what it added."""
         options = self.options
-        strategy = str(options.get("search_strategy"))
-        began = len(self.results) if strategy == "random" else int(options.get(RANDOM_START.get(strategy, ""), 0))
+        strategy = STRATEGIES.get(str(options.get("search_strategy")))
+        began = int(options.get(getattr(strategy, "random_start", ""), 0))
         warm = options.get("warm_start") not in (None, "none")
         return [] if warm else [result for result in self.results[:began] if self.allows(result)]
 

@@ -1,15 +1,20 @@
-"""Proposals that are made together: handed out in any portions, and all told before the next ones are made.
+"""Strategies that propose in generations, and what all of them have in common.
 
-That is what makes a strategy independent of how many architectures are asked for at once, and of the order in which
-results arrive.
+The proposals of a generation are made together, handed out in any portions, and the next ones are made when all of
+these were told. That makes a strategy independent of how many architectures are asked for at once, and of the order in
+which results arrive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from math import isnan, nan
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from math import isnan
+from random import Random
+from typing import ClassVar
 
+from search.problem import Problem
+from search.result import Result
 from supernet import Architecture
 
 Scores = tuple[float, ...]
@@ -18,74 +23,62 @@ Scores = tuple[float, ...]
 Told = list[tuple[Architecture, Scores]]
 
 
-class Generation:
-    """The proposals that are out, and what was told of them."""
+class Generational(ABC):
+    """The base of strategies that learn from scores: a subclass says what to learn and what to propose.
 
-    def __init__(self) -> None:
-        self._members: list[Architecture] = []
+    Args:
+        problem: the space, its limits and the objectives.
+        seed: of every random draw.
+    """
+
+    front: ClassVar[bool] = False
+    random_start: ClassVar[str] = ""
+    size: int | None = None
+
+    def __init__(self, problem: Problem, seed: int) -> None:
+        self.space, self.limits, self.objectives = problem.space, problem.limits, problem.objectives
+        self.rng = Random(seed)
+        self.visited: set[Architecture] = set()
+        """Everything proposed so far, that of the current generation included."""
+        self._out: list[Architecture] = []
         self._handed = 0
         self._told: dict[Architecture, Scores] = {}
 
-    def ask(
-        self, n: int, learn: Callable[[Told], None], propose: Callable[[], Sequence[Architecture]]
-    ) -> list[Architecture]:
-        """At most n of the proposals that are out; when none is left, learn from what was told and make new ones.
+    @abstractmethod
+    def propose(self) -> list[Architecture]:
+        """The next generation, canonical and within the limits; [] when there is nothing left to propose."""
 
-        Args:
-            n: how many are wanted.
-            learn: called with all results of the last generation, in the order proposed.
-            propose: makes the next generation; [] when the search is over.
+    @abstractmethod
+    def learn(self, told: Told) -> None:
+        """Take in a generation, in the order proposed, without the evaluations that failed."""
+
+    def ask(self, n: int) -> list[Architecture]:
+        """At most n of the generation that is out; the next one is made when all of this one was told.
 
         Raises:
             RuntimeError: not all results of this generation were told.
         """
-        if self._handed == len(self._members):
-            if len(self._told) < len(self._members) and any(member not in self._told for member in self._members):
+        out, told = self._out, self._told
+        if self._handed == len(out):
+            if len(told) < len(out) and any(member not in told for member in out):
                 raise RuntimeError("tell the results of this generation before asking for the next one")
-            if self._members:
-                told = self._told
-                learn([(member, told[member]) for member in self._members])
-            self._members = list(propose())
+            if out:
+                # A failed evaluation is remembered as proposed, and nothing is learned from it: NaN plus any is NaN.
+                self.learn([(member, scores) for member in out if not isnan(sum(scores := told[member]))])
+            out = self._out = self.propose()
+            self.visited.update(out)
             self._told = {}
             self._handed = 0
-        proposals = self._members[self._handed : self._handed + n]
+        proposals = out[self._handed : self._handed + n]
         self._handed += len(proposals)
         return proposals
 
-    def tell(self, architecture: Architecture, scores: Scores) -> None:
-        """The result of a proposal."""
+    def tell(self, results: Sequence[Result]) -> None:
+        """Results of proposals, in any order."""
+        told, objectives = self._told, self.objectives
+        for result in results:
+            told[result.architecture] = tuple([objective.score(result) for objective in objectives])
+
+    def tell_scores(self, architecture: Architecture, scores: Scores) -> None:
+        """What a proposal is worth by each objective; NaN where its evaluation failed."""
         self._told[architecture] = scores
-
-    def state_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "members": [list(member) for member in self._members],
-            "handed": self._handed,
-            "told": [[list(member), scores_to_json(scores)] for member, scores in self._told.items()],
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue exactly where `state_dict` was taken."""
-        self._members = [tuple(member) for member in state["members"]]
-        self._handed = state["handed"]
-        self._told = {tuple(member): scores_from_json(scores) for member, scores in state["told"]}
-
-
-def scores_to_json(scores: Scores) -> list[float | None]:
-    """NaN becomes null, which every JSON reader understands."""
-    return [None if isnan(score) else score for score in scores]
-
-
-def scores_from_json(scores: Sequence[float | None]) -> Scores:
-    """The inverse of `scores_to_json`."""
-    return tuple(nan if score is None else score for score in scores)
-
-
-def known_to_json(known: Mapping[Architecture, float]) -> list[list[Any]]:
-    """[architecture, score] of what a strategy of one objective knows, NaN as null."""
-    return [[list(architecture), *scores_to_json((score,))] for architecture, score in known.items()]
-
-
-def known_from_json(rows: Sequence[Sequence[Any]]) -> dict[Architecture, float]:
-    """The inverse of `known_to_json`."""
-    return {tuple(architecture): scores_from_json((score,))[0] for architecture, score in rows}

@@ -107,10 +107,5 @@ def _by_decision(factors: Sequence[Factor], like: Sequence[Row]) -> tuple[float,
     return base, rows
 
 
-def within(limits: Sequence[Bound], architecture: Architecture) -> bool:
-    """True for an architecture that keeps to all limits."""
-    return all(_cost(limit.factors, architecture) <= limit.upper for limit in limits)
-
-
 def _cost(factors: Sequence[Factor], architecture: Architecture) -> float:
     return float(sum(table[tuple(architecture[decision] for decision in scope)] for scope, table in factors))

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any
+from typing import ClassVar
 
-from lookup_tables.limits import Limits
+from config_file.fields import option
+from config_file.options import options
+from search.problem import Problem
 from search.result import Result
-from search.strategies.random_state import rng_from_json, rng_to_json
+from search.strategies.shared_options import DedupOptions
 from supernet import Architecture
 
 
-class RandomSearch:
-    """`iterations` architectures, without replacement if `dedup`; stops early where the space is exhausted."""
+@options("Strategy")
+class RandomOptions(DedupOptions):
+    """How much random search evaluates."""
 
-    def __init__(self, constraint: Limits, *, iterations: int = 1000, dedup: bool = True, seed: int = 0) -> None:
-        self.constraint = constraint
-        self.budget = iterations
-        self.dedup = dedup
+    random_iteration: int = option(1000, "architectures that random evaluates", at_least=1)
+
+
+class RandomSearch:
+    """`random_iteration` architectures, without replacement if `dedup`; fewer where the space has no more."""
+
+    Options = RandomOptions
+    random_start: ClassVar[str] = "random_iteration"
+    front: ClassVar[bool] = False
+
+    def __init__(self, problem: Problem, options: RandomOptions, seed: int) -> None:
+        self.size = options.random_iteration
+        self._limits, self._dedup = problem.limits, options.dedup
         self._rng = Random(seed)
         self._proposed = 0
         self._visited: set[Architecture] = set()
 
     def ask(self, n: int) -> list[Architecture]:
         proposals: list[Architecture] = []
-        while len(proposals) < n and self._proposed < self.budget:
-            architecture = self.constraint.sample(self._rng, self._visited if self.dedup else frozenset())
+        while len(proposals) < n and self._proposed < self.size:
+            architecture = self._limits.sample(self._rng, self._visited if self._dedup else frozenset())
             if architecture is None:
                 break
             self._visited.add(architecture)
@@ -36,15 +48,3 @@ class RandomSearch:
 
     def tell(self, results: Sequence[Result]) -> None:
         """Random search learns nothing."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "rng": rng_to_json(self._rng),
-            "proposed": self._proposed,
-            "visited": sorted(map(list, self._visited)),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._rng = rng_from_json(state["rng"])
-        self._proposed = state["proposed"]
-        self._visited = {tuple(architecture) for architecture in state["visited"]}

@@ -1,8 +1,7 @@
-"""Who survives in multi-objective evolution: by rank and crowding (NSGA-II) or by reference directions (NSGA-III)."""
+"""Survival in multi-objective evolution: by rank and crowding (NSGA-II) or by reference directions (NSGA-III)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 
 import numpy as np
@@ -10,12 +9,12 @@ from numpy.typing import NDArray
 
 from search.pareto import Values, crowding_distance, non_dominated_sort, reference_directions
 
-Survival = Callable[[Values, int, Random], list[tuple[int, tuple[float, float]]]]
-"""(N, M) minimised values, how many survive -> positions, each with a fitness: the lower one wins a tournament."""
+Survivor = tuple[int, tuple[float, float]]
+"""(position, fitness): the lower fitness wins a tournament."""
 
 
-def rank_and_crowding(values: Values, survivors: int, _rng: Random) -> list[tuple[int, tuple[float, float]]]:
-    """Whole fronts, and of the last one the least crowded (NSGA-II, Deb et al. 2002)."""
+def rank_and_crowding(values: Values, survivors: int) -> list[Survivor]:
+    """Whole fronts, and of the last one the least crowded (NSGA-II, Deb et al. 2002), of (N, M) minimised values."""
     kept: list[tuple[int, tuple[float, float]]] = []
     fronts = non_dominated_sort(values)
     for front in range(fronts.max(initial=-1) + 1):
@@ -28,8 +27,11 @@ def rank_and_crowding(values: Values, survivors: int, _rng: Random) -> list[tupl
     return kept
 
 
-def reference_niching(values: Values, survivors: int, rng: Random) -> list[tuple[int, tuple[float, float]]]:
-    """Whole fronts, and of the last one what lies in the emptiest directions (NSGA-III, Deb and Jain 2014)."""
+def reference_niching(values: Values, survivors: int, rng: Random) -> list[Survivor]:
+    """Whole fronts, and of the last one what lies in the emptiest directions (NSGA-III, Deb and Jain 2014).
+
+    Values (N, M) are minimised. Within a rank mating is blind, as in the paper.
+    """
     fronts = non_dominated_sort(values)
     sizes = np.bincount(fronts, minlength=1).cumsum()
     last = int(np.searchsorted(sizes, survivors))
@@ -50,7 +52,6 @@ def reference_niching(values: Values, survivors: int, rng: Random) -> list[tuple
         counts[chosen] += 1
         kept.append(picked)
         waiting.remove(picked)
-    # Within a rank mating is blind, as in the paper.
     return [(int(candidates[i]), (float(fronts[candidates[i]]), 0.0)) for i in kept]
 
 
@@ -76,6 +77,3 @@ def _associate(values: Values, directions: Values) -> tuple[NDArray[np.intp], ND
     along = values @ unit.T
     across = np.sqrt(np.maximum((values**2).sum(1)[:, None] - along**2, 0))
     return across.argmin(1), across.min(1)
-
-
-SURVIVALS: dict[str, Survival] = {"nsga2": rank_and_crowding, "nsga3": reference_niching}

@@ -10,8 +10,8 @@ from scipy.stats import chisquare
 from config_file.errors import UserError
 from lookup_tables import CostTable
 from lookup_tables.limits import Limit, Limits
+from search.testing.toy import toy_space, toy_tables
 from supernet import SearchSpace, build_space
-from tests.search.toy import toy_space, toy_tables
 
 
 @pytest.fixture(scope="module")

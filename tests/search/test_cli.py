@@ -176,9 +176,9 @@ def test_random_search_for_params_stops_when_the_space_is_exhausted(
 
 def test_a_strategy_of_ones_own(here: Path) -> None:
     (here / "mine.py").write_text(
-        "from search.strategies.random_search import RandomSearch\n"
-        "def make(constraint, options):\n"
-        "    return RandomSearch(constraint, iterations=3, seed=options.random_seed)\n"
+        "from search.strategies.random_search import RandomOptions, RandomSearch\n"
+        "def make(problem, options, seed):\n"
+        "    return RandomSearch(problem, RandomOptions(random_iteration=3), seed)\n"
     )
     assert main([*QUICK, "--search-strategy", "mine:make"]) == 0
     assert len(rows(here / "runs/toy/search")) == 3
@@ -195,21 +195,21 @@ def test_a_strategy_of_ones_own(here: Path) -> None:
             r"ask\(\) proposed \(9, 9\), which is not an architecture of tiny, a tuple",
         ),
         ("return Mine(['k3e3'])", "proposed 'k3e3', which is not"),
-        ("return Mine([], budget='all')", "its budget must be an integer or None, not 'all'"),
-        ("return Mine([constraint.space.canonical((0,) * 4)])", r"raised RuntimeError: no thanks \(.*line 7\)"),
+        ("return Mine([], size='all')", "its size must be an integer or None, not 'all'"),
+        ("return Mine([problem.space.canonical((0,) * 4)])", r"raised RuntimeError: no thanks \(.*line 7\)"),
     ],
 )
 def test_a_strategy_of_ones_own_that_is_none(here: Path, monkeypatch, body: str, message: str) -> None:
     monkeypatch.delitem(sys.modules, "nonsense", raising=False)
     (here / "nonsense.py").write_text(
         "class Mine:\n"
-        "    def __init__(self, proposals, budget=None):\n"
-        "        self.proposals, self.budget = proposals, budget\n"
+        "    def __init__(self, proposals, size=None):\n"
+        "        self.proposals, self.size = proposals, size\n"
         "    def ask(self, n):\n"
         "        return self.proposals\n"
         "    def tell(self, results):\n"
         "        raise RuntimeError('no thanks')\n"
-        "def make(constraint, options):\n"
+        "def make(problem, options, seed):\n"
         f"    {body}\n"
     )
     with pytest.raises(UserError, match=message):
@@ -218,7 +218,7 @@ def test_a_strategy_of_ones_own_that_is_none(here: Path, monkeypatch, body: str,
 
 def test_a_lookup_table_from_a_file(here: Path) -> None:
     options = parse(SearchOptions, QUICK, "search.py", "")
-    prepare(options).tables["flops"].save(here / "table.json")
+    prepare(options).problem.tables["flops"].save(here / "table.json")
     assert main([*QUICK, "--generation-num", "0", "--lookup-table", "table.json"]) == 0
     with pytest.raises(UserError, match="holds flops, not params"):
         main([*QUICK, "--lookup-table", "table.json", "--info-metric", "params", "--overwrite"])

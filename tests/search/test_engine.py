@@ -11,17 +11,21 @@ import pytest
 from config_file.errors import UserError
 from lookup_tables.limits import Limit, Limits
 from search.archive import Archive
-from search.engine import best_of, run
+from search.engine import Stop, best_of, run
+from search.objectives import ACCURACY, Objective
 from search.options import SearchOptions
+from search.problem import Problem
 from search.result import FULL, Fidelity, Result, comparable
-from search.strategies import STRATEGIES, Strategy, make_strategy
-from search.strategies.evolution import Evolution
+from search.strategies import STRATEGIES, Strategy, make_strategy, searches_front
+from search.strategies.evolution import Evolution, EvolutionOptions
 from search.strategies.learnt import LearntDistribution
-from search.strategies.random_search import RandomSearch
+from search.strategies.random_search import RandomOptions, RandomSearch
+from search.testing.toy import toy_space, toy_tables
 from supernet import Architecture, SearchSpace
 from tasks import wilson_interval
-from tests.search.toy import FailingEvaluator, ToyEvaluator, toy_space, toy_tables
+from tests.search.toy import FailingEvaluator, ToyEvaluator
 from training.differentiable_search.distribution_file import Distribution
+from training.differentiable_search.options import GradientOptions
 
 FINGERPRINTS = {"space": "toy", "weights": "abc", "settings": [1, 2.5, None]}
 
@@ -54,10 +58,9 @@ def strategy(name: str, space: SearchSpace) -> Strategy:
     table = toy_tables(space)["flops"]
     band = Limits(space, [Limit(table, upper=0.7 * table.maximum()[0])])
     if name == "random":
-        return RandomSearch(band, iterations=70, seed=5)
-    if name == "evolution":
-        return Evolution(band, population=20, parent_num=5, generation_num=4, seed=5)
-    return Evolution(band, population=20, parent_num=5, generation_num=4, seed=5, dedup=False)
+        return RandomSearch(Problem(band), RandomOptions(random_iteration=70), 5)
+    options = EvolutionOptions(population=20, parent_num=5, generation_num=4, dedup=name == "evolution")
+    return Evolution(Problem(band), options, 5)
 
 
 @pytest.mark.parametrize("name", ["random", "evolution", "evolution with duplicates"])
@@ -83,13 +86,14 @@ def registered(name: str, space: SearchSpace) -> Strategy:
     band = Limits(space, [Limit(table, upper=0.7 * table.maximum()[0])])
     if name == "differentiable":
         learnt = Distribution([np.full(size, -np.log(size)) for size in space.sizes], (0,) * len(space.sizes), {})
-        return LearntDistribution(band, learnt, samples=40, seed=5)
+        return LearntDistribution(Problem(band, distribution=learnt), GradientOptions(a_samples=40), 5)
     if name == "tpe":
         pytest.importorskip("optuna", reason="needs the extra tpe")
     sizes = {"population": 12, "parent_num": 4, "re_population": 12, "startup": 8, "rl_samples": 8, "bo_pool": 20}
     budget = {"evaluations": 44, "random_iteration": 44, "generation_num": 4, "inner_evaluations": 100}
     options = SearchOptions(title="toy", search_strategy=name, random_seed=5, **sizes, **budget)  # type: ignore[arg-type]
-    return make_strategy(name, band, options)
+    objectives = (ACCURACY, Objective("flops")) if searches_front(name) else (ACCURACY,)
+    return make_strategy(name, Problem(band, objectives, toy_tables(space)), options)
 
 
 @pytest.mark.parametrize("kills", [(0, 13, 1, 12), (30,)])
@@ -98,14 +102,18 @@ def test_every_strategy_ends_the_same_when_killed_in_the_middle(
     name: str, kills: tuple[int, ...], space: SearchSpace, tmp_path: Path
 ) -> None:
     tables = toy_tables(space)
+
+    def search(evaluator: ToyEvaluator, archive: Archive) -> list[Result]:
+        return run(registered(name, space), evaluator, archive, tables, stop=Stop(evaluations=44))
+
     whole = Archive(tmp_path / "whole.jsonl", FINGERPRINTS)
-    expected = run(registered(name, space), ToyEvaluator(), whole, tables)
+    expected = search(ToyEvaluator(), whole)
     assert len(whole) > sum(kills)
     path = tmp_path / "killed.jsonl"
     for lives in kills:
         with pytest.raises(Killed):
-            run(registered(name, space), MortalEvaluator(lives), Archive(path, FINGERPRINTS), tables)
-    assert run(registered(name, space), ToyEvaluator(), Archive(path, FINGERPRINTS), tables) == expected
+            search(MortalEvaluator(lives), Archive(path, FINGERPRINTS))
+    assert search(ToyEvaluator(), Archive(path, FINGERPRINTS)) == expected
     assert path.read_bytes() == whole.path.read_bytes()
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from lookup_tables.limits import Limits
+from search.problem import Problem
 from search.strategies import Strategy
-from search.strategies.evolution import Evolution
-from search.strategies.random_search import RandomSearch
+from search.strategies.evolution import Evolution, EvolutionOptions
+from search.strategies.random_search import RandomOptions, RandomSearch
 from supernet import Architecture, build_space
 from tests.search.toy import ToyEvaluator
 
@@ -28,8 +29,8 @@ def accuracies(shared_data: Path) -> dict[Architecture, float]:
 
 
 @pytest.fixture(scope="module")
-def constraint() -> Limits:
-    return Limits(build_space("nasbench_macro", resolution=32, num_classes=10))
+def problem() -> Problem:
+    return Problem(Limits(build_space("nasbench_macro", resolution=32, num_classes=10)))
 
 
 def regrets(make: Callable[[int], Strategy], accuracies: dict[Architecture, float], seeds: int = 50) -> np.ndarray:
@@ -38,36 +39,19 @@ def regrets(make: Callable[[int], Strategy], accuracies: dict[Architecture, floa
     found = []
     for seed in range(seeds):
         strategy, evaluator = make(seed), ToyEvaluator(accuracies)
-        while batch := strategy.ask(1000):
+        while batch := strategy.ask(EVALUATIONS - len(evaluator.evaluated)):
             strategy.tell(list(evaluator.evaluate(batch)))
         assert len(evaluator.evaluated) == EVALUATIONS
         found.append(best - max(accuracies[architecture] for architecture in evaluator.evaluated))
     return np.array(found)
 
 
-def test_evolution_of_either_form_beats_random_search(
-    accuracies: dict[Architecture, float], constraint: Limits
-) -> None:
-    random = regrets(lambda seed: RandomSearch(constraint, iterations=EVALUATIONS, seed=seed), accuracies)
-    osnaslib = regrets(
-        lambda seed: Evolution(
-            constraint, population=20, parent_num=5, generation_num=5, generation_size=16, seed=seed
-        ),
-        accuracies,
-    )
-    spos = regrets(
-        lambda seed: Evolution(
-            constraint,
-            population=20,
-            parent_num=5,
-            generation_num=4,
-            generation_size=20,
-            children={"mutation": 10, "crossover": 10},
-            crossover="uniform",
-            seed=seed,
-        ),
-        accuracies,
-    )
+def test_evolution_of_either_form_beats_random_search(accuracies: dict[Architecture, float], problem: Problem) -> None:
+    random = regrets(lambda seed: RandomSearch(problem, RandomOptions(), seed), accuracies)
+    settings = EvolutionOptions(population=20, parent_num=5)
+    osnaslib = regrets(lambda seed: Evolution(problem, settings, seed), accuracies)
+    mutants_and_crossed = EvolutionOptions(population=20, parent_num=5, evolution_form="spos")
+    spos = regrets(lambda seed: Evolution(problem, mutants_and_crossed, seed), accuracies)
     print(random.mean(), osnaslib.mean(), spos.mean())
     # The standard error of a mean regret is about 0.02 here.
     assert 0.18 < random.mean() < 0.31  # 0.248 over 200 seeds

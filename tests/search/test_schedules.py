@@ -12,18 +12,19 @@ from config_file.errors import UserError
 from lookup_tables.limits import Limits
 from search.archive import Archive
 from search.cli import main
-from search.engine import best_of, run
+from search.engine import Stop, best_of, run
 from search.evaluators.supernet import fidelities_of
 from search.objectives import ACCURACY, Objective
+from search.problem import Problem
 from search.reporting.finished_search import read_search
 from search.result import Fidelity, Result
 from search.schedules import AllAlike, Halving, make_schedule
 from search.strategies import Strategy
-from search.strategies.evolution import Evolution
-from search.strategies.local_search import LocalSearch
+from search.strategies.evolution import Evolution, EvolutionOptions
+from search.strategies.local_search import LocalSearch, LocalSearchOptions
+from search.testing.toy import toy_accuracy, toy_space, toy_tables
 from supernet import Architecture, SearchSpace
 from tests.search.test_cli import EVOLUTION, here, trained  # noqa: F401 - fixtures
-from tests.search.toy import toy_accuracy, toy_space, toy_tables
 
 HALVING = Halving(tuple(Fidelity(images=images) for images in (100, 400, 1600)))
 
@@ -53,8 +54,9 @@ def space() -> SearchSpace:
 
 def strategy(name: str, space: SearchSpace) -> Strategy:
     if name == "local search":
-        return LocalSearch(Limits(space), evaluations=60, proposals=1, seed=1)
-    return Evolution(Limits(space), population=20, parent_num=5, generation_num=3, seed=5, dedup=name == "evolution")
+        return LocalSearch(Problem(Limits(space)), LocalSearchOptions(), 1)
+    options = EvolutionOptions(population=20, parent_num=5, generation_num=3, dedup=name == "evolution")
+    return Evolution(Problem(Limits(space)), options, 5)
 
 
 def best(results: Sequence[Result]) -> list[Result]:
@@ -85,9 +87,11 @@ def test_the_better_half_goes_on_and_what_is_chosen_is_judged_on_all(space: Sear
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("lives", [0, 7, 20, 27, 31, 44, 52])
 def test_killed_and_resumed_it_ends_the_same(name: str, lives: int, space: SearchSpace, tmp_path: Path) -> None:
+    stop = Stop(evaluations=60 if name == "local search" else None)
+
     def search(file: str, evaluator: NoisyEvaluator) -> list[Result]:
         archive = Archive(tmp_path / file, {})
-        return run(strategy(name, space), evaluator, archive, toy_tables(space), schedule=HALVING, pick=best)
+        return run(strategy(name, space), evaluator, archive, toy_tables(space), stop=stop, schedule=HALVING, pick=best)
 
     expected = search("whole", NoisyEvaluator())
     with pytest.raises(KeyboardInterrupt):

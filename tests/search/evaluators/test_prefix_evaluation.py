@@ -13,9 +13,10 @@ from search.evaluators import supernet as evaluator_module
 from search.evaluators.prefix_evaluation import tree_of
 from search.evaluators.supernet import SupernetEvaluator
 from search.result import Result
+from search.testing.toy import toy_space
 from supernet import Architecture, SearchSpace, Supernet, build_space
 from tests.search.evaluators.test_supernet import randomised
-from tests.search.toy import toy_data, toy_space
+from tests.search.toy import toy_data
 from tests.supernet.own_spaces import small_nasbench201
 from training.data import Data
 

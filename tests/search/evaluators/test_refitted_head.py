@@ -19,6 +19,7 @@ from search.evaluators.refitted_head import PENALTY, check_head, left_out_predic
 from search.evaluators.workers import WorkerEvaluator
 from search.ranking.rank import main as rank
 from search.result import Fidelity
+from search.testing.toy import toy_space
 from supernet import Decision, Network, SearchSpace, Shape, Site, Supernet, build_space, extract
 from supernet.blocks import Conv, Head
 from supernet.spaces import SPACES
@@ -27,7 +28,7 @@ from tests.search.evaluators.test_prefix_evaluation import population
 from tests.search.evaluators.test_supernet import make, randomised, scores, some
 from tests.search.evaluators.test_workers import timeless
 from tests.search.test_cli import QUICK, here, other_weights, trained  # noqa: F401 - fixtures
-from tests.search.toy import toy_data, toy_space
+from tests.search.toy import toy_data
 from training.bn_calibration import calibrate_batch_norm
 
 RANKING = ["--truth", "truth.csv", "--calibration-images", "40", "--eval-images", "40", "--resamples", "20"]

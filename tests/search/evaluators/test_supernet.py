@@ -12,8 +12,9 @@ from search.evaluators import kept_batches
 from search.evaluators.supernet import SupernetEvaluator
 from search.result import Fidelity, Result
 from search.testing.evaluators import EvaluatorSuite
+from search.testing.toy import toy_space
 from supernet import Architecture, SearchSpace, Supernet, build_space, extract
-from tests.search.toy import toy_data, toy_space
+from tests.search.toy import toy_data
 from training.bn_calibration import calibrate_batch_norm
 from training.data import Data
 

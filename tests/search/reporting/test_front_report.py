@@ -13,7 +13,7 @@ from search.objectives import parse_objectives
 from search.pareto import non_dominated
 from search.reporting.front_report import GrowingFront, allowed, front_among, values_of, write_front
 from search.result import Result
-from tests.search.toy import results_of, toy_space, toy_tables
+from search.testing.toy import results_of, toy_space, toy_tables
 
 OBJECTIVES = parse_objectives("accuracy,flops")
 

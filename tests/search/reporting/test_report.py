@@ -202,7 +202,7 @@ def test_generations_of_an_evolution(chain: SearchSpace, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "began"),
     [
-        ({"search_strategy": "random"}, 40),
+        ({"search_strategy": "random", "random_iteration": 40}, 40),
         ({"search_strategy": "evolution", "population": 10}, 10),
         ({"search_strategy": "bayesian", "startup": 7}, 7),
         ({"search_strategy": "predictor", "population": 10, "warm_start": "archive.jsonl"}, 0),

@@ -14,9 +14,9 @@ from search.engine import best_of, with_costs
 from search.reporting.picture import draw, front_of
 from search.reporting.results_file import write_best, write_results
 from search.result import Fidelity, Result
+from search.testing.toy import toy_accuracy, toy_space, toy_tables
 from supernet import SearchSpace
 from tasks import wilson_interval
-from tests.search.toy import toy_accuracy, toy_space, toy_tables
 
 
 @pytest.fixture(scope="module")

@@ -5,39 +5,30 @@ import random
 import pytest
 
 from lookup_tables.limits import Limit, Limits
+from search.problem import Problem
 from search.result import Result
-from search.strategies.evolution import Evolution, single_point, uniform
-from tests.search.strategies.strategy_suite import StrategySuite
-from tests.search.toy import results_of, toy_accuracy, toy_space, toy_tables
+from search.strategies.breeding import single_point, uniform
+from search.strategies.evolution import Evolution, EvolutionOptions
+from search.testing.strategies import StrategySuite
+from search.testing.toy import results_of, toy_accuracy, toy_space, toy_tables
 
 
 class TestOSNASLibForm(StrategySuite):
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> Evolution:
-        return Evolution(
-            constraint,
-            population=20,
-            parent_num=5,
-            generation_num=max(0, round((evaluations - 20) / 15)),
-            seed=seed,
-        )
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> Evolution:
+        generations = max(0, round((evaluations - 20) / 15))
+        return evolution(problem.limits, seed, population=20, parent_num=5, generation_num=generations)
 
 
 class TestSPOSForm(StrategySuite):
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> Evolution:
-        return Evolution(
-            constraint,
-            population=20,
-            parent_num=5,
-            generation_num=evaluations // 20 - 1,
-            generation_size=20,
-            children={"mutation": 8, "crossover": 8},
-            crossover="uniform",
-            seed=seed,
-        )
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> Evolution:
+        children = {"mutation_num": 8, "crossover_num": 8, "evolution_form": "spos"}
+        generations = evaluations // 20 - 1
+        return evolution(problem.limits, seed, population=20, parent_num=5, generation_num=generations, **children)
 
 
-def evolution(constraint: Limits, **settings: object) -> Evolution:
-    return Evolution(constraint, **{"population": 12, "parent_num": 4, **settings})  # type: ignore[arg-type]
+def evolution(constraint: Limits, seed: int = 0, **settings: object) -> Evolution:
+    options = EvolutionOptions(**{"population": 12, "parent_num": 4, **settings})  # type: ignore[arg-type]
+    return Evolution(Problem(constraint), options, seed)
 
 
 def test_asking_for_the_next_generation_too_early_is_refused() -> None:
@@ -61,7 +52,7 @@ def test_the_order_of_results_changes_nothing() -> None:
 def test_children_of_osnaslib_are_single_point_crossovers_of_the_best() -> None:
     """Without mutation every child is the head of one elite and the tail of another."""
     space = toy_space(layers=6)
-    strategy = evolution(Limits(space), children={"offspring": 8}, mutation_prob=0.0)
+    strategy = evolution(Limits(space), mutation_prob=1e-9)
     population = strategy.ask(12)
     strategy.tell(results_of(population))
     elites = sorted(population, key=lambda a: -toy_accuracy(a))[:4]
@@ -72,11 +63,12 @@ def test_children_of_osnaslib_are_single_point_crossovers_of_the_best() -> None:
 
 def test_elites_of_earlier_generations_keep_breeding() -> None:
     space = toy_space(layers=6)
-    strategy = evolution(Limits(space), children={"mutation": 8}, mutation_prob=0.01, generation_num=3)
+    mutants = {"evolution_form": "spos", "mutation_num": 8, "crossover_num": 0}  # and 4 random ones
+    strategy = evolution(Limits(space), mutation_prob=0.01, generation_num=3, **mutants)
     population = strategy.ask(12)
     strategy.tell(results_of(population))
     best = sorted(population, key=lambda a: -toy_accuracy(a))[:4]
-    strategy.tell([Result(a, {"accuracy": 0.0}) for a in strategy.ask(8)])  # worse than every elite
+    strategy.tell([Result(a, {"accuracy": 0.0}) for a in strategy.ask(12)])  # worse than every elite
     third = strategy.ask(8)
     near = [a for a in third if any(a in {space.canonical(n) for n in space.neighbours(b)} for b in best)]
     assert len(near) >= 4
@@ -97,7 +89,7 @@ def test_without_deduplication_proposals_repeat() -> None:
     while batch := strategy.ask(50):
         strategy.tell(results_of(batch))
         proposals += batch
-    assert len(proposals) == strategy.budget == 12 + 5 * 8
+    assert len(proposals) == strategy.size == 12 + 5 * 8
     assert len(set(proposals)) <= space.num_canonical == 12
 
 

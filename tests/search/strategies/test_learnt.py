@@ -7,11 +7,13 @@ import pytest
 
 from config_file.errors import UserError
 from lookup_tables.limits import Limit, Limits
+from search.problem import Problem
 from search.strategies.learnt import LearntDistribution
+from search.testing.strategies import StrategySuite
+from search.testing.toy import toy_space, toy_tables
 from supernet import SearchSpace
-from tests.search.strategies.strategy_suite import StrategySuite
-from tests.search.toy import toy_space, toy_tables
 from training.differentiable_search.distribution_file import Distribution
+from training.differentiable_search.options import GradientOptions
 
 
 def distribution(space: SearchSpace, spread: float = 1.0) -> Distribution:
@@ -21,9 +23,16 @@ def distribution(space: SearchSpace, spread: float = 1.0) -> Distribution:
     return Distribution(rows, tuple(int(row.argmax()) for row in rows), {})
 
 
+def learnt(
+    constraint: Limits, learned: Distribution | None = None, samples: int = 3, seed: int = 0
+) -> LearntDistribution:
+    problem = Problem(constraint, distribution=learned or distribution(constraint.space))
+    return LearntDistribution(problem, GradientOptions(a_samples=samples), seed)
+
+
 class TestLearnt(StrategySuite):
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> LearntDistribution:
-        return LearntDistribution(constraint, distribution(constraint.space), samples=evaluations - 1, seed=seed)
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> LearntDistribution:
+        return learnt(problem.limits, distribution(problem.space), evaluations - 1, seed)
 
     # Draws of a distribution, not a search of the space: improbable architectures are not met.
     test_a_small_space_is_exhausted_exactly = None
@@ -32,13 +41,13 @@ class TestLearnt(StrategySuite):
 def test_the_first_proposal_is_the_most_probable_within_the_limits() -> None:
     space = toy_space()
     table = toy_tables(space)["flops"]
-    learnt = distribution(space)
+    learned = distribution(space)
     low, high = table.minimum()[0], table.maximum()[0]
     constraint = Limits(space, [Limit(table, upper=low + 0.4 * (high - low), lower=low + 0.3 * (high - low))])
-    first = LearntDistribution(constraint, learnt, samples=3).ask(1)[0]
+    first = learnt(constraint, learned).ask(1)[0]
 
     def score(a: tuple[int, ...]) -> float:
-        return sum(float(row[o]) for row, o in zip(learnt.log_probabilities, a, strict=True))
+        return sum(float(row[o]) for row, o in zip(learned.log_probabilities, a, strict=True))
 
     best = max((a for a in space.enumerate() if constraint.allows(a)), key=score)
     assert score(first) == pytest.approx(score(best))
@@ -49,18 +58,16 @@ def test_samples_keep_further_limits() -> None:
     tables = toy_tables(space)
     params = tables["params"]
     upper = 0.5 * (params.minimum()[0] + params.maximum()[0])
-    limits = Limits(space, [Limit(tables["flops"]), Limit(params, upper=upper)])
-    proposals = LearntDistribution(limits, distribution(space), samples=30).ask(31)
+    limit = Limit(params, upper=upper)
+    proposals = learnt(Limits(space, [limit]), samples=30).ask(31)
     assert len(proposals) > 5
     assert (params.cost(np.array(proposals)) <= upper).all()
     with pytest.raises(UserError, match="smallest of the space"):
-        LearntDistribution(
-            Limits(space, [Limit(params, upper=params.minimum()[0] - 1)]), distribution(space), samples=3
-        )
+        learnt(Limits(space, [Limit(params, upper=params.minimum()[0] - 1)]))
 
 
 def test_a_sharp_distribution_ends_early() -> None:
     space = toy_space()
-    strategy = LearntDistribution(Limits(space), distribution(space, spread=60.0), samples=50)
+    strategy = learnt(Limits(space), distribution(space, spread=60.0), samples=50)
     assert 1 <= len(strategy.ask(100)) < 51
     assert strategy.ask(10) == []

@@ -9,10 +9,15 @@ import pytest
 from scipy.stats import chisquare
 
 from lookup_tables import build_table
-from search.strategies.limited_draws import LimitedDraws, within
+from search.strategies.limited_draws import LimitedDraws
 from supernet import Architecture, build_space
 from supernet.derivation import Bound
 from supernet.elimination import Factor
+
+
+def within(limits: list[Bound], architecture: Architecture) -> bool:
+    costs = [sum(float(t[tuple(architecture[d] for d in scope)]) for scope, t in limit.factors) for limit in limits]
+    return all(cost <= limit.upper for cost, limit in zip(costs, limits, strict=True))
 
 
 def chain(rng: np.random.Generator, decisions: int, options: int) -> list[Factor]:

@@ -4,26 +4,31 @@ import pytest
 
 from config_file.errors import UserError
 from lookup_tables.limits import Limits
+from search.problem import Problem
 from search.result import Result
-from search.strategies.local_search import LocalSearch
+from search.strategies.local_search import LocalSearch, LocalSearchOptions
+from search.testing.strategies import StrategySuite
+from search.testing.toy import results_of, toy_accuracy, toy_space
 from supernet import Architecture
-from tests.search.strategies.strategy_suite import StrategySuite
-from tests.search.toy import results_of, toy_accuracy, toy_space
 
 
 class TestFirstImprovement(StrategySuite):
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> LocalSearch:
-        return LocalSearch(constraint, evaluations=evaluations, seed=seed)
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> LocalSearch:
+        return local_search(problem.limits, seed)
 
 
 class TestSeveralNeighboursAtOnce(StrategySuite):
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> LocalSearch:
-        return LocalSearch(constraint, evaluations=evaluations, proposals=5, seed=seed)
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> LocalSearch:
+        return local_search(problem.limits, seed, proposals=5)
 
 
 class TestBestImprovement(StrategySuite):
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> LocalSearch:
-        return LocalSearch(constraint, evaluations=evaluations, improvement="best", seed=seed)
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> LocalSearch:
+        return local_search(problem.limits, seed, ls_improvement="best")
+
+
+def local_search(constraint: Limits, seed: int = 0, **settings: object) -> LocalSearch:
+    return LocalSearch(Problem(constraint), LocalSearchOptions(**settings), seed)  # type: ignore[arg-type]
 
 
 def distance(first: Architecture, second: Architecture) -> int:
@@ -32,7 +37,7 @@ def distance(first: Architecture, second: Architecture) -> int:
 
 def test_best_improvement_moves_to_the_best_neighbour() -> None:
     space = toy_space(layers=6)
-    strategy = LocalSearch(Limits(space), improvement="best", seed=1)
+    strategy = local_search(Limits(space), 1, ls_improvement="best")
     (start,) = strategy.ask(100)
     strategy.tell(results_of([start]))
     around = strategy.ask(100)
@@ -46,7 +51,7 @@ def test_best_improvement_moves_to_the_best_neighbour() -> None:
 
 def test_first_improvement_moves_at_the_first_better_neighbour() -> None:
     space = toy_space(layers=6)
-    strategy = LocalSearch(Limits(space), seed=2)
+    strategy = local_search(Limits(space), 2)
     (start,) = strategy.ask(1)
     strategy.tell([Result(start, {"accuracy": 0.5})])
     for _ in range(3):
@@ -60,7 +65,7 @@ def test_first_improvement_moves_at_the_first_better_neighbour() -> None:
 
 def test_it_leaves_a_local_optimum_by_two_decisions() -> None:
     space = toy_space(layers=6)
-    strategy = LocalSearch(Limits(space), improvement="best", seed=3)
+    strategy = local_search(Limits(space), 3, ls_improvement="best")
     (start,) = strategy.ask(1)
     strategy.tell([Result(start, {"accuracy": 0.9})])
     around = strategy.ask(100)
@@ -74,4 +79,4 @@ def test_it_leaves_a_local_optimum_by_two_decisions() -> None:
 
 def test_an_unknown_improvement_is_refused() -> None:
     with pytest.raises(UserError, match="improvement"):
-        LocalSearch(Limits(toy_space()), improvement="fist")
+        local_search(Limits(toy_space()), ls_improvement="fist")

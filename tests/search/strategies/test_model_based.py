@@ -11,46 +11,53 @@ import torch
 
 from config_file.errors import UserError
 from lookup_tables.limits import Limits
-from search.strategies.bayesian import BayesianOptimization, expected_improvement, upper_confidence_bound
-from search.strategies.policy_gradient import PolicyGradient
+from search.problem import Problem
+from search.strategies.bayesian import (
+    BayesianOptimization,
+    BayesianOptions,
+    expected_improvement,
+    upper_confidence_bound,
+)
+from search.strategies.policy_gradient import PolicyGradient, PolicyOptions
+from search.strategies.shared_options import StartupOptions
 from search.strategies.tpe import Tpe
+from search.testing.strategies import StrategySuite
+from search.testing.toy import results_of, toy_space
 from supernet.controllers import CONTROLLERS, FactorisedController
-from tests.search.strategies.strategy_suite import StrategySuite
-from tests.search.toy import results_of, toy_space
 
 
 class TestTpe(StrategySuite):
     searches = 3
 
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> Tpe:
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> Tpe:
         pytest.importorskip("optuna", reason="needs the extra tpe")
-        return Tpe(constraint, evaluations=evaluations, seed=seed)
+        return Tpe(problem, StartupOptions(), seed)
 
 
 class TestBayesian(StrategySuite):
     searches = 3
 
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> BayesianOptimization:
-        return BayesianOptimization(constraint, evaluations=evaluations, pool=30, proposals=8, seed=seed)
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> BayesianOptimization:
+        return BayesianOptimization(problem, BayesianOptions(bo_pool=30, proposals=8), seed)
 
 
 class TestFactorisedReinforce(StrategySuite):
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
-        return PolicyGradient(constraint, evaluations=evaluations, seed=seed)
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
+        return PolicyGradient(problem, PolicyOptions(), seed)
 
 
 class TestFactorisedPPO(StrategySuite):
     searches = 3
 
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
-        return PolicyGradient(constraint, evaluations=evaluations, update="ppo", lr=0.05, seed=seed)
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
+        return PolicyGradient(problem, PolicyOptions(rl_update="ppo", rl_lr=0.05), seed)
 
 
 class TestLSTM(StrategySuite):
     searches = 3
 
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
-        return PolicyGradient(constraint, evaluations=evaluations, controller="lstm", lr=0.01, seed=seed)
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> PolicyGradient:
+        return PolicyGradient(problem, PolicyOptions(rl_controller="lstm"), seed)
 
 
 def test_without_optuna_tpe_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +66,7 @@ def test_without_optuna_tpe_says_what_to_install(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(UserError, match="pip install"):
-        Tpe(Limits(toy_space()))
+        Tpe(Problem(Limits(toy_space())), StartupOptions(), 0)
 
 
 def test_acquisition_functions() -> None:
@@ -72,7 +79,7 @@ def test_acquisition_functions() -> None:
 
 def test_a_gaussian_process_asks_near_what_is_good() -> None:
     space = toy_space(layers=6)
-    strategy = BayesianOptimization(Limits(space), evaluations=60, seed=0)
+    strategy = BayesianOptimization(Problem(Limits(space)), BayesianOptions(), 0)
     first = results_of([a for _ in range(20) for a in _told(strategy)])
     last = results_of([a for _ in range(20) for a in _told(strategy)])
     assert np.mean([r.value("accuracy") for r in last]) > np.mean([r.value("accuracy") for r in first]) + 0.15
@@ -105,9 +112,11 @@ def test_the_entropy_of_an_open_controller_is_that_of_the_space() -> None:
 @pytest.mark.parametrize("update", ["reinforce", "ppo"])
 def test_the_controller_moves_towards_the_better_samples(update: str) -> None:
     space = toy_space(layers=6)
-    strategy = PolicyGradient(Limits(space), evaluations=200, update=update, seed=1)
+    strategy = PolicyGradient(Problem(Limits(space)), PolicyOptions(rl_update=update), 1)
     best = torch.tensor([[5, 1, 2, 1, 2, 1, 2]])
     before = strategy._controller(best)[0].item()
-    while batch := strategy.ask(100):
+    left = 200
+    while left and (batch := strategy.ask(left)):
         strategy.tell(results_of(batch))
+        left -= len(batch)
     assert strategy._controller(best)[0].item() > before + 1

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -15,33 +17,26 @@ from pymoo.optimize import minimize
 from lookup_tables.limits import Limits
 from search.objectives import parse_objectives
 from search.pareto import hypervolume, non_dominated
+from search.problem import Problem as SearchProblem
 from search.result import Result
-from search.strategies.nsga import Nsga
+from search.strategies.nsga import Nsga2, Nsga3, NsgaOptions
 from search.strategies.survival import rank_and_crowding, reference_niching
+from search.testing.strategies import StrategySuite
+from search.testing.toy import toy_accuracy, toy_space
 from supernet import Architecture
-from tests.search.strategies.strategy_suite import StrategySuite
-from tests.search.toy import toy_accuracy, toy_space
 
 LAYERS, POPULATION, GENERATIONS = 8, 20, 8
 
 
 class TestNsga2(StrategySuite):
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> Nsga:
-        return Nsga(
-            constraint, objectives=parse_objectives("accuracy"), evaluations=evaluations, population=20, seed=seed
-        )
+    def make(self, problem: SearchProblem, seed: int = 0, evaluations: int = 120) -> Nsga2:
+        return Nsga2(problem, NsgaOptions(population=20), seed)
 
 
 class TestNsga3(StrategySuite):
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> Nsga:
-        return Nsga(
-            constraint,
-            objectives=parse_objectives("accuracy,loss"),
-            evaluations=evaluations,
-            population=20,
-            survival="nsga3",
-            seed=seed,
-        )
+    def make(self, problem: SearchProblem, seed: int = 0, evaluations: int = 120) -> Nsga2:
+        problem = replace(problem, objectives=parse_objectives("accuracy,loss"))
+        return Nsga3(problem, NsgaOptions(population=20), seed)
 
 
 def cost(architecture: Architecture) -> float:
@@ -59,16 +54,12 @@ REFERENCE = (0.0, 40.0)
 
 def found_by_us(seed: int) -> np.ndarray:
     space = toy_space(LAYERS)
-    strategy = Nsga(
-        Limits(space),
-        objectives=parse_objectives("accuracy,cost"),
-        evaluations=POPULATION * GENERATIONS,
-        population=POPULATION,
-        dedup=False,
-        seed=seed,
-    )
-    while batch := strategy.ask(1000):
+    problem = SearchProblem(Limits(space), parse_objectives("accuracy,cost"))
+    strategy = Nsga2(problem, NsgaOptions(population=POPULATION, dedup=False), seed)
+    for _ in range(GENERATIONS):
+        batch = strategy.ask(POPULATION)
         strategy.tell([Result(a, {"accuracy": toy_accuracy(a)}, cost={"cost": cost(a)}) for a in batch])
+    strategy.ask(1)
     return values_of(strategy.survivors)
 
 
@@ -130,7 +121,7 @@ def test_front_and_hypervolume_are_pymoos_within_the_noise_of_seeds() -> None:
 def test_pymoo_lets_the_same_survive(objectives: int) -> None:
     for seed in range(5):
         values = np.random.default_rng(seed).random((50, objectives))
-        kept = {position for position, _ in rank_and_crowding(values, 20, Random(0))}
+        kept = {position for position, _ in rank_and_crowding(values, 20)}
         population = Population.new(X=np.arange(50)[:, None], F=values, G=np.zeros((50, 0)))
         expected = RankAndCrowding().do(Problem(n_var=1, n_obj=objectives), population, n_survive=20)
         last = max(individual.get("rank") for individual in expected)
@@ -139,11 +130,11 @@ def test_pymoo_lets_the_same_survive(objectives: int) -> None:
         assert {(population[p].get("rank"), population[p].get("crowding")) for p in kept ^ theirs} <= {(last, np.inf)}
 
 
-@pytest.mark.parametrize("survive", [rank_and_crowding, reference_niching])
+@pytest.mark.parametrize("survive", [rank_and_crowding, partial(reference_niching, rng=Random(0))])
 def test_the_first_front_and_its_ends_survive(survive: Callable[..., list[tuple[int, object]]]) -> None:
     for seed in range(5):
         values = np.random.default_rng(seed).random((60, 3)) ** 2
-        kept = [position for position, _ in survive(values, 30, Random(seed))]
+        kept = [position for position, _ in survive(values, 30)]
         assert len(kept) == len(set(kept)) == 30
         first = set(non_dominated(values).tolist())
         assert first <= set(kept) if len(first) <= 30 else set(kept) <= first
@@ -164,4 +155,4 @@ def test_of_one_front_reference_directions_keep_a_spread() -> None:
 def test_it_starts_from_what_it_is_given() -> None:
     space = toy_space()
     start = [space.canonical(a) for a in ((0, 1, 0, 0, 0), (3, 1, 1, 1, 1))]
-    assert Nsga(Limits(space), population=6, start=start).ask(6)[:2] == start
+    assert Nsga2(SearchProblem(Limits(space)), NsgaOptions(population=6), 0, start=start).ask(6)[:2] == start

@@ -10,28 +10,22 @@ from lookup_tables.limits import Limits
 from search.archive import Archive
 from search.engine import with_costs
 from search.objectives import parse_objectives
+from search.problem import Problem
 from search.reporting.results_file import write_results
 from search.result import Result
-from search.strategies.predictor import PredictorSearch
+from search.strategies.predictor import PredictorOptions, PredictorSearch
 from search.strategies.surrogate import fit_predictor, one_hot
+from search.testing.strategies import StrategySuite
+from search.testing.toy import results_of, toy_accuracy, toy_space, toy_tables
 from search.warm_start import read_results
 from tasks import LANDMARKS
-from tests.search.strategies.strategy_suite import StrategySuite
-from tests.search.toy import results_of, toy_accuracy, toy_space, toy_tables
 
 
 class TestPredictor(StrategySuite):
     searches = 3
 
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> PredictorSearch:
-        return PredictorSearch(
-            constraint,
-            objectives=parse_objectives("accuracy"),
-            evaluations=evaluations,
-            population=20,
-            inner_evaluations=120,
-            seed=seed,
-        )
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> PredictorSearch:
+        return PredictorSearch(problem, PredictorOptions(population=20, inner_evaluations=120), seed)
 
 
 def test_features_mask_what_does_not_matter() -> None:
@@ -58,15 +52,11 @@ def test_predictors_predict() -> None:
 def test_costs_of_a_table_are_not_predicted_and_two_objectives_make_a_front() -> None:
     space = toy_space(layers=6)
     tables = toy_tables(space)
-    strategy = PredictorSearch(
-        Limits(space),
-        costs={"flops": lambda architectures: tables["flops"].cost(np.array(architectures))},
-        evaluations=60,
-        population=20,
-        inner_evaluations=200,
-    )
+    problem = Problem(Limits(space), parse_objectives("accuracy,flops"), tables)
+    strategy = PredictorSearch(problem, PredictorOptions(population=20, inner_evaluations=200), 0)
     rounds = []
-    while batch := strategy.ask(100):
+    for _ in range(3):
+        batch = strategy.ask(100)
         strategy.tell([with_costs(result, tables) for result in results_of(batch)])
         rounds.append(batch)
     assert [len(batch) for batch in rounds] == [20, 20, 20]
@@ -79,9 +69,9 @@ def test_costs_of_a_table_are_not_predicted_and_two_objectives_make_a_front() ->
 def test_what_is_known_before_is_learnt_from_and_its_best_are_confirmed() -> None:
     space = toy_space(layers=6)
     known = results_of([a for a in space.enumerate() if space.canonical(a) == a and a[0] < 4])
-    settings = {"objectives": parse_objectives("accuracy"), "population": 10, "inner_evaluations": 200}
-    warm = PredictorSearch(Limits(space), measured=known, **settings)  # type: ignore[arg-type]
-    cold = PredictorSearch(Limits(space), **settings)  # type: ignore[arg-type]
+    options = PredictorOptions(population=10, inner_evaluations=200)
+    warm = PredictorSearch(Problem(Limits(space), earlier=known), options, 0)
+    cold = PredictorSearch(Problem(Limits(space)), options, 0)
     first = warm.ask(10)
     best = sorted((toy_accuracy(result.architecture) for result in known), reverse=True)[:5]
     assert sorted(map(toy_accuracy, first[:5]), reverse=True) == best
@@ -92,7 +82,7 @@ def test_what_is_known_before_is_learnt_from_and_its_best_are_confirmed() -> Non
 def test_failures_among_what_is_known_are_no_data() -> None:
     space = toy_space()
     known = [Result(a, {"accuracy": np.nan}) for a in ((0, 0, 0, 0, 0), (0, 1, 0, 0, 0))]
-    strategy = PredictorSearch(Limits(space), objectives=parse_objectives("accuracy"), measured=known, population=5)
+    strategy = PredictorSearch(Problem(Limits(space), earlier=known), PredictorOptions(population=5), 0)
     assert not {result.architecture for result in known} & set(strategy.ask(5))
 
 

@@ -5,21 +5,22 @@ from collections import Counter
 from scipy.stats import chisquare
 
 from lookup_tables.limits import Limits
-from search.strategies.random_search import RandomSearch
-from tests.search.strategies.strategy_suite import StrategySuite
-from tests.search.toy import toy_space
+from search.problem import Problem
+from search.strategies.random_search import RandomOptions, RandomSearch
+from search.testing.strategies import StrategySuite
+from search.testing.toy import toy_space
 
 
 class TestRandomSearch(StrategySuite):
     beats_random = False
 
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> RandomSearch:
-        return RandomSearch(constraint, iterations=evaluations, seed=seed)
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> RandomSearch:
+        return RandomSearch(problem, RandomOptions(random_iteration=evaluations), seed)
 
 
 def test_with_replacement_every_encoding_is_as_likely() -> None:
     space = toy_space(layers=2)
-    proposals = RandomSearch(Limits(space), iterations=6000, dedup=False).ask(6000)
+    proposals = RandomSearch(Problem(Limits(space)), RandomOptions(random_iteration=6000, dedup=False), 0).ask(6000)
     counts = Counter(proposals)
     expected = Counter(space.canonical(architecture) for architecture in space.enumerate())
     share = [6000 * expected[architecture] / space.size for architecture in expected]
@@ -28,5 +29,6 @@ def test_with_replacement_every_encoding_is_as_likely() -> None:
 
 
 def test_the_first_of_two_searches_is_the_shorter_one() -> None:
-    constraint = Limits(toy_space())
-    assert RandomSearch(constraint, iterations=50).ask(50) == RandomSearch(constraint, iterations=90).ask(50)
+    problem = Problem(Limits(toy_space()))
+    shorter, longer = (RandomSearch(problem, RandomOptions(random_iteration=size), 0).ask(50) for size in (50, 90))
+    assert shorter == longer

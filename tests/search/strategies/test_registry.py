@@ -5,9 +5,11 @@ import pytest
 from config_file.errors import UserError
 from lookup_tables.limits import Limit, Limits
 from search.engine import with_costs
+from search.objectives import ACCURACY, Objective, parse_objectives
 from search.options import SearchOptions
-from search.strategies import STRATEGIES, make_strategy
-from tests.search.toy import results_of, toy_space, toy_tables
+from search.problem import Problem
+from search.strategies import STRATEGIES, make_strategy, searches_front
+from search.testing.toy import results_of, toy_space, toy_tables
 
 SETTINGS = {"population": 12, "parent_num": 4, "evaluations": 30, "random_iteration": 30, "generation_num": 2}
 
@@ -20,23 +22,25 @@ def test_every_strategy_is_made_from_options(name: str) -> None:
     tables = toy_tables(space)
     constraint = Limits(space, [Limit(tables["flops"], upper=0.8 * tables["flops"].maximum()[0])])
     options = SearchOptions(title="toy", search_strategy=name, inner_evaluations=60, **SETTINGS)  # type: ignore[arg-type]
-    strategy = make_strategy(name, constraint, options)
-    proposals = []
-    while batch := strategy.ask(100):
+    front = (ACCURACY, Objective("flops")) if searches_front(name) else (ACCURACY,)
+    strategy = make_strategy(name, Problem(constraint, front, tables), options)
+    most = strategy.size or options.evaluations
+    proposals: list[tuple[int, ...]] = []
+    while batch := strategy.ask(most - len(proposals)):
         strategy.tell([with_costs(result, tables) for result in results_of(batch)])
         proposals += batch
-    assert len(set(proposals)) == len(proposals) == strategy.budget
+    assert len(set(proposals)) == len(proposals) == most
     assert all(map(constraint.allows, proposals))
 
 
 def test_what_only_the_predictor_learns_from_is_refused() -> None:
     options = SearchOptions(title="toy", search_strategy="tpe", warm_start="results.csv")
     with pytest.raises(UserError, match="--warm-start is for --search-strategy predictor"):
-        make_strategy("tpe", Limits(toy_space()), options)
+        make_strategy("tpe", Problem(Limits(toy_space())), options)
 
 
 @pytest.mark.parametrize("name", ["evolution", "regularized_evolution", "local_search", "bayesian", "rl"])
 def test_one_objective_is_all_that_some_take(name: str) -> None:
-    options = SearchOptions(title="toy", search_strategy=name, objective="accuracy,flops")
-    with pytest.raises(UserError, match="one objective, not 2"):
-        make_strategy(name, Limits(toy_space()), options)
+    problem = Problem(Limits(toy_space()), parse_objectives("accuracy,flops"))
+    with pytest.raises(UserError, match=f"--search-strategy {name} has one objective, not 2"):
+        make_strategy(name, problem, SearchOptions(title="toy", search_strategy=name))

@@ -7,26 +7,31 @@ import pytest
 from scipy.stats import chisquare
 
 from lookup_tables.limits import Limits
+from search.problem import Problem
 from search.result import Result
-from search.strategies.regularized_evolution import RegularizedEvolution
-from tests.search.strategies.strategy_suite import StrategySuite
-from tests.search.toy import results_of, toy_accuracy, toy_space
+from search.strategies.breeding import exactly_one
+from search.strategies.regularized_evolution import RegularizedEvolution, RegularizedEvolutionOptions
+from search.testing.strategies import StrategySuite
+from search.testing.toy import results_of, toy_accuracy, toy_space
 
 
 class TestRegularizedEvolution(StrategySuite):
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> RegularizedEvolution:
-        return RegularizedEvolution(constraint, evaluations=evaluations, population=20, sample_size=5, seed=seed)
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> RegularizedEvolution:
+        return ageing(problem.limits, seed, re_population=20, re_sample=5)
 
 
 class TestWithCrossoverInBatches(StrategySuite):
-    def make(self, constraint: Limits, seed: int = 0, evaluations: int = 120) -> RegularizedEvolution:
-        return RegularizedEvolution(
-            constraint, evaluations=evaluations, population=20, sample_size=5, crossover=True, proposals=4, seed=seed
-        )
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> RegularizedEvolution:
+        return ageing(problem.limits, seed, re_population=20, re_sample=5, re_crossover=True, proposals=4)
+
+
+def ageing(constraint: Limits, seed: int = 0, **settings: object) -> RegularizedEvolution:
+    options = RegularizedEvolutionOptions(**settings)  # type: ignore[arg-type]
+    return RegularizedEvolution(Problem(constraint), options, seed)
 
 
 def test_a_tournament_is_won_as_often_as_by_drawing_its_members() -> None:
-    strategy = RegularizedEvolution(Limits(toy_space(layers=6)), population=12, sample_size=4, seed=1)
+    strategy = ageing(Limits(toy_space(layers=6)), re_population=12, re_sample=4, seed=1)
     members = strategy.ask(12)
     strategy.tell([Result(a, {"accuracy": 0.01 * number}) for number, a in enumerate(members)])
     strategy.ask(1)
@@ -41,7 +46,7 @@ def test_a_tournament_is_won_as_often_as_by_drawing_its_members() -> None:
 
 
 def test_the_oldest_leaves_whatever_it_is_worth() -> None:
-    strategy = RegularizedEvolution(Limits(toy_space(layers=6)), population=6, sample_size=6, seed=0)
+    strategy = ageing(Limits(toy_space(layers=6)), re_population=6, re_sample=6, seed=0)
     first = strategy.ask(6)
     strategy.tell([Result(a, {"accuracy": 0.9 if number == 0 else 0.1}) for number, a in enumerate(first)])
     (child,) = strategy.ask(1)
@@ -54,7 +59,7 @@ def test_the_oldest_leaves_whatever_it_is_worth() -> None:
 
 def test_a_tournament_of_all_breeds_from_the_best() -> None:
     space = toy_space(layers=6)
-    strategy = RegularizedEvolution(Limits(space), population=8, sample_size=99, seed=4)
+    strategy = ageing(Limits(space), re_population=8, re_sample=99, seed=4)
     members = strategy.ask(8)
     strategy.tell(results_of(members))
     best = max(members, key=toy_accuracy)
@@ -63,18 +68,18 @@ def test_a_tournament_of_all_breeds_from_the_best() -> None:
 
 
 def test_one_decision_changes_whichever_to_whatever_unless_a_probability_is_given() -> None:
-    strategy = RegularizedEvolution(Limits(toy_space(layers=2)), seed=3)  # 2, 3 and 3 options
+    space, rng = toy_space(layers=2), random.Random(3)  # 2, 3 and 3 options
     parent = (1, 0, 2)
-    children = Counter(strategy._changed(parent) for _ in range(6000))
+    children = Counter(exactly_one(space, parent, rng) for _ in range(6000))
     assert all(sum(a != b for a, b in zip(child, parent, strict=True)) == 1 for child in children)
     expected = {(0, 0, 2): 2000, (1, 1, 2): 1000, (1, 2, 2): 1000, (1, 0, 0): 1000, (1, 0, 1): 1000}
     assert chisquare([children[a] for a in expected], list(expected.values())).pvalue > 1e-3
 
 
 def test_without_deduplication_proposals_repeat() -> None:
-    strategy = RegularizedEvolution(Limits(toy_space(layers=2)), evaluations=50, population=5, dedup=False)
-    proposals = []
-    while batch := strategy.ask(50):
+    strategy = ageing(Limits(toy_space(layers=2)), re_population=5, dedup=False)
+    proposals: list[tuple[int, ...]] = []
+    while batch := strategy.ask(50 - len(proposals)):
         strategy.tell(results_of(batch))
         proposals += batch
     assert len(proposals) == 50
@@ -82,7 +87,7 @@ def test_without_deduplication_proposals_repeat() -> None:
 
 
 def test_asking_too_early_is_refused() -> None:
-    strategy = RegularizedEvolution(Limits(toy_space()), population=5)
+    strategy = ageing(Limits(toy_space()), re_population=5)
     batch = strategy.ask(5)
     strategy.tell(results_of(batch[1:]))
     with pytest.raises(RuntimeError, match="tell the results"):

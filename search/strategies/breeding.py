@@ -1,0 +1,116 @@
+"""Breeding: children of parents by crossover and mutation, within the limits and not met before.
+
+Every evolutionary strategy breeds here; they differ in who becomes a parent, in the operators and in who survives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Set
+from functools import partial
+from random import Random
+
+from lookup_tables.limits import Limits
+from supernet import Architecture
+from supernet.decisions import DecisionSpace
+
+Crossover = Callable[[DecisionSpace, Architecture, Architecture, Random], Architecture]
+Mutation = Callable[[DecisionSpace, Architecture, Random], Architecture]
+
+
+def single_point(_space: DecisionSpace, first: Architecture, second: Architecture, rng: Random) -> Architecture:
+    """The head of one parent and the tail of the other."""
+    cut = rng.randrange(1, len(first)) if len(first) > 1 else 0
+    return first[:cut] + second[cut:]
+
+
+def uniform(space: DecisionSpace, first: Architecture, second: Architecture, rng: Random) -> Architecture:
+    """Each decision from either parent with probability one half."""
+    return space.crossover(first, second, rng)
+
+
+CROSSOVERS: dict[str, Crossover] = {"single_point": single_point, "uniform": uniform}
+
+
+def redraw(probability: float) -> Mutation:
+    """Each decision changes to another option with this probability."""
+    return partial(_redrawn, probability)
+
+
+def _redrawn(probability: float, space: DecisionSpace, architecture: Architecture, rng: Random) -> Architecture:
+    return space.mutate(architecture, rng, probability)
+
+
+def one_on_average(space: DecisionSpace, architecture: Architecture, rng: Random) -> Architecture:
+    """Each decision changes with such a probability that on average one does."""
+    return space.mutate(architecture, rng, 1 / len(space.sizes))
+
+
+def exactly_one(space: DecisionSpace, architecture: Architecture, rng: Random) -> Architecture:
+    """One decision, drawn uniformly, changes to another option."""
+    draw, sizes = rng.random, space.sizes
+    decision = int(draw() * len(sizes))
+    size = sizes[decision]
+    option = (architecture[decision] + 1 + int(draw() * (size - 1))) % size
+    return (*architecture[:decision], option, *architecture[decision + 1 :])
+
+
+def child(
+    limits: Limits,
+    rng: Random,
+    select: Callable[[], Architecture],
+    *,
+    crossover: Crossover | None = None,
+    crossover_prob: float = 1.0,
+    mutation: Mutation | None = None,
+    excluded: Set[Architecture],
+    attempts: Iterable[int],
+    changed: bool = False,
+) -> Architecture | None:
+    """The first child bred that is new and within the limits; None if there was none in so many attempts.
+
+    Args:
+        limits: the space and its limits.
+        rng: of every draw.
+        select: gives a parent, the second one of a crossover too.
+        crossover: of two parents; None: a child has one.
+        crossover_prob: how many of the children have two.
+        mutation: what follows; None: nothing.
+        excluded: what no child may be.
+        attempts: one for each child bred; an iterator leaves the rest of them to further calls.
+        changed: a child that is its (first) parent is not new.
+    """
+    space = limits.space
+    for _ in attempts:
+        parent = bred = select()
+        if crossover is not None and (crossover_prob >= 1 or rng.random() < crossover_prob):
+            bred = crossover(space, parent, select(), rng)
+        if mutation is not None:
+            bred = mutation(space, bred, rng)
+        bred = space.canonical(bred)
+        if bred not in excluded and not (changed and bred == parent) and limits.allows(bred):
+            return bred
+    return None
+
+
+def bred_or_drawn(
+    limits: Limits,
+    rng: Random,
+    wanted: int,
+    visited: set[Architecture],
+    excluded: Set[Architecture],
+    breed: Callable[[], Architecture | None] = lambda: None,
+) -> list[Architecture]:
+    """So many architectures, each a child or, where `breed` has none, drawn at random; fewer where there are no more.
+
+    Each is entered into `visited` as soon as it is made. `excluded` is that same set where nothing is proposed twice.
+    """
+    made: list[Architecture] = []
+    for _ in range(wanted):
+        architecture = breed()
+        if architecture is None:
+            architecture = limits.sample(rng, excluded)
+        if architecture is None:
+            break
+        visited.add(architecture)
+        made.append(architecture)
+    return made
