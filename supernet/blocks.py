@@ -1,4 +1,4 @@
-"""Blocks: what can stand at one place of a network, one small frozen dataclass per kind.
+"""Blocks: the operations that can stand at one place of a network, one small frozen dataclass per kind.
 
 A block knows neither its input channels nor a resolution: both come with the input shape (C, H, W), so one block (and
 one set of weights) serves every resolution, and (block, input shape) is the key of a lookup table. From that pair a
@@ -44,7 +44,7 @@ VALID: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "bool": ("true or false", lambda value: type(value) is bool),
     "str": ("text", lambda value: type(value) is str),
 }
-"""What a field of a block may hold, by its annotation. Blocks are read from files, so it is checked."""
+"""Values that a field of a block may have, by its annotation. Blocks are read from files, so it is checked."""
 
 
 @dataclass(frozen=True)

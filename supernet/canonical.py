@@ -1,4 +1,4 @@
-"""Which decisions of an architecture matter, and how many architectures differ in one that does."""
+"""Decisions that matter in an architecture, and the number of architectures that differ in one that does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def influences(gates: Iterable[tuple[Scope, np.ndarray]], decisions: int) -> tup
 
 
 def matters(influence: Influence, architecture: Sequence[int]) -> bool:
-    """Does the decision change what stands anywhere, given the others?"""
+    """True if the decision changes what stands anywhere, given the others."""
     return any(acts[tuple(architecture[decision] for decision in scope)] for _, (scope, acts) in influence)
 
 
@@ -47,6 +47,7 @@ def count_canonical(sizes: Sequence[int], influence: Sequence[Influence]) -> int
     for decision, gates in enumerate(influence):
         if gates is ALWAYS:
             continue
+        # One variable per gate: has the decision acted so far? It is the one before or whether the decision acts here.
         before: Scope = ()
         position = 0
         for position, (scope, acts) in gates:

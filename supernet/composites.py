@@ -81,7 +81,7 @@ class InvertedResidual(Block):
         return parts
 
     def has_shortcut(self, in_channels: int) -> bool:
-        """Whether the input is added to the output."""
+        """True where the input is added to the output."""
         return self.residual and self.stride == 1 and in_channels == self.out_channels
 
     def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
@@ -119,7 +119,7 @@ class ShuffleBlock(Block):
         return "xception" if self.xception else f"shuffle_k{self.kernel}"
 
     def projects(self, in_channels: int) -> bool:
-        """Whether there is a projection branch instead of a channel split."""
+        """True where there is a projection branch instead of a channel split."""
         return self.stride == 2 or in_channels != self.out_channels
 
     def main(self, in_channels: int) -> dict[str, Block]:

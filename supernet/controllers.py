@@ -1,4 +1,4 @@
-"""What a policy gradient trains: a distribution over architectures, one decision after the other.
+"""Controllers: distributions over architectures, one decision after the other, that a policy gradient trains.
 
 Both controllers give, for option indices (N, D), the logarithm of their probability (N,) and the entropy (N,) of the
 distributions they were drawn from. A decision that does not matter is -1: it is left out of both.

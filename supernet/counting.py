@@ -1,4 +1,4 @@
-"""How many distinct networks a chain space holds, exactly.
+"""The exact number of distinct networks of a chain space.
 
 The space is read as a nondeterministic automaton over blocks. Its states are places between sites, together with the
 options of the decisions that sites on both sides read; an identity is a silent move. Networks are its words, which the
@@ -53,7 +53,7 @@ class _Automaton:
         self.known_moves: dict[State, list[tuple[Block, State]]] = {}
 
     def moves(self, state: State) -> list[tuple[Block, State]]:
-        """What can stand at the next site, and the state after it."""
+        """The blocks that can stand at the next site, each with the state after it."""
         if state not in self.known_moves:
             self.known_moves[state] = list(dict.fromkeys(self._moves(state)))
         return self.known_moves[state]

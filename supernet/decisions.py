@@ -39,7 +39,7 @@ class DecisionSpace:
     """A space of architectures: what strategies, limits and tables need to know of it.
 
     Args:
-        name: what people call it.
+        name: of the space.
         decisions: what is chosen; an architecture has one index per decision.
 
     Raises:

@@ -2,7 +2,12 @@
 
 A quantity that is a sum (or a product) of factors, each a table over a few decisions, is combined factor by factor;
 a decision is reduced away as soon as no later factor reads it. The work is that of the widest frontier, not of the
-size of the space: a 7^21 chain takes 21 steps over 7 numbers.
+size of the space: a 7^21 chain takes 21 steps over 7 numbers. With the message m over the open decisions, one step is
+
+    m(open, d) <- m(open, d) * f(d, ...)        the next factor, which may open decisions
+    m(open)    <- sum over d of m(open, d)      where no later factor reads d
+
+(bucket elimination, Dechter 1999), in which (sum, *) is (min, +), (max, +) or (+, *) on exact integers.
 """
 
 from __future__ import annotations
@@ -58,8 +63,9 @@ def _eliminate(
     kind = object if isinstance(neutral, int) else float
     message = np.asarray(neutral, dtype=kind)
     for scope, table, front, closing in sweep(sizes, factors):
-        if table is None:
+        if table is None:  # a decision that nothing reads: each of its options counts the same
             table = np.full(sizes[scope[0]], neutral, dtype=kind)
+        # Open: newly read decisions are the last axes. Combine with the factor, then close what is not read again.
         message = message.reshape(message.shape + (1,) * (len(front) - message.ndim))
         message = np.asarray(combine(message, align(scope, table, front)), dtype=kind)
         remaining = list(front)
@@ -85,6 +91,7 @@ def optimum(sizes: Sequence[int], factors: Sequence[Factor], largest: bool) -> t
         return (np.max if largest else np.min)(message, axis)
 
     value = _eliminate(sizes, factors, np.add, 0.0, close)
+    # Backwards: a decision closes given those still open, which are settled by then.
     choice = [0] * len(sizes)
     for decision, remaining, best in reversed(trail):
         choice[decision] = int(best[tuple(choice[other] for other in remaining)])

@@ -34,7 +34,7 @@ PARTS = {3: ("expand", "depthwise", "project"), 2: ("depthwise", "project"), 1: 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What was filled.
+    """The sites that were filled, and with which layers.
 
     Args:
         source: where the weights came from.

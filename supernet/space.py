@@ -28,7 +28,7 @@ class SearchSpace(DecisionSpace):
     """A search space as data: decisions, and the networks they choose among.
 
     Args:
-        name: what people call it.
+        name: of the space.
         decisions: what is chosen; an architecture has one index per decision.
         sites: where blocks stand, in the order they run; the last one is the output.
         input_shape: (C, H, W) of the image it was laid out for.
@@ -89,7 +89,7 @@ class SearchSpace(DecisionSpace):
         return {site.gate_name: (site.given, table) for site, table in zip(self.sites, self._tables, strict=True)}
 
     def select(self, architecture: Architecture) -> dict[str, int | None]:
-        """Which option stands at each gate; None where nothing stands. Raises ValueError for another space's."""
+        """The option that stands at each gate; None where nothing stands. Raises ValueError for another space's."""
         if not self.is_valid(architecture):
             raise ValueError(f"{architecture} is not an architecture of {self.name}")
         return {
@@ -98,7 +98,7 @@ class SearchSpace(DecisionSpace):
         }
 
     def trace(self, chosen: Mapping[str, Choice | None]) -> list[Placed]:
-        """What is there, in the order it runs.
+        """The sites that are there, in the order they run.
 
         Args:
             chosen: per gate an option, a tuple of options to mix, or None for nothing. A gate without an entry is

@@ -15,7 +15,7 @@ INPUT = "input"
 """The site name that stands for the network's input."""
 
 MERGES = ("sum", "concat")
-"""How several inputs become one: added, or concatenated along channels."""
+"""Ways in which several inputs become one: added, or concatenated along channels."""
 
 
 @dataclass(frozen=True)

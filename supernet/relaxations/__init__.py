@@ -116,6 +116,7 @@ def settle(logits: torch.Tensor, before: torch.Tensor, involved: torch.Tensor | 
     if involved is None:
         return
     held = ~involved
+    # log sum exp over the pair before, less that after: added to both, it leaves their share of p as it was.
     shift = torch.logsumexp(before.masked_fill(held, -torch.inf), 1, keepdim=True)
     shift = shift - torch.logsumexp(logits.masked_fill(held, -torch.inf), 1, keepdim=True)
     logits.copy_(torch.where(involved, logits + shift, before))

@@ -51,6 +51,7 @@ def softmax(
 
 def gumbel(parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int) -> StepGates:
     """All options, weighted by softmax((logits + Gumbel noise) / temperature) (Jang et al. 2017; FBNet)."""
+    # Jang et al. 2017, eq. 2: y_i = exp((log p_i + g_i) / t) / sum_j exp((log p_j + g_j) / t)
     noisy = parameters.masked() + gumbel_noise(parameters, seed, step)
     return StepGates(soft_gates(table, (noisy / temperature).softmax(1)))
 
@@ -62,6 +63,7 @@ def gumbel_hard(
 
     The soft weights of the others get no gradient, as their outputs are not computed.
     """
+    # The largest of log p_i + g_i is a draw from p (the Gumbel-max trick); y_i of that option carries the gradient.
     noisy = parameters.masked() + gumbel_noise(parameters, seed, step)
     chosen = noisy.detach().argmax(1).tolist()
     return StepGates(_sampled_gates(table, (noisy / temperature).softmax(1), [(option,) for option in chosen]))
@@ -74,6 +76,7 @@ def binary(parameters: ArchitectureParameters, table: GateTable, temperature: fl
     gates = {}
     for gate, weights in table.weights(parameters.probabilities(), [(option,) for option in chosen]):
         ((option, weight),) = weights.items()
+        # d log p_j / d a_i = delta_ij - p_i, so that the gate's gradient <dy, f_j(x)> arrives as documented.
         gates[gate] = ((option,), [Sampled(True, weight.log())])
     return StepGates(gates)
 
@@ -84,6 +87,7 @@ def binary_full(
     """One option drawn from p runs, the others forward only: dL/da_i = sum_j <dy, f_j(x)> p_j (delta_ij - p_i)."""
     del temperature
     chosen = parameters.sample(seed, step)
+    # Cai et al. 2019, eq. 4: dL/da_i = sum_j dL/dg_j p_j (delta_ij - p_i), the softmax of all logits behind the gates.
     support = [
         (option, *(other for other in range(size) if other != option))
         for option, size in zip(chosen, table.space.sizes, strict=True)
@@ -110,6 +114,7 @@ def binary_two(
         support = [
             tuple(dict.fromkeys(row[:size])) for row, size in zip(ordered.tolist(), table.space.sizes, strict=True)
         ]
+    # The pair's probabilities are a softmax over its two logits, whose gradient is eq. 4 with two terms.
     involved = torch.zeros_like(parameters.absent)
     involved.scatter_(1, pair, True)
     involved &= ~parameters.absent

@@ -1,5 +1,10 @@
 """Single-Path NAS's nested indicators (Stamoulis et al. 2019): norms of a kernel's parts against learned thresholds.
 
+A kernel is its centre plus, where an indicator says so, the ring around it; and likewise its channels:
+
+    w_k      = w_centre + 1(|w_ring|^2 > t_k) w_ring
+    w_(k, e) = 1(|w_(k, first)|^2 > t_3) (w_(k, first) + 1(|w_(k, second)|^2 > t_6) w_(k, second))
+
 Is the norm of the first half of the channels above a threshold (else the layer is skipped), that of the second half
 (else expansion 3), that of the ring around the 3x3 (else kernel 3)? In the gradient an indicator is a sigmoid.
 """
@@ -64,11 +69,12 @@ class ThresholdParameters(ArchitectureParameters):
         for decision in range(len(self.space.sizes)):
             codes = self._codes[decision]
             margins = steepness * (self._norms(decision) - self.logits[decision])
-            on, off = F.logsigmoid(margins), F.logsigmoid(-margins)  # ring, first half, second half
+            # log P(indicator is 1) and log P(it is 0), of the ring, the first half and the second half.
+            on, off = F.logsigmoid(margins), F.logsigmoid(-margins)
             skippable = None in codes
             row = []
             for code in codes:
-                if code is None:
+                if code is None:  # a skip: the first half is not used, whatever the rest is
                     row.append(off[1])
                 else:
                     row.append((on[0] if code[0] else off[0]) + (on[2] if code[1] else off[2]) + skippable * on[1])
@@ -78,6 +84,7 @@ class ThresholdParameters(ArchitectureParameters):
 
     def _norms(self, decision: int) -> Tensor:
         kernel = self._sites[decision].kernel().detach().to(self.logits.dtype)
+        # Mean squares of the ring and of both halves of the channels, over that of the whole kernel.
         squares = kernel.square().mean(1)  # (hidden, k, k)
         half, spare = len(squares) // 2, (squares.shape[-1] - 3) // 2
         inner = squares[:, spare : squares.shape[-1] - spare, spare : squares.shape[-1] - spare]

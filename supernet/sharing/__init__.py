@@ -1,4 +1,4 @@
-"""How the options of one site share their weights. A site of a supernet is one of these modules."""
+"""Ways in which the options of one site share their weights. A site of a supernet is one of these modules."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class SuperKernel(Sliced):
         return getattr(self.layers[0], name)
 
     def masks(self, option: int) -> tuple[Tensor, Tensor]:
-        """Which taps (hidden, 1, k, k) and which channels (hidden,) of the kernel an option uses."""
+        """The taps (hidden, 1, k, k) and the channels (hidden,) of the kernel that an option uses: ones among zeros."""
         kernel, weight = torch.zeros_like(self.kernel()), self.kernel()
         channels = weight.new_zeros(len(weight))
         block = self.options[option]

@@ -50,7 +50,7 @@ class ChainTable:
     """A chain space as its paper tabulates it.
 
     Args:
-        name: what people call it.
+        name: of the space.
         stages: the searchable stages.
         candidates: names of the candidates of a layer, unless its stage has others: kKeE (inverted residual of kernel
             K and expansion E, also written eEkK; gG for grouped pointwise convolutions with a shuffle, se for
@@ -233,7 +233,7 @@ class ChainTable:
         )
 
     def sharing_of(self, blocks: Sequence[Block]) -> str:
-        """How the options of one layer share: where a skip is a convolution, it cannot lie inside a super-kernel."""
+        """The way the options of one layer share: a skip that is a convolution cannot lie inside a super-kernel."""
         inside = all(isinstance(block, (InvertedResidual, Identity)) for block in blocks)
         return "sliced" if self.sharing == "super_kernel" and not inside else self.sharing
 

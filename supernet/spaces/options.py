@@ -8,7 +8,7 @@ from supernet.spaces import SPACES
 
 @options("Space")
 class SpaceOptions(PluginOptions):
-    """Which networks there are. Later stages take these from the supernet's run unless told otherwise."""
+    """The space of networks. Later stages take these from the supernet's run unless told otherwise."""
 
     search_space: str = option(
         "proxylessnas",
