@@ -25,6 +25,12 @@ from supernet import Architecture, Block, SearchSpace, Shape
 from supernet.elimination import Factor, Scope, align, optimum
 from supernet.metrics import METRICS, Metric
 
+ABOUT = (
+    *("counted", "counter", "counter_version", "device", "engine", "threads", "date"),
+    *("scale", "offset", "self_check"),
+)
+"""Fields of a table that its file holds under the same name."""
+
 Key = tuple[Block, Shape]
 """A block and the (C, H, W) that enters it."""
 
@@ -187,16 +193,7 @@ class CostTable:
         return {
             "metric": self.metric.name,
             "unit": self.metric.unit,
-            "counted": self.counted,
-            "counter": self.counter,
-            "counter_version": self.counter_version,
-            "device": self.device,
-            "engine": self.engine,
-            "threads": self.threads,
-            "date": self.date,
-            "scale": self.scale,
-            "offset": self.offset,
-            "self_check": None if self.self_check is None else dict(self.self_check),
+            **{name: getattr(self, name) for name in ABOUT},
             "resolution": self.resolution,
             "in_channels": self.space.input_shape[0],
             "search_space": self.space.name,
@@ -239,22 +236,8 @@ class CostTable:
             if key not in stored:
                 raise UserError(f"lookup table {path} has no entry for {_named(block, shape)} of {space.name}")
             entries[block, shape] = stored[key]
-        return CostTable(
-            space,
-            METRICS[header["metric"]],
-            resolution,
-            entries,
-            counted=header.get("counted", ""),
-            counter=header.get("counter", ""),
-            counter_version=header.get("counter_version", ""),
-            device=header.get("device"),
-            engine=header.get("engine"),
-            threads=header.get("threads"),
-            date=header.get("date"),
-            scale=header.get("scale", 1.0),
-            offset=header.get("offset", 0.0),
-            self_check=header.get("self_check"),
-        )
+        known = {name: header[name] for name in ABOUT if name in header}
+        return CostTable(space, METRICS[header["metric"]], resolution, entries, **known)
 
 
 def _check_header(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
 from random import Random
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError, nearest
-from lookup_tables.constraint_text import parse_constraints, parse_limits
+from lookup_tables.constraint_text import Ends, limited, parse_limits
 from lookup_tables.cost_table import CostTable
 from supernet import Architecture
 from supernet.decisions import DecisionSpace
@@ -31,9 +31,6 @@ ENUMERABLE = 1 << 16
 DUPLICATE_TRIES = 64
 CHUNK, CHUNKS = 4096, 64
 """With several limits: encodings drawn at once within the rarest, and how often at most."""
-
-Ends = tuple[float | None, float | None]
-"""The least and the greatest cost that is allowed; None: no limit."""
 
 
 @dataclass(frozen=True)
@@ -263,32 +260,6 @@ class Limits:
 def as_architecture(row: NDArray[np.integer]) -> Architecture:
     """(D,) array -> tuple of plain ints."""
     return tuple(int(option) for option in row)
-
-
-def limited(options: Any) -> dict[str, Ends]:
-    """{name of a cost: its ends in the unit of the flags}, by --target-hc, --min-hc and --constraint.
-
-    The cost of --info-metric is the first; what --constraint says of it replaces the other two.
-
-    Raises:
-        UserError: as `parse_limits`.
-    """
-    ends: dict[str, Ends] = dict(parse_limits(options.constraint))
-    lower, upper = ends.pop(options.info_metric, (None, options.target_hc))
-    return {options.info_metric: (options.min_hc if lower is None else lower, upper)} | ends
-
-
-def with_constraints(options: Any) -> Any:
-    """The options with --constraint's limits of --info-metric, if it has any, as --target-hc and --min-hc.
-
-    Raises:
-        UserError: a lower limit in a differentiable search, which keeps upper ones only.
-    """
-    if options.directly_search or options.search_strategy == "differentiable":
-        parse_constraints(options.constraint)
-    lower, upper = limited(options)[options.info_metric]
-    assert upper is not None, "a search has a greatest cost"
-    return replace(options, target_hc=upper, min_hc=lower)
 
 
 def limits_of(options: Any, space: DecisionSpace, tables: Mapping[str, CostTable]) -> Limits:

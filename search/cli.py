@@ -15,7 +15,7 @@ from config_file.loader import parse
 from config_file.progress import progress
 from config_file.run_folder import RunFolder
 from config_file.stages import command, stage_path
-from lookup_tables.limits import with_constraints
+from lookup_tables.constraint_text import with_constraints
 from search import engine
 from search.archive import Archive
 from search.direct_search import train_first

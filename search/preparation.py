@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from config_file.errors import UserError
 from lookup_tables import CostTable, build_table, load_tables
+from lookup_tables.constraint_text import limited
 from lookup_tables.counters import OURS
-from lookup_tables.limits import Limits, limited, limits_of
+from lookup_tables.limits import Limits, limits_of
 from search.engine import Stop, with_costs
 from search.evaluators import Context, Evaluator, context_of, make_evaluator, measures_of
 from search.objectives import Objective, check_objectives, chosen_by, parse_objectives

@@ -49,33 +49,21 @@ INSTRUCTIONS = """A kit to measure latency on your device.
 """
 
 
-def write_kit(
-    folder: Path,
-    space: SearchSpace,
-    resolution: int,
-    *,
-    networks: int,
-    exporter: str,
-    opset: int,
-    seed: int,
-    command: str,
-) -> int:
+def write_kit(folder: Path, space: SearchSpace, asked: KitOptions, command: str) -> int:
     """Write a kit into an empty or new folder and return the number of ONNX files.
 
     Args:
-        networks: whole networks, spread from small to large.
-        exporter, opset: as in `deployment.onnx_export.to_onnx`.
-        seed: chooses the networks.
-        command: what makes the table of the filled-in sheet.
+        command: makes the table of the filled-in sheet.
 
     Raises:
         UserError: the folder holds something else, or a block that the exporter cannot write.
     """
+    resolution = space.input_shape[1]
     if folder.exists() and any(folder.iterdir()) and not (folder / ABOUT).exists():
         raise UserError(f"--output {folder} is not empty and not a kit; it is left alone")
     if (folder / MANIFEST).exists() and any(row[MS] for _, row in read_csv(folder / MANIFEST)[1]):
         raise UserError(f"{folder / MANIFEST} has been filled in already; it is left alone")
-    architectures = spread_architectures(space, resolution, networks, seed)
+    architectures = spread_architectures(space, resolution, asked.networks, asked.random_seed)
     keys = timed_blocks(space, resolution)
     probes = all_probes(space, resolution, architectures)
     for name in ("blocks", "networks"):
@@ -92,7 +80,7 @@ def write_kit(
     atomic_write_text(folder / README, INSTRUCTIONS.format(command=command))
     rows = []
     for index, probe in enumerate(progress(probes, f"exporting {space.name}", "file")):
-        model = to_onnx(*probe.layer, exporter=exporter, opset=opset)
+        model = to_onnx(*probe.layer, exporter=asked.exporter, opset=asked.opset)
         atomic_write_bytes(folder / f"{probe.name}.onnx", model.SerializeToString())
         if index < len(keys):
             block, shape = keys[index]
@@ -205,16 +193,7 @@ def kit(argv: Sequence[str]) -> None:
     resolution = space.input_shape[1]
     folder = Path(options.output or f"kit-{space.name.replace('/', '-')}-{resolution}")
     command = f"{PROG} import --format kit --file {folder} --device 'YOUR DEVICE' --engine 'YOUR ENGINE'"
-    count = write_kit(
-        folder,
-        space,
-        resolution,
-        networks=options.networks,
-        exporter=options.exporter,
-        opset=options.opset,
-        seed=options.random_seed,
-        command=command,
-    )
+    count = write_kit(folder, space, options, command)
     print(f"wrote {count} ONNX files of {space.name} at {resolution} pixels to {folder}/")
     print(f"next: run them on your device, fill in the column ms of {folder / MANIFEST}, then\n{command}")
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from config_file.errors import UserError
 from config_file.files import read_jsonl
 from config_file.yaml_text import read_mapping
-from lookup_tables.limits import limited, raw
+from lookup_tables.constraint_text import limited
+from lookup_tables.limits import raw
 from search.archive import check_format, results_of
 from search.objectives import Objective, chosen_by, parse_objectives
 from search.result import FULL, Fidelity, Result, of_greatest_fidelity

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from config_file.errors import UserError
 from lookup_tables import CostTable
-from lookup_tables.constraint_text import parse_constraints
+from lookup_tables.constraint_text import parse_limits, upper_limits
 from lookup_tables.limits import Limit
 from lookup_tables.loading import tables_of
 from supernet import Architecture, SearchSpace
@@ -94,12 +94,8 @@ def make_hardware(
         UserError: a metric without a table, a penalty that does not fit, or limits that nothing is within (it says
             which one binds, and the exact minimum).
     """
-    targets = parse_constraints(options.constraint)
-    hard = options.hc_mode == "constrained" or bool(targets)
-    if options.target_hc is not None:
-        if targets.get(options.info_metric, options.target_hc) != options.target_hc:
-            raise UserError(f"--target-hc and --constraint limit {options.info_metric} to different values: give one")
-        targets = {options.info_metric: options.target_hc} | targets
+    targets = upper_limits(options)
+    hard = options.hc_mode == "constrained" or bool(parse_limits(options.constraint))
     if not targets:
         if hard:
             raise UserError("--hc-mode constrained needs --target-hc, or --constraint METRIC<=X")
