@@ -27,6 +27,7 @@ from search.reporting.picture import front_of
 from search.reporting.report_plots import COLOURS, in_words
 from search.result import Result
 from supernet.describe import layers
+from supernet.metrics import counted_metrics
 
 TEMPLATE = "report.html.j2"
 NAME = "report.html"
@@ -142,7 +143,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         "generations": report_plots.generations(run),
         "silhouette": report_plots.silhouette(rows, colours),
         "layers": _layer_rows(rows, colours),
-        "totals": [sum(int(row[key]) for row in rows) for key in ("macs", "params")],
+        "totals": [(metric.unit, sum(int(row[metric.key]) for row in rows)) for metric in counted_metrics()],
         "choices": [
             report_plots.choices(space, part, chosen, words)
             for part, words in (
@@ -241,19 +242,17 @@ def _row(run: FinishedSearch, result: Result) -> dict[str, Any]:
 
 def _layer_rows(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> list[dict[str, Any]]:
     """Text of each layer; of each cost the number, its share of the network and its length as a bar, in percent."""
-    totals = {key: sum(row[key] for row in rows) or 1 for key in ("macs", "params")}
-    largest = {key: max(row[key] for row in rows) or 1 for key in ("macs", "params")}
+    keys = [metric.key for metric in counted_metrics()]
+    totals = {key: sum(row[key] for row in rows) or 1 for key in keys}
+    largest = {key: max(row[key] for row in rows) or 1 for key in keys}
     return [
         {
             "site": row["site"],
             "op": row["op"],
             "colour": colours.get(row["op"], report_plots.FIXED),
-            "skipped": not row["macs"] and not row["params"],
+            "skipped": not any(row[key] for key in keys),
             "output": " × ".join(map(str, row["output_shape"])),
-            "costs": [
-                (f"{row[key]:,}", 100 * row[key] / totals[key], 100 * row[key] / largest[key])
-                for key in ("macs", "params")
-            ],
+            "costs": [(f"{row[key]:,}", 100 * row[key] / totals[key], 100 * row[key] / largest[key]) for key in keys],
         }
         for row in rows
     ]

@@ -140,7 +140,10 @@ def test_a_counted_metric_of_one_s_own(
     assert list(best["cost"]) == ["flops", "params", "activations"]
     assert best["cost"]["activations"] == count(tuple(best["architecture"])) <= upper
     assert f"activations of at most {upper:,} ({upper / 1e3:.4g} k)" in capsys.readouterr().out
-    assert "k elements" in Path("runs/toy/search/report.html").read_text()
+    report = Path("runs/toy/search/report.html").read_text()
+    assert "k elements" in report
+    assert '<th class="n">parameters</th><th>share</th><th class="n">elements</th>' in report
+    assert f'<td class="n">{best["cost"]["activations"]:,}</td>' in report  # of the whole network, below the layers
     with pytest.raises(UserError, match="--target-hc: no architecture has activations of"):
         main([*QUICK, "--info-metric", "activations", "--target-hc", "0.001", "--overwrite"])
     with pytest.raises(UserError, match=r"--constraint activations<=\.\.\.: no architecture has activations of"):
