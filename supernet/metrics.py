@@ -23,7 +23,7 @@ class Metric:
         name: in options, tables and results.
         unit: of costs and of the entries of tables, raw.
         per_flag: raw units in one unit of the flags, a power of a thousand.
-        per_cell: raw units in one unit of a printed table.
+        per_cell: raw units in one unit of a printed table, likewise.
         symbol: the unit in short, for reports and column heads; default the unit.
         words: the unit in full, for the axes of pictures; default the unit.
         key: its name in descriptions of networks and in `lookup_tables.counters.Count`; default the name.
@@ -31,6 +31,9 @@ class Metric:
         count: (block, (C, H, W) of its input) -> raw units; None where it can only be measured.
         counted: what is counted, in words.
         traced: whether the tools in `lookup_tables.counters` count it too.
+
+    Raises:
+        ValueError: a unit of flags or of a printed table that is no power of a thousand up to a billion.
     """
 
     name: str
@@ -46,6 +49,10 @@ class Metric:
     traced: bool = False
 
     def __post_init__(self) -> None:
+        if not {self.per_flag, self.per_cell} <= LETTERS.keys():
+            raise ValueError(
+                f"{self.name}: a unit of flags or of a printed table is one of {', '.join(map(str, LETTERS))}"
+            )
         for field, default in (("symbol", self.unit), ("words", self.unit), ("key", self.name)):
             object.__setattr__(self, field, getattr(self, field) or default)
 

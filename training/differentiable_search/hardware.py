@@ -11,7 +11,7 @@ from torch import Tensor
 
 from config_file.errors import UserError
 from lookup_tables import CostTable
-from lookup_tables.constraint_text import parse_limits, upper_limits
+from lookup_tables.constraint_text import upper_limits
 from lookup_tables.limits import Limit
 from lookup_tables.loading import tables_of
 from supernet import Architecture, SearchSpace
@@ -95,7 +95,7 @@ def make_hardware(
             which one binds, and the exact minimum).
     """
     targets = upper_limits(options)
-    hard = options.hc_mode == "constrained" or bool(parse_limits(options.constraint))
+    hard = options.hc_mode == "constrained" or bool(options.constraint)
     if not targets:
         if hard:
             raise UserError("--hc-mode constrained needs --target-hc, or --constraint METRIC<=X")
