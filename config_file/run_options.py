@@ -3,13 +3,12 @@
 from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
-from config_file.plugins import PluginOptions
 
 LARGEST_SEED = 2**32 - 1  # numpy takes no larger one
 
 
 @options("Run")
-class RunOptions(PluginOptions):
+class RunOptions:
     """Place and means of a run; part of every stage."""
 
     title: str | None = option(None, "name of the run; its stages lie in ROOT_PATH/NAME/", metavar="NAME")

@@ -5,11 +5,12 @@ from typing import ClassVar
 from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
+from config_file.plugins import PluginOptions
 from config_file.run_options import RunOptions
 
 
 @options("Export")
-class ExportOptions(RunOptions):
+class ExportOptions(PluginOptions, RunOptions):
     """Options of ``export.py``."""
 
     stage: ClassVar[str] = "export"

@@ -16,7 +16,6 @@ from search.strategies.policy_gradient import PolicyOptions
 from search.strategies.predictor import PredictorOptions
 from search.strategies.random_search import RandomOptions
 from search.strategies.regularized_evolution import RegularizedEvolutionOptions
-from supernet.spaces.options import SpaceOptions
 from training.differentiable_search.options import GradientOptions
 from training.options import SupernetOptions
 from training.recipe_options import FittingOptions
@@ -85,7 +84,6 @@ class SearchOptions(
     EvaluationOptions,
     ConstraintOptions,
     SupernetOptions,
-    SpaceOptions,
     FittingOptions,
 ):
     """Options of ``search.py``. Those of the training are read with ``--directly-search`` only."""

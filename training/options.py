@@ -5,7 +5,6 @@ from typing import ClassVar
 from config_file.fields import option
 from config_file.options import options
 from lookup_tables.options import FLOPS_OR_MS
-from supernet.spaces.options import SpaceOptions
 from training.differentiable_search.options import LearningOptions
 from training.recipe_options import FittingOptions
 from training.trainers import NETWORK_TRAINERS, TRAINERS
@@ -33,7 +32,7 @@ class SupernetOptions:
 
 
 @options("Training")
-class TrainSupernetOptions(SupernetOptions, LearningOptions, SpaceOptions):
+class TrainSupernetOptions(SupernetOptions, LearningOptions):
     """Options of ``train_supernet.py``."""
 
     stage: ClassVar[str] = "supernet"
@@ -51,7 +50,7 @@ class TrainSupernetOptions(SupernetOptions, LearningOptions, SpaceOptions):
 
 
 @options("Training")
-class RetrainOptions(SpaceOptions, FittingOptions):
+class RetrainOptions(FittingOptions):
     """Options of ``retrain.py``."""
 
     stage: ClassVar[str] = "retrain"

@@ -112,7 +112,12 @@ def make_recipe(options: FittingOptions, trainer: Trainer) -> Recipe:
 
 
 def trajectory(options: Any) -> dict[str, Any]:
-    """The options that decide the course of a training, by flag: with another value, going on is another training."""
-    limited = any(getattr(options, name, None) is not None for name in ("target_hc", "min_hc", "constraint"))
-    without = set() if limited else {spec.flag for spec in options_of(ConstraintOptions).values()}
-    return {flag: value for flag, value in deciding(options, "training").items() if flag not in without}
+    """The options that decide the course of a training, by flag: with another value, going on is another training.
+
+    Those of costs count where something is limited, or a trainer has options of its own for costs.
+    """
+    deciders = deciding(options, "training")
+    if "--hc-mode" in deciders or any(deciders.get(flag) is not None for flag in ("--target-hc", "--min-hc")):
+        return deciders
+    costs = {spec.flag for spec in options_of(ConstraintOptions).values()}
+    return {flag: value for flag, value in deciders.items() if flag not in costs}

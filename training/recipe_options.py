@@ -4,6 +4,7 @@ from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
 from config_file.run_options import RunOptions
+from supernet.spaces.options import SpaceOptions
 from training.data.options import DataOptions
 from training.losses import LOSSES
 from training.optimizers import OPTIMIZERS
@@ -60,5 +61,5 @@ class TrainingOptions:
 
 
 @options()
-class FittingOptions(TrainingOptions, DataOptions, RunOptions):
+class FittingOptions(TrainingOptions, SpaceOptions, DataOptions, RunOptions):
     """Everything that fitting weights needs to know; part of every stage that trains."""

@@ -13,6 +13,7 @@ from config_file.errors import UserError
 from config_file.fields import option, options_of
 from config_file.loader import load, parse
 from config_file.options import compose, deciding, in_use, options, part_of, was_given, with_registered
+from config_file.plugins import PluginOptions
 from config_file.run_folder import RunFolder
 from config_file.run_options import RunOptions
 from config_file.stages import command
@@ -40,7 +41,7 @@ SPORTS: dict[str, type] = {"plain": Plain, "climbing": Climbing, "swimming": Swi
 
 
 @options("Sport")
-class SportOptions(RunOptions):
+class SportOptions(PluginOptions, RunOptions):
     stage: ClassVar[str] = "search"
 
     sport: str = option("plain", "one of {names}", names=SPORTS, aliases={"climb": "climbing"}, decides="training")
