@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector
 from torch.optim import Optimizer
 
+from config_file.fields import option
+from config_file.options import options, part_of
 from config_file.run_folder import RunFolder
 from supernet import Architecture, Network
 from supernet.controllers import FactorisedController
@@ -53,8 +55,17 @@ class Sandwich(Trainer):
         return TrainingStep(passes, self.context.parameters_of([largest, *others]))
 
 
+@options("Distillation")
+class DistillationOptions:
+    """The teacher's part in the loss."""
+
+    kd_share: float = option(0.5, "share of the distance from the teacher in the loss", at_most=1, decides="training")
+
+
 class Distilled(Trainer):
-    """Half of the loss is the distance from a teacher: of a supernet's paths, or of one network."""
+    """A share of the loss is the distance from a teacher: of a supernet's paths, or of one network."""
+
+    Options = DistillationOptions
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -64,12 +75,13 @@ class Distilled(Trainer):
 
     def step(self, number: int) -> TrainingStep:
         choice, parameters = self.choice(number)
+        share = part_of(self.context.options, DistillationOptions).kd_share
 
         def learn(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             outputs = self.context.forward(x, *choice)
             with torch.no_grad(), self.context.autocast():
                 answers = self.teacher(x).float()
-            return 0.5 * self.context.loss(outputs, y) + 0.5 * distance(outputs, answers), outputs
+            return (1 - share) * self.context.loss(outputs, y) + share * distance(outputs, answers), outputs
 
         return TrainingStep([learn], parameters)
 
@@ -88,7 +100,7 @@ class Auxiliary(Trainer):
         network = context.model
         assert isinstance(network, Network)
         nodes = network.spec.nodes
-        self.halfway = network.layer(nodes[len(nodes) // 2].site)
+        self.site = nodes[len(nodes) // 2].site
         channels = network.spec.shapes((3, 8, 8))[nodes[len(nodes) // 2 + 1].site][0][0]
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, len(context.data.classes)))
         initialise(self.head, context.seed)
@@ -107,12 +119,10 @@ class Auxiliary(Trainer):
         return TrainingStep([self.learn], [*self.context.model.parameters(), *self.head.parameters()])
 
     def learn(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        seen: list[Tensor] = []
-        hook = self.halfway.register_forward_hook(lambda module, inputs, output: seen.append(output))
-        outputs = self.context.forward(x)
-        hook.remove()
+        taps: dict[str, Any] = {self.site: None}
+        outputs = self.context.forward(x, taps)
         with self.context.autocast():
-            also = self.head(seen[0]).float()
+            also = self.head(taps[self.site]).float()
         return self.context.loss(outputs, y) + 0.4 * self.context.loss(also, y), outputs
 
 

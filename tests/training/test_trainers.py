@@ -154,6 +154,17 @@ def test_a_network_is_trained_by_a_trainer_of_the_users_own(here: Path, name: st
     assert 0 <= json.loads((here / "retrain" / "result.json").read_text())["test_accuracy"] <= 1
 
 
+def test_an_option_of_its_own_is_a_flag_and_belongs_to_the_course_of_the_training(here: Path) -> None:
+    own = [*TOY, "--sample-strategy", OWN + "Distilled", "--kd-share", "0.9"]
+    main_train_supernet(own)
+    assert load_supernet(here / "supernet").info["train"]["kd_share"] == 0.9
+    (here / "supernet" / "supernet.safetensors").unlink()
+    with pytest.raises(UserError, match=r"was trained with --kd-share 0\.9, not 0\.1"):
+        main_train_supernet([*own[:-1], "0.1", "--resume"])
+    with pytest.raises(UserError, match="--kd-share"):
+        main_train_supernet([*TOY, "--kd-share", "0.9"])
+
+
 def test_the_loss_that_is_reported_is_that_of_the_passes(tmp_path: Path) -> None:
     job = prepare_supernet(toy.supernet_options(tmp_path, sample_strategy=OWN + "Distilled"))
     x, y = next(job.recipe.batches(0))
