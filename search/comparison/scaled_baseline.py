@@ -62,7 +62,7 @@ def _mobilenetv2(space: SearchSpace, multiplier: float, head: int, strides: tupl
         candidates=("k3e6",),
     ).with_settings(strides=strides)
     classes = space.sites[-1].options[0].output_shape((1, 1, 1))[0]
-    scaled = table.build(resolution, classes, channels, {})
+    scaled = table.build(resolution, classes, channels)
     return scaled.decode((0,) * len(scaled.sizes))
 
 

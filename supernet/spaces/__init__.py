@@ -32,7 +32,7 @@ class SpaceDef:
     """A search space that is known by name.
 
     Args:
-        build: (resolution, num_classes, in_channels, recipe, **settings that were given) -> SearchSpace.
+        build: (resolution=, num_classes=, in_channels=, and the settings that were given) -> SearchSpace.
         settings: those of `SETTINGS` that it has; others are refused.
         resolution: height and width of the image where none is given.
         task: of its networks, a name in `tasks.TASKS`.
@@ -47,10 +47,8 @@ class SpaceDef:
 def of_table(table: ChainTable, resolution: int = 224) -> SpaceDef:
     """The definition of a chain."""
 
-    def build(
-        resolution: int, num_classes: int, in_channels: int, recipe: Mapping[str, Any], **settings: Any
-    ) -> SearchSpace:
-        return table.with_settings(**settings).build(resolution, num_classes, in_channels, recipe)
+    def build(resolution: int, num_classes: int, in_channels: int, **settings: Any) -> SearchSpace:
+        return table.with_settings(**settings).build(resolution, num_classes, in_channels)
 
     return SpaceDef(build, table.settings, resolution)
 
@@ -116,9 +114,8 @@ def build_space(
             has = ", ".join(f"--{other}" for other in definition.settings) or "none of these settings"
             raise UserError(f"--{name} does not apply to {_title(search_space)}: it has {has}")
     image = {"resolution": resolution, "num_classes": num_classes, "in_channels": in_channels}
-    recipe = {"search_space": recorded, **image, **settings}
     try:
-        space = definition.build(resolution, num_classes, in_channels, recipe, **given)
+        space = replace(definition.build(**image, **given), recipe={"search_space": recorded, **image, **settings})
         for _, table in space.factors():
             for block, shape in dict.fromkeys(entry for entry in table.flat if entry is not None):
                 block.params(shape)  # raises ValueError where channels do not fit
@@ -153,19 +150,16 @@ def _from_file(search_space: str) -> ChainTable:
         raise UserError(f"{search_space}: {error}") from None
 
 
-def _own_space(
-    reference: str, resolution: int, num_classes: int, in_channels: int, recipe: Mapping[str, Any]
-) -> SearchSpace:
-    keywords = {"resolution": resolution, "num_classes": num_classes, "in_channels": in_channels}
+def _own_space(reference: str, **image: int) -> SearchSpace:
     make = load_object(reference)
     try:
-        inspect.signature(make).bind(**keywords)
+        inspect.signature(make).bind(**image)
     except TypeError as error:
         raise UserError(f"{reference} must take resolution, num_classes and in_channels: {error}") from None
-    space = guarded(reference, make)(**keywords)
+    space = guarded(reference, make)(**image)
     if not isinstance(space, SearchSpace):
         raise UserError(f"{reference} returned a {type(space).__name__}, not a supernet.SearchSpace")
-    return replace(space, recipe=recipe)
+    return space
 
 
 def _title(search_space: str | Mapping[str, Any]) -> str:

@@ -188,7 +188,7 @@ class ChainTable:
                 break
         return replace(self, stem_stride=1, stages=tuple(stages))
 
-    def build(self, resolution: int, num_classes: int, in_channels: int, recipe: Mapping[str, Any]) -> SearchSpace:
+    def build(self, resolution: int, num_classes: int, in_channels: int) -> SearchSpace:
         """The search space for images (in_channels, resolution, resolution)."""
         table = self.at_resolution(resolution)
         sites = [Site("stem", (Conv(table.stem, 3, table.stem_stride, act=table.act),), (INPUT,))]
@@ -229,7 +229,6 @@ class ChainTable:
             tuple(decisions),
             tuple(sites),
             (in_channels, resolution, resolution),
-            recipe,
         )
 
     def sharing_of(self, blocks: Sequence[Block]) -> str:

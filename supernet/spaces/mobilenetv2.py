@@ -6,9 +6,8 @@ beyond the depth is left out) and width (the narrow layer is the first channels 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from config_file.errors import UserError
 from supernet.blocks import Block, Conv, Head, Identity
@@ -47,7 +46,6 @@ def build_mobilenetv2(
     resolution: int,
     num_classes: int,
     in_channels: int,
-    recipe: Mapping[str, Any],
     widths: Sequence[int] | None = None,
     depths: Sequence[int] | None = None,
     strides: Sequence[int] | None = None,
@@ -95,7 +93,7 @@ def build_mobilenetv2(
         Site("mix", (Conv(head),), (sites[-1].name,), sharing="sliced"),
         Site("head", (Head(num_classes, dropout=0.2),), ("mix",)),
     ]
-    return SearchSpace("mobilenetv2", tuple(decisions), tuple(sites), (in_channels, resolution, resolution), recipe)
+    return SearchSpace("mobilenetv2", tuple(decisions), tuple(sites), (in_channels, resolution, resolution))
 
 
 def _layer_site(name: str, stage: ElasticStage, layer: int, before: str, given: tuple[int, int]) -> Site:

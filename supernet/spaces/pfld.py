@@ -18,9 +18,8 @@ Candidates, widths, strides and the head are NNI's, number for number (examples/
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from config_file.errors import UserError
 from supernet.blocks import Block, Conv, Head, Pool
@@ -76,7 +75,6 @@ def build_pfld(
     resolution: int,
     num_classes: int,
     in_channels: int,
-    recipe: Mapping[str, Any],
     widths: Sequence[int] | None = None,
     depths: Sequence[int] | None = None,
 ) -> SearchSpace:
@@ -127,4 +125,4 @@ def build_pfld(
         Site("place", (LearnedPool(side),), ("spread",)),
         Site("points", (Head(num_classes),), ("place",)),
     ]
-    return SearchSpace("pfld", tuple(decisions), tuple(sites), (in_channels, resolution, resolution), recipe)
+    return SearchSpace("pfld", tuple(decisions), tuple(sites), (in_channels, resolution, resolution))

@@ -21,7 +21,7 @@ SIX_STAGES = {"widths": (8, 8, 8, 16, 16, 24, 24, 32, 40), "depths": (3, 1, 1, 2
 
 def tiny(table: ChainTable, *stages: tuple[int, int, int], **changes: object) -> SearchSpace:
     small = replace(table, stem=8, head=16, stages=tuple(Stage(*stage) for stage in stages), **changes)
-    return small.build(8, 4, 3, {})
+    return small.build(8, 4, 3)
 
 
 class TestProxylessNAS(SpaceSuite):

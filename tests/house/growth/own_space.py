@@ -1,8 +1,5 @@
 """A search space of one's own: three layers of one stage, each a double convolution or nothing."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from own_block import DoubleConv
 
 from supernet import Decision, SearchSpace, Site
@@ -10,9 +7,7 @@ from supernet.blocks import Conv, Head, Identity
 from supernet.spaces import SPACES, SpaceDef
 
 
-def build(
-    resolution: int, num_classes: int, in_channels: int, recipe: Mapping[str, Any], widths: list[int] | None = None
-) -> SearchSpace:
+def build(resolution: int, num_classes: int, in_channels: int, widths: list[int] | None = None) -> SearchSpace:
     (channels,) = widths or [8]
     sites = [Site("stem", (Conv(channels, 3, 2),), ("input",))]
     decisions = [Decision(f"layer{number}", ("double3", "double5", "none")) for number in range(3)]
@@ -20,7 +15,7 @@ def build(
     for number, decision in enumerate(decisions):
         sites.append(Site(decision.name, options, (sites[-1].name,), given=(number,), table=(0, 1, 2)))
     sites.append(Site("head", (Head(num_classes),), (sites[-1].name,)))
-    return SearchSpace("doubles", tuple(decisions), tuple(sites), (in_channels, resolution, resolution), recipe)
+    return SearchSpace("doubles", tuple(decisions), tuple(sites), (in_channels, resolution, resolution))
 
 
 SPACES["doubles"] = SpaceDef(build, settings=("widths",), resolution=16)
