@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from config_file.errors import UserError
 from config_file.run_folder import RunFolder
 from supernet import SearchSpace, Supernet
 from supernet.saved import named_space
@@ -32,9 +33,13 @@ def space_of(options: Any, data: Data) -> SearchSpace:
     """The search space that the options name, for this data set's resolution and classes.
 
     Raises:
-        UserError: unknown space, or settings that it does not have.
+        UserError: unknown space, settings that it does not have, or the image size is one of its decisions.
     """
-    return named_space(options, resolution=data.resolution, num_classes=len(data.classes), in_channels=data.in_channels)
+    classes = len(data.classes)
+    space = named_space(options, resolution=data.resolution, num_classes=classes, in_channels=data.in_channels)
+    if space.images is not None:
+        raise UserError(f"{space.name}: the image size is a decision, which no training follows yet: fix it")
+    return space
 
 
 def prepare_supernet(options: TrainSupernetOptions) -> Training:

@@ -279,6 +279,10 @@ def test_a_plan_says_what_is_in_the_way_of_the_run(tmp_path: Path, capsys) -> No
     ("changes", "message"),
     [
         ({"search_space": "nasbench_makro"}, "nasbench_macro"),
+        (
+            {"search_space": "tests.supernet.own_spaces:zoomed_to"},
+            "image size is a decision, which no training follows",
+        ),
         ({"sample_strategy": "unifrom"}, r"'uniform'\? \(choices: uniform, fair, differentiable, "),
         ({"sample_strategy": "diferentiable"}, "did you mean 'differentiable'"),
         ({"sample_strategy": "tests.training.toy:SMALL"}, "is a dict, not something to call"),
