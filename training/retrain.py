@@ -22,16 +22,15 @@ from training.architecture import Chosen, choose_architecture
 from training.checkpoint import RETRAIN
 from training.data import Data, Split, load_data
 from training.data.seeds import generator_of
-from training.device import choose_amp, choose_device, prepare_device
+from training.device import choose_device, prepare_device
 from training.evaluate import Score, evaluate
 from training.initialise import initialise
 from training.loop import fit
-from training.losses import make_loss
 from training.options import RetrainOptions
 from training.planning import duration, print_plan
 from training.recipe import make_recipe
 from training.stage import Training, run_stage
-from training.state import TrainingState, make_state, place_model
+from training.state import TrainingState, make_context, make_state
 from training.supernet_file import load_supernet
 from training.trainer import Context, Reporter, Silent
 from training.trainers import NETWORK_TRAINERS, find_trainer
@@ -85,11 +84,9 @@ def prepare_network(
     if network is None:
         network = Network(spec, data.in_channels)
         initialise(network, options.random_seed)
-    place_model(options, network, device)
     validates = options.train_on == "train"
     images = data.train if validates else data.trainval
-    loss = make_loss(options, data.task)
-    trainer = make_trainer(Context(options, data, images, network, loss, device, choose_amp(options.amp, device)))
+    trainer = make_trainer(make_context(options, data, images, network, device))
     state = make_state(options, trainer, options.ema_decay)
 
     def validate() -> dict[str, float]:

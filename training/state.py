@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tasks import CLASSIFICATION, Task
-from training.device import make_scaler, place
+from training.data import Data, Split
+from training.device import choose_amp, make_scaler, place
 from training.ema import WeightAverage
+from training.losses import make_loss
 from training.optimizers import make_optimizer
 from training.recipe_options import FittingOptions
-from training.trainer import Trainer
+from training.trainer import Context, Trainer
 
 
 class Totals:
@@ -106,13 +108,17 @@ class TrainingState:
         return self.model if self.average is None else self.average.network
 
 
-def place_model(options: FittingOptions, model: nn.Module, device: torch.device) -> nn.Module:
-    """The model in training mode on its device and in its memory format, with BN's momentum set."""
-    model = place(model, device, options.channels_last)
+def make_context(options: FittingOptions, data: Data, images: Split, model: nn.Module, device: torch.device) -> Context:
+    """The context of a training, with the model in training mode on its device, and BN's momentum set.
+
+    Raises:
+        UserError: an unknown loss or number format.
+    """
+    model = place(model, device, options.channels_last).train()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = options.bn_momentum
-    return model.train()
+    return Context(options, data, images, model, make_loss(options, data.task), device, choose_amp(options.amp, device))
 
 
 def make_state(options: FittingOptions, trainer: Trainer, ema_decay: float = 0.0) -> TrainingState:
@@ -120,7 +126,7 @@ def make_state(options: FittingOptions, trainer: Trainer, ema_decay: float = 0.0
 
     Args:
         options: of the stage.
-        trainer: its context has the model, as `place_model` leaves it.
+        trainer: its context is that of `make_context`.
         ema_decay: of a moving average of the weights, 0 for none.
 
     Raises:

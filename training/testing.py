@@ -20,10 +20,9 @@ from supernet import Network, Supernet, build_space
 from training.data import load_data
 from training.initialise import initialise
 from training.loop import train_step
-from training.losses import make_loss
 from training.options import RetrainOptions, TrainSupernetOptions
 from training.recipe import Recipe, make_recipe
-from training.state import TrainingState, make_state, place_model
+from training.state import TrainingState, make_context, make_state
 from training.trainer import Context, Trainer, TrainingStep
 
 TINY: dict[str, Any] = {
@@ -129,9 +128,7 @@ class TrainerSuite:
         path = tuple(size - 1 for size in space.sizes)
         model = Network(space.decode(path)) if self.network else Supernet(space)
         initialise(model, options.random_seed)
-        device = torch.device("cpu")
-        loss = make_loss(options, data.task)
-        return Context(options, data, data.train, place_model(options, model, device), loss, device)
+        return make_context(options, data, data.train, model, torch.device("cpu"))
 
     def _start(self) -> tuple[Trainer, Tensor, Tensor]:
         recipe, _ = self._training()

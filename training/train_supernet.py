@@ -11,18 +11,17 @@ from supernet import SearchSpace, Supernet
 from supernet.saved import named_space
 from training.checkpoint import SUPERNET
 from training.data import Data, load_data
-from training.device import choose_amp, choose_device, prepare_device
+from training.device import choose_device, prepare_device
 from training.differentiable_search.hardware import cost_range
 from training.evaluate import PathValidation
 from training.initialise import initialise
-from training.losses import make_loss
 from training.options import TrainSupernetOptions
 from training.planning import duration, print_plan
 from training.recipe import Recipe, make_recipe
 from training.stage import Training, run_stage
-from training.state import make_state, place_model
+from training.state import make_context, make_state
 from training.supernet_file import DESCRIPTION, WEIGHTS, save_supernet
-from training.trainer import Context, Trainer
+from training.trainer import Trainer
 from training.trainers import TRAINERS, check_limits, find_trainer
 
 VALIDATED_PATHS = 4
@@ -58,10 +57,7 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
         from supernet.pretrained import load_pretrained  # noqa: PLC0415  # imports torchvision
 
         load_pretrained(supernet, options.pretrained)
-    place_model(options, supernet, device)
-    loss = make_loss(options, data.task)
-    context = Context(options, data, data.train, supernet, loss, device, choose_amp(options.amp, device))
-    trainer = make_trainer(context)
+    trainer = make_trainer(make_context(options, data, data.train, supernet, device))
     check_limits(options.sample_strategy, trainer)
     recipe = make_recipe(options, trainer)
     lines = [data.summary(), _model_line(trainer)]
