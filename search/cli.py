@@ -103,30 +103,29 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
                 folder.metric(len(archive), **measured, **result.cost)
 
         evaluator = in_processes(search.evaluator, search.options.workers, search.options.threads)
+        ledger = engine.Ledger(search.stop)
         proposals = engine.run(
             search.strategy,
             evaluator,
             archive,
             search.problem.tables,
-            stop=search.stop,
+            ledger=ledger,
             schedule=search.schedule,
             watch=watch,
             pick=partial(pick, search),
         )
-    budget = search.budget
-    if budget is not None and len(proposals) < budget:
-        folder.log(
-            f"stopped    after {len(proposals):,} of {budget:,}: no further architecture was found within the limits"
-        )
+    made = ledger.evaluations if search.strategy.size is None else len(proposals)
+    if made < search.budget:
+        why = "the budget is used up" if ledger.used_up else "no further architecture was found within the limits"
+        folder.log(f"stopped    after {made:,} of {search.budget:,}: {why}")
 
 
 def estimate(search: Search) -> list[str]:
     """Time and memory, from a few evaluations that are really done."""
     rng = Random(search.options.random_seed)
     timed = [search.problem.limits.sample(rng) for _ in range(3)]
-    timings = [result.seconds for result in search.evaluator.evaluate([a for a in timed if a is not None])][
-        1:
-    ]  # the first one also loads the images
+    results = list(search.evaluator.evaluate([a for a in timed if a is not None]))
+    timings = [result.seconds for result in results[1:]]  # the first one also loads the images
     budget = search.budget
     lines = []
     if search.learning is not None:

@@ -28,7 +28,7 @@ Watch = Callable[[Result, bool, bool], None]
 """(result, whether it was known, whether it is at the first fidelity: once for each proposal)."""
 
 Pick = Callable[[Sequence[Result]], Sequence[Result]]
-"""What a search would choose from its results."""
+"""The results that a search would choose if it ended here."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,15 @@ class Stop:
     seconds: float | None = None
 
 
-NEVER = Stop()
-
-
 class Ledger:
-    """What a search has needed so far.
+    """The account of a search: what it has needed so far.
 
     A result counts when the search meets it for the first time, whether it was evaluated now or before an
     interruption: a resumed search counts the same and ends the same. What it has met before is free.
     """
 
-    def __init__(self, stop: Stop) -> None:
-        self.stop = stop
+    def __init__(self, stop: Stop | None = None) -> None:
+        self.stop = stop or Stop()
         self.spent: Counter[str] = Counter()
         self._met: set[tuple[Architecture, Fidelity]] = set()
         self._architectures: set[Architecture] = set()
@@ -72,7 +69,7 @@ class Ledger:
 
     @property
     def used_up(self) -> bool:
-        """Whether no evaluation may follow, not even of an architecture that counts already."""
+        """True where no evaluation may follow, not even of an architecture that counts already."""
         limits = {"epochs": self.stop.epochs, "seconds": self.stop.seconds}
         return any(most is not None and self.spent[what] >= most for what, most in limits.items())
 
@@ -91,12 +88,12 @@ def run(
     archive: Archive,
     tables: Mapping[str, CostTable],
     *,
-    stop: Stop = NEVER,
+    ledger: Ledger | None = None,
     schedule: Schedule = AT_ONCE,
     watch: Watch = lambda result, cached, first: None,
     pick: Pick = lambda results: [],
 ) -> list[Result]:
-    """Drive `strategy` to its end; returns a result for every proposal, in the order proposed.
+    """Drive `strategy` to its end, or that of its budget; returns a result for every proposal, in the order proposed.
 
     What is in the archive is not evaluated again. An interruption at any point loses no finished evaluation, and the
     same call continues to the identical end.
@@ -104,26 +101,37 @@ def run(
     With several fidelities the strategy is told the result of the greatest one there is in this search, and in the end
     what `pick` takes from all results is evaluated at the last one, until it takes nothing else.
 
+    Args:
+        strategy: proposes architectures.
+        evaluator: scores them.
+        archive: keeps every result.
+        tables: of the costs that results are recorded with, by name.
+        ledger: counts, and ends the search; none: the strategy ends it.
+        schedule: of the fidelities.
+        watch: is told every result.
+        pick: takes what would be chosen.
+
     Raises:
         UserError: the evaluator gives a result at another fidelity than the one asked for.
     """
-    loop = _Loop(evaluator, archive, tables, schedule, watch, Ledger(stop))
+    ledger = Ledger() if ledger is None else ledger
+    loop = _Loop(evaluator, archive, tables, schedule, watch, ledger)
     size = getattr(strategy, "size", None)
     told: list[Result] = []
     idle = 0
     while idle < IDLE:
-        wanted = min(PROPOSALS_AT_ONCE, loop.ledger.left, math.inf if size is None else size - len(told))
+        wanted = min(PROPOSALS_AT_ONCE, ledger.left, math.inf if size is None else size - len(told))
         proposals = strategy.ask(int(wanted)) if wanted > 0 else []
         if not proposals:
             break
-        before = loop.ledger.evaluations
+        before = ledger.evaluations
         loop.climb(proposals)
         latest = [loop.known[architecture] for architecture in proposals if architecture in loop.known]
         told += latest
         if len(latest) < len(proposals):
             break  # the budget ended among them
         strategy.tell(latest)
-        idle = 0 if loop.ledger.evaluations > before else idle + len(proposals)
+        idle = 0 if ledger.evaluations > before else idle + len(proposals)
     last = len(schedule.fidelities) - 1
     while unsure := [r.architecture for r in pick(list(loop.known.values())) if r.fidelity < schedule.fidelities[last]]:
         loop.evaluate(unsure, last, to_the_end=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from config_file.errors import UserError
 from lookup_tables.limits import Limit, Limits
 from search.archive import Archive
-from search.engine import Stop, best_of, run
+from search.engine import IDLE, Ledger, Stop, best_of, run
 from search.objectives import ACCURACY, Objective
 from search.options import SearchOptions
 from search.problem import Problem
@@ -41,7 +42,7 @@ class MortalEvaluator(ToyEvaluator):
         super().__init__()
         self.lives = lives
 
-    def evaluate(self, architectures: Sequence[Architecture], fidelity: int | None = None) -> Iterator[Result]:
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         for architecture in architectures:
             if self.lives == 0:
                 raise Killed
@@ -104,7 +105,7 @@ def test_every_strategy_ends_the_same_when_killed_in_the_middle(
     tables = toy_tables(space)
 
     def search(evaluator: ToyEvaluator, archive: Archive) -> list[Result]:
-        return run(registered(name, space), evaluator, archive, tables, stop=Stop(evaluations=44))
+        return run(registered(name, space), evaluator, archive, tables, ledger=Ledger(Stop(evaluations=44)))
 
     whole = Archive(tmp_path / "whole.jsonl", FINGERPRINTS)
     expected = search(ToyEvaluator(), whole)
@@ -267,3 +268,61 @@ def test_wilson_interval_against_published_values() -> None:
         assert wilson_interval(correct, total) == pytest.approx(expected, abs=6e-5)
     assert wilson_interval(20, 20)[1] == 1.0
     assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+class Repeating:
+    """Proposes the same few for ever."""
+
+    size = None
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.few = [(0, option, *(0,) * (len(space.sizes) - 2)) for option in range(3)]
+        self.asked = 0
+
+    def ask(self, n: int) -> list[Architecture]:
+        self.asked += 1
+        return self.few[:n]
+
+    def tell(self, results: Sequence[Result]) -> None:
+        assert len(results) <= len(self.few)
+
+
+def test_a_strategy_that_proposes_only_known_ones_ends(space: SearchSpace, tmp_path: Path) -> None:
+    strategy, evaluator = Repeating(space), ToyEvaluator()
+    archive = Archive(tmp_path / "archive.jsonl", FINGERPRINTS)
+    ledger = Ledger(Stop(evaluations=10))
+    told = run(strategy, evaluator, archive, toy_tables(space), ledger=ledger)
+    assert evaluator.evaluated == strategy.few
+    assert ledger.evaluations == 3
+    assert IDLE <= len(told) < IDLE + 10
+
+
+@pytest.mark.parametrize("kept", [0, 3, 7, 19])
+def test_a_budget_counts_what_the_search_needed_and_not_who_evaluated_it(
+    kept: int, space: SearchSpace, tmp_path: Path
+) -> None:
+    def search(path: Path) -> tuple[list[Result], Ledger]:
+        ledger = Ledger(Stop(seconds=5.0))  # 0.25 each
+        archive = Archive(path, FINGERPRINTS)
+        return run(strategy("evolution", space), ToyEvaluator(), archive, toy_tables(space), ledger=ledger), ledger
+
+    expected, ledger = search(tmp_path / "whole")
+    assert (ledger.evaluations, ledger.spent["seconds"], ledger.used_up) == (20, 5.0, True)
+    lines = (tmp_path / "whole").read_bytes().splitlines(keepends=True)
+    (tmp_path / "resumed").write_bytes(b"".join(lines[: 1 + kept]))
+    again, ledger = search(tmp_path / "resumed")
+    assert again == expected
+    assert (ledger.evaluations, ledger.spent["seconds"]) == (20, 5.0)
+    assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_a_result_at_another_fidelity_is_refused(space: SearchSpace, tmp_path: Path) -> None:
+    class Coarse(ToyEvaluator):
+        def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
+            for result in super().evaluate(architectures, fidelity):
+                yield replace(result, fidelity=Fidelity(epochs=1))
+
+    archive = Archive(tmp_path / "archive.jsonl", FINGERPRINTS)
+    with pytest.raises(UserError, match=r"was asked for Fidelity\(\) and gave Fidelity\(epochs=1\)"):
+        run(strategy("random", space), Coarse(), archive, toy_tables(space))
+    assert len(archive) == 0

@@ -12,7 +12,7 @@ from config_file.errors import UserError
 from lookup_tables.limits import Limits
 from search.archive import Archive
 from search.cli import main
-from search.engine import Stop, best_of, run
+from search.engine import Ledger, Stop, best_of, run
 from search.evaluators.supernet import fidelities_of
 from search.objectives import ACCURACY, Objective
 from search.problem import Problem
@@ -87,11 +87,13 @@ def test_the_better_half_goes_on_and_what_is_chosen_is_judged_on_all(space: Sear
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("lives", [0, 7, 20, 27, 31, 44, 52])
 def test_killed_and_resumed_it_ends_the_same(name: str, lives: int, space: SearchSpace, tmp_path: Path) -> None:
-    stop = Stop(evaluations=60 if name == "local search" else None)
+    most = 60 if name == "local search" else None
 
     def search(file: str, evaluator: NoisyEvaluator) -> list[Result]:
         archive = Archive(tmp_path / file, {})
-        return run(strategy(name, space), evaluator, archive, toy_tables(space), stop=stop, schedule=HALVING, pick=best)
+        ledger = Ledger(Stop(evaluations=most))
+        made = strategy(name, space)
+        return run(made, evaluator, archive, toy_tables(space), ledger=ledger, schedule=HALVING, pick=best)
 
     expected = search("whole", NoisyEvaluator())
     with pytest.raises(KeyboardInterrupt):
