@@ -31,7 +31,7 @@ class TableOptions(PlaceOptions):
         "who counts: our own arithmetic, or a tool that traces the built blocks, with its difference explained",
         choices=tuple(COUNTERS),
     )  # fmt: skip
-    engine: str = option("onnxruntime", "what runs the blocks", group=_LATENCY, metavar="NAME", names=ENGINES)
+    engine: str = option("onnxruntime", "what runs the blocks: {names}", group=_LATENCY, metavar="NAME", names=ENGINES)
     threads: int = option(1, "that the engine uses", group=_LATENCY, at_least=1, at_most=1024)
     rounds: int = option(10, "in which everything is run, each time in another order", group=_LATENCY, at_least=1)
     networks: int = option(
@@ -64,9 +64,9 @@ def build(argv: Sequence[str]) -> None:
     table = build_table(space, options.metric, counter=options.counter, progress=True)
     placed = sum(keys.size for _, keys in space.factors())
     blocks = f"blocks   {len(table.entries)} distinct, for {placed} options in {len(space.sites)} layers"
-    save_and_report(table, path, blocks)
-    if options.counter in TRACERS and table.metric.traced:
-        print("\n" + "\n".join(_compared(space, table.metric, options.counter)))
+    traced = options.counter in TRACERS and table.metric.traced
+    compared = ["", *_compared(space, table.metric, options.counter)] if traced else []
+    save_and_report(table, path, [blocks], [*compared, ""])
 
 
 def _measure(space: SearchSpace, options: TableOptions) -> None:

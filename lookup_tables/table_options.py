@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from config_file.errors import UserError
@@ -50,9 +51,9 @@ def table_path(options: PlaceOptions, *words: str) -> Path:
     return path
 
 
-def save_and_report(table: CostTable, path: Path, *lines: str) -> None:
-    """Write a table and print what it holds, with further lines."""
+def save_and_report(table: CostTable, path: Path, before: Sequence[str] = (), after: Sequence[str] = ()) -> None:
+    """Write a table and print what it holds, with further lines before and after its range."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table.save(path)
-    print("\n".join([*heading(table.header), *lines, *extremes(table)]))
+    print("\n".join([*heading(table.header), *before, *extremes(table), *after]))
     print(f"written to {path}; next: {PROG} show {path}")
