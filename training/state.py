@@ -76,7 +76,7 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
-            "beside": self.trainer.state_dict(),
+            "trainer": self.trainer.state_dict(),
             "totals": {"sums": self.totals.sums, "images": self.totals.images},
             "step": self.step,
             "reported": list(self.reported),
@@ -93,7 +93,7 @@ class TrainingState:
             self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self.trainer.load_state_dict(state["beside"] or {})
+        self.trainer.load_state_dict(state["trainer"])
         self.totals.sums.copy_(state["totals"]["sums"])
         self.totals.images = state["totals"]["images"]
         self.step = state["step"]

@@ -65,7 +65,7 @@ def test_what_it_leaves_behind(tmp_path: Path) -> None:
     folder = train_supernet(options)
     space = load_supernet(folder).space
     learnt = load_distribution(folder, space)
-    logits = checkpoint(tmp_path)["beside"]["parameters"]["logits"]
+    logits = checkpoint(tmp_path)["trainer"]["parameters"]["logits"]
     for row, ours in zip(learnt.log_probabilities, logits.double().log_softmax(1), strict=True):
         np.testing.assert_allclose(row, ours.numpy())
     assert learnt.derived == tuple(logits.argmax(1).tolist())
