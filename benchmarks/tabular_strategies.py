@@ -33,6 +33,8 @@ from scipy.stats import t as student
 from config_file.errors import UserError, run_main
 from lookup_tables import build_table
 from lookup_tables.limits import Limits
+from search.engine import with_costs
+from search.evaluators import Columns, TableEvaluator
 from search.objectives import ACCURACY, Objective
 from search.pareto import hypervolume
 from search.problem import Problem
@@ -73,14 +75,11 @@ def truth() -> tuple[Problem, dict[Architecture, Result]]:
     if not path.is_file():
         raise UserError(f"needs {path}: NAS_SHARED_DATA must name its folder")
     space = build_space("nasbench_macro", resolution=32, num_classes=10)
-    table = build_table(space, "flops", 32)
+    tables = {"flops": build_table(space, "flops", 32)}
     with np.load(path, allow_pickle=False) as file:
-        architectures = [tuple(map(int, row)) for row in file["arch"]]
-        accuracies = file["mean_acc"].tolist()
-    costs = table.cost(np.array(architectures)).tolist()
-    rows = zip(architectures, accuracies, costs, strict=True)
-    results = {a: Result(a, {"accuracy": accuracy / 100}, cost={"flops": cost}) for a, accuracy, cost in rows}
-    return Problem(Limits(space), tables={"flops": table}), results
+        evaluator = TableEvaluator(Columns(file["arch"], {"accuracy": file["mean_acc"] / 100}))
+    results = {result.architecture: with_costs(result, tables) for result in evaluator.evaluate(list(evaluator.rows))}
+    return Problem(Limits(space), tables=tables), results
 
 
 def proposals(name: str, settings: Mapping[str, Any], seed: int, front: bool, evaluations: int = N) -> list[Result]:

@@ -82,8 +82,9 @@ class Result:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if not all(map(math.isfinite, self.metrics.values())):
-            object.__setattr__(self, "state", "failed")
+        for value in self.metrics.values():
+            if not math.isfinite(value):
+                object.__setattr__(self, "state", "failed")
 
     @property
     def failed(self) -> bool:
