@@ -22,7 +22,7 @@ from search.direct_search import train_first
 from search.evaluators.workers import in_processes
 from search.objectives import Objective
 from search.options import SearchOptions
-from search.outcome import conclude, pick
+from search.outcome import pick, write_outcome
 from search.preparation import Search, prepare
 from search.reporting.front_report import GrowingFront, allowed
 from search.result import Result
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             again = f"{command('search', options)} --resume"
             raise KeyboardInterrupt(f"{len(archive):,} evaluations are kept; continue with: {again}") from None
-        conclude(search, archive, folder, time.perf_counter() - started)
+        write_outcome(search, archive, folder, time.perf_counter() - started)
     return 0
 
 

@@ -62,7 +62,7 @@ class Objective:
 
     @property
     def percent(self) -> bool:
-        """Whether it is shown in percent, as the metrics of tasks are."""
+        """True where it is shown in percent, as the metrics of tasks are."""
         return any(task.metric == self.name for task in TASKS.values())
 
     @property
@@ -83,7 +83,7 @@ class Objective:
         return f"validation {self.title}, {method} (%)" if self.percent else f"{self.title}, {method}"
 
     def better(self, value: float, than: float) -> bool:
-        """Whether a value beats another one."""
+        """True where a value beats another one."""
         return value > than if self.maximise else value < than
 
     @property
@@ -130,7 +130,7 @@ def check_objectives(objectives: Sequence[Objective], measures: Collection[str],
 
 
 def chosen_by(objectives: Sequence[Objective], measures: Mapping[str, bool]) -> Objective:
-    """What one architecture is picked by: the first objective that is measured, else the first metric there is."""
+    """The objective that one architecture is picked by: the first that is measured, else the first metric there is."""
     metric, maximise = next(iter(measures.items()))
     return next((objective for objective in objectives if objective.measured), Objective(metric, maximise, True))
 

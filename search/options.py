@@ -23,7 +23,7 @@ from training.recipe_options import FittingOptions
 
 @options("Strategy")
 class StrategyOptions:
-    """How candidates are proposed."""
+    """The strategy that proposes candidates."""
 
     search_strategy: str = option(
         "evolution",
@@ -41,7 +41,7 @@ class StrategyOptions:
 
 @options("Strategy")
 class BudgetOptions:
-    """How much a search evaluates, for all strategies that do not count in generations."""
+    """The budget of a search, for all strategies that do not count in generations, and what it optimises."""
 
     evaluations: int = option(1000, "architectures evaluated, by all strategies but random and evolution", at_least=1)
     max_seconds: float | None = option(

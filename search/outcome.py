@@ -23,7 +23,7 @@ from tasks import TASKS
 
 
 def pick(search: Search, results: Sequence[Result]) -> list[Result]:
-    """What would be chosen if all results were of one fidelity: the best one, or the front."""
+    """The results that would be chosen if all results were of one fidelity: the best one, or the front."""
     candidates = allowed(results, search.problem.limits)
     if not candidates:
         return []
@@ -32,7 +32,7 @@ def pick(search: Search, results: Sequence[Result]) -> list[Result]:
     return [max(candidates, key=search.objective.score)]
 
 
-def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float) -> None:
+def write_outcome(search: Search, archive: Archive, folder: RunFolder, seconds: float) -> None:
     """Write what the search found, and say it; `seconds`: what this session took.
 
     A space without sites has no costs to plot and no network to describe: it leaves tables only.
@@ -51,7 +51,7 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
     if search.problem.limits.first is not None:
         title = f"{search.title}: {len(results):,} evaluations"
         path = folder.file("accuracy_vs_cost.png")
-        picture.draw(path, results, best, search.problem.limits, title, search.metric, search.evaluator.method)
+        picture.draw_search(path, results, best, search.problem.limits, title, search.metric, search.evaluator.method)
         write_report(folder.file("report.html"), [read_search(folder.path, search.options.search_space)])
         files = ["best.json", "report.html", "results.csv", path.name, "archive.jsonl"]
     folder.log()
@@ -70,7 +70,7 @@ def conclude(search: Search, archive: Archive, folder: RunFolder, seconds: float
 
 
 def nothing_found(search: Search, evaluations: Sequence[Result]) -> str:
-    """Why there is no best one."""
+    """The reason why there is no best one."""
     if not evaluations:
         return f"no architecture was found within the limits: {' and '.join(search.problem.limits.describe())}"
     why = next((result.note for result in evaluations if result.note), "no finite loss")
@@ -81,7 +81,7 @@ def nothing_found(search: Search, evaluations: Sequence[Result]) -> str:
 
 
 def how_found(search: Search, evaluations: int) -> dict[str, Any]:
-    """What `best.json` says about the search."""
+    """The part of `best.json` about the search."""
     options = search.options
     task = next((task.name for task in TASKS.values() if task.metric in search.measures), None)
     return {

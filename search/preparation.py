@@ -52,7 +52,7 @@ class Search:
 
     @property
     def strategy(self) -> Strategy:
-        """What proposes architectures."""
+        """The strategy, which proposes architectures."""
         assert self.prepared is not None, "what it proposes from is to be learnt first"
         return self.prepared
 
@@ -88,7 +88,7 @@ class Search:
 
     @property
     def of_a_front(self) -> bool:
-        """Whether a front is searched for."""
+        """True where a front is searched for."""
         return searches_front(self.options.search_strategy)
 
     @property
@@ -98,11 +98,11 @@ class Search:
 
     @property
     def objective(self) -> Objective:
-        """What one architecture is picked by."""
+        """The objective that one architecture is picked by."""
         return chosen_by(self.problem.objectives, self.measures)
 
     def describe(self) -> list[str]:
-        """What will run, for people."""
+        """The search in lines, for people."""
         limits, space = self.problem.limits, self.space
         limit = limits.first
         pixels = f", {self.context.resolution} px" if self.context.resolution else ""
@@ -152,7 +152,7 @@ def prepare(options: SearchOptions) -> Search:
 
 
 def objectives_of(options: SearchOptions, measures: Mapping[str, bool]) -> tuple[Objective, ...]:
-    """What the search optimises: the first metric unless told otherwise, and for a front the limited cost."""
+    """The objectives of the search: the first metric unless told otherwise, and for a front the limited cost."""
     if options.objective or not searches_front(options.search_strategy):
         return parse_objectives(options.objective, measures)
     return *parse_objectives(None, measures), Objective(options.info_metric)
@@ -161,7 +161,7 @@ def objectives_of(options: SearchOptions, measures: Mapping[str, bool]) -> tuple
 def tables_for(
     options: SearchOptions, space: DecisionSpace, resolution: int, objectives: tuple[Objective, ...]
 ) -> dict[str, CostTable]:
-    """What every evaluation is recorded with: counts, and the tables of --lookup-table.
+    """The costs that every evaluation is recorded with: counts, and the tables of --lookup-table.
 
     A space without sites has no costs. Raises UserError for a table that does not fit, or one that nothing asks for: a
     name says that it is meant.

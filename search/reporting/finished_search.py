@@ -65,7 +65,7 @@ class FinishedSearch:
 
     @property
     def task(self) -> Task:
-        """What the networks predict."""
+        """The task of the networks."""
         return task_of(dict(self.best))
 
     @cached_property
@@ -89,7 +89,7 @@ class FinishedSearch:
 
     @cached_property
     def fidelity(self) -> Fidelity:
-        """That of the chosen architecture's evaluation."""
+        """The fidelity of the chosen architecture's evaluation."""
         return next((r.fidelity for r in self.results if r.architecture == self.chosen), FULL)
 
     @property
@@ -114,7 +114,7 @@ class FinishedSearch:
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """What was optimised."""
+        """The objectives that were optimised."""
         return parse_objectives(",".join(self.best["search"].get("objectives", ())), self.measures)
 
     def metric(self, name: str) -> Metric:
@@ -134,7 +134,7 @@ class FinishedSearch:
         return {name: raw(ends, self.metric(name)) for name, ends in limited(SimpleNamespace(**stated)).items()}
 
     def allows(self, result: Result) -> bool:
-        """Whether the result is within the limits, did not fail, and is of the fidelity of the chosen one."""
+        """True for a result within the limits that did not fail and is of the fidelity of the chosen one."""
         limits = self.limits_by_metric.items()
         as_chosen = not result.failed and result.fidelity == self.fidelity
         return as_chosen and all(low <= result.cost[metric] <= high for metric, (low, high) in limits)

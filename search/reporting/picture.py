@@ -20,7 +20,7 @@ from search.result import Result
 INK, MUTED, ACCENT, FRONT = "#1f2933", "#7b8794", "#d64545", "#243b53"
 
 
-def draw(
+def draw_search(
     path: Path,
     results: Sequence[Result],
     best: Result,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lookup_tables.limits import Limit, Limits
 from search.engine import best_of, with_costs
-from search.reporting.picture import draw, front_of
+from search.reporting.picture import draw_search, front_of
 from search.reporting.results_file import write_best, write_results
 from search.result import Fidelity, Result
 from search.testing.toy import toy_accuracy, toy_space, toy_tables
@@ -51,7 +51,7 @@ def test_the_picture_is_drawn(
     results = evaluations(space, failed)[:count]
     best = best_of(results, constraint)
     assert best is not None
-    draw(tmp_path / "picture.png", results, best, constraint, "a search")
+    draw_search(tmp_path / "picture.png", results, best, constraint, "a search")
     with Image.open(tmp_path / "picture.png") as image:
         assert image.size == (1725, 810)
         assert len(np.unique(np.asarray(image.convert("L")))) > 20
