@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
@@ -180,7 +179,6 @@ def draw_learning_curve(path: Path, curves: Mapping[str, Sequence[CurvePoint]], 
         title: one line.
     """
     figure = Figure(figsize=(10, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
     error, rank = figure.subplots(1, 2)
     figure.suptitle(title, x=0.012, ha="left", fontsize=12, fontweight="bold")
     for name, points in curves.items():
