@@ -74,9 +74,13 @@ class Objective:
         """The number that is shown for a value."""
         return 100 * value if self.percent else value
 
+    def digits(self, shown: float) -> str:
+        """A shown number with as many digits as people need."""
+        return f"{shown:.2f}" if self.percent else f"{shown:.6g}"
+
     def in_words(self, value: float) -> str:
         """A value for people, without its name."""
-        return f"{100 * value:.2f} %" if self.percent else f"{value:.6g}"
+        return self.digits(self.shown(value)) + self.unit
 
     def axis(self, method: str) -> str:
         """The title of an axis of its shown values; `method`: what it was measured with."""

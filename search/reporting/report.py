@@ -124,7 +124,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         "name": run.name,
         "heading": f"{searched['strategy']} over {space.name}, {best['dataset']} at {best['resolution']} px",
         "tiles": [
-            (f"{run.found:.2f}{run.measured.unit}", f"{run.measured.title} of the chosen one{interval}"),
+            (run.measured.digits(run.found) + run.measured.unit, f"{run.measured.title} of the chosen one{interval}"),
             *(
                 (
                     in_words(run, metric, best["cost"][metric]),
@@ -180,7 +180,7 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
             "space": run.space.name,
             "dataset": run.best["dataset"],
             "evaluations": f"{len(run.results):,}",
-            "value": f"{run.found:.2f}",
+            "value": run.measured.digits(run.found),
             "interval": " to ".join(f"{end:.1f}" for end in run.interval or ()),
             "images": f"{run.fidelity.get('images', 0):,}",
             "costs": [in_words(run, metric, run.best["cost"][metric]) for metric in shared],
@@ -232,7 +232,7 @@ def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[st
 
 def _row(run: FinishedSearch, result: Result) -> dict[str, Any]:
     return {
-        "value": f"{run.value(result):.2f}",
+        "value": run.measured.digits(run.value(result)),
         "interval": " to ".join(f"{end:.1f}" for end in run.shown_interval(result.interval) or ()),
         "costs": [in_words(run, metric, result.cost[metric]) for metric in run.metrics],
         "names": run.space.names(result.architecture),

@@ -140,7 +140,7 @@ def fronts(runs: Sequence[FinishedSearch], metric: str) -> Plot:
         colour = COLOURS[index % len(COLOURS)]
         figure.line(stairs(front, figure.x.high), "best", colour)
         for c, a in front:
-            figure.mark(c, a, "point", f"{run.name}: {a:.2f}{run.measured.unit} at {c:.4g}", colour)
+            figure.mark(c, a, "point", f"{run.name}: {run.measured.digits(a)}{run.measured.unit} at {c:.4g}", colour)
         figure.legend.append(("line", colour, run.name))
     return figure
 
@@ -157,8 +157,8 @@ def generations(run: FinishedSearch) -> Plot:
         if len(values):
             low, first, middle, third, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
             best = high if run.measured.maximise else low
-            unit = run.measured.unit
-            words = f"{title} {name}: best {best:.2f}{unit}, median {middle:.2f}{unit}, {len(values)} evaluations"
+            top, half = (run.measured.digits(value) + run.measured.unit for value in (best, middle))
+            words = f"{title} {name}: best {top}, median {half}, {len(values)} evaluations"
             figure.line([(at, low), (at, high)], "whisker")
             figure.box((at - 0.3, at + 0.3), (first, third), "quartiles", words)
             figure.line([(at - 0.3, middle), (at + 0.3, middle)], "median")
