@@ -100,6 +100,12 @@ def call_own(reference: str, *arguments: Any, **keywords: Any) -> Any:
     return guarded(reference, load_object(reference))(*arguments, **keywords)
 
 
+def reference_of(name: str, entry: Any, room: str) -> str | None:
+    """``module:name`` of an entry that a module of the user's own made in a registry of a room; ``None`` of ours."""
+    module: str = getattr(entry, "__module__", room)
+    return None if module.partition(".")[0] == room else f"{module}:{name}"
+
+
 def guarded(reference: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """``function``, of the user's module that ``reference`` names, with its exceptions as a UserError of one line.
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from config_file.errors import UserError, choose
-from config_file.plugins import guarded, is_reference, load_object
+from config_file.plugins import guarded, is_reference, load_object, reference_of
 from tasks import CLASSIFICATION, TASKS, Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -76,11 +76,12 @@ def make_loss(options: Any, task: Task = CLASSIFICATION) -> Loss:
         raise UserError(f"no loss is for {task.name}: give --loss module:callable")
     name = options.loss or fitting[0]
     if is_reference(name):
-        return _own_loss(name)
+        return _checked(name, load_object(name))
     make = choose("loss", name, LOSSES)
     if name not in fitting:
         raise UserError(f"--loss {name} is not for {task.name}: {' or '.join(fitting)}, or module:callable")
-    return make(options)
+    reference = reference_of(name, make, "training")
+    return make(options) if reference is None else _checked(reference, guarded(reference, make)(options))
 
 
 def losses_of(task: Task) -> list[str]:
@@ -95,8 +96,9 @@ def losses_of(task: Task) -> list[str]:
     return [*task.losses, *filter(fits, others)]
 
 
-def _own_loss(reference: str) -> Loss:
-    call = guarded(reference, load_object(reference))
+def _checked(reference: str, own: Loss) -> Loss:
+    """A loss of the user's own, whose exceptions become one line, and which must give a scalar with a gradient."""
+    call = guarded(reference, own)
 
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
         value = call(outputs, targets)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from config_file.errors import UserError
-from training.data import ImageArrays, load_data
+from training.data import DATASETS, ImageArrays, load_data
 
 
 def arrays(n: int = 20, shape: tuple[int, ...] = (20, 24, 3), **others: object) -> dict[str, object]:
@@ -41,6 +41,14 @@ def test_a_dict_of_arrays_is_enough(own, settings) -> None:
     assert data.resolution == 24
     assert [len(data.train), len(data.val), len(data.test)] == [12, 4, 4]
     assert next(data.train.batches(4, augment=True))[0].shape == (4, 3, 24, 24)
+
+
+def test_an_entry_of_the_registry_may_give_the_same(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DATASETS, "mine", lambda options: arrays())
+    assert load_data(settings("mine")).resolution == 24
+    monkeypatch.setitem(DATASETS, "mine", lambda options: 1 / 0)
+    with pytest.raises(UserError, match=r":mine' raised ZeroDivisionError"):
+        load_data(settings("mine"))
 
 
 def test_an_object_with_all_there_is_to_say(own, settings) -> None:

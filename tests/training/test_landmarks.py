@@ -225,6 +225,9 @@ def test_a_registered_loss_fits_the_tasks_it_names(monkeypatch):
     doubled.tasks = ("landmarks",)
     assert losses.losses_of(CLASSIFICATION) == ["cross_entropy"]
     assert toy.loss_of("doubled", LANDMARKS)(torch.ones(2, 3), torch.zeros(2, 3)) == 12
+    monkeypatch.setitem(losses.LOSSES, "half", lambda options: lambda outputs, targets: outputs)
+    with pytest.raises(UserError, match=r":half returned shape \(2, 3\); it must return a tensor of shape"):
+        toy.loss_of("half")(torch.ones(2, 3), torch.zeros(2))
 
 
 # ---- drawn faces

@@ -222,6 +222,13 @@ def test_a_pass_is_held_to_what_a_pass_is(tmp_path: Path, answer, message) -> No
     assert "\n" not in str(caught.value)
 
 
+def test_a_trainer_that_was_entered_is_held_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TRAINERS, "broken", Broken)
+    Broken.answer = KeyError("teacher")
+    with pytest.raises(UserError, match=r"own_trainers:broken' raised KeyError: 'teacher' \(.*, line \d+\)"):
+        train_supernet(toy.supernet_options(tmp_path, sample_strategy="broken"))
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

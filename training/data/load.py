@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from config_file.errors import UserError, choose
-from config_file.plugins import call_own, is_reference
+from config_file.plugins import guarded, is_reference, load_object, reference_of
 from training.data.cache import cache_images
 from training.data.cifar import load_cifar10, load_cifar100
 from training.data.digits import load_digits
@@ -76,10 +76,10 @@ def load_data(options: DataSettings, resolution: int | None = None) -> Data:
     """
     if not 0.0 < options.train_portion < 1.0:
         raise UserError(f"--train-portion {options.train_portion} must lie between 0 and 1: the rest validates")
-    if is_reference(options.dataset):
-        source = _of_user(options.dataset, call_own(options.dataset, options))
-    else:
-        source = choose("dataset", options.dataset, DATASETS)(options)
+    name = options.dataset
+    load = load_object(name) if is_reference(name) else choose("dataset", name, DATASETS)
+    reference = name if is_reference(name) else reference_of(name, load, "training")
+    source = load(options) if reference is None else _of_user(name, guarded(reference, load)(options))
     if isinstance(source, Data):
         if resolution not in (None, source.resolution):
             raise UserError(

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from config_file.errors import UserError, choose
-from config_file.plugins import guarded, is_reference, load_object
+from config_file.plugins import guarded, is_reference, load_object, reference_of
 from training.trainer import Context, Pass, Trainer, TrainingStep
 from training.trainers.differentiable import Differentiable
 from training.trainers.network import Plain
@@ -48,15 +48,16 @@ def find_trainer(kind: str, name: str, trainers: Mapping[str, Factory]) -> Facto
     Raises:
         UserError: there is none of that name (it gives the nearest one), or nothing to call.
     """
-    if not is_reference(name):
-        return choose(kind, name, trainers)
-    make = guarded(name, load_object(name))
+    make = load_object(name) if is_reference(name) else choose(kind, name, trainers)
+    reference = name if is_reference(name) else reference_of(name, make, "training")
+    if reference is None:
+        return make
 
     def made(context: Context) -> Trainer:
-        trainer = make(context)
+        trainer = guarded(reference, make)(context)
         if not isinstance(trainer, Trainer):
             raise UserError(f"{name} made a {type(trainer).__name__}, not a training.Trainer")
-        return _guard(name, trainer)
+        return _guard(reference, trainer)
 
     return made
 
