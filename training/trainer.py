@@ -140,7 +140,8 @@ class Trainer(ABC):
     """The passes and parameters of every step of a training. Only `step` has to be written.
 
     `step` is a function of the step's number, the context and the state, which is saved with every checkpoint: then a
-    resumed training is the same, bit for bit. `training.testing.TrainerSuite` holds a trainer to that.
+    resumed training is the same, bit for bit. `training.testing.TrainerSuite` holds a trainer to that. One that has
+    options of its own carries their class as `Options`.
 
     Attributes:
         context: as it was given, with `images` being those that the weights are fitted on.

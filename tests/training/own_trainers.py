@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -131,7 +132,7 @@ class Controlled(Trainer):
 
     def __init__(self, context: Context) -> None:
         for_weights, self.judges = divide(context.images, 0.5, context.seed)
-        super().__init__(Context(**{**vars(context), "images": for_weights}))
+        super().__init__(replace(context, images=for_weights))
         self.controller = FactorisedController(context.space.sizes)
         self.optimizer = torch.optim.Adam(self.controller.parameters(), 0.1)
         self.baseline = torch.zeros(())
