@@ -199,7 +199,10 @@ class Limits:
 
         [] if there is none, or none was found.
         """
-        return [self.space.canonical(architecture) for architecture in self._draw(rng, n)]
+        space = self.space
+        if not self._binding:
+            return [space.canonical(space.sample(rng)) for _ in range(n)]
+        return [space.canonical(architecture) for architecture in self._draw(rng, n)]
 
     def encodings(self, generator: np.random.Generator, n: int) -> NDArray[np.integer]:
         """(n, D) encodings drawn uniformly from those within the limits, of which there must be at least one.
@@ -225,8 +228,6 @@ class Limits:
         return inside
 
     def _draw(self, rng: Random, n: int) -> list[Architecture]:
-        if not self._binding:
-            return [self.space.sample(rng) for _ in range(n)]
         if self.space.size <= ENUMERABLE:
             return [as_architecture(rng.choice(self._listed)) for _ in range(n if len(self._listed) else 0)]
         # random.Random carries the state (it is JSON-able); numpy does the work.

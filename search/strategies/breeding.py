@@ -6,6 +6,7 @@ Every evolutionary strategy breeds here; they differ in who becomes a parent, in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Set
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 
@@ -54,42 +55,46 @@ def exactly_one(space: DecisionSpace, architecture: Architecture, rng: Random) -
     return (*architecture[:decision], option, *architecture[decision + 1 :])
 
 
-def child(
-    limits: Limits,
-    rng: Random,
-    select: Callable[[], Architecture],
-    *,
-    crossover: Crossover | None = None,
-    crossover_prob: float = 1.0,
-    mutation: Mutation | None = None,
-    excluded: Set[Architecture],
-    attempts: Iterable[int],
-    changed: bool = False,
-) -> Architecture | None:
-    """The first child bred that is new and within the limits; None if there was none in so many attempts.
+@dataclass
+class Breeding:
+    """Children of selected parents, one at a time.
 
-    Args:
+    Attributes:
         limits: the space and its limits.
         rng: of every draw.
         select: gives a parent, the second one of a crossover too.
+        excluded: what no child may be; it may grow.
+        attempts: one for each child bred before `child` gives up; an iterator is shared by all calls.
         crossover: of two parents; None: a child has one.
         crossover_prob: how many of the children have two.
         mutation: what follows; None: nothing.
-        excluded: what no child may be.
-        attempts: one for each child bred; an iterator leaves the rest of them to further calls.
-        changed: a child that is its (first) parent is not new.
+        changed: a child that is its (first) parent does not count.
     """
-    space = limits.space
-    for _ in attempts:
-        parent = bred = select()
-        if crossover is not None and (crossover_prob >= 1 or rng.random() < crossover_prob):
-            bred = crossover(space, parent, select(), rng)
-        if mutation is not None:
-            bred = mutation(space, bred, rng)
-        bred = space.canonical(bred)
-        if bred not in excluded and not (changed and bred == parent) and limits.allows(bred):
-            return bred
-    return None
+
+    limits: Limits
+    rng: Random
+    select: Callable[[], Architecture]
+    excluded: Set[Architecture]
+    attempts: Iterable[int]
+    crossover: Crossover | None = None
+    crossover_prob: float = 1.0
+    mutation: Mutation | None = None
+    changed: bool = False
+
+    def child(self) -> Architecture | None:
+        """The first one that is not excluded and within the limits; None if there was none in so many attempts."""
+        space, rng, select, excluded = self.limits.space, self.rng, self.select, self.excluded
+        crossover, mutation, changed = self.crossover, self.mutation, self.changed
+        for _ in self.attempts:
+            parent = bred = select()
+            if crossover is not None and (self.crossover_prob >= 1 or rng.random() < self.crossover_prob):
+                bred = crossover(space, parent, select(), rng)
+            if mutation is not None:
+                bred = mutation(space, bred, rng)
+            bred = space.canonical(bred)
+            if bred not in excluded and not (changed and bred == parent) and self.limits.allows(bred):
+                return bred
+        return None
 
 
 def bred_or_drawn(

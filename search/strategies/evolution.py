@@ -8,14 +8,13 @@ a generation is half mutants and half uniform crossovers, filled up to the popul
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
-from functools import partial
 from typing import ClassVar, NamedTuple
 
 from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
 from search.problem import Problem
-from search.strategies.breeding import CROSSOVERS, bred_or_drawn, child, redraw
+from search.strategies.breeding import CROSSOVERS, Breeding, bred_or_drawn, redraw
 from search.strategies.generation import Generational, Told
 from search.strategies.shared_options import DedupOptions, PopulationOptions
 from supernet import Architecture
@@ -125,16 +124,15 @@ class Evolution(Generational):
             return self._fill([], self._population)
         members: list[Architecture] = []
         for operator, count in self._form.children.items() if self._parents else ():
-            breed = partial(
-                child,
+            breed = Breeding(
                 self.limits,
                 self.rng,
                 lambda: self.rng.choice(self._parents)[1],
+                self._excluded,
+                iter(range(ATTEMPTS_PER_CHILD * count)),
                 crossover=None if operator == "mutation" else self._crossover,
                 mutation=None if operator == "crossover" else self._mutation,
-                excluded=self._excluded,
-                attempts=iter(range(ATTEMPTS_PER_CHILD * count)),
-            )
+            ).child
             for _ in range(count):
                 bred = breed()
                 if bred is None:

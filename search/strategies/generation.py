@@ -37,12 +37,13 @@ class Generational(ABC):
 
     def __init__(self, problem: Problem, seed: int) -> None:
         self.space, self.limits, self.objectives = problem.space, problem.limits, problem.objectives
+        self._score_by, *self._also_by = (objective.score for objective in problem.objectives)
         self.rng = Random(seed)
         self.visited: set[Architecture] = set()
         """Everything proposed so far, that of the current generation included."""
         self._out: list[Architecture] = []
         self._handed = 0
-        self._told: dict[Architecture, Scores] = {}
+        self._told: dict[Architecture, Scores | None] = {}  # None where the evaluation failed
 
     @abstractmethod
     def propose(self) -> list[Architecture]:
@@ -63,8 +64,8 @@ class Generational(ABC):
             if len(told) < len(out) and any(member not in told for member in out):
                 raise RuntimeError("tell the results of this generation before asking for the next one")
             if out:
-                # A failed evaluation is remembered as proposed, and nothing is learned from it: NaN plus any is NaN.
-                self.learn([(member, scores) for member in out if not isnan(sum(scores := told[member]))])
+                # A failed evaluation is remembered as proposed, and nothing is learned from it.
+                self.learn([(member, scores) for member in out if (scores := told[member]) is not None])
             out = self._out = self.propose()
             self.visited.update(out)
             self._told = {}
@@ -75,10 +76,11 @@ class Generational(ABC):
 
     def tell(self, results: Sequence[Result]) -> None:
         """Results of proposals, in any order."""
-        told, objectives = self._told, self.objectives
+        score, further = self._score_by, self._also_by
         for result in results:
-            told[result.architecture] = tuple([objective.score(result) for objective in objectives])
+            scores = (score(result),) if not further else (score(result), *[more(result) for more in further])
+            self.tell_scores(result.architecture, scores)
 
     def tell_scores(self, architecture: Architecture, scores: Scores) -> None:
         """What a proposal is worth by each objective; NaN where its evaluation failed."""
-        self._told[architecture] = scores
+        self._told[architecture] = None if isnan(scores[0]) or any(map(isnan, scores[1:])) else scores

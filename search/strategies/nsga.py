@@ -7,7 +7,6 @@ parents and children survive; they differ in which those are.
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from config_file.options import options
 from search.pareto import Values
 from search.problem import Problem
-from search.strategies.breeding import bred_or_drawn, child, one_on_average, uniform
+from search.strategies.breeding import Breeding, bred_or_drawn, one_on_average, uniform
 from search.strategies.generation import Generational, Scores, Told
 from search.strategies.shared_options import DedupOptions, PopulationOptions
 from search.strategies.survival import Survivor, rank_and_crowding, reference_niching
@@ -51,17 +50,16 @@ class Nsga2(Generational):
         self._members: list[tuple[Architecture, Scores]] = []
         self._fitness: list[tuple[float, float]] = []
         self._excluded: Set[Architecture] = self.visited if options.dedup else frozenset()
-        self._child = partial(
-            child,
+        self._child = Breeding(
             self.limits,
             self.rng,
             self._parent,
+            self._excluded,
+            range(ATTEMPTS),
             crossover=uniform,
             crossover_prob=CROSSOVER_PROB,
             mutation=one_on_average,
-            excluded=self._excluded,
-            attempts=range(ATTEMPTS),
-        )
+        ).child
 
     @property
     def survivors(self) -> list[Architecture]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from config_file.fields import option
 from config_file.options import options
 from search.problem import Problem
-from search.strategies.breeding import child, one_on_average
+from search.strategies.breeding import Breeding, one_on_average
 from search.strategies.generation import Generational, Told
 from supernet import Architecture
 from supernet.controllers import CONTROLLERS
@@ -72,14 +72,10 @@ class PolicyGradient(Generational):
             fresh = [a for a in dict.fromkeys(drawn) if a not in self.visited and self.limits.allows(a)]
             if fresh:
                 return fresh
-        mutant = child(
-            self.limits,
-            self.rng,
-            lambda: self.rng.choice(self._drawn),
-            mutation=one_on_average,
-            excluded=self.visited,
-            attempts=range(MUTANTS),
-        )
+        attempts = range(MUTANTS)
+        mutant = Breeding(
+            self.limits, self.rng, lambda: self.rng.choice(self._drawn), self.visited, attempts, mutation=one_on_average
+        ).child()
         found = self.limits.sample_distinct(self.rng, 1, self.visited) if mutant is None else [mutant]
         self._drawn += found
         return found

@@ -9,14 +9,14 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Set
-from functools import partial
+from functools import cache
 from math import comb
 from typing import ClassVar
 
 from config_file.fields import option
 from config_file.options import options
 from search.problem import Problem
-from search.strategies.breeding import bred_or_drawn, child, exactly_one, redraw, uniform
+from search.strategies.breeding import Breeding, bred_or_drawn, exactly_one, redraw, uniform
 from search.strategies.generation import Generational, Told
 from search.strategies.shared_options import DedupOptions, ProposalsOptions
 from supernet import Architecture
@@ -53,19 +53,17 @@ class RegularizedEvolution(Generational):
         self._born = 0
         self._ranked: list[Member] = []
         self._oldest_first: deque[Member] = deque()
-        self._tournaments: dict[int, list[float]] = {}
         self._excluded: Set[Architecture] = self.visited if options.dedup else frozenset()
-        self._child = partial(
-            child,
+        self._child = Breeding(
             self.limits,
             self.rng,
             self._winner,
+            self._excluded,
+            range(ATTEMPTS),
             crossover=uniform if options.re_crossover else None,
             mutation=exactly_one if options.re_mutation_prob is None else redraw(options.re_mutation_prob),
-            excluded=self._excluded,
-            attempts=range(ATTEMPTS),
             changed=True,
-        )
+        ).child
 
     def learn(self, told: Told) -> None:
         """The children join, the oldest leave."""
@@ -91,12 +89,13 @@ class RegularizedEvolution(Generational):
 
     def _winner(self) -> Architecture:
         """The best of `re_sample` members drawn without replacement: its rank is drawn from its distribution."""
-        size = len(self._ranked)
-        beaten = self._tournaments.get(size)
-        if beaten is None:
-            # P(rank of the winner <= r) = 1 - C(size - r - 1, drawn) / C(size, drawn)
-            drawn = min(self._sample, size)
-            ways = comb(size, drawn)
-            beaten = [1 - comb(size - rank - 1, drawn) / ways for rank in range(size)]
-            self._tournaments[size] = beaten
-        return self._ranked[bisect_left(beaten, self.rng.random())][2]
+        ranked = self._ranked
+        return ranked[bisect_left(winning_ranks(len(ranked), self._sample), self.rng.random())][2]
+
+
+@cache
+def winning_ranks(size: int, sample: int) -> list[float]:
+    """P(the winner's rank <= r) for r = 0 (the best), 1, ...: 1 - C(size - r - 1, drawn) / C(size, drawn)."""
+    drawn = min(sample, size)
+    ways = comb(size, drawn)
+    return [1 - comb(size - rank - 1, drawn) / ways for rank in range(size)]

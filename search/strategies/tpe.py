@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from config_file.errors import UserError
 from search.problem import Problem
-from search.strategies.breeding import child, one_on_average
+from search.strategies.breeding import Breeding, one_on_average
 from search.strategies.generation import Generational, Told
 from search.strategies.shared_options import StartupOptions
 from supernet import Architecture
@@ -72,11 +72,7 @@ class Tpe(Generational):
             architecture = self.space.canonical(tuple(int(trial.params[name]) for name in self._categories))
             if architecture not in self.visited and self.limits.allows(architecture):
                 return architecture
-        return child(
-            self.limits,
-            self.rng,
-            lambda: architecture,
-            mutation=one_on_average,
-            excluded=self.visited,
-            attempts=range(MUTANTS),
-        )
+        attempts = range(MUTANTS)
+        return Breeding(
+            self.limits, self.rng, lambda: architecture, self.visited, attempts, mutation=one_on_average
+        ).child()
