@@ -51,11 +51,11 @@ class TableEvaluator:
         self._fingerprint = fingerprint
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
-        missing = dict.fromkeys(self.measures, math.nan)
         for architecture in dict.fromkeys(architectures):
             try:
                 yield Result(architecture, self.rows[architecture], spent=self._spent)
             except KeyError:
+                missing = dict.fromkeys(self.measures, math.nan)
                 yield Result(architecture, missing, note=f"not in {self.method}")
 
     @cached_property

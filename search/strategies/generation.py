@@ -83,4 +83,4 @@ class Generational(ABC):
 
     def tell_scores(self, architecture: Architecture, scores: Scores) -> None:
         """What a proposal is worth by each objective; NaN where its evaluation failed."""
-        self._told[architecture] = None if isnan(scores[0]) or any(map(isnan, scores[1:])) else scores
+        self._told[architecture] = None if isnan(sum(scores)) else scores
