@@ -20,7 +20,7 @@ from search.strategies.bayesian import BayesianOptimization
 from search.strategies.evolution import Evolution
 from search.strategies.generation import Generational
 from search.strategies.grid import GridSearch
-from search.strategies.learnt import LearntDistribution
+from search.strategies.learned_distribution import LearnedDistribution
 from search.strategies.local_search import LocalSearch
 from search.strategies.nsga import Nsga2, Nsga3
 from search.strategies.own import OwnStrategy
@@ -68,7 +68,7 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "nsga2": Nsga2,
     "nsga3": Nsga3,
     "predictor": PredictorSearch,
-    "differentiable": LearntDistribution,
+    "differentiable": LearnedDistribution,
 }
 
 
@@ -79,7 +79,7 @@ def entry_of(name: str) -> StrategyFactory:
 
 
 def searches_front(name: str) -> bool:
-    """Whether a strategy takes several objectives."""
+    """True for a strategy that takes several objectives."""
     return bool(getattr(entry_of(name), "front", False))
 
 

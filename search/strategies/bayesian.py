@@ -41,7 +41,7 @@ def expected_improvement(
 ) -> NDArray[np.float64]:
     """Over the best known (Jones et al. 1998)."""
     deviation = np.maximum(deviation, 1e-12)
-    gain = (mean - best) / deviation
+    gain = (mean - best) / deviation  # EI = s (z cdf(z) + pdf(z)), z = (m - best) / s
     return np.asarray(deviation * (gain * norm.cdf(gain) + norm.pdf(gain)))
 
 

@@ -82,5 +82,5 @@ class Generational(ABC):
             self.tell_scores(result.architecture, scores)
 
     def tell_scores(self, architecture: Architecture, scores: Scores) -> None:
-        """What a proposal is worth by each objective; NaN where its evaluation failed."""
+        """The worth of a proposal by each objective; NaN where its evaluation failed."""
         self._told[architecture] = None if isnan(sum(scores)) else scores

@@ -74,7 +74,7 @@ class GridSearch:
                 yield from self._below([*chosen, choice])
 
     def _worth(self, chosen: list[int]) -> bool:
-        """Whether anything below can be canonical and within the limits; a little more where costs are not exact."""
+        """True if anything below can be canonical and within the limits; a little more where costs are not exact."""
         made = len(chosen)
         for decision, gates in self._acts[made]:
             if chosen[decision] and not any(acts[tuple(chosen[d] for d in scope)] for scope, acts in gates):

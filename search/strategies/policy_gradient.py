@@ -97,12 +97,14 @@ class PolicyGradient(Generational):
             [self._advantages([self._scores[a] for a in inside]), torch.full((len(outside),), OUTSIDE)]
         )
         options = torch.from_numpy(self.space.encode(inside + outside)).long()
+        # REINFORCE: the gradient of E[reward] is E[advantage grad log p(a)].
         if self._options.rl_update == "reinforce":
             log_probability, entropy = self._controller(options)
             self._step((log_probability * advantages + self._options.rl_entropy * entropy).mean())
             return
         with torch.no_grad():
             before, _ = self._controller(options)
+        # PPO: the mean of min(r A, clip(r, 1 - e, 1 + e) A) with r = p(a) / p_before(a) (equation 7).
         for _ in range(REPEATS):
             for rows in torch.arange(len(options)).split(BATCH):
                 log_probability, entropy = self._controller(options[rows])

@@ -16,7 +16,7 @@ from supernet import Architecture
 
 @options("Strategy")
 class RandomOptions(DedupOptions):
-    """How much random search evaluates."""
+    """The length of a random search."""
 
     random_iteration: int = option(1000, "architectures that random evaluates", at_least=1)
 

@@ -15,10 +15,11 @@ Survivor = tuple[int, tuple[float, float]]
 
 def rank_and_crowding(values: Values, survivors: int) -> list[Survivor]:
     """Whole fronts, and of the last one the least crowded (NSGA-II, Deb et al. 2002), of (N, M) minimised values."""
-    kept: list[tuple[int, tuple[float, float]]] = []
+    kept: list[Survivor] = []
     fronts = non_dominated_sort(values)
     for front in range(fronts.max(initial=-1) + 1):
         members = np.flatnonzero(fronts == front)
+        # The distance of i is the sum over objectives of (f(i + 1) - f(i - 1)) / (f_max - f_min), infinite at the ends.
         distance = crowding_distance(values[members])
         order = np.argsort(-distance, kind="stable")[: survivors - len(kept)]
         kept += [(int(members[i]), (float(front), -float(distance[i]))) for i in order]
@@ -34,14 +35,19 @@ def reference_niching(values: Values, survivors: int, rng: Random) -> list[Survi
     """
     fronts = non_dominated_sort(values)
     sizes = np.bincount(fronts, minlength=1).cumsum()
+    # 1. Fronts up to the one that has no room for all its members (algorithm 1).
     last = int(np.searchsorted(sizes, survivors))
     candidates = np.flatnonzero(fronts <= last)
+    # 2. Each candidate belongs to the nearest reference direction, in objectives normalised by the first front
+    #    (algorithms 2 and 3).
     directions = reference_directions(values.shape[1], survivors)
     niche, distance = _associate(_normalised(values[candidates], values[fronts == 0]), directions)
     kept = [i for i, member in enumerate(candidates) if fronts[member] < last]
     waiting = [i for i, member in enumerate(candidates) if fronts[member] == last]
     if len(candidates) <= survivors:
         kept, waiting = list(range(len(candidates))), []
+    # 3. Niching (algorithm 4): of the last front a member of the niche with the fewest survivors; the nearest one to
+    #    the direction if it has none yet, else any.
     counts = np.bincount(niche[kept], minlength=len(directions))
     while len(kept) < survivors and waiting:
         open_niches = sorted({int(niche[i]) for i in waiting})
@@ -62,8 +68,10 @@ def _normalised(values: Values, front: Values) -> Values:
     objectives = values.shape[1]
     scale = np.where(above.max(0) > 0, above.max(0), 1)
     weights = np.where(np.eye(objectives) > 0, 1.0, 1e6)
+    # The extreme point of objective j minimises max_i f_i / w_i, with w_j = 1 and the other weights 1e-6 (equation 4).
     extreme = above[((above / scale)[None] * weights[:, None]).max(-1).argmin(1)]
     try:
+        # The plane through them is sum_j f_j / a_j = 1, with the intercepts a.
         intercepts = 1 / np.linalg.solve(extreme, np.ones(objectives))
     except np.linalg.LinAlgError:
         intercepts = above.max(0)
@@ -74,6 +82,6 @@ def _normalised(values: Values, front: Values) -> Values:
 def _associate(values: Values, directions: Values) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Per point the nearest direction, and the distance to it."""
     unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    along = values @ unit.T
+    along = values @ unit.T  # |f|^2 = (f . w)^2 + distance^2 for a direction w of length 1
     across = np.sqrt(np.maximum((values**2).sum(1)[:, None] - along**2, 0))
     return across.argmin(1), across.min(1)

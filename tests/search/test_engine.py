@@ -19,7 +19,7 @@ from search.problem import Problem
 from search.result import FULL, Fidelity, Result, comparable
 from search.strategies import STRATEGIES, Strategy, make_strategy, searches_front
 from search.strategies.evolution import Evolution, EvolutionOptions
-from search.strategies.learnt import LearntDistribution
+from search.strategies.learned_distribution import LearnedDistribution
 from search.strategies.random_search import RandomOptions, RandomSearch
 from search.testing.toy import toy_space, toy_tables
 from supernet import Architecture, SearchSpace
@@ -87,7 +87,7 @@ def registered(name: str, space: SearchSpace) -> Strategy:
     band = Limits(space, [Limit(table, upper=0.7 * table.maximum()[0])])
     if name == "differentiable":
         learnt = Distribution([np.full(size, -np.log(size)) for size in space.sizes], (0,) * len(space.sizes), {})
-        return LearntDistribution(Problem(band, distribution=learnt), GradientOptions(a_samples=40), 5)
+        return LearnedDistribution(Problem(band, distribution=learnt), GradientOptions(a_samples=40), 5)
     if name == "tpe":
         pytest.importorskip("optuna", reason="needs the extra tpe")
     sizes = {"population": 12, "parent_num": 4, "re_population": 12, "startup": 8, "rl_samples": 8, "bo_pool": 20}

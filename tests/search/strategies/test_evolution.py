@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import random
-
 import pytest
 
 from lookup_tables.limits import Limit, Limits
 from search.problem import Problem
 from search.result import Result
-from search.strategies.breeding import single_point, uniform
 from search.strategies.evolution import Evolution, EvolutionOptions
 from search.testing.strategies import StrategySuite
 from search.testing.toy import results_of, toy_accuracy, toy_space, toy_tables
@@ -102,15 +99,3 @@ def test_in_a_tight_band_of_a_large_space_it_neither_hangs_nor_leaves_the_band()
     while batch := strategy.ask(20):
         assert all(band.allows(architecture) for architecture in batch)
         strategy.tell(results_of(batch))
-
-
-def test_crossovers_take_every_decision_from_a_parent() -> None:
-    space, rng = toy_space(), random.Random(0)
-    for _ in range(50):
-        first, second = space.sample(rng), space.sample(rng)
-        for crossover in (single_point, uniform):
-            child = crossover(space, first, second, rng)
-            assert all(c in pair for c, pair in zip(child, zip(first, second, strict=True), strict=True))
-        child = single_point(space, (0,) * 5, (1, 1, 1, 1, 1), rng)
-        assert list(child) == sorted(child)
-        assert {0, 1} == set(child)  # a cut leaves something of both

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from config_file.errors import UserError
@@ -31,6 +34,11 @@ def test_every_strategy_is_made_from_options(name: str) -> None:
         proposals += batch
     assert len(set(proposals)) == len(proposals) == most
     assert all(map(constraint.allows, proposals))
+
+
+def test_the_suites_are_not_imported_with_the_search() -> None:
+    lines = "import search, search.strategies, sys; assert not {'pytest', 'search.testing'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", lines], check=True)
 
 
 def test_what_only_the_predictor_learns_from_is_refused() -> None:

@@ -9,7 +9,6 @@ from scipy.stats import chisquare
 from lookup_tables.limits import Limits
 from search.problem import Problem
 from search.result import Result
-from search.strategies.breeding import exactly_one
 from search.strategies.regularized_evolution import RegularizedEvolution, RegularizedEvolutionOptions
 from search.testing.strategies import StrategySuite
 from search.testing.toy import results_of, toy_accuracy, toy_space
@@ -65,15 +64,6 @@ def test_a_tournament_of_all_breeds_from_the_best() -> None:
     best = max(members, key=toy_accuracy)
     (child,) = strategy.ask(1)
     assert child in {space.canonical(a) for a in space.neighbours(best)}
-
-
-def test_one_decision_changes_whichever_to_whatever_unless_a_probability_is_given() -> None:
-    space, rng = toy_space(layers=2), random.Random(3)  # 2, 3 and 3 options
-    parent = (1, 0, 2)
-    children = Counter(exactly_one(space, parent, rng) for _ in range(6000))
-    assert all(sum(a != b for a, b in zip(child, parent, strict=True)) == 1 for child in children)
-    expected = {(0, 0, 2): 2000, (1, 1, 2): 1000, (1, 2, 2): 1000, (1, 0, 0): 1000, (1, 0, 1): 1000}
-    assert chisquare([children[a] for a in expected], list(expected.values())).pvalue > 1e-3
 
 
 def test_without_deduplication_proposals_repeat() -> None:

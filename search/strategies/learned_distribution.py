@@ -18,7 +18,7 @@ from training.differentiable_search.options import GradientOptions
 TRIES = 1000  # draws per sample, most rejected where limits are tight, after which no other is likely within the limits
 
 
-class LearntDistribution:
+class LearnedDistribution:
     """The derived architecture first, then `a_samples` draws without repetition; all within the limits.
 
     Fewer where the distribution has no more within the limits. It is the distribution of the problem.
@@ -41,7 +41,7 @@ class LearntDistribution:
         self._derived = self._derive()
 
     def _derive(self) -> Architecture:
-        """What the training derived, or the most probable one within the limits, exactly, where that is not."""
+        """The architecture that training derived, or, where it is not within the limits, the most probable that is."""
         derived = self._distribution.derived
         if not self._limits.allows(derived):
             scores = self._distribution.log_probabilities
