@@ -5,20 +5,20 @@ one set of weights) serves every resolution, and (block, input shape) is the key
 block gives its output shape, its multiply-accumulates (MACs, "FLOPs" in the papers), its learnable parameters and, from
 the channels alone, its layer. MACs count convolution and linear layers, batch 1, as the papers do.
 
-Primitives (this file) count by themselves; composites (`composites.py`) only name the primitives they are made of.
+Primitives (this file) count by themselves; composites (`composites.py`) only name the parts they are made of.
 Parts of a layer have names (`conv`, `norm`, `act`; `expand`, `depthwise`, `project`): weights are addressed by them.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from torch import nn
 
-from supernet.layers import SqueezeExcitation, ZeroLayer
+from supernet.layers import Residual, SqueezeExcitation, ZeroLayer
 
 Shape = tuple[int, int, int]
 """(channels, height, width) of a feature map, without the batch."""
@@ -68,13 +68,23 @@ class Block:
         """A short name for tables and pictures."""
         return type(self).__name__.lower()
 
+    def parts(self, in_channels: int) -> dict[str, Block]:
+        """The named blocks that a composite is made of, in the order they run; none of a primitive."""
+        return {}
+
     def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
         """Every counted part with the shape that enters it."""
-        yield self, shape
+        parts = self.parts(shape[0])
+        return primitives_of(parts.values(), shape) if parts else iter([(self, shape)])
+
+    def has_shortcut(self, in_channels: int) -> bool:
+        """True where a composite adds its input to its output."""
+        return False
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Shape of the output for an input of `shape`."""
-        return shape
+        """Shape of the output for an input of `shape`, by the fields `out_channels` and `stride` if there are such."""
+        stride: int = getattr(self, "stride", 1)
+        return getattr(self, "out_channels", shape[0]), -(-shape[1] // stride), -(-shape[2] // stride)
 
     def macs(self, shape: Shape) -> int:
         """Multiply-accumulates of convolution and linear layers for one image of `shape`."""
@@ -86,7 +96,10 @@ class Block:
 
     def build(self, in_channels: int) -> nn.Module:
         """The layer, with fresh weights, for inputs (B, in_channels, H, W)."""
-        raise TypeError(f"{type(self).__name__} does not say how it is built")
+        layers = layers_of(self.parts(in_channels), in_channels)
+        if not layers:
+            raise TypeError(f"{type(self).__name__} does not say how it is built")
+        return Residual(layers) if self.has_shortcut(in_channels) else nn.Sequential(layers)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the kind, and the fields that are not at their default.
@@ -112,6 +125,22 @@ class Block:
             return Block.kinds[kind](**settings)
         except TypeError as error:
             raise ValueError(f"block {kind}: {error}") from None
+
+
+def primitives_of(parts: Iterable[Block], shape: Shape) -> Iterator[tuple[Block, Shape]]:
+    """The primitives of blocks that run one after another."""
+    for part in parts:
+        yield from part.primitives(shape)
+        shape = part.output_shape(shape)
+
+
+def layers_of(parts: Mapping[str, Block], in_channels: int) -> OrderedDict[str, nn.Module]:
+    """The layers of blocks that run one after another, by the blocks' names."""
+    layers, shape = OrderedDict[str, nn.Module](), (in_channels, 1, 1)
+    for name, part in parts.items():
+        layers[name] = part.build(shape[0])
+        shape = part.output_shape(shape)
+    return layers
 
 
 @dataclass(frozen=True)
@@ -186,7 +215,8 @@ class Conv(Block):
         layers = OrderedDict[str, nn.Module]()
         if self.act and self.pre_activation:
             # It reads a tensor that other edges of a cell read too: it must not work in place.
-            layers["act"] = _out_of_place(ACTIVATIONS[self.act]())
+            layers["act"] = ACTIVATIONS[self.act]()
+            layers["act"].inplace = False  # type: ignore[assignment]
         layers["conv"] = nn.Conv2d(
             in_channels, channels, self.kernel, self.stride, padding, self.dilation, groups, self.bias
         )
@@ -195,11 +225,6 @@ class Conv(Block):
         if self.act and not self.pre_activation:
             layers["act"] = ACTIVATIONS[self.act]()
         return nn.Sequential(layers)
-
-
-def _out_of_place(activation: nn.Module) -> nn.Module:
-    activation.inplace = False  # type: ignore[assignment]
-    return activation
 
 
 @dataclass(frozen=True)
@@ -288,9 +313,6 @@ class Zero(Block):
     @property
     def label(self) -> str:
         return "none"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return shape[0], -(-shape[1] // self.stride), -(-shape[2] // self.stride)
 
     def build(self, in_channels: int) -> nn.Module:
         return ZeroLayer(self.stride)

@@ -6,14 +6,13 @@ layer is itself a choice.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
 
-from supernet.blocks import Block, Conv, Shape, SqueezeExcite, make_divisible
-from supernet.layers import ChannelShuffle, Residual, ShuffleUnit
+from supernet.blocks import Block, Conv, Shape, SqueezeExcite, layers_of, make_divisible, primitives_of
+from supernet.layers import ChannelShuffle, GhostUnit, ShuffleUnit
 
 
 @dataclass(frozen=True)
@@ -24,22 +23,6 @@ class Shuffle(Block):
 
     def build(self, in_channels: int) -> nn.Module:
         return ChannelShuffle(self.groups)
-
-
-def primitives_of(parts: Iterable[Block], shape: Shape) -> Iterator[tuple[Block, Shape]]:
-    """The primitives of blocks that run one after another."""
-    for part in parts:
-        yield from part.primitives(shape)
-        shape = part.output_shape(shape)
-
-
-def layers_of(parts: Mapping[str, Block], in_channels: int) -> OrderedDict[str, nn.Module]:
-    """The layers of blocks that run one after another, by the blocks' names."""
-    layers, shape = OrderedDict[str, nn.Module](), (in_channels, 1, 1)
-    for name, part in parts.items():
-        layers[name] = part.build(shape[0])
-        shape = part.output_shape(shape)
-    return layers
 
 
 @dataclass(frozen=True)
@@ -67,7 +50,7 @@ class InvertedResidual(Block):
         return f"k{self.kernel}e{self.expand:g}{groups}" + ("se" if self.se else "")
 
     def parts(self, in_channels: int) -> dict[str, Block]:
-        """The primitives by name, in the order they run: [expand, [shuffle,]] depthwise, [se,] project."""
+        """[expand, [shuffle,]] depthwise, [se,] project."""
         parts: dict[str, Block] = {}
         if self.expand != 1 or self.always_expand:
             hidden = in_channels if self.expand == 1 else make_divisible(in_channels * self.expand)
@@ -81,18 +64,7 @@ class InvertedResidual(Block):
         return parts
 
     def has_shortcut(self, in_channels: int) -> bool:
-        """True where the input is added to the output."""
         return self.residual and self.stride == 1 and in_channels == self.out_channels
-
-    def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
-        return primitives_of(self.parts(shape[0]).values(), shape)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return self.out_channels, -(-shape[1] // self.stride), -(-shape[2] // self.stride)
-
-    def build(self, in_channels: int) -> nn.Module:
-        layers = layers_of(self.parts(in_channels), in_channels)
-        return Residual(layers) if self.has_shortcut(in_channels) else nn.Sequential(layers)
 
 
 @dataclass(frozen=True)
@@ -123,9 +95,8 @@ class ShuffleBlock(Block):
         return self.stride == 2 or in_channels != self.out_channels
 
     def main(self, in_channels: int) -> dict[str, Block]:
-        """The primitives of the main branch by name, in the order they run."""
-        passing = in_channels if self.projects(in_channels) else in_channels // 2
-        rest, mid = self.out_channels - passing, self.out_channels // 2
+        """The parts of the main branch."""
+        rest, mid = self.out_channels - self._main_input(in_channels), self.out_channels // 2
         if not self.projects(in_channels) and in_channels % 2:
             raise ValueError(f"{self.label} halves its channels, but {in_channels} is an odd number")
         if rest <= 0:
@@ -149,7 +120,7 @@ class ShuffleBlock(Block):
         }
 
     def projection(self, in_channels: int) -> dict[str, Block]:
-        """The projection branch likewise; empty where half of the channels pass unchanged."""
+        """The parts of the projection branch; none where half of the channels pass unchanged."""
         if not self.projects(in_channels):
             return {}
         return {
@@ -164,10 +135,57 @@ class ShuffleBlock(Block):
         yield from primitives_of(self.main(shape[0]).values(), (self._main_input(shape[0]), *shape[1:]))
         yield from primitives_of(self.projection(shape[0]).values(), shape)
 
-    def output_shape(self, shape: Shape) -> Shape:
-        return self.out_channels, -(-shape[1] // self.stride), -(-shape[2] // self.stride)
-
     def build(self, in_channels: int) -> nn.Module:
         main = nn.Sequential(layers_of(self.main(in_channels), self._main_input(in_channels)))
         projection = self.projection(in_channels)
         return ShuffleUnit(main, nn.Sequential(layers_of(projection, in_channels)) if projection else None)
+
+
+@dataclass(frozen=True)
+class Separable(Block):
+    """A depthwise and a 1x1 convolution, each with batch norm and ReLU (MobileNet, Howard et al. 2017)."""
+
+    out_channels: int
+    kernel: int = 3
+    stride: int = 1
+
+    @property
+    def label(self) -> str:
+        return f"sep_k{self.kernel}"
+
+    def parts(self, in_channels: int) -> dict[str, Block]:
+        return {
+            "depthwise": Conv(None, self.kernel, self.stride, act="relu"),
+            "pointwise": Conv(self.out_channels, act="relu"),
+        }
+
+
+@dataclass(frozen=True)
+class Ghost(Block):
+    """Ghost module (Han et al. 2020): a 1x1 convolution to half of the channels, a depthwise one of those to the rest.
+
+    The stride is the 1x1 convolution's. Raises ValueError for an odd number of output channels.
+    """
+
+    out_channels: int
+    kernel: int = 3
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.out_channels % 2:
+            raise ValueError(f"a ghost module halves its channels, but {self.out_channels} is an odd number")
+
+    @property
+    def label(self) -> str:
+        return f"gh_k{self.kernel}"
+
+    def parts(self, in_channels: int) -> dict[str, Block]:
+        """Both convolutions; the second reads the first, and the output is what both give."""
+        return {
+            "primary": Conv(self.out_channels // 2, 1, self.stride, act="relu"),
+            "cheap": Conv(None, self.kernel, act="relu"),
+        }
+
+    def build(self, in_channels: int) -> nn.Module:
+        return GhostUnit(**layers_of(self.parts(in_channels), in_channels))

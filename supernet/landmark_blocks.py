@@ -7,14 +7,12 @@ out for; a map of another size is brought to it by averaging first, so that one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
 
 from supernet.blocks import Block, Conv, Shape
-from supernet.composites import layers_of, primitives_of
-from supernet.layers import LearnedPooling, Residual, SpatialExcitation, StridedPooling
+from supernet.layers import LearnedPooling, SpatialExcitation, StridedPooling
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,6 @@ class StridedPool(Block):
     @property
     def label(self) -> str:
         return f"pool/{self.stride}"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return shape[0], -(-shape[1] // self.stride), -(-shape[2] // self.stride)
 
     def macs(self, shape: Shape) -> int:
         _, height, width = self.output_shape(shape)
@@ -122,7 +117,7 @@ class DilatedResidual(Block):
         return f"mb_k{self.kernel}{expand}" + "".join(end for end, there in ends if there)
 
     def parts(self, in_channels: int) -> dict[str, Block]:
-        """The primitives by name, in the order they run: expand, depthwise, [excite,] project."""
+        """expand, depthwise, [excite,] project."""
         hidden = in_channels * self.expand
         act = "relu" if self.excite is None else ""  # eSE ends with a ReLU of its own
         parts: dict[str, Block] = {
@@ -133,13 +128,5 @@ class DilatedResidual(Block):
             parts["excite"] = SpatialExcite(self.excite)
         return parts | {"project": Conv(self.out_channels, act="")}
 
-    def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
-        return primitives_of(self.parts(shape[0]).values(), shape)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        return self.out_channels, -(-shape[1] // self.stride), -(-shape[2] // self.stride)
-
-    def build(self, in_channels: int) -> nn.Module:
-        layers = layers_of(self.parts(in_channels), in_channels)
-        shortcut = self.residual and self.stride == 1 and in_channels == self.out_channels
-        return Residual(layers) if shortcut else nn.Sequential(layers)
+    def has_shortcut(self, in_channels: int) -> bool:
+        return self.residual and self.stride == 1 and in_channels == self.out_channels

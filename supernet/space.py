@@ -17,7 +17,7 @@ from supernet.blocks import Identity, Shape
 from supernet.canonical import ALWAYS, Influence, count_canonical, influences, matters
 from supernet.counting import count_chain_networks
 from supernet.decisions import Architecture, DecisionSpace, digest
-from supernet.elimination import Factor, Scope, optimum
+from supernet.elimination import Factor, Scope
 from supernet.isomorphism import network_key
 from supernet.sites import Choice, Placed, Site, check_sites
 from supernet.spec import INPUT, NetSpec, Node, merged_shape
@@ -84,8 +84,8 @@ class SearchSpace(DecisionSpace):
         return tuple(tables)
 
     @cached_property
-    def _gates(self) -> dict[str, tuple[Scope, np.ndarray]]:
-        """Per gate the decisions it depends on and its table; all sites of a gate have the same."""
+    def gates(self) -> dict[str, Factor]:
+        """Per gate the decisions it depends on and its table of options; all sites of a gate have the same."""
         return {site.gate_name: (site.given, table) for site, table in zip(self.sites, self._tables, strict=True)}
 
     def select(self, architecture: Architecture) -> dict[str, int | None]:
@@ -94,7 +94,7 @@ class SearchSpace(DecisionSpace):
             raise ValueError(f"{architecture} is not an architecture of {self.name}")
         return {
             gate: table[tuple(architecture[decision] for decision in given)]
-            for gate, (given, table) in self._gates.items()
+            for gate, (given, table) in self.gates.items()
         }
 
     def trace(self, chosen: Mapping[str, Choice | None]) -> list[Placed]:
@@ -147,26 +147,12 @@ class SearchSpace(DecisionSpace):
             return self.images
         return (), _cell(shape or self.input_shape)
 
-    def derive(self, scores: Mapping[str, Sequence[float]]) -> Architecture:
-        """The architecture with the greatest summed score of the options it selects, exactly.
-
-        Args:
-            scores: per gate one score per option, such as log probabilities; a gate without scores counts nothing, and
-                neither does an absent one.
-        """
-        factors: list[Factor] = []
-        for gate, (given, table) in self._gates.items():
-            if gate in scores:
-                values = [0.0 if option is None else float(scores[gate][option]) for option in table.flat]
-                factors.append((given, np.array(values).reshape(table.shape)))
-        return optimum(self.sizes, factors, largest=True)[1]
-
     @cached_property
     def _influence(self) -> tuple[Influence, ...]:
         scope, images = self._images(None)
         distinct = list(dict.fromkeys(images.flat))
         codes = np.array([distinct.index(shape) for shape in images.flat], dtype=object).reshape(images.shape)
-        return influences([(scope, codes), *self._gates.values()], len(self.sizes))
+        return influences([(scope, codes), *self.gates.values()], len(self.sizes))
 
     @cached_property
     def conditional(self) -> dict[int, Influence]:

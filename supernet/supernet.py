@@ -12,7 +12,8 @@ from torch import nn
 from supernet.decisions import Architecture
 from supernet.gating import Weight
 from supernet.network import Function, LayerCall, Layout, Network, Taps, lay_out, walk
-from supernet.sharing import SHARING, SharedWeights
+from supernet.sharing import SHARING
+from supernet.sharing.own import SharedWeights
 from supernet.sites import Choice, Site
 from supernet.space import SearchSpace
 
@@ -65,11 +66,10 @@ class Supernet(nn.Module):
             self._layouts.move_to_end(key)
             return self._layouts[key]
         chosen: Mapping[str, Choice | None]
-        mixed = not isinstance(key, tuple)
         chosen = self._mixture(key) if isinstance(key, frozenset) else self.space.select(key)
         layout = lay_out(
             [
-                LayerCall(site.name, self._call(site.name, site.gate_name, choice, mixed), inputs, site.merge)
+                LayerCall(site.name, self._call(site, choice, isinstance(key, frozenset)), inputs, site.merge)
                 for site, choice, inputs in self.space.trace(chosen)
             ]
         )
@@ -89,11 +89,11 @@ class Supernet(nn.Module):
         """The shared weights of one site."""
         return cast(SharedWeights, self.bank[site])
 
-    def _call(self, site: str, gate: str, choice: Choice, mixed: bool) -> Function:
+    def _call(self, site: Site, choice: Choice, mixed: bool) -> Function:
         if isinstance(choice, int):
-            path = self.weights_at(site).path(choice)
+            path = self.weights_at(site.name).path(choice)
             return (lambda x, _: path(x)) if mixed else path
-        run = self.weights_at(site).mix(choice, self.recompute)
+        run, gate = self.weights_at(site.name).mix(choice, self.recompute), site.gate_name
         return lambda x, weights: run(x, weights[gate])
 
     def parameters_of(self, architecture: Architecture) -> list[nn.Parameter]:
@@ -105,12 +105,11 @@ class Supernet(nn.Module):
         return parameters
 
 
-def _shared(site: Site, in_channels: Sequence[int]) -> nn.Module:
+def _shared(site: Site, in_channels: Sequence[int]) -> SharedWeights:
+    if site.sharing not in SHARING:
+        raise ValueError(f"{site.name}: unknown sharing {site.sharing!r} (choices: {', '.join(SHARING)})")
     try:
         return SHARING[site.sharing](site.options, in_channels)
-    except KeyError:
-        known = ", ".join(SHARING)
-        raise ValueError(f"{site.name}: unknown sharing {site.sharing!r} (choices: {known})") from None
     except ValueError as error:
         raise ValueError(f"{site.name}: {error}") from None
 

@@ -16,7 +16,7 @@ from config_file.errors import choose
 from supernet.decisions import Architecture
 from supernet.relaxations import estimators
 from supernet.relaxations.estimators import Estimator, StepGates
-from supernet.relaxations.gate_table import GateTable
+from supernet.relaxations.gate_weights import check_mixable
 from supernet.relaxations.parameters import ArchitectureParameters
 from supernet.relaxations.thresholds import ThresholdParameters, thresholds
 from supernet.supernet import Supernet
@@ -25,11 +25,6 @@ from supernet.supernet import Supernet
 def of_logits(supernet: Supernet, seed: int) -> ArchitectureParameters:
     """Logits of their own, of all decisions."""
     return ArchitectureParameters(supernet.space, seed)
-
-
-def of_weights(supernet: Supernet, _seed: int) -> ArchitectureParameters:
-    """Thresholds that the weights' norms are compared with."""
-    return ThresholdParameters(supernet)
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ RELAXATIONS: dict[str, RelaxationKind] = {
     "binary": RelaxationKind(estimators.binary, single=True),
     "binary_two": RelaxationKind(estimators.binary_two),
     "binary_full": RelaxationKind(estimators.binary_full),
-    "thresholds": RelaxationKind(thresholds, soft=True, parameters=of_weights),
+    "thresholds": RelaxationKind(thresholds, soft=True, parameters=ThresholdParameters),
 }
 """Relaxations by the name users type."""
 
@@ -65,7 +60,7 @@ class Relaxation:
     """One of `RELAXATIONS` for a space.
 
     Args:
-        name: which.
+        name: of the relaxation.
         parameters: the architecture parameters.
         seed: of what is drawn.
 
@@ -78,27 +73,17 @@ class Relaxation:
         self.name = next(known for known, kind in RELAXATIONS.items() if kind is self.kind)
         self.parameters = parameters
         self.seed = seed
-        self.table = GateTable(parameters.space)
         if not self.kind.single:
-            self.table.check_mixable(running_one())
-
-    @property
-    def soft(self) -> bool:
-        """True if weights train as a mixture of all options."""
-        return self.kind.soft
+            others = ", ".join(known for known, kind in RELAXATIONS.items() if kind.single)
+            check_mixable(parameters.space, others)
 
     def gates_at(self, step: int, temperature: float = 1.0) -> StepGates:
         """The gates of a step; gradients of their weights reach the parameters."""
-        return self.kind.estimator(self.parameters, self.table, temperature, self.seed, step)
+        return self.kind.estimator(self.parameters, temperature, self.seed, step)
 
     def path(self, step: int) -> Architecture:
         """An architecture drawn from p, for a step of the weights; never the draw of the architecture's own step."""
         return self.parameters.sample(self.seed, -1 - step)
-
-
-def running_one() -> str:
-    """The names of the relaxations that run one option per decision."""
-    return ", ".join(name for name, kind in RELAXATIONS.items() if kind.single)
 
 
 @torch.no_grad()

@@ -20,8 +20,9 @@ from typing import NamedTuple
 import torch
 
 from supernet.gating import Sampled, Weight
-from supernet.relaxations.gate_table import GateTable
+from supernet.relaxations.gate_weights import gate_weights
 from supernet.relaxations.parameters import ArchitectureParameters, gumbel_noise
+from supernet.space import SearchSpace
 from supernet.supernet import Gates
 
 
@@ -37,67 +38,59 @@ class StepGates(NamedTuple):
     involved: torch.Tensor | None = None
 
 
-Estimator = Callable[[ArchitectureParameters, GateTable, float, int, int], StepGates]
-"""(parameters, gate table, temperature, seed, step) -> the gates of the step."""
+Estimator = Callable[[ArchitectureParameters, float, int, int], StepGates]
+"""(parameters, temperature, seed, step) -> the gates of the step."""
 
 
-def softmax(
-    parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int
-) -> StepGates:
+def softmax(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
     """All options run, weighted by their probabilities at that temperature (DARTS, Liu et al. 2019, has it at 1)."""
     del seed, step
-    return StepGates(soft_gates(table, (parameters.masked() / temperature).softmax(1)))
+    return StepGates(soft_gates(parameters.space, (parameters.masked() / temperature).softmax(1)))
 
 
-def gumbel(parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int) -> StepGates:
+def gumbel(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
     """All options, weighted by softmax((logits + Gumbel noise) / temperature) (Jang et al. 2017; FBNet)."""
     # Jang et al. 2017, eq. 2: y_i = exp((log p_i + g_i) / t) / sum_j exp((log p_j + g_j) / t)
     noisy = parameters.masked() + gumbel_noise(parameters, seed, step)
-    return StepGates(soft_gates(table, (noisy / temperature).softmax(1)))
+    return StepGates(soft_gates(parameters.space, (noisy / temperature).softmax(1)))
 
 
-def gumbel_hard(
-    parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int
-) -> StepGates:
+def gumbel_hard(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
     """The option with the largest noisy logit; the gradient is that of its soft weight (straight-through).
 
     The soft weights of the others get no gradient, as their outputs are not computed.
     """
     # The largest of log p_i + g_i is a draw from p (the Gumbel-max trick); y_i of that option carries the gradient.
     noisy = parameters.masked() + gumbel_noise(parameters, seed, step)
-    chosen = noisy.detach().argmax(1).tolist()
-    return StepGates(_sampled_gates(table, (noisy / temperature).softmax(1), [(option,) for option in chosen]))
+    support = [(option,) for option in noisy.detach().argmax(1).tolist()]
+    return StepGates(_sampled_gates(parameters.space, (noisy / temperature).softmax(1), support))
 
 
-def binary(parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int) -> StepGates:
+def binary(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
     """One option drawn from p runs; its gate's gradient is weighted by 1/p: dL/da_i = <dy, f(x)> (delta_i - p_i)."""
     del temperature
-    chosen = parameters.sample(seed, step)
+    support = [(option,) for option in parameters.sample(seed, step)]
     gates = {}
-    for gate, weights in table.weights(parameters.probabilities(), [(option,) for option in chosen]):
+    for gate, weights in gate_weights(parameters.space, parameters.probabilities(), support):
         ((option, weight),) = weights.items()
         # d log p_j / d a_i = delta_ij - p_i, so that the gate's gradient <dy, f_j(x)> arrives as documented.
         gates[gate] = ((option,), [Sampled(True, weight.log())])
     return StepGates(gates)
 
 
-def binary_full(
-    parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int
-) -> StepGates:
+def binary_full(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
     """One option drawn from p runs, the others forward only: dL/da_i = sum_j <dy, f_j(x)> p_j (delta_ij - p_i)."""
     del temperature
     chosen = parameters.sample(seed, step)
     # Cai et al. 2019, eq. 4: dL/da_i = sum_j dL/dg_j p_j (delta_ij - p_i), the softmax of all logits behind the gates.
     support = [
         (option, *(other for other in range(size) if other != option))
-        for option, size in zip(chosen, table.space.sizes, strict=True)
+        for option, size in zip(chosen, parameters.space.sizes, strict=True)
     ]
-    return StepGates(_sampled_gates(table, parameters.probabilities(), support))
+    return StepGates(_sampled_gates(parameters.space, parameters.probabilities(), support))
 
 
-def binary_two(
-    parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int
-) -> StepGates:
+def binary_two(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
     """Two options drawn from p without replacement; one of them, drawn again, runs and the other runs forward only.
 
     Their probabilities are renormalised over the pair, and nothing but the pair's parameters may move.
@@ -112,27 +105,27 @@ def binary_two(
         first = (masked.gather(1, pair) + again).argmax(1, keepdim=True)
         ordered = torch.cat((pair.gather(1, first), pair.gather(1, pair.shape[1] - 1 - first)), 1)
         support = [
-            tuple(dict.fromkeys(row[:size])) for row, size in zip(ordered.tolist(), table.space.sizes, strict=True)
+            tuple(dict.fromkeys(row[:size])) for row, size in zip(ordered.tolist(), parameters.space.sizes, strict=True)
         ]
     # The pair's probabilities are a softmax over its two logits, whose gradient is eq. 4 with two terms.
     involved = torch.zeros_like(parameters.absent)
     involved.scatter_(1, pair, True)
     involved &= ~parameters.absent
     renormalised = parameters.masked().masked_fill(~involved, -torch.inf).softmax(1)
-    return StepGates(_sampled_gates(table, renormalised, support), involved)
+    return StepGates(_sampled_gates(parameters.space, renormalised, support), involved)
 
 
-def soft_gates(table: GateTable, weights: torch.Tensor) -> Gates:
+def soft_gates(space: SearchSpace, weights: torch.Tensor) -> Gates:
     """Gates at which every option runs, weighted; `weights`: (D, M) per decision and option."""
-    everything = [tuple(range(size)) for size in table.space.sizes]
-    return {gate: (tuple(row), list(row.values())) for gate, row in table.weights(weights, everything)}
+    everything = [range(size) for size in space.sizes]
+    return {gate: (tuple(row), list(row.values())) for gate, row in gate_weights(space, weights, everything)}
 
 
-def _sampled_gates(table: GateTable, weights: torch.Tensor, support: Sequence[Sequence[int]]) -> Gates:
+def _sampled_gates(space: SearchSpace, weights: torch.Tensor, support: Sequence[Sequence[int]]) -> Gates:
     """The first option of each decision's support is active; the others of it run forward."""
     gates: dict[str, tuple[Sequence[int], Sequence[Weight]]] = {}
-    for gate, row in table.weights(weights, support):
-        given, options = table.gates[gate]
+    for gate, row in gate_weights(space, weights, support):
+        given, options = space.gates[gate]
         active = options[tuple(support[decision][0] for decision in given)]
         if active is not None:
             gates[gate] = tuple(row), [Sampled(option == active, weight) for option, weight in row.items()]

@@ -19,7 +19,6 @@ from torch.nn import functional as F
 from config_file.errors import UserError
 from supernet.composites import InvertedResidual
 from supernet.relaxations.estimators import StepGates, soft_gates
-from supernet.relaxations.gate_table import GateTable
 from supernet.relaxations.parameters import ArchitectureParameters
 from supernet.sharing.super_kernel import SuperKernel
 from supernet.supernet import Supernet
@@ -37,9 +36,9 @@ class ThresholdParameters(ArchitectureParameters):
         UserError: a decision is not that of one super-kernel of two kernel sizes and two expansions.
     """
 
-    def __init__(self, supernet: Supernet) -> None:
+    def __init__(self, supernet: Supernet, seed: int = 0) -> None:
         space = supernet.space
-        super().__init__(space)
+        super().__init__(space, seed)
         self.logits = nn.Parameter(torch.zeros(len(space.sizes), 3))
         self._sites: dict[int, SuperKernel] = {}
         self._codes: dict[int, list[tuple[int, int] | None]] = {}  # per option (large kernel, all channels), None: skip
@@ -99,9 +98,7 @@ class ThresholdParameters(ArchitectureParameters):
         return [row[:size] for row, size in zip(rows, self.space.sizes, strict=True)]
 
 
-def thresholds(
-    parameters: ArchitectureParameters, table: GateTable, temperature: float, seed: int, step: int
-) -> StepGates:
+def thresholds(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
     """The most probable option of every decision as a soft weight of one, with the gradient of its probability.
 
     For `ThresholdParameters`, whose super-kernels run once whatever the weights are.
@@ -111,4 +108,4 @@ def thresholds(
     hard = torch.zeros_like(p)
     for decision, option in enumerate(parameters.most_probable()):
         hard[decision, option] = 1.0
-    return StepGates(soft_gates(table, hard + p - p.detach()))
+    return StepGates(soft_gates(parameters.space, hard + p - p.detach()))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from supernet.blocks import Block, Identity
-from supernet.gating import Forward, Mixture, mix_outputs
+from supernet.gating import Forward
 from supernet.layers import ChannelShuffle
+from supernet.sharing.own import SharedWeights
 
 
 class Link(NamedTuple):
@@ -42,7 +42,7 @@ class _Skeleton(NamedTuple):
     norms: list[tuple[nn.BatchNorm2d, nn.BatchNorm2d]]
 
 
-class Sliced(nn.Module):
+class Sliced(SharedWeights):
     """Options of one structure are slices of the largest: its first channels and the centre of its kernels.
 
     Options are grouped by the names of their tensors; within a group the largest one holds the weights. With a 5x5,
@@ -61,7 +61,7 @@ class Sliced(nn.Module):
         self.options = tuple(options)
         widest = max(in_channels)
         self.layers = nn.ModuleList()
-        self.group: list[int | None] = []
+        self.group: dict[int, int] = {}  # per option with weights, the layer that it is a slice of
         structures: dict[tuple[str, ...], list[int]] = {}  # options that share, by what they have in common
         with torch.device("meta"):
             sketches = [block.build(widest) for block in options]
@@ -71,19 +71,17 @@ class Sliced(nn.Module):
             shuffles = tuple(name for name, module in sketch.named_modules() if isinstance(module, ChannelShuffle))
             if names:
                 structures.setdefault((*names, *shuffles), []).append(option)
-        owner: dict[int, int] = {}
         for members in structures.values():
             largest = max(members, key=lambda option: sum(p.numel() for p in sketches[option].parameters()))
             room = {name: tensor.shape for name, tensor in sketches[largest].state_dict().items()}
             for option in members:
-                owner[option] = len(self.layers)
+                self.group[option] = len(self.layers)
                 for name, tensor in sketches[option].state_dict().items():
                     if any(need > have for need, have in zip(tensor.shape, room[name], strict=True)):
                         raise ValueError(
                             f"{options[option]} is not a slice of {options[largest]}: add one that holds both"
                         )
             self.layers.append(options[largest].build(widest))
-        self.group = [owner.get(option) for option in range(len(options))]
         self._skeletons: dict[tuple[int, int], _Skeleton] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -99,10 +97,9 @@ class Sliced(nn.Module):
             with torch.device("meta"):
                 layer = self.options[option].build(in_channels)
             links, norms = [], []
-            group = self.group[option]
-            if group is not None:
+            if option in self.group:
                 for name, module in layer.named_modules():
-                    source = self.layers[group].get_submodule(name)
+                    source = self.holder(option).get_submodule(name)
                     if isinstance(module, nn.BatchNorm2d) and isinstance(source, nn.BatchNorm2d):
                         norms.append((module, source))
                     for kind in ("_parameters", "_buffers"):
@@ -115,7 +112,6 @@ class Sliced(nn.Module):
         return self._skeletons[key]
 
     def path(self, option: int) -> Forward:
-        """The option alone; its input width is read from x."""
         if isinstance(self.options[option], Identity):
             return _pass
 
@@ -134,19 +130,12 @@ class Sliced(nn.Module):
         """The option's tensor, of `link.shape`, from the shared one; gradients pass through."""
         return crop(link.held[link.attribute], link.shape)
 
-    def mix(self, chosen: Sequence[int], recompute: bool = False) -> Mixture:
-        """A function (x, one weight each) -> the options' mixture, see `supernet.gating`."""
-        norms = [partial(self.batch_norms, option) for option in chosen] if recompute else None
-        return mix_outputs([self.path(option) for option in chosen], norms)
-
     @torch.no_grad()
     def tensors(self, option: int, in_channels: int, writable: bool = False) -> dict[str, torch.Tensor]:
-        """The option's tensors, by their names in its own layer; if `writable`, only those that are slices."""
         taken = [(link, self.take(link).detach()) for link in self._skeleton(option, in_channels).links]
         return {link.name: tensor for link, tensor in taken if not writable or _is_view(tensor, link.source)}
 
     def layer(self, option: int, in_channels: int) -> nn.Module:
-        """The option's layer with copies of its slices."""
         with torch.device("meta"):
             layer = self.options[option].build(in_channels)
         copies = {name: tensor.clone() for name, tensor in self.tensors(option, in_channels).items()}
@@ -156,16 +145,8 @@ class Sliced(nn.Module):
         _copy_settings([(target, source) for target, (_, source) in zip(targets, norms, strict=True)])
         return layer
 
-    def weights(self, option: int) -> list[nn.Parameter]:
-        """The shared parameters a step through the option may change."""
-        group = self.group[option]
-        return [] if group is None else list(self.layers[group].parameters())
-
-    def batch_norms(self, option: int) -> list[nn.BatchNorm2d]:
-        """The shared batch norms, whose settings are the option's while it runs."""
-        group = self.group[option]
-        modules = () if group is None else self.layers[group].modules()
-        return [module for module in modules if isinstance(module, nn.BatchNorm2d)]
+    def holder(self, option: int) -> nn.Module:
+        return self.layers[self.group[option]] if option in self.group else nn.Module()
 
 
 def _copy_settings(norms: Sequence[tuple[nn.BatchNorm2d, nn.BatchNorm2d]]) -> None:

@@ -23,9 +23,9 @@ from dataclasses import replace
 
 from config_file.errors import UserError
 from supernet.blocks import Block, Conv, Head, Pool
+from supernet.composites import Ghost, Separable
 from supernet.decisions import Decision
 from supernet.landmark_blocks import DilatedResidual, LearnedPool, StridedPool
-from supernet.light_blocks import Ghost, Separable
 from supernet.sites import Site
 from supernet.space import SearchSpace
 from supernet.spaces.chain import Stage

@@ -246,20 +246,7 @@ class SpaceSuite(DecisionSuite):
             with pytest.raises(ValueError, match="cannot be mixed"):
                 supernet(self.images(space), gates)
 
-    # ---- deriving and cost
-
-    def test_derive_is_the_best_of_all(self) -> None:
-        tiny, all_of_them = self.enumerated()
-        rng = random.Random(6)
-        for _ in range(3):
-            gates = {site.gate_name: len(site.options) for site in tiny.sites if site.given}
-            scores = {gate: [rng.uniform(-3, 3) for _ in range(size)] for gate, size in gates.items()}
-
-            def score(architecture: Architecture, scores: dict[str, list[float]] = scores) -> float:
-                selected = tiny.select(architecture).items()
-                return sum(scores[gate][option] for gate, option in selected if gate in scores and option is not None)
-
-            assert score(tiny.derive(scores)) == pytest.approx(max(map(score, all_of_them)), abs=1e-12)
+    # ---- cost
 
     @pytest.mark.parametrize("resolution", [None, 48])
     def test_cost_is_the_sum_of_its_factors(self, space: Any, resolution: int | None) -> None:

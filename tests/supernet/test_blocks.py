@@ -22,10 +22,9 @@ from supernet.blocks import (
     Zero,
     make_divisible,
 )
-from supernet.composites import InvertedResidual, ShuffleBlock
+from supernet.composites import Ghost, InvertedResidual, Separable, ShuffleBlock
 from supernet.landmark_blocks import DilatedResidual, LearnedPool, SpatialExcite, StridedPool
 from supernet.layers import Residual, ShuffleUnit
-from supernet.light_blocks import Ghost, Separable
 
 kernels = st.sampled_from([1, 3, 5, 7])
 strides = st.sampled_from([1, 2])

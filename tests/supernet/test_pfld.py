@@ -8,8 +8,8 @@ from torch import nn
 
 from config_file.errors import UserError
 from supernet import SearchSpace, build_space
+from supernet.composites import Ghost, Separable
 from supernet.landmark_blocks import DilatedResidual, LearnedPool, SpatialExcite, StridedPool
-from supernet.light_blocks import Ghost, Separable
 from supernet.testing import SpaceSuite
 
 # NNI's search space as it is published: ops, (C, H, W) that enters, output channels, stride, and the map eSE weighs.

@@ -73,7 +73,7 @@ def test_an_own_way_of_taking_a_slice():
 def test_options_of_another_structure_have_weights_of_their_own():
     others = Conv(8, 1, act=""), InvertedResidual(8, 3, 1), Identity(), Pool("max"), InvertedResidual(8, 3, 3, groups=2)
     shared = Sliced((*SUPER_KERNEL, *others), [8])
-    assert shared.group == [0, 0, 0, 0, 1, 2, None, None, 3]
+    assert [shared.group.get(option) for option in range(9)] == [0, 0, 0, 0, 1, 2, None, None, 3]
     assert shared.weights(6) == shared.weights(7) == []
     assert {id(p) for p in shared.weights(0)} == {id(p) for p in shared.weights(3)}
     x = torch.randn(1, 8, 5, 5)

@@ -50,7 +50,7 @@ class Differentiable(Trainer):
         self._weights = list(context.supernet.parameters())
 
     def step(self, number: int) -> TrainingStep:
-        if self.learner.relaxation.soft:
+        if self.learner.relaxation.kind.soft:
             gates = self.learner.mixture(number)
             return TrainingStep([self.context.task_pass(gates)], self._weights)
         path = self.learner.path(number)
