@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from random import Random
 from typing import Any
@@ -71,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             folder.truncate_metrics(len(archive))
         started = time.perf_counter()
         try:
-            evaluate_all(search, archive, folder)
+            with closing(search.evaluator):
+                evaluate_all(search, archive, folder)
         except KeyboardInterrupt:
             again = f"{command('search', options)} --resume"
             raise KeyboardInterrupt(f"{len(archive):,} evaluations are kept; continue with: {again}") from None

@@ -112,7 +112,7 @@ def run(
         pick: takes what would be chosen.
 
     Raises:
-        UserError: the evaluator gives a result at another fidelity than the one asked for.
+        UserError: the evaluator gives no result of an architecture, or one at another fidelity than was asked for.
     """
     ledger = Ledger() if ledger is None else ledger
     loop = _Loop(evaluator, archive, tables, schedule, watch, ledger)
@@ -183,6 +183,9 @@ class _Loop:
                 self.watch(kept, False, first)
                 if self.ledger.used_up and not to_the_end:
                     break
+            else:
+                if missing := [a for a in fresh if self.archive.find(a, fidelity) is None]:
+                    raise UserError(f"the evaluator gave no result of {missing[0]}")
         new = set(fresh)
         for architecture in proposals:
             found = self.archive.find(architecture, fidelity)

@@ -74,18 +74,16 @@ def nothing_found(search: Search, evaluations: Sequence[Result]) -> str:
     if not evaluations:
         return f"no architecture was found within the limits: {' and '.join(search.problem.limits.describe())}"
     why = next((result.note for result in evaluations if result.note), "no finite loss")
-    doubt = (
-        f": was the supernet in {search.context.source} trained to the end?" if search.context.needs_supernet else ""
-    )
-    return f"all {len(evaluations):,} evaluations failed ({why}){doubt}"
+    return f"all {len(evaluations):,} evaluations failed ({why}){search.context.doubt}"
 
 
 def how_found(search: Search, evaluations: int) -> dict[str, Any]:
     """The part of `best.json` about the search."""
-    options = search.options
-    task = next((task.name for task in TASKS.values() if task.metric in search.measures), None)
+    options, context = search.options, search.context
+    known = [context.task] if context.needs_supernet else list(TASKS.values())
+    task = next((task for task in known if context.needs_supernet or task.metric in search.measures), None)
     return {
-        **({} if task is None else {"task": task}),
+        **({} if task is None else {"task": task.name}),
         "dataset": options.dataset,
         "search": {
             "strategy": options.search_strategy,

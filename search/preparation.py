@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from config_file.errors import UserError
+from config_file.options import was_given
 from lookup_tables import CostTable, build_table, load_tables
 from lookup_tables.constraint_text import limited
 from lookup_tables.counters import OURS
@@ -131,7 +132,7 @@ def prepare(options: SearchOptions) -> Search:
     options = replace(options, objective=",".join(map(str, objectives)))
     tables = tables_for(options, space, context.resolution, objectives)
     check_objectives(objectives, measures, tables)
-    limits = limits_of(options, space, tables) if tables else Limits(space)
+    limits = limits_of(options, space, tables) if tables else without_limits(options, space)
     limits.check()
     earlier = read_results(options.warm_start, space, objectives) if options.warm_start else []
     problem = Problem(limits, objectives, tables, [with_costs(result, tables) for result in earlier])
@@ -181,6 +182,14 @@ def tables_for(
         counter = options.counter if name == options.info_metric else OURS
         counted[name] = build_table(space, name, resolution, counter)
     return counted | given
+
+
+def without_limits(options: SearchOptions, space: DecisionSpace) -> Limits:
+    """All of a space that has no costs. Raises UserError where a limit is asked for."""
+    for name in ("target_hc", "min_hc", "constraint", "lookup_table", "info_metric"):
+        if was_given(options, name):
+            raise UserError(f"--{name.replace('_', '-')}: nothing says what an architecture of {space.name} costs")
+    return Limits(space)
 
 
 def share(fraction: float) -> str:

@@ -53,6 +53,11 @@ class Context:
         """The folder of the trained supernet. Raises UserError where there is none."""
         return find_stage(self.options, "supernet")
 
+    @property
+    def doubt(self) -> str:
+        """The question that evaluations which all fail raise about the supernet; "" where there is none."""
+        return f": was the supernet in {self.source} trained to the end?" if self.needs_supernet else ""
+
     @cached_property
     def trained(self) -> TrainedSupernet:
         """The supernet, on the CPU. Raises UserError where it is missing, damaged, or of another space than asked."""

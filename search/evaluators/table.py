@@ -66,7 +66,7 @@ class TableEvaluator:
         return f"looked up in {self.method}: {', '.join(self.measures)}"
 
     def spell(self, fidelity: Fidelity) -> str:
-        return f"of {len(self.rows):,} networks"
+        return f"in a table of {len(self.rows):,}"
 
     def estimate(self, evaluations: int) -> list[str]:
         return []

@@ -10,6 +10,7 @@ interruption.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -66,13 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.plan:
         return _planned(chosen, truth, _tree(options, context, chosen))
     evaluator = make_evaluator(options.evaluator, context)
-    with RunFolder.open(options) as run:
+    with closing(evaluator), RunFolder.open(options) as run:
         archive = Archive(run.file("archive.jsonl"), evaluator.fingerprints)
         evaluate_all(options, evaluator, archive, chosen)
         kept = [a for a in chosen if not archive[a].failed]
         if len(kept) < 3:
-            doubt = f": was the supernet in {context.source} trained to the end?" if context.needs_supernet else ""
-            raise UserError(f"{len(chosen) - len(kept)} of {len(chosen)} evaluations failed (no finite loss){doubt}")
+            failed = f"{len(chosen) - len(kept)} of {len(chosen)}"
+            raise UserError(f"{failed} evaluations failed (no finite loss){context.doubt}")
         measures = measures_of(options.evaluator, context)
         scores = scores_of(options.evaluator, evaluator.method, space, measures, [archive[a] for a in kept])
         write_findings(run, scores, truth, options, space, context.resolution)

@@ -80,6 +80,9 @@ class Epochs:
         for a in architectures:
             yield Result(a, {"my_score": sum(a) - 1 / epochs}, Fidelity(epochs=epochs), {"epochs": epochs})
 
+    def close(self):
+        open("closed", "a").close()
+
 
 class Wrong(Epochs):
     def evaluate(self, architectures, fidelity=None):
@@ -120,6 +123,8 @@ def test_a_space_without_sites_is_searched_on_a_table(here: Path, capsys: pytest
         main(arguments("letters_table", "goodness", "--evaluations", "40", "--objective", "size", "--overwrite")) == 0
     )
     assert json.loads((folder / "best.json").read_text())["size"] == min(float(row["size"]) for row in rows_of(folder))
+    with pytest.raises(UserError, match="--target-hc: nothing says what an architecture of letters costs"):
+        main(arguments("letters_table", "goodness", "--target-hc", "3", "--overwrite"))
     with pytest.raises(UserError, match="--objective goodnes: nothing gives it"):
         main(arguments("letters_table", "goodness", "--objective", "goodnes", "--overwrite"))
 
@@ -129,6 +134,7 @@ def test_fidelities_and_a_budget_of_epochs(here: Path, capsys: pytest.CaptureFix
     command = arguments("letters_epochs", "Epochs", "--max-epochs", "30", "--objective", "my_score:max")
     assert main(command) == 0
     assert "my_score" in capsys.readouterr().out
+    assert (here / "closed").exists()
     folder = here / "runs/t/search"
     results = list(Archive(folder / "archive.jsonl", {"evaluator": "letters_epochs:Epochs"}))
     assert {result.fidelity for result in results} == {Fidelity(epochs=1), Fidelity(epochs=4)}
@@ -151,7 +157,7 @@ def test_fidelities_and_a_budget_of_epochs(here: Path, capsys: pytest.CaptureFix
     [
         ("[1]", r"evaluate\(\) gave 1, which is not a Result"),
         ("[][0]", "raised IndexError"),
-        ("[]", r"evaluate\(\) gave no result of \("),
+        ("[]", r"the evaluator gave no result of \("),
         ("[Result(a) for a in architectures]", "a result lacks my_score"),
         ('[Result(a, {"my_score": 1.0}) for a in architectures]', r"was asked for Fidelity\(epochs=1\) and gave"),
     ],
