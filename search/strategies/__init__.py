@@ -8,11 +8,12 @@ A new one is one file with a class as below and one entry in STRATEGIES, or `pac
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from config_file.errors import UserError, choose
 from config_file.options import part_of
-from config_file.plugins import is_reference, load_object
+from config_file.plugins import is_reference, load_object, reference_of
 from search.objectives import single
 from search.problem import Problem
 from search.result import Result
@@ -88,13 +89,14 @@ def make_strategy(name: str, problem: Problem, options: Any) -> Strategy:
 
     Raises UserError for an unknown name or options that do not fit.
     """
-    entry = entry_of(name)
+    entry, seed = entry_of(name), options.random_seed
     part = getattr(entry, "Options", None)
     settings = options if part is None else part_of(options, part)
-    if is_reference(name):
-        return OwnStrategy(name, problem, settings, options.random_seed)
-    if options.warm_start and not hasattr(part, "warm_start"):
-        raise UserError(f"--warm-start is for --search-strategy predictor: {name} learns only from what it measures")
     if isinstance(entry, type) and issubclass(entry, Generational) and not entry.front:
         single(problem.objectives, name)
-    return entry(problem, settings, options.random_seed)
+    reference = name if is_reference(name) else reference_of(name, entry, "search")
+    if reference is not None:
+        return OwnStrategy(name, reference, partial(entry, problem, settings, seed), problem.space)
+    if options.warm_start and not hasattr(part, "warm_start"):
+        raise UserError(f"--warm-start is for --search-strategy predictor: {name} learns only from what it measures")
+    return entry(problem, settings, seed)

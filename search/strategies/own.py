@@ -1,49 +1,51 @@
-"""A strategy of the user's own, `--search-strategy package.module:callable`, held to what a strategy is."""
+"""A strategy of the user's own, by reference or entered by one of --plugins, held to what a strategy is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from config_file.errors import UserError
-from config_file.plugins import call_own, guarded
-from search.problem import Problem
+from config_file.plugins import guarded
 from search.result import Result
 from supernet import Architecture
+from supernet.decisions import DecisionSpace
 
 
 class OwnStrategy:
-    """The result of callable(problem, options, seed); its exceptions and its mistakes are errors of one line.
+    """A made strategy of the user's own; its exceptions and its mistakes are errors of one line.
+
+    Args:
+        name: by which it was asked for.
+        reference: ``module:name`` of its code.
+        make: gives the strategy.
+        space: of its proposals.
 
     Raises:
-        UserError: it cannot be loaded or called, lacks `ask` or `tell`, or proposes what is no architecture.
+        UserError: it cannot be made, lacks `ask` or `tell`, or proposes what is no architecture.
     """
 
-    def __init__(self, reference: str, problem: Problem, options: Any, seed: int) -> None:
+    def __init__(self, name: str, reference: str, make: Callable[[], Any], space: DecisionSpace) -> None:
+        self.name = f"--search-strategy {name}"
         self.reference = reference
-        self.space = problem.space
-        self.own = call_own(reference, problem, options, seed)
+        self.space = space
+        self.own = guarded(reference, make)()
         for method in ("ask", "tell"):
             if not callable(getattr(self.own, method, None)):
-                raise UserError(
-                    f"--search-strategy {reference} made a {type(self.own).__name__} without a method {method}()"
-                )
+                raise UserError(f"{self.name} made a {type(self.own).__name__} without a method {method}()")
         self.size: int | None = getattr(self.own, "size", None)
         if self.size is not None and not isinstance(self.size, int):
-            raise UserError(f"--search-strategy {reference}: its size must be an integer or None, not {self.size!r}")
+            raise UserError(f"{self.name}: its size must be an integer or None, not {self.size!r}")
 
     def ask(self, n: int) -> list[Architecture]:
         """Its proposals, each one an architecture of the space."""
         proposals = guarded(self.reference, self.own.ask)(n)
         if not isinstance(proposals, list | tuple):
-            raise UserError(
-                f"--search-strategy {self.reference}: ask() must return a list of architectures, not a "
-                f"{type(proposals).__name__}"
-            )
+            raise UserError(f"{self.name}: ask() must return a list of architectures, not a {type(proposals).__name__}")
         for proposal in proposals:
             if not isinstance(proposal, tuple) or not self.space.is_valid(proposal):
                 raise UserError(
-                    f"--search-strategy {self.reference}: ask() proposed {proposal!r}, which is not an architecture of "
+                    f"{self.name}: ask() proposed {proposal!r}, which is not an architecture of "
                     f"{self.space.name}, a tuple of {len(self.space.sizes)} indices"
                 )
         return list(proposals)

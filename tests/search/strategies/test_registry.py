@@ -36,6 +36,28 @@ def test_every_strategy_is_made_from_options(name: str) -> None:
     assert all(map(constraint.allows, proposals))
 
 
+class Broken:
+    def __init__(self, problem: Problem, options: SearchOptions, seed: int) -> None:
+        self.asked = 0
+
+    def ask(self, n: int) -> list[tuple[int, ...]]:
+        self.asked += 1
+        return [(9, 9)] if self.asked == 1 else [{}[n]]
+
+    def tell(self, results: object) -> None:
+        """Nothing is learned."""
+
+
+def test_a_strategy_that_was_entered_is_held_to_what_a_strategy_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STRATEGIES, "broken", Broken)
+    options = SearchOptions(title="toy", search_strategy="broken")
+    strategy = make_strategy("broken", Problem(Limits(toy_space())), options)
+    with pytest.raises(UserError, match=r"--search-strategy broken: ask\(\) proposed \(9, 9\), which is not"):
+        strategy.ask(1)
+    with pytest.raises(UserError, match=r"test_registry:broken' raised KeyError: 1 \(.*test_registry\.py, line"):
+        strategy.ask(1)
+
+
 def test_the_suites_are_not_imported_with_the_search() -> None:
     lines = "import search, search.strategies, sys; assert not {'pytest', 'search.testing'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", lines], check=True)
