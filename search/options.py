@@ -6,6 +6,7 @@ from config_file.fields import option
 from config_file.options import options
 from lookup_tables.options import ConstraintOptions
 from search.evaluators.options import EvaluationOptions
+from search.schedules import SCHEDULES
 from search.strategies import STRATEGIES
 from search.strategies.bayesian import BayesianOptions
 from search.strategies.evolution import EvolutionOptions
@@ -44,6 +45,13 @@ class BudgetOptions:
     """The budget of a search, for all strategies that do not count in generations, and what it optimises."""
 
     evaluations: int = option(1000, "architectures evaluated, by all strategies but random and evolution", at_least=1)
+    schedule: str | None = option(
+        None,
+        "which of a population go on to the next fidelity: {names}, or module:callable; none: halving where there are "
+        "several, as of --eval-images",
+        metavar="NAME",
+        names=SCHEDULES,
+    )
     max_seconds: float | None = option(
         None, "the search ends with the evaluation that uses up so many seconds of evaluations", unit="s", above=0
     )

@@ -148,7 +148,7 @@ def prepare(options: SearchOptions) -> Search:
         supernet = context.trained.supernet.to(context.device)
         weights = context.trained.info["sha256"]
         learning = FrozenLearning(options, supernet, weights, context.data, context.device, tables)
-    schedule = make_schedule(evaluator.fidelities, chosen_by(objectives, measures))
+    schedule = make_schedule(options.schedule, evaluator.fidelities, chosen_by(objectives, measures))
     return Search(options, context, problem, measures, strategy, learning, evaluator, schedule)
 
 

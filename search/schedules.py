@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
 
+from config_file.errors import choose
+from config_file.plugins import is_reference, load_object
 from search.objectives import ACCURACY, Objective
 from search.result import FULL, Fidelity, Result
 from supernet import Architecture
@@ -85,6 +87,12 @@ SCHEDULES: dict[str, Callable[[tuple[Fidelity, ...], Objective], Schedule]] = {"
 """Each made from the fidelities that the evaluator's options ask for, and from what is better."""
 
 
-def make_schedule(fidelities: Sequence[Fidelity], objective: Objective) -> Schedule:
-    """Successive halving where there are several fidelities."""
-    return SCHEDULES["halving" if len(fidelities) > 1 else "all"](tuple(fidelities), objective)
+def make_schedule(name: str | None, fidelities: Sequence[Fidelity], objective: Objective) -> Schedule:
+    """The schedule of a name; without one, successive halving where there are several fidelities.
+
+    Raises UserError for an unknown name.
+    """
+    name = name or ("halving" if len(fidelities) > 1 else "all")
+    factory = load_object(name) if is_reference(name) else choose("schedule", name, SCHEDULES)
+    made: Schedule = factory(tuple(fidelities), objective)
+    return made

@@ -118,8 +118,11 @@ def test_failed_ones_do_not_go_on() -> None:
 def test_several_fidelities_are_halved() -> None:
     loss = Objective("loss")
     few = (Fidelity(images=20), Fidelity(images=50))
-    assert make_schedule(few, loss) == Halving(few, loss)
-    assert make_schedule(few[:1], loss).fidelities == AllAlike(few[:1]).fidelities == few[:1]
+    assert make_schedule(None, few, loss) == make_schedule("halving", few, loss) == Halving(few, loss)
+    assert make_schedule("all", few, loss).fidelities == few[1:]
+    with pytest.raises(UserError, match="halving"):
+        make_schedule("halvin", few, loss)
+    assert make_schedule(None, few[:1], loss).fidelities == AllAlike(few[:1]).fidelities == few[:1]
 
 
 def test_fidelities_of_the_option() -> None:

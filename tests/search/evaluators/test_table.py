@@ -184,3 +184,15 @@ def test_what_fails_is_not_an_exception() -> None:
     (result,) = TableEvaluator({}, measures={"score": True}).evaluate([(7,)])
     assert isinstance(result, Result)
     assert result.note == "not in table"
+
+
+def test_a_schedule_can_be_named(here: Path) -> None:
+    (here / "letters_all.py").write_text(OWN)
+    assert main(arguments("letters_all", "Epochs", "--evaluations", "10", "--schedule", "all")) == 0
+    assert {row["n_epochs"] for row in rows_of(here / "runs/t/search")} == {"4"}
+
+
+def test_one_process_is_enough_for_a_table(here: Path) -> None:
+    (here / "letters_workers.py").write_text(OWN)
+    with pytest.raises(UserError, match=r"--workers 2: this evaluator .* works in one process only"):
+        main(arguments("letters_workers", "goodness", "--workers", "2"))
