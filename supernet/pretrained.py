@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import URLError
@@ -32,35 +31,15 @@ PARTS = {3: ("expand", "depthwise", "project"), 2: ("depthwise", "project"), 1: 
 """Our names of a layer's convolutions, by their number."""
 
 
-@dataclass(frozen=True)
-class Pretrained:
-    """The sites that were filled, and with which layers.
-
-    Args:
-        source: where the weights came from.
-        matched: per filled site the options that were filled, and the layer of MobileNetV2 they were filled from.
-        tensors: number of tensors written.
-        layers: number of layers MobileNetV2 has.
-    """
-
-    source: str
-    matched: dict[str, tuple[tuple[str, ...], str]]
-    tensors: int
-    layers: int
-
-    def __str__(self) -> str:
-        return (
-            f"pretrained: {len(self.matched)} of MobileNetV2's {self.layers} layers ({self.tensors} tensors) from "
-            f"{self.source} into {', '.join(self.matched)}"
-        )
-
-
-def load_pretrained(supernet: Supernet, source: str) -> Pretrained:
+def load_pretrained(supernet: Supernet, source: str) -> dict[str, tuple[tuple[str, ...], str]]:
     """Fill the supernet's matching blocks from MobileNetV2.
 
     Args:
         supernet: is changed in place.
         source: "torchvision" (its ImageNet weights, downloaded) or a file with the state dict of its `mobilenet_v2`.
+
+    Returns:
+        Per filled site the labels of the options that were filled, and the layer of MobileNetV2 they were filled from.
 
     Raises:
         UserError: no such weights, or no inverted residual of the supernet has their shapes.
@@ -69,29 +48,22 @@ def load_pretrained(supernet: Supernet, source: str) -> Pretrained:
     candidates = _candidates(supernet)
     pairs = _pairs([{_shapes(c.tensors) for c in found} for found in candidates.values()], layers)
     sites, names = list(candidates), list(layers)
-    fitting = {
-        sites[site]: (
-            names[layer],
-            [c for c in candidates[sites[site]] if _shapes(c.tensors) == _shapes(layers[names[layer]])],
-        )
-        for site, layer in pairs
-    }
-    if not any(isinstance(c.block, InvertedResidual) for _, found in fitting.values() for c in found):
+    filled: dict[str, tuple[list[_Candidate], str]] = {}
+    for site, layer in ((sites[site], names[layer]) for site, layer in pairs):
+        filled[site] = [c for c in candidates[site] if _shapes(c.tensors) == _shapes(layers[layer])], layer
+    if not any(isinstance(c.block, InvertedResidual) for found, _ in filled.values() for c in found):
         raise UserError(
             f"--pretrained {source}: no block of {supernet.space.name} has the shapes of one of MobileNetV2's "
             "(3x3 inverted residuals of expansion 6); train it without"
         )
-    written = 0
     with torch.no_grad():
-        for name, found in fitting.values():
+        for found, layer in filled.values():
             for candidate in found:
                 for part, ours in candidate.tensors.items():
-                    ours.copy_(layers[name][part])
-                written += len(candidate.tensors)
-    matched = {
-        site: (tuple(dict.fromkeys(c.block.label for c in found)), name) for site, (name, found) in fitting.items()
+                    ours.copy_(layers[layer][part])
+    return {
+        site: (tuple(dict.fromkeys(c.block.label for c in found)), layer) for site, (found, layer) in filled.items()
     }
-    return Pretrained(source, matched, written, len(layers))
 
 
 def _state_dict(source: str) -> Mapping[str, torch.Tensor]:

@@ -54,7 +54,7 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
     supernet = Supernet(space_of(options, data), recompute=options.recompute)
     initialise(supernet, options.random_seed)
     if options.pretrained is not None:
-        from supernet.pretrained import load_pretrained  # noqa: PLC0415  # imports torchvision
+        from supernet.pretrained import load_pretrained  # noqa: PLC0415  # seldom needed
 
         load_pretrained(supernet, options.pretrained)
     trainer = make_trainer(make_context(options, data, data.train, supernet, device))

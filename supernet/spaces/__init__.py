@@ -100,14 +100,10 @@ def build_space(
     resolution = definition.resolution if resolution is None else resolution
     if min(resolution, num_classes, in_channels) < 1:
         raise UserError("resolution, classes and input channels must be at least 1")
-    if any(value < 1 for values in (widths, depths, strides) if values is not None for value in values):
+    if any(value < 1 for values in (widths, depths, strides) for value in values or ()):
         raise UserError("widths, depths and strides must be at least 1")
-    settings: dict[str, Any] = {
-        "widths": None if widths is None else list(widths),
-        "depths": None if depths is None else list(depths),
-        "strides": None if strides is None else list(strides),
-        "skip": skip,
-    }
+    settings: dict[str, Any] = {"widths": widths, "depths": depths, "strides": strides, "skip": skip}
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     given = {name: value for name, value in settings.items() if value is not None}
     for name in given:
         if name not in definition.settings:
@@ -127,9 +123,14 @@ def build_space(
 def _find(search_space: str | Mapping[str, Any]) -> tuple[str | Mapping[str, Any], SpaceDef]:
     """The name that a recipe records (of a file its content: it may be gone when that is read), and the definition."""
     if isinstance(search_space, str) and is_reference(search_space):
-        return search_space, SpaceDef(partial(_own_space, search_space))
+        return search_space, SpaceDef(partial(_own_space, search_space, load_object(search_space)))
     if isinstance(search_space, str) and not search_space.endswith((".yml", ".yaml")):
-        return search_space, choose("search space", search_space, SPACES)
+        definition = choose("search space", search_space, SPACES)
+        module = getattr(definition.build, "__module__", "")
+        if not module.startswith("supernet."):  # entered by --plugins
+            own = partial(_own_space, f"{module}:{search_space}", definition.build)
+            definition = replace(definition, build=own)
+        return search_space, definition
     table = ChainTable.from_dict(search_space) if isinstance(search_space, Mapping) else _from_file(search_space)
     return table.to_dict(), of_table(table)
 
@@ -150,13 +151,13 @@ def _from_file(search_space: str) -> ChainTable:
         raise UserError(f"{search_space}: {error}") from None
 
 
-def _own_space(reference: str, **image: int) -> SearchSpace:
-    make = load_object(reference)
+def _own_space(reference: str, make: Callable[..., Any], **arguments: Any) -> SearchSpace:
+    """A space that code of the user's own builds: whatever it raises ends in one line."""
     try:
-        inspect.signature(make).bind(**image)
+        inspect.signature(make).bind(**arguments)
     except TypeError as error:
         raise UserError(f"{reference} must take resolution, num_classes and in_channels: {error}") from None
-    space = guarded(reference, make)(**image)
+    space = guarded(reference, make)(**arguments)
     if not isinstance(space, SearchSpace):
         raise UserError(f"{reference} returned a {type(space).__name__}, not a supernet.SearchSpace")
     return space

@@ -60,15 +60,9 @@ def parse_candidate(name: str) -> Candidate:
         if expand < 1 or not groups:
             raise UserError(f"candidate {name!r}: expansion and groups must be at least 1")
         return lambda slot: InvertedResidual(
-            slot.out_channels,
-            kernel,
-            expand,
-            slot.stride,
-            slot.act,
-            se if slot.se is None else slot.se,
-            groups,
+            slot.out_channels, kernel, expand, slot.stride, slot.act, se if slot.se is None else slot.se, groups,
             slot.always_expand,
-        )
+        )  # fmt: skip
     raise UserError(
         f"unknown candidate {name!r} (such as k3e6, k5e3se, k3e1g2, e3k5, shuffle_k3, xception, skip, identity)"
     )

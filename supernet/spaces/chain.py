@@ -41,8 +41,13 @@ class Stage:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, without what is the table's."""
-        content = {key: value for key, value in asdict(self).items() if value is not None}
-        return content if self.candidates is None else content | {"candidates": list(self.candidates)}
+        given = {key: value for key, value in asdict(self).items() if value is not None}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+
+
+def with_each(stages: Sequence[Any], field: str, values: Sequence[Any]) -> tuple[Any, ...]:
+    """The stages, each with a value of its own in one field."""
+    return tuple(replace(stage, **{field: value}) for stage, value in zip(stages, values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,10 @@ class ChainTable:
                 raise UserError(f"{self.name}: candidates must be different names, at least one")
             for name in candidates:
                 parse_candidate(name)
+        acts = [self.act, *(stage.act for stage in self.stages if stage.act is not None)]
         for what, value, known in (
             ("skip", self.skip, ("conv", "identity")),
-            *(
-                ("act", act, tuple(ACTIVATIONS))
-                for act in (self.act, *(s.act for s in self.stages if s.act is not None))
-            ),
+            *(("act", act, tuple(ACTIVATIONS)) for act in acts),
             ("sharing", self.sharing, tuple(SHARING)),
         ):
             if value not in known:
@@ -134,12 +137,8 @@ class ChainTable:
         missing = [key for key in ("name", "stages", "candidates", "stem", "head") if key not in data]
         if missing:
             raise UserError(f"a search space needs {', '.join(missing)}")
-        settings = dict(data) | {
-            "name": str(data["name"]),
-            "stages": _stages(data["stages"]),
-            "candidates": _names(data["candidates"]),
-        }
-        return ChainTable(**settings)
+        stages, candidates = _stages(data["stages"]), _names(data["candidates"])
+        return ChainTable(**dict(data) | {"name": str(data["name"]), "stages": stages, "candidates": candidates})
 
     def with_settings(
         self,
@@ -150,24 +149,17 @@ class ChainTable:
     ) -> ChainTable:
         """The table with other widths (stem, first if there is one, stages, head), depths or strides (stem, stages)."""
         count, table = len(self.stages), self
-        fixed = ["stem"] + (["first"] if self.first is not None else [])
+        fixed = ["stem"] if self.first is None else ["stem", "first"]
         if widths is not None:
             _expect(widths, len(fixed) + count + 1, f"widths of {self.name}: {', '.join(fixed)}, {count} stages, head")
-            channels = widths[len(fixed) : -1]
-            table = replace(
-                table,
-                stem=widths[0],
-                first=widths[1] if self.first is not None else None,
-                head=widths[-1],
-                stages=tuple(replace(s, channels=c) for s, c in zip(table.stages, channels, strict=True)),
-            )
+            ends: dict[str, Any] = dict(zip(fixed, widths, strict=False)) | {"head": widths[-1]}
+            table = replace(table, stages=with_each(table.stages, "channels", widths[len(fixed) : -1]), **ends)
         if depths is not None:
             _expect(depths, count, f"depths of {self.name}: one per stage")
-            stages = tuple(replace(s, depth=d) for s, d in zip(table.stages, depths, strict=True))
-            table = replace(table, stages=stages)
+            table = replace(table, stages=with_each(table.stages, "depth", depths))
         if strides is not None:
             _expect(strides, count + 1, f"strides of {self.name}: stem, then one per stage")
-            stages = tuple(replace(s, stride=d) for s, d in zip(table.stages, strides[1:], strict=True))
+            stages = with_each(table.stages, "stride", strides[1:])
             table = replace(table, stem_stride=strides[0], stages=stages, small_images=False)
         return table if skip is None else replace(table, skip=skip)
 
@@ -181,55 +173,39 @@ class ChainTable:
         """The table with the strides that suit images of this size."""
         if resolution > SMALL_IMAGE or not self.small_images:
             return self
-        stages = list(self.stages)
-        for index, stage in enumerate(stages):
-            if stage.stride > 1:
-                stages[index] = replace(stage, stride=1)
-                break
-        return replace(self, stem_stride=1, stages=tuple(stages))
+        strided = next((index for index, stage in enumerate(self.stages) if stage.stride > 1), None)
+        strides = [1 if index == strided else stage.stride for index, stage in enumerate(self.stages)]
+        return replace(self, stem_stride=1, stages=with_each(self.stages, "stride", strides))
 
     def build(self, resolution: int, num_classes: int, in_channels: int) -> SearchSpace:
         """The search space for images (in_channels, resolution, resolution)."""
         table = self.at_resolution(resolution)
-        sites = [Site("stem", (Conv(table.stem, 3, table.stem_stride, act=table.act),), (INPUT,))]
+        sites: list[Site] = []
+        decisions: list[Decision] = []
+
+        def add(name: str, *options: Block, **settings: Any) -> None:
+            sites.append(Site(name, options, (sites[-1].name if sites else INPUT,), **settings))
+
+        add("stem", Conv(table.stem, 3, table.stem_stride, act=table.act))
         channels = table.stem
         if table.first is not None:
-            sites.append(
-                Site("first", (InvertedResidual(table.first, 3, 1, act=table.act, residual=False),), ("stem",))
-            )
+            add("first", InvertedResidual(table.first, 3, 1, act=table.act, residual=False))
             channels = table.first
-        decisions: list[Decision] = []
         for number, stage in enumerate(table.stages, 1):
             for layer in range(stage.depth):
-                name = f"stage{number}/{layer}"
-                stride = stage.stride if layer == 0 else 1
-                options = table.options(channels, stage, stride)
+                options = table.options(channels, stage, stage.stride if layer == 0 else 1)
                 blocks = tuple(options.values())
-                sites.append(
-                    Site(
-                        name,
-                        blocks,
-                        (sites[-1].name,),
-                        given=(len(decisions),),
-                        table=tuple(range(len(blocks))),
-                        sharing=table.sharing_of(blocks),
-                    )
-                )
-                decisions.append(Decision(name, tuple(options)))
+                rows = tuple(range(len(blocks)))
+                sharing = table.sharing_of(blocks)
+                add(f"stage{number}/{layer}", *blocks, given=(len(decisions),), table=rows, sharing=sharing)
+                decisions.append(Decision(sites[-1].name, tuple(options)))
                 channels = stage.channels
-        sites.append(Site("mix", (Conv(table.head, act=table.act),), (sites[-1].name,)))
+        add("mix", Conv(table.head, act=table.act))
         if table.features is not None:
-            sites.append(Site("pool", (GlobalPool(),), ("mix",)))
-            features = Conv(table.features, act=table.act, bn=False, bias=True)
-            sites.append(Site("features", (features,), ("pool",)))
-        head = Head(num_classes, bias=table.head_bias, dropout=table.head_dropout)
-        sites.append(Site("head", (head,), (sites[-1].name,)))
-        return SearchSpace(
-            table.name,
-            tuple(decisions),
-            tuple(sites),
-            (in_channels, resolution, resolution),
-        )
+            add("pool", GlobalPool())
+            add("features", Conv(table.features, act=table.act, bn=False, bias=True))
+        add("head", Head(num_classes, bias=table.head_bias, dropout=table.head_dropout))
+        return SearchSpace(table.name, tuple(decisions), tuple(sites), (in_channels, resolution, resolution))
 
     def sharing_of(self, blocks: Sequence[Block]) -> str:
         """The way the options of one layer share: a skip that is a convolution cannot lie inside a super-kernel."""

@@ -7,7 +7,7 @@ beyond the depth is left out) and width (the narrow layer is the first channels 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from config_file.errors import UserError
 from supernet.blocks import Block, Conv, Head, Identity
@@ -15,7 +15,7 @@ from supernet.composites import InvertedResidual
 from supernet.decisions import Decision
 from supernet.sites import Site, tabulate
 from supernet.space import SearchSpace
-from supernet.spaces.chain import SMALL_IMAGE
+from supernet.spaces.chain import SMALL_IMAGE, with_each
 from supernet.spec import INPUT
 
 
@@ -30,7 +30,7 @@ class ElasticStage:
 
 
 STEM, HEAD = 32, 1280
-STAGES = (
+STAGES: tuple[ElasticStage, ...] = (
     # channels, expansion, stride
     ElasticStage((16, 24), 1, 1),
     ElasticStage((24, 32), 6, 2),
@@ -57,7 +57,7 @@ def build_mobilenetv2(
         depths: greatest number of repetitions per stage.
         strides: stem, then one per stage. The stem's default is 1 on small images, as in MFKD, and 2 otherwise.
     """
-    stem, head, stages = STEM, HEAD, list(STAGES)
+    stem, head, stages = STEM, HEAD, STAGES
     stem_stride = 1 if resolution <= SMALL_IMAGE else 2
     count = len(stages)
     if widths is not None:
@@ -67,26 +67,24 @@ def build_mobilenetv2(
         pairs = [(widths[1 + 2 * index], widths[2 + 2 * index]) for index in range(count)]
         if any(narrow >= wide for narrow, wide in pairs):
             raise UserError("widths of mobilenetv2: each pair is a narrow and a wider width")
-        stages = [replace(stage, channels=pair) for stage, pair in zip(stages, pairs, strict=True)]
+        stages = with_each(stages, "channels", pairs)
     if depths is not None:
         if len(depths) != count or min(depths) < 1:
             raise UserError(f"depths of mobilenetv2: {count} numbers of at least 1, the most repetitions per stage")
-        stages = [replace(stage, repetitions=depth) for stage, depth in zip(stages, depths, strict=True)]
+        stages = with_each(stages, "repetitions", depths)
     if strides is not None:
         if len(strides) != count + 1:
             raise UserError(f"strides of mobilenetv2: stem, then one per stage; that is {count + 1} numbers")
         stem_stride = strides[0]
-        stages = [replace(stage, stride=stride) for stage, stride in zip(stages, strides[1:], strict=True)]
+        stages = with_each(stages, "stride", strides[1:])
 
     decisions: list[Decision] = []
     sites = [Site("stem", (Conv(stem, 3, stem_stride),), (INPUT,))]
     for number, stage in enumerate(stages, 1):
         given = len(decisions), len(decisions) + 1
         depth_names = tuple(str(depth + 1) for depth in range(stage.repetitions))
-        decisions += [
-            Decision(f"stage{number}/channels", tuple(map(str, stage.channels))),
-            Decision(f"stage{number}/repetitions", depth_names),
-        ]
+        decisions.append(Decision(f"stage{number}/channels", tuple(map(str, stage.channels))))
+        decisions.append(Decision(f"stage{number}/repetitions", depth_names))
         for layer in range(stage.repetitions):
             sites.append(_layer_site(f"stage{number}/{layer}", stage, layer, sites[-1].name, given))
     sites += [

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from config_file.errors import UserError
 from supernet.blocks import Block, Conv, Head, Pool
@@ -28,7 +27,7 @@ from supernet.decisions import Decision
 from supernet.landmark_blocks import DilatedResidual, LearnedPool, StridedPool
 from supernet.sites import Site
 from supernet.space import SearchSpace
-from supernet.spaces.chain import Stage
+from supernet.spaces.chain import Stage, with_each
 from supernet.spec import INPUT
 
 STEM, HEAD = 16, 128
@@ -89,11 +88,11 @@ def build_pfld(
         if len(widths) != 4:
             raise UserError(f"widths of pfld: stem, two stages, head; that is 4 numbers, not {len(widths)}")
         stem, *channels, head = widths
-        stages = tuple(replace(stage, channels=width) for stage, width in zip(stages, channels, strict=True))
+        stages = with_each(stages, "channels", channels)
     if depths is not None:
         if len(depths) != 2:
             raise UserError(f"depths of pfld: one per stage; that is 2 numbers, not {len(depths)}")
-        stages = tuple(replace(stage, depth=depth) for stage, depth in zip(stages, depths, strict=True))
+        stages = with_each(stages, "depth", depths)
     first, last = stages
     sites = [
         Site("stem", (Conv(stem, 3, 2, act="relu"),), (INPUT,)),

@@ -10,7 +10,7 @@ import torch
 from config_file.errors import UserError
 from supernet import SearchSpace, Supernet, build_space
 from supernet.composites import InvertedResidual
-from supernet.spaces import SETTINGS, SPACES
+from supernet.spaces import SETTINGS, SPACES, SpaceDef
 from tasks import TASKS
 from tests.supernet import own_spaces
 
@@ -226,3 +226,18 @@ def test_definitions_of_shipped_spaces():
             if setting not in definition.settings:
                 with pytest.raises(UserError, match=f"--{setting} does not apply to {name}: it has --widths"):
                     build_space(name, **{setting: "conv" if setting == "skip" else (1,)})
+
+
+@pytest.mark.parametrize("error", [KeyError("width"), ValueError("odd"), ZeroDivisionError()])
+def test_an_exception_of_an_entered_builder_is_said_in_one_line(monkeypatch, error):
+    def build(resolution, num_classes, in_channels):
+        raise error
+
+    monkeypatch.setitem(SPACES, "mine", SpaceDef(build))
+    with pytest.raises(UserError, match=f":mine' raised {type(error).__name__}") as caught:
+        build_space("mine")
+    assert "\n" not in str(caught.value)
+    assert "test_build_space.py, line" in str(caught.value)
+    monkeypatch.setitem(SPACES, "mine", SpaceDef(lambda resolution, num_classes, in_channels: None))
+    with pytest.raises(UserError, match="returned a NoneType, not a supernet"):
+        build_space("mine")
