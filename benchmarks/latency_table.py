@@ -27,9 +27,8 @@ from deployment.engines import ENGINES
 from lookup_tables import build_table
 from lookup_tables.latency.accuracy import affine, judge, spearman
 from lookup_tables.latency.calibration import latency_table
-from lookup_tables.latency.measure import timer
-from lookup_tables.latency.probes import all_probes, network_name, spread_architectures
-from lookup_tables.latency.rounds import RUNS, Rounds
+from lookup_tables.latency.measure import RUNS, Rounds, timer
+from lookup_tables.latency.probes import all_probes, probe_names, spread_architectures
 from supernet import Architecture, build_space
 
 MOST_MAPE, CEILING_SHARE = 3.0, 0.98
@@ -88,14 +87,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     kept = Rounds(options.file, settings)
     if len(kept) < options.rounds:
-        probes = progress(all_probes(space, options.resolution, [*fitted, *held_out]), "preparing", "probe")
-        timers = {probe.name: timer(engine, probe, options.threads) for probe in probes}
+        probes = [*all_probes(space, options.resolution, [*fitted, *held_out]).items()]
+        timers = {name: timer(engine, layer, options.threads) for name, layer in progress(probes, "preparing", "probe")}
         kept.measure(timers, options.rounds, f"measuring {space.name} at {options.resolution} pixels")
     times = kept.times()
     table = latency_table(space, options.resolution, times, fitted)
-    names = [network_name(len(fitted) + index) for index in range(len(held_out))]
+    networks = probe_names(0, len(fitted) + len(held_out))
+    names = networks[len(fitted) :]
     truth = np.array([min(times[name]) for name in names])
-    calibration = np.array([min(times[network_name(index)]) for index in range(len(fitted))])
+    calibration = np.array([min(times[name]) for name in networks[: len(fitted)]])
     by_macs = build_table(space, "flops", options.resolution)
     macs = by_macs.cost(drawn) / 1e6
     scale, offset = affine(by_macs.cost(fitted) / 1e6, calibration)

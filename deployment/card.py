@@ -4,21 +4,21 @@ import json
 from pathlib import Path
 from typing import Any
 
-from config_file.errors import UserError
 from config_file.files import atomic_write_text
 from deployment.card_page import example, markdown
 from deployment.engines import Script
 from deployment.onnx_export import INPUT_NAME, OUTPUT_NAME
+from deployment.options import ExportOptions
 from deployment.retrained import Retrained
 from tasks import task_of
 
 FORMAT = "oneshot-nas card 1"
 
 
-def describe_network(source: Retrained, *, dynamic_batch: bool, fold_normalisation: bool) -> dict[str, Any]:
+def describe_network(source: Retrained, asked: ExportOptions) -> dict[str, Any]:
     """The part of a card that is known before an export: input, output, classes, cost, quality, architecture."""
     metadata, (channels, height, width), task = source.metadata, source.shape, source.task
-    batch: int | str = "batch" if dynamic_batch else 1
+    batch: int | str = "batch" if asked.dynamic_batch else 1
     spec = source.network.spec
     per_channel = list(zip(source.mean, source.std, strict=True))
     normal_range = [round(min(-m / s for m, s in per_channel), 4), round(max((1 - m) / s for m, s in per_channel), 4)]
@@ -31,8 +31,8 @@ def describe_network(source: Retrained, *, dynamic_batch: bool, fold_normalisati
             "layout": "NCHW",
             "dtype": "float32",
             "colour_order": "RGB" if channels == 3 else f"{channels} channels",
-            "value_range": [0.0, 1.0] if fold_normalisation else normal_range,
-            "normalisation": "inside the graph" if fold_normalisation else "(pixel / 255 - mean) / std",
+            "value_range": [0.0, 1.0] if asked.fold_normalisation else normal_range,
+            "normalisation": "inside the graph" if asked.fold_normalisation else "(pixel / 255 - mean) / std",
             "mean": list(source.mean),
             "std": list(source.std),
             "resize": {
@@ -68,41 +68,14 @@ def describe_network(source: Retrained, *, dynamic_batch: bool, fold_normalisati
 
 def model_properties(card: dict[str, Any]) -> dict[str, str]:
     """The essentials of a card as strings, for the metadata of the ONNX file itself."""
-    metric = task_of(card).metric
-    essentials = {
-        "card": card["format"],
-        "input": card["input"],
-        "output": card["output"],
-        "classes": card["classes"],
-        "cost": card["cost"],
-        metric: card[metric],
-        "architecture": card["architecture"],
-        "weights_sha256": card["weights"]["sha256"],
-    }
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in essentials.items()}
+    parts = ("input", "output", "classes", "cost", task_of(card).metric, "architecture")
+    essentials = {name: json.dumps(card[name]) for name in parts}
+    return {"card": card["format"], **essentials, "weights_sha256": card["weights"]["sha256"]}
 
 
-def write_card(folder: str | Path, card: dict[str, Any], script: Script) -> None:
+def write_card(folder: Path, card: dict[str, Any], script: Script) -> None:
     """Write ``card.json``, ``card.md`` and an example, in which the lines of an engine run the network."""
-    folder = Path(folder)
     atomic_write_text(folder / "card.json", json.dumps(card, indent=1, allow_nan=False) + "\n")
     text = example(card, script)
     atomic_write_text(folder / "card.md", markdown(card, text))
     atomic_write_text(folder / card["example"], text)
-
-
-def read_card(path: str | Path) -> dict[str, Any]:
-    """The card that ``write_card`` wrote as JSON.
-
-    Raises:
-        UserError: no such file, or not a card of ours.
-    """
-    try:
-        card = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; export.py writes one beside model.onnx") from None
-    except ValueError:
-        raise UserError(f"{path}: damaged, not JSON") from None
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise UserError(f"{path}: not a deployment card of this toolkit (its format is not {FORMAT!r})")
-    return card

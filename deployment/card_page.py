@@ -9,40 +9,32 @@ from tasks import Task, task_of
 
 def markdown(card: dict[str, Any], script: str) -> str:
     """The page of a card (see :mod:`deployment.card`), with its example."""
-    onnx, weights, sample = card["onnx"], card["weights"], card["sample"]
-    facts = [*_interface(card), *_provenance(card)]
-    return "\n".join(
-        [
-            "# Deployment card",
-            "",
-            "| | |",
-            "|---|---|",
-            *(f"| {name} | {text} |" for name, text in facts),
-            f"| SHA-256 | `{onnx['file']}` {onnx['sha256']}, `{weights['file']}` {weights['sha256']} |",
-            "",
-            "## Run it",
-            "",
-            f"`python {card['example']} {sample['file']}` prints {_printed(card)}. The script:",
-            "",
-            "```python",
-            script.rstrip(),
-            "```",
-            "",
-            "## Architecture",
-            "",
-            f"Search space `{card['architecture']['search_space'] or 'none'}`",
-            "",
-            f"- indices `{json.dumps(card['architecture']['indices'])}`",
-            f"- names `{json.dumps(card['architecture']['names'])}`",
-            "",
-            *_layer_table(card),
-            "",
-        ]
-    )
+    onnx, weights, sample, architecture = (card[part] for part in ("onnx", "weights", "sample", "architecture"))
+    facts = "\n".join(f"| {name} | {text} |" for name, text in (*_interface(card), *_provenance(card)))
+    return f"""# Deployment card
 
+| | |
+|---|---|
+{facts}
+| SHA-256 | `{onnx["file"]}` {onnx["sha256"]}, `{weights["file"]}` {weights["sha256"]} |
 
-def _printed(card: dict[str, Any]) -> str:
-    return task_of(card).prints.format(card["sample"]["predicted"])
+## Run it
+
+`python {card["example"]} {sample["file"]}` prints {task_of(card).prints.format(sample["predicted"])}. The script:
+
+```python
+{script.rstrip()}
+```
+
+## Architecture
+
+Search space `{architecture["search_space"] or "none"}`
+
+- indices `{json.dumps(architecture["indices"])}`
+- names `{json.dumps(architecture["names"])}`
+
+{_layer_table(card)}
+"""
 
 
 def _interface(card: dict[str, Any]) -> list[tuple[str, str]]:
@@ -64,6 +56,7 @@ def _provenance(card: dict[str, Any]) -> list[tuple[str, str]]:
     task = task_of(card)
     cost, export, parity, latency = card["cost"], card["export"], card["parity"], card["latency"]
     operations = ", ".join(f"{number} {name}" for name, number in export["operations"].items())
+    versions = ", ".join(f"{name} {number}" for name, number in export["versions"].items())
     allowed = f"{parity['tolerance']:g} · max(1, \\|logit\\|)"
     compared = f"{parity['engine']} against PyTorch on {parity['images']} real images, optimisations off and on"
     where = f"{latency['threads']} thread, {latency['engine']}, {latency['processor'] or 'unknown CPU'}"
@@ -72,7 +65,7 @@ def _provenance(card: dict[str, Any]) -> list[tuple[str, str]]:
         ("cost", f"{cost['macs']:,} MACs, {cost['params']:,} parameters ({cost['counted']})"),
         ("file", f"`{card['onnx']['file']}`, {card['onnx']['bytes']:,} bytes"),
         ("graph", f"opset {export['opset']}, {export['nodes']} nodes ({operations}); batch norm folded"),
-        ("exporter", f"PyTorch's {export['exporter']}; {_versions(export['versions'])}"),
+        ("exporter", f"PyTorch's {export['exporter']}; {versions}"),
         (
             "parity",
             f"{compared}: largest difference {parity['max_difference']:.1e} (allowed {allowed}), {task.agreement}",
@@ -88,56 +81,37 @@ def example(card: dict[str, Any], script: Script) -> str:
     """A complete Python script that runs the network on an image file with an engine, numpy and Pillow."""
     given = card["input"]
     height, width = given["resize"]["size"]
-    lines = [
-        "import json",
-        "import sys",
-        "from pathlib import Path",
-        "",
-        "import numpy as np",
-        script.imports,
-        "from PIL import Image",
-        "",
-        f'model = Path(__file__).with_name("{card["onnx"]["file"]}")',
-        script.load,
-        f'image = Image.open(sys.argv[1]).convert("{"RGB" if given["shape"][1] == 3 else "L"}")',
-        *_resized(given["resize"]),
-        f"x = np.asarray(image, dtype=np.float32).reshape({height}, {width}, {given['shape'][1]}) / 255",
-    ]
+    crop = normalise = ""
+    if given["resize"]["crop_pct"] not in (None, 1):
+        why = "of that size are sample.png and others that are cropped already"
+        crop = f"if image.size != ({width}, {height}):  # {why}\n    side *= {given['resize']['crop_pct']}\n"
+    resize = f"""side = min(image.size)
+{crop}left, top = (image.width - side) / 2, (image.height - side) / 2
+box = (left, top, left + side, top + side)
+image = image.resize(({width}, {height}), Image.Resampling.BILINEAR, box=box)"""
+    if given["resize"]["stretch"]:
+        resize = f"""width, height = image.size
+image = image.resize(({width}, {height}), Image.Resampling.BILINEAR)"""
     if given["normalisation"] != "inside the graph":
-        lines.append(f"x = (x - np.array({given['mean']})) / np.array({given['std']})")
-    lines += [
-        "x = x.transpose(2, 0, 1)[None].astype(np.float32)  # (1, C, H, W)",
-        f"outputs = {script.run.format(input=given['name'])}[0]",
-        *task_of(card).answer_lines,
-        "",
-    ]
-    return "\n".join(lines)
+        normalise = f"x = (x - np.array({given['mean']})) / np.array({given['std']})\n"
+    answer = "\n".join(task_of(card).answer_lines)
+    return f"""import json
+import sys
+from pathlib import Path
 
+import numpy as np
+{script.imports}
+from PIL import Image
 
-def _resized(resize: dict[str, Any]) -> list[str]:
-    height, width = resize["size"]
-    if resize["stretch"]:
-        return [
-            "width, height = image.size",
-            f"image = image.resize(({width}, {height}), Image.Resampling.BILINEAR)",
-        ]
-    return [
-        "side = min(image.size)",
-        *_centre_crop(resize),
-        "left, top = (image.width - side) / 2, (image.height - side) / 2",
-        "box = (left, top, left + side, top + side)",
-        f"image = image.resize(({width}, {height}), Image.Resampling.BILINEAR, box=box)",
-    ]
-
-
-def _centre_crop(resize: dict[str, Any]) -> list[str]:
-    if resize["crop_pct"] in (None, 1):
-        return []
-    height, width = resize["size"]
-    return [
-        f"if image.size != ({width}, {height}):  # of that size are sample.png and others that are cropped already",
-        f"    side *= {resize['crop_pct']}",
-    ]
+model = Path(__file__).with_name("{card["onnx"]["file"]}")
+{script.load}
+image = Image.open(sys.argv[1]).convert("{"RGB" if given["shape"][1] == 3 else "L"}")
+{resize}
+x = np.asarray(image, dtype=np.float32).reshape({height}, {width}, {given["shape"][1]}) / 255
+{normalise}x = x.transpose(2, 0, 1)[None].astype(np.float32)  # (1, C, H, W)
+outputs = {script.run.format(input=given["name"])}[0]
+{answer}
+"""
 
 
 def _normalisation(given: dict[str, Any]) -> str:
@@ -161,17 +135,13 @@ def _quality(task: Task, found: dict[str, Any]) -> str:
     return f"{', '.join(parts) or 'not recorded'} ({found['dataset'] or 'data set not recorded'})"
 
 
-def _layer_table(card: dict[str, Any]) -> list[str]:
-    cost = card["cost"]
-    return [
-        "| layer | op | output | MACs | parameters |",
-        "|---|---|---|---:|---:|",
-        *(
-            f"| {row['site']} | {row['op']} | {_sizes(row['output_shape'])} | {row['macs']:,} | {row['params']:,} |"
-            for row in card["layers"]
-        ),
-        f"| **total** | | | **{cost['macs']:,}** | **{cost['params']:,}** |",
-    ]
+def _layer_table(card: dict[str, Any]) -> str:
+    lines = ["| layer | op | output | MACs | parameters |", "|---|---|---|---:|---:|"]
+    for row in card["layers"]:
+        shape = _sizes(row["output_shape"])
+        lines.append(f"| {row['site']} | {row['op']} | {shape} | {row['macs']:,} | {row['params']:,} |")
+    lines.append(f"| **total** | | | **{card['cost']['macs']:,}** | **{card['cost']['params']:,}** |")
+    return "\n".join(lines)
 
 
 def _sizes(shape: list[Any]) -> str:
@@ -181,7 +151,3 @@ def _sizes(shape: list[Any]) -> str:
 def _listed(names: list[str], most: int = 20) -> str:
     shown = ", ".join(name.replace("|", "\\|") for name in names[:most])
     return shown + (", ... (all in card.json)" if len(names) > most else "")
-
-
-def _versions(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in versions.items())

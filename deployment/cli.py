@@ -4,7 +4,6 @@ import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -17,7 +16,6 @@ from deployment.handover import ONNX_FILE, files_of, hand_over
 from deployment.onnx_export import check_opset
 from deployment.options import ExportOptions
 from deployment.retrained import Retrained, load_retrained
-from tasks import Task
 
 DESCRIPTION = "Write a retrained network as ONNX, prove that onnxruntime computes the same, and describe it in a card."
 EXAMPLES = (
@@ -70,35 +68,22 @@ def _export(options: ExportOptions, source: Retrained) -> None:
     if len(source.images) < options.parity_images:
         say(f"only {len(source.images)} sample images for parity, {options.parity_images} were asked for")
     with staging_folder(stage_path(options)) as staged:
-        card = hand_over(
-            source,
-            staged,
-            exporter=options.exporter,
-            opset=options.opset,
-            dynamic_batch=options.dynamic_batch,
-            fold_normalisation=options.fold_normalisation,
-            tolerance=options.tolerance,
-            say=say,
-        )
+        card = hand_over(source, staged, options, say=say)
         with RunFolder.open(options) as folder:
             for name in reversed(files_of(source.task)):  # the model last: where it is, everything else is complete
                 (staged / name).replace(folder.file(name))
             for line in said:
                 folder.record(line)
-            _conclude(card, source.task, folder, time.perf_counter() - start)
-
-
-def _conclude(card: dict[str, Any], task: Task, folder: RunFolder, seconds: float) -> None:
-    sample = card["sample"]
-    folder.log(
-        f"onnxruntime on {sample['file']}: predicted {sample['predicted']}, label {sample['label']} "
-        f"({sample['right']} of {sample['images']} sample images right)"
-    )
-    folder.log(f"wrote {', '.join(files_of(task))} ({card['onnx']['bytes'] / 1e6:.2f} MB) to {folder.path}")
-    folder.log(f"the export took {seconds:.1f} s")
-    folder.log(f"next: python {folder.path / card['example']} {folder.path / sample['file']}")
-    with contextlib.suppress(OSError):  # empty, unless somebody keeps files of their own there
-        folder.checkpoints.rmdir()
+            sample, files = card["sample"], ", ".join(files_of(source.task))
+            folder.log(
+                f"onnxruntime on {sample['file']}: predicted {sample['predicted']}, label {sample['label']} "
+                f"({sample['right']} of {sample['images']} sample images right)"
+            )
+            folder.log(f"wrote {files} ({card['onnx']['bytes'] / 1e6:.2f} MB) to {folder.path}")
+            folder.log(f"the export took {time.perf_counter() - start:.1f} s")
+            folder.log(f"next: python {folder.path / card['example']} {folder.path / sample['file']}")
+            with contextlib.suppress(OSError):  # empty, unless somebody keeps files of their own there
+                folder.checkpoints.rmdir()
 
 
 def _about(source: Retrained) -> str:

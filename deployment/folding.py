@@ -1,7 +1,5 @@
 """Batch norms folded into the convolutions before them, for inference with PyTorch itself."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from torch import nn

@@ -19,9 +19,10 @@ from deployment.engines import ENGINES, run_batches
 from deployment.engines.engine import Floats
 from deployment.latency import measure_latency
 from deployment.onnx_export import to_onnx
+from deployment.options import ExportOptions
 from deployment.parity import check_parity
 from deployment.retrained import Retrained, normalised, scaled
-from tasks import CLASSIFICATION, Task, measured_on
+from tasks import Task, measured_on
 
 ONNX_FILE = "model.onnx"
 SAMPLE_FILE = "sample.png"
@@ -32,19 +33,11 @@ def files_of(task: Task) -> tuple[str, ...]:
     return ONNX_FILE, "card.json", "card.md", task.script, SAMPLE_FILE
 
 
-FILES = files_of(CLASSIFICATION)
-_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
-
-
 def hand_over(
     source: Retrained,
     folder: str | Path,
+    asked: ExportOptions,
     *,
-    exporter: str = "dynamo",
-    opset: int = 18,
-    dynamic_batch: bool = False,
-    fold_normalisation: bool = False,
-    tolerance: float = 1e-4,
     engine: str = "onnxruntime",
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
@@ -52,8 +45,6 @@ def hand_over(
 
     Args:
         folder: an existing folder.
-        fold_normalisation: the graph takes pixels in 0..1 and normalises by itself.
-        tolerance: allowed |difference| of the engine's logits from PyTorch's, relative to max(1, |logit|).
         engine: a name in `deployment.engines.ENGINES`, of one that runs ONNX files.
         say: gets one line per step.
 
@@ -67,16 +58,16 @@ def hand_over(
     if script is None:
         raise UserError(f"{engine} does not run ONNX files: a network is handed over for an engine that does")
     folder = Path(folder)
-    card = describe_network(source, dynamic_batch=dynamic_batch, fold_normalisation=fold_normalisation)
-    say(f"exporting with PyTorch's {exporter} exporter at opset {opset}, some seconds ...")
+    card = describe_network(source, asked)
+    say(f"exporting with PyTorch's {asked.exporter} exporter at opset {asked.opset}, some seconds ...")
     start = time.perf_counter()
     model = to_onnx(
         source.network,
         source.shape,
-        exporter=exporter,
-        opset=opset,
-        dynamic_batch=dynamic_batch,
-        normalise=(source.mean, source.std) if fold_normalisation else None,
+        exporter=asked.exporter,
+        opset=asked.opset,
+        dynamic_batch=asked.dynamic_batch,
+        normalise=(source.mean, source.std) if asked.fold_normalisation else None,
     )
     operations = dict(Counter(node.op_type for node in model.graph.node).most_common())
     say(
@@ -84,21 +75,21 @@ def hand_over(
         f"({', '.join(f'{number} {name}' for name, number in operations.items())}); batch norm folded, all shapes known"
     )
     onnx.helper.set_model_props(model, model_properties(card))
-    images = scaled(source.images) if fold_normalisation else normalised(source.images, source.mean, source.std)
+    images = scaled(source.images) if asked.fold_normalisation else normalised(source.images, source.mean, source.std)
     with atomic_path(folder / ONNX_FILE) as temporary:
         temporary.write_bytes(model.SerializeToString())
         parity = check_parity(
             temporary,
             images,
             source.logits,
-            tolerance=tolerance,
-            batch_sizes=(1, 3) if dynamic_batch else (1,),
+            tolerance=asked.tolerance,
+            batch_sizes=(1, 3) if asked.dynamic_batch else (1,),
             task=source.task,
             engine=engine,
         )
         say(
-            f"parity: {parity.engine} against PyTorch on {parity.images} real images, optimisations off and on: "
-            f"largest difference {parity.max_difference:.1e} (allowed {tolerance:g} * max(1, |logit|)), "
+            f"parity: {parity['engine']} against PyTorch on {parity['images']} real images, optimisations off and on: "
+            f"largest difference {parity['max_difference']:.1e} (allowed {asked.tolerance:g} * max(1, |logit|)), "
             f"{source.task.agreement}"
         )
         latency = measure_latency(temporary, images[:1], engine=engine)
@@ -107,15 +98,15 @@ def hand_over(
         card |= {
             "onnx": {"file": ONNX_FILE, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
             "export": {
-                "exporter": exporter,
-                "opset": opset,
+                "exporter": asked.exporter,
+                "opset": asked.opset,
                 "ir_version": model.ir_version,
-                "dynamic_batch": dynamic_batch,
+                "dynamic_batch": asked.dynamic_batch,
                 "nodes": len(model.graph.node),
                 "operations": operations,
-                "versions": {name: version(name) for name in _PACKAGES},
+                "versions": {name: version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")},
             },
-            "parity": parity.to_dict(),
+            "parity": parity,
             "latency": latency,
             "sample": _write_sample(source, run_batches(ENGINES[engine].load(temporary), images), folder),
         }

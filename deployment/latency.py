@@ -11,17 +11,13 @@ from deployment.engines.engine import Floats
 def measure_latency(
     path: str | Path, image: Floats, *, engine: str = "onnxruntime", threads: int = 1, runs: int = 50, warmup: int = 10
 ) -> dict[str, Any]:
-    """Median time of one image.
+    """Median and minimum of the milliseconds of some runs, after ``warmup`` others, as JSON.
 
     Args:
         path: an ONNX file.
         image: (1, C, H, W).
         engine: a name in `deployment.engines.ENGINES`.
         threads: of the engine.
-        runs: timed runs, after ``warmup`` others.
-
-    Returns:
-        ``median_ms``, ``min_ms``, ``runs``, ``threads``, ``engine`` and ``processor``.
     """
     chosen = ENGINES[engine]
     times = chosen.load(Path(path), threads=threads).time(image, warmup + runs)[warmup:]

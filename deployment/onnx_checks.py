@@ -49,8 +49,7 @@ def check_graph(model: onnx.ModelProto, *, opset: int, dynamic_batch: bool) -> N
     except (checker.ValidationError, shape_inference.InferenceError) as error:
         raise UserError(f"the ONNX graph is not valid: {' '.join(str(error).split())}") from error
     _check_shapes(inferred.graph, dynamic_batch)
-    leak = find_machine_path(model)
-    if leak:
+    if leak := find_machine_path(model):
         raise UserError(f"the ONNX file would give away a path or a stack trace of this machine: {leak!r}")
 
 
@@ -60,14 +59,8 @@ def find_machine_path(model: onnx.ModelProto) -> str | None:
     text_only.CopyFrom(model)
     for tensor in text_only.graph.initializer:
         tensor.ClearField("raw_data")
-    folders = {
-        str(Path.cwd()),
-        str(Path.home()),
-        sys.prefix,
-        sys.base_prefix,
-        tempfile.gettempdir(),
-        *site.getsitepackages(),
-    }
+    folders = {str(Path.cwd()), str(Path.home()), sys.prefix, sys.base_prefix, tempfile.gettempdir()}
+    folders |= {*site.getsitepackages()}
     # A folder of one level ("/tmp") cannot be told from the "/layer/Conv" names of the legacy exporter.
     patterns = [re.escape(folder) for folder in folders if folder.count(os.sep) >= 2]
     patterns += [r'File "', r"site-packages", r"Traceback", r"[\w./\\-]+\.py\b"]
@@ -100,8 +93,7 @@ def _check_shapes(graph: onnx.GraphProto, dynamic_batch: bool) -> None:
             raise UserError(f"the ONNX graph does not say what shape {name!r} has")
         sizes = values[name].type.tensor_type.shape.dim
         for axis, size in enumerate(sizes):
-            is_batch = dynamic_batch and axis == 0
-            if not is_batch and size.dim_value <= 0:
+            if size.dim_value <= 0 and not (dynamic_batch and axis == 0):
                 known = [str(each.dim_value or each.dim_param or "?") for each in sizes]
                 raise UserError(f"the ONNX graph leaves the shape of {name!r} open: ({', '.join(known)})")
     for value in (*graph.input, *graph.output):

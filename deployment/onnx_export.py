@@ -11,6 +11,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import torch
@@ -73,11 +74,10 @@ def to_onnx(
             check.
     """
     check_opset(exporter, opset)
-    write = EXPORTERS[exporter]
     module = _ready(module, normalise)
     try:
         with _quiet(), torch.no_grad():
-            model = strip(simplify(write(module, torch.zeros(1, *shape), opset)))
+            model = strip(simplify(EXPORTERS[exporter](module, torch.zeros(1, *shape), opset)))
     except (torch.onnx.OnnxExporterError, torch.onnx.errors.OnnxExporterError) as error:
         raise UserError(
             f"the {exporter} exporter cannot write this network at opset {opset}: {_reason(error)}"
@@ -98,33 +98,19 @@ def check_opset(exporter: str, opset: int) -> None:
         raise UserError(f"the {exporter} exporter writes opset {lowest} to {highest}, not {opset}{other}")
 
 
+_SAME: dict[str, Any] = {"verbose": False, "input_names": [INPUT_NAME], "output_names": [OUTPUT_NAME]}
+
+
 def _dynamo(module: nn.Module, example: torch.Tensor, opset: int) -> onnx.ModelProto:
-    program = torch.onnx.export(
-        module,
-        (example,),
-        dynamo=True,
-        opset_version=opset,
-        external_data=False,
-        verbose=False,
-        input_names=[INPUT_NAME],
-        output_names=[OUTPUT_NAME],
-    )
+    program = torch.onnx.export(module, (example,), dynamo=True, opset_version=opset, external_data=False, **_SAME)
     assert program is not None
     return program.model_proto
 
 
 def _legacy(module: nn.Module, example: torch.Tensor, opset: int) -> onnx.ModelProto:
     buffer = io.BytesIO()
-    torch.onnx.export(
-        module,
-        (example,),
-        buffer,  # type: ignore[arg-type]  # the annotation knows paths only; this exporter writes to any file
-        dynamo=False,
-        opset_version=opset,
-        verbose=False,
-        input_names=[INPUT_NAME],
-        output_names=[OUTPUT_NAME],
-    )
+    # The annotation knows paths only; this exporter writes to any file.
+    torch.onnx.export(module, (example,), buffer, dynamo=False, opset_version=opset, **_SAME)  # type: ignore[arg-type]
     return optimizer.optimize(onnx.load_from_string(buffer.getvalue()))  # constants folded, as dynamo does by itself
 
 
@@ -140,14 +126,12 @@ def _reason(error: BaseException) -> str:
 
 def _ready(module: nn.Module, normalise: tuple[Sequence[float], Sequence[float]] | None) -> nn.Module:
     """A copy in eval mode on the CPU, with channel splits written the way engines recognise."""
-    module = copy.deepcopy(module).cpu().eval()
-    for parent in list(module.modules()):
+    whole = nn.Sequential(copy.deepcopy(module).cpu().eval())
+    for parent in list(whole.modules()):
         for name, child in parent.named_children():
             if isinstance(child, ShuffleUnit) and child.projection is None:
                 setattr(parent, name, _SplitUnit(child.main))
-    if isinstance(module, ShuffleUnit) and module.projection is None:
-        module = _SplitUnit(module.main)
-    return nn.Sequential(Normalise(*normalise), module).eval() if normalise else module
+    return nn.Sequential(Normalise(*normalise), whole[0]).eval() if normalise else whole[0]
 
 
 class _SplitUnit(nn.Module):

@@ -1,7 +1,6 @@
 """Parity: an engine computes what PyTorch computes, on real images, with its optimisations off and on."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +10,6 @@ from config_file.errors import UserError
 from deployment.engines import ENGINES, run_batches
 from deployment.engines.engine import Floats
 from tasks import CLASSIFICATION, Task
-
-_OPTIMISATIONS = {"off": False, "on": True}
-
-
-@dataclass(frozen=True)
-class Parity:
-    """The images that were compared, and how far apart the two were at most.
-
-    Attributes:
-        images: number of images.
-        batch_sizes: in which batches the engine got them.
-        tolerance: allowed |difference| per logit, relative to max(1, |logit|).
-        max_difference: largest |difference| seen.
-        max_relative: the same, each relative to max(1, |logit|); at most ``tolerance``.
-        engine: its version, in words.
-        task: what the outputs are for.
-    """
-
-    images: int
-    batch_sizes: tuple[int, ...]
-    tolerance: float
-    max_difference: float
-    max_relative: float
-    engine: str
-    task: Task = CLASSIFICATION
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, with what holds for every parity that was reached."""
-        plain = asdict(self) | {"batch_sizes": list(self.batch_sizes), "optimisations": list(_OPTIMISATIONS)}
-        del plain["task"]
-        return plain | {self.task.agreed: True}
 
 
 def check_parity(
@@ -53,7 +21,7 @@ def check_parity(
     batch_sizes: Sequence[int] = (1,),
     task: Task = CLASSIFICATION,
     engine: str = "onnxruntime",
-) -> Parity:
+) -> dict[str, Any]:
     """Run an ONNX file, read from disk, on ``images`` and hold its outputs against PyTorch's.
 
     Args:
@@ -65,11 +33,16 @@ def check_parity(
         task: says whether outputs that are close mean the same.
         engine: a name in `deployment.engines.ENGINES`.
 
+    Returns:
+        As JSON, what was compared, and how far apart the two were: ``max_difference``, the largest |difference| of a
+        logit, and ``max_relative``, the same relative to max(1, |logit|).
+
     Raises:
         UserError: an output differs by more, an image gets another answer, or the engine cannot run the file.
     """
     largest = largest_relative = 0.0
-    for name, optimise in _OPTIMISATIONS.items():
+    optimisations = {"off": False, "on": True}
+    for name, optimise in optimisations.items():
         session = ENGINES[engine].load(Path(path), optimise=optimise)
         for size in batch_sizes:
             logits = run_batches(session, images, size)
@@ -89,5 +62,13 @@ def check_parity(
                 raise UserError(f"parity: image {other[0]} {other[1]} {where}")
             largest = max(largest, float(difference.max()))
             largest_relative = max(largest_relative, float(relative.max()))
-    version = ENGINES[engine].version()
-    return Parity(len(images), tuple(batch_sizes), tolerance, largest, largest_relative, version, task)
+    return {
+        "images": len(images),
+        "batch_sizes": list(batch_sizes),
+        "tolerance": tolerance,
+        "max_difference": largest,
+        "max_relative": largest_relative,
+        "engine": ENGINES[engine].version(),
+        "optimisations": list(optimisations),
+        task.agreed: True,
+    }

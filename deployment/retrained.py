@@ -19,7 +19,6 @@ from tasks import Targets, Task, task_of
 
 # Far above what two ways of computing the same differ by, far below what a wrong mean, file or class order does.
 _SAME_LOGITS = 1e-2
-_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,7 @@ class Retrained:
         metadata: of the file, decoded.
         classes: names of the outputs, in their order.
         task: what they are for.
-        mean: per channel, of pixels in 0..1.
-        std: per channel, of pixels in 0..1.
+        mean, std: per channel, of pixels in 0..1.
         shape: (C, H, W) of an image.
         images: uint8 (N, H, W, C), real images at the network's resolution.
         labels: the targets: int64 (N,), of landmarks float32 (N, O).
@@ -71,7 +69,10 @@ def load_retrained(weights: str | Path, samples: str | Path | None = None, limit
     weights = Path(weights)
     network, metadata = load_network(weights)
     classes, mean, std, resolution = _described_input(weights, metadata)
-    task = _task(weights, metadata)
+    try:
+        task = task_of(metadata)
+    except KeyError as error:
+        raise UserError(f"{weights}: it is for a task that this version does not know: {error.args[0]!r}") from None
     shape = (network.in_channels, resolution, resolution)
     path = weights.with_name("samples.npz") if samples is None else Path(samples)
     images, labels, recorded = _read_samples(path, limit)
@@ -81,7 +82,7 @@ def load_retrained(weights: str | Path, samples: str | Path | None = None, limit
             f"{network.in_channels} channels"
         )
     with torch.inference_mode():
-        batches = torch.from_numpy(normalised(images, mean, std)).split(_BATCH)
+        batches = torch.from_numpy(normalised(images, mean, std)).split(32)
         logits = torch.cat([network(x) for x in batches]).numpy()
     if logits.shape != (len(images), len(classes)):
         raise UserError(f"{weights}: names {len(classes)} classes, its network gives outputs of shape {logits.shape}")
@@ -104,13 +105,6 @@ def normalised(images: npt.NDArray[np.uint8], mean: tuple[float, ...], std: tupl
 def scaled(images: npt.NDArray[np.uint8]) -> Floats:
     """Pixels in 0..1: uint8 (N, H, W, C) -> float32 (N, C, H, W)."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
-
-
-def _task(path: Path, metadata: dict[str, Any]) -> Task:
-    try:
-        return task_of(metadata)
-    except KeyError as error:
-        raise UserError(f"{path}: it is for a task that this version does not know: {error.args[0]!r}") from None
 
 
 def _described_input(path: Path, metadata: dict[str, Any]) -> tuple[tuple[str, ...], Any, Any, int]:

@@ -82,10 +82,8 @@ def load_network(path: str | Path) -> tuple[Network, dict[str, Any]]:
 def _check_tensors(path: Path, network: Network, tensors: Mapping[str, torch.Tensor]) -> None:
     """Say in one line how the tensors of a file differ from those its specification asks for."""
     expected = network.state_dict()
-    for what, names in (
-        ("lacks", expected.keys() - tensors.keys()),
-        ("has an unexpected", tensors.keys() - expected.keys()),
-    ):
+    lacking, unexpected = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
+    for what, names in (("lacks", lacking), ("has an unexpected", unexpected)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise UserError(f"{path}: does not fit its own specification: it {what} {min(names)}{more}")

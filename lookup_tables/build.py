@@ -1,15 +1,13 @@
 """python -m lookup_tables build: count or measure every distinct block of a search space once, and write the table."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from config_file.fields import option
 from config_file.loader import parse
 from config_file.options import options
 from deployment.engines import ENGINES
-from lookup_tables.counters import COUNTERS, OURS, build_table
-from lookup_tables.differences import TRACERS, explain_difference, explanation, params_difference
+from lookup_tables.counters import COUNTERS, OURS, TRACED, build_table
+from lookup_tables.differences import explain_difference, explanation, params_difference
 from lookup_tables.latency.measure import measure_table
 from lookup_tables.table_options import PROG, PlaceOptions, save_and_report, space_of, table_path
 from supernet import SearchSpace
@@ -64,7 +62,7 @@ def build(argv: Sequence[str]) -> None:
     table = build_table(space, options.metric, counter=options.counter, progress=True)
     placed = sum(keys.size for _, keys in space.factors())
     blocks = f"blocks   {len(table.entries)} distinct, for {placed} options in {len(space.sites)} layers"
-    traced = options.counter in TRACERS and table.metric.traced
+    traced = options.counter in TRACED and table.metric.traced
     compared = ["", *_compared(space, table.metric, options.counter)] if traced else []
     save_and_report(table, path, [blocks], [*compared, ""])
 
@@ -77,16 +75,8 @@ def _measure(space: SearchSpace, options: TableOptions) -> None:
     if options.overwrite:
         kept.unlink(missing_ok=True)
     try:
-        table = measure_table(
-            space,
-            resolution,
-            kept,
-            engine=options.engine,
-            threads=options.threads,
-            rounds=options.rounds,
-            networks=options.networks,
-            seed=options.random_seed,
-        )
+        asked = {name: getattr(options, name) for name in ("engine", "threads", "rounds", "networks")}
+        table = measure_table(space, resolution, kept, **asked, seed=options.random_seed)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"finished rounds are kept in {kept}; the same command continues") from None
     save_and_report(table, path)

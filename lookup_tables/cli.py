@@ -2,8 +2,6 @@
 python -m lookup_tables show tables/proxylessnas-flops-224.json
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Sequence
 

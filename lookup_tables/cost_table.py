@@ -6,12 +6,12 @@ one (block, input shape). Sums, extremes and expectations are exact and computed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,14 +34,8 @@ ABOUT = (
 Key = tuple[Block, Shape]
 """A block and the (C, H, W) that enters it."""
 
-
-class _Terms(NamedTuple):
-    """The factors as float64 tensors of one device: constant, over one decision each, and over several."""
-
-    base: torch.Tensor
-    alone: tuple[int, ...]
-    values: torch.Tensor
-    joint: tuple[tuple[Scope, torch.Tensor], ...]
+_Terms = tuple[torch.Tensor, list[int], torch.Tensor, list[tuple[Scope, torch.Tensor]]]
+"""The factors as float64 tensors of one device: constant, over one decision each (which, and values), over several."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +90,9 @@ class CostTable:
         """The cost as a sum of float64 tables, one per set of decisions; scope () is what all architectures share."""
         merged: dict[Scope, NDArray[np.float64]] = {(): np.array(float(self.offset))} if self.offset else {}
         for scope, blocks in self.space.factors(input_shape(self.space, self.resolution)):
-            values = np.array(
-                [0.0 if key is None else self.scale * self.entries[key].value for key in blocks.flat],
-                dtype=np.float64,
-            )
+            values = [0.0 if key is None else self.scale * self.entries[key].value for key in blocks.flat]
             key = tuple(sorted(scope))
-            table = align(scope, values.reshape(blocks.shape), key)
+            table = align(scope, np.array(values, dtype=np.float64).reshape(blocks.shape), key)
             merged[key] = merged[key] + table if key in merged else table
         return list(merged.items())
 
@@ -144,12 +135,11 @@ class CostTable:
             if vector.shape != (len(about.options),):
                 shape = "x".join(map(str, vector.shape)) or "a single number"
                 raise UserError(f"probabilities of {about.name}: {len(about.options)} numbers, not {shape}")
-        terms = self._terms(probabilities[0].device if probabilities else torch.device("cpu"))
-        total = terms.base
-        if terms.alone:  # one product for all decisions that stand alone: in a chain, for everything
-            vector = torch.cat([probabilities[decision] for decision in terms.alone])
-            total = total + vector.to(torch.float64) @ terms.values
-        for scope, table in terms.joint:
+        total, alone, values, joint = self._terms(probabilities[0].device if probabilities else torch.device("cpu"))
+        if alone:  # one product for all decisions that stand alone: in a chain, for everything
+            vector = torch.cat([probabilities[decision] for decision in alone])
+            total = total + vector.to(torch.float64) @ values
+        for scope, table in joint:
             for decision in reversed(scope):
                 table = table @ probabilities[decision].to(torch.float64)
             total = total + table
@@ -182,7 +172,13 @@ class CostTable:
     def _terms(self, device: torch.device) -> _Terms:
         if device not in self._terms_on:
             with torch.inference_mode(False):  # kept tensors: whoever asks next may want gradients
-                self._terms_on[device] = _as_terms(self.factors, device)
+                tensors = [(scope, torch.as_tensor(table, device=device)) for scope, table in self.factors]
+                nothing = torch.zeros(1, dtype=torch.float64, device=device)
+                base = sum((table for scope, table in tensors if not scope), nothing[0])
+                alone = [(scope[0], table) for scope, table in tensors if len(scope) == 1]
+                values = torch.cat([nothing[:0], *(table for _, table in alone)])
+                joint = [(scope, table) for scope, table in tensors if len(scope) > 1]
+                self._terms_on[device] = base, [decision for decision, _ in alone], values, joint
         return self._terms_on[device]
 
     # ---- file
@@ -265,15 +261,6 @@ def _check_header(
         raise UserError(f"lookup table {path}: scale must be above 0, not {header['scale']}")
 
 
-def _as_terms(factors: Sequence[Factor], device: torch.device) -> _Terms:
-    tensors = [(scope, torch.as_tensor(table, dtype=torch.float64, device=device)) for scope, table in factors]
-    base = sum((table for scope, table in tensors if not scope), torch.zeros((), dtype=torch.float64, device=device))
-    alone = [(scope[0], table) for scope, table in tensors if len(scope) == 1]
-    values = torch.cat([torch.zeros(0, dtype=torch.float64, device=device), *(table for _, table in alone)])
-    joint = tuple((scope, table) for scope, table in tensors if len(scope) > 1)
-    return _Terms(base, tuple(decision for decision, _ in alone), values, joint)
-
-
 def input_shape(space: SearchSpace, resolution: int) -> Shape:
     """(C, H, W) of an image for a space at a resolution."""
     return space.input_shape[0], resolution, resolution
@@ -282,11 +269,7 @@ def input_shape(space: SearchSpace, resolution: int) -> Shape:
 def distinct_blocks(space: SearchSpace, resolution: int) -> list[Key]:
     """Every (block, input shape) that an architecture of the space can meet, once, in the order of the network."""
     factors = space.factors(input_shape(space, resolution))
-    return list(dict.fromkeys(key for _, blocks in factors for key in _present(blocks.flat)))
-
-
-def _present(keys: Iterable[Key | None]) -> list[Key]:
-    return [key for key in keys if key is not None]
+    return list(dict.fromkeys(key for _, blocks in factors for key in blocks.flat if key is not None))
 
 
 def _named(block: Block, shape: Shape) -> str:

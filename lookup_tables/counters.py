@@ -11,8 +11,6 @@ on parameters. They differ in what they add:
 Nobody counts activations, residual additions, channel shuffles, or the mean and the scaling of a squeeze-excite.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -143,13 +141,8 @@ def build_table(
         value = getattr(count(traced, block, shape), about.key) if traced else about.of(block, shape)
         entries[block, shape] = Entry(value, value)
     words = TRACED[traced] if traced and about is FLOPS else about.counted
-    by = traced or OURS
-    return CostTable(space, about, resolution, entries, words, by, version(by))
-
-
-def version(counter: str) -> str:
-    """The version of a counter; ours is numbered by what it counts."""
-    return "1" if counter == OURS else metadata.version(counter)
+    version = metadata.version(traced) if traced else "1"  # ours is numbered by what it counts
+    return CostTable(space, about, resolution, entries, words, traced or OURS, version)
 
 
 def count(counter: str, block: Block, input_shape: Shape) -> Count:

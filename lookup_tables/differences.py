@@ -3,22 +3,18 @@
 A difference is explained when it is a whole number per element of an operator that only one of them counts.
 """
 
-from __future__ import annotations
-
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from lookup_tables.cost_table import distinct_blocks
-from lookup_tables.counters import CONVOLUTION, KINDS, LINEAR, built, count
+from lookup_tables.counters import CONVOLUTION, KINDS, LINEAR, OURS, TRACED, built, count
 from supernet import Block, SearchSpace, Shape
 from supernet.blocks import Identity
 from supernet.layers import Residual, SqueezeExcitation
-
-TRACERS = ("fvcore", "thop")
 
 ACTIVATION, ADDITION, SCALING = "activation", "residual addition", "squeeze-excite scaling"
 
@@ -48,20 +44,13 @@ class OperatorTotal(NamedTuple):
     macs: Mapping[str, int]
 
 
-def explain_difference(
-    space: SearchSpace, resolution: int | None = None, counters: Sequence[str] = TRACERS
-) -> list[OperatorTotal]:
-    """Totals per operator over the distinct blocks of a space, by our own counter and by others.
-
-    Args:
-        resolution: height and width of the image in pixels; default the space's own.
-        counters: those that are compared with "analytic".
-    """
-    names = ("analytic", *counters)
+def explain_difference(space: SearchSpace, counters: Iterable[str] = TRACED) -> list[OperatorTotal]:
+    """Totals per operator over the distinct blocks of a space, by our own counter and by others."""
+    names = (OURS, *counters)
     macs: dict[str, Counter[str]] = {name: Counter() for name in names}
     read: Counter[str] = Counter()
     written: Counter[str] = Counter()
-    for block, shape in distinct_blocks(space, resolution or space.input_shape[1]):
+    for block, shape in distinct_blocks(space, space.input_shape[1]):
         if isinstance(block, Identity):
             continue
         for name in names:
@@ -76,11 +65,9 @@ def explain_difference(
     ]
 
 
-def params_difference(
-    space: SearchSpace, resolution: int | None = None, counters: Sequence[str] = TRACERS
-) -> list[str]:
+def params_difference(space: SearchSpace, counters: Iterable[str] = TRACED) -> list[str]:
     """Lines of text on whose count of parameters differs from ours, over the distinct blocks of a space."""
-    blocks = distinct_blocks(space, resolution or space.input_shape[1])
+    blocks = distinct_blocks(space, space.input_shape[1])
     lines = []
     for counter in counters:
         differing = [block.label for block, at in blocks if count(counter, block, at).params != block.params(at)]
@@ -93,11 +80,11 @@ def explanation(totals: Sequence[OperatorTotal], counter: str) -> list[str]:
     """The comparison of one counter's multiply-accumulates with ours, as lines of text."""
     lines = [f"  {'operator':24}{'elements written':>18}{'analytic':>18}{counter:>18}"]
     for total in totals:
-        numbers = f"{total.written:18,}{total.macs['analytic']:18,}{total.macs[counter]:18,}"
+        numbers = f"{total.written:18,}{total.macs[OURS]:18,}{total.macs[counter]:18,}"
         lines.append(f"  {total.operator:24}{numbers}   {_reason(total, counter)}".rstrip())
     counted = [total for total in totals if total.operator in (CONVOLUTION, LINEAR)]
-    same = all(total.macs["analytic"] == total.macs[counter] for total in counted)
-    ours = sum(total.macs["analytic"] for total in totals)
+    same = all(total.macs[OURS] == total.macs[counter] for total in counted)
+    ours = sum(total.macs[OURS] for total in totals)
     excess = sum(total.macs[counter] for total in totals) - ours
     lines.append(
         f"  {counter} and analytic {'agree to the unit' if same else 'DISAGREE'} on convolution and linear layers; "
@@ -108,7 +95,7 @@ def explanation(totals: Sequence[OperatorTotal], counter: str) -> list[str]:
 
 def _reason(total: OperatorTotal, counter: str) -> str:
     theirs = total.macs[counter]
-    excess = theirs - total.macs["analytic"]
+    excess = theirs - total.macs[OURS]
     if not theirs:
         return "not counted"
     if not excess:

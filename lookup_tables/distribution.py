@@ -15,8 +15,6 @@ cost s steps, a factor that costs c(o) steps and a decision d that no later fact
 and, read backwards, d is drawn with P(d | o, s) = N((o, d), s) / N'(o, s).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from math import gcd, inf, prod
 from typing import NamedTuple
@@ -84,13 +82,15 @@ class CostDistribution:
         self._sizes = tuple(sizes)
         self._cost = cost
         # 1. Round: as many bins as the memory for drawing allows, each factor's cost above its least in whole bins.
-        bins = min(bins, MOST_ENTRIES // _entries(sizes, factors))
+        per_bin = sum(prod(sizes[decision] for decision in visit.front) for visit in sweep(sizes, factors))
+        bins = min(bins, MOST_ENTRIES // per_bin)
         if bins < LEAST_BINS:
             raise UserError("too many decisions of this space depend on each other to count architectures by cost")
         self.unit = _unit(factors, bins)
         rounded = [(scope, *_rounded(table, self.unit)) for scope, table in factors]
         self._base = sum(float(table.min()) for _, table in factors)
-        self._slack = sum(low for *_, low, _ in rounded), sum(high for *_, high in rounded)
+        self.rounding = sum(low for *_, low, _ in rounded), sum(high for *_, high in rounded)
+        """Greatest distances of the cost of an architecture below and above that of its bin."""
         self._bins = sum(int(steps.max()) for _, steps, *_ in rounded) + 1
         # 2. Count, and keep what drawing needs, in the order of the count; drawing reads it from the end.
         self._stack: list[_Cost | _Choice] = []
@@ -102,11 +102,6 @@ class CostDistribution:
     def costs(self) -> NDArray[np.float64]:
         """(bins,) the costs that `counts` belongs to."""
         return self._base + self.unit * np.arange(self._bins, dtype=np.float64)
-
-    @property
-    def rounding(self) -> tuple[float, float]:
-        """Greatest distances of the cost of an architecture below and above that of its bin."""
-        return self._slack
 
     def quantile(self, share: float) -> float:
         """The rounded cost that this share of all encodings does not exceed."""
@@ -191,7 +186,7 @@ class CostDistribution:
 
     def _ends(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The least and the greatest cost of what is in each bin."""
-        return self.costs + self._slack[0], self.costs + self._slack[1]
+        return self.costs + self.rounding[0], self.costs + self.rounding[1]
 
     def _possible(self, lower: float, upper: float) -> NDArray[np.bool_]:
         low, high = self._ends()
@@ -234,11 +229,6 @@ class CostDistribution:
             position *= self._sizes[decision]
             position += drawn[:, decision]
         return position
-
-
-def _entries(sizes: Sequence[int], factors: Sequence[Factor]) -> int:
-    """Numbers kept per bin."""
-    return sum(prod(sizes[decision] for decision in visit.front) for visit in sweep(sizes, factors))
 
 
 def _unit(factors: Sequence[Factor], bins: int) -> float:

@@ -17,45 +17,34 @@ get the mean:
 - csv: the columns layer, option and ms; what all networks share has the name of its site and no option, or layer base.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite, sqrt
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import yaml
 
 from config_file.errors import UserError, choose, nearest
 from lookup_tables.cost_table import Key, distinct_blocks, input_shape
-from lookup_tables.latency.measurements import read_csv
+from lookup_tables.latency.measurements import read_csv, read_text
 from lookup_tables.table_file import Entry
 from supernet import SearchSpace, Shape
 from supernet.blocks import Block, Conv, Head, Identity
 from supernet.composites import InvertedResidual
+from supernet.metrics import LATENCY
+
+Imported = tuple[dict[Key, Entry], float]
+"""An entry for every block of the space, in the raw unit of the metric, and what every network costs beside them."""
 
 
-class Imported(NamedTuple):
-    """The content of a file, in the raw unit of the metric.
-
-    Args:
-        entries: by block and input shape, for every block of the space.
-        offset: what every network costs beside them.
-    """
-
-    entries: dict[Key, Entry]
-    offset: float = 0.0
-
-
-def by_key(path: Path, space: SearchSpace, metric: str) -> Imported:
+def by_key(path: Path, space: SearchSpace) -> Imported:
     """ProxylessNAS's and once-for-all's YAML. Raises UserError."""
-    _only_latency(path, metric)
     try:
-        content = yaml.safe_load(_text(path))
+        content = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping) or not all(isinstance(key, str) and "-input:" in key for key in content):
@@ -63,11 +52,10 @@ def by_key(path: Path, space: SearchSpace, metric: str) -> Imported:
     entries: dict[Key, Entry] = {}
     missing: list[Key] = []
     for block, shape in distinct_blocks(space, space.input_shape[1]):
+        parts = next((keys for keys in _names(block, shape) if all(key in content for key in keys)), None)
         if isinstance(block, Identity):
             entries[block, shape] = Entry(0, 0)
-            continue
-        parts = next((keys for keys in _names(block, shape) if all(key in content for key in keys)), None)
-        if parts is None:
+        elif parts is None:
             missing.append((block, shape))
         else:
             entries[block, shape] = _sum([_timing(content[key], f"{path}, {key}") for key in parts])
@@ -79,13 +67,13 @@ def by_key(path: Path, space: SearchSpace, metric: str) -> Imported:
             f"{path} has no entry for {len(missing)} of {len(missing) + len(entries)} blocks of {space.name} at "
             f"{space.input_shape[1]} pixels, such as {next(iter(_names(block, shape)), [block.label])[0]}{hint}"
         )
-    return Imported(entries)
+    return entries, 0.0
 
 
-def osnaslib(path: Path, space: SearchSpace, metric: str) -> Imported:
+def osnaslib(path: Path, space: SearchSpace, metric: str = LATENCY.name) -> Imported:
     """OSNASLib's JSON. Raises UserError."""
     try:
-        content = json.loads(_text(path))
+        content = json.loads(read_text(path))
     except ValueError:
         raise UserError(f"{path}: not a JSON file") from None
     name, unit = {"flops": ("flops", 1e6), "params": ("param", 1.0), "latency": ("latency", 1e3)}[metric]
@@ -94,22 +82,23 @@ def osnaslib(path: Path, space: SearchSpace, metric: str) -> Imported:
     rows = content[name]
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
         raise UserError(f"{path}: {name} must be a list of layers, each a list of numbers")
-    values = [[unit * _number(value, f"{path}, {name}, layer {layer}") for value in row] for layer, row in _from(rows)]
+    values = [
+        [unit * _number(value, f"{path}, {name}, layer {layer}") for value in row] for layer, row in enumerate(rows, 1)
+    ]
     base = unit * _number(content.get(f"base_{name}", 0), f"{path}, base_{name}")
     return _by_layer(path, space, values, base)
 
 
-def fbnet(path: Path, space: SearchSpace, metric: str) -> Imported:
+def fbnet(path: Path, space: SearchSpace) -> Imported:
     """FBNet's text format. Raises UserError."""
-    _only_latency(path, metric)
-    lines = [line.split() for line in _text(path).splitlines() if line.strip()]
+    lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
     if len(lines) < 2:
         raise UserError(f"{path}: expected a line of option names, then a line of microseconds per layer")
-    header, rows = lines[0], lines[1:]
+    header, *rows = lines
     if len(rows) != len(space.decisions):
         raise UserError(f"{path} has {len(rows)} layers, {space.name} {len(space.decisions)}")
     values = []
-    for (layer, row), decision in zip(_from(rows), space.decisions, strict=True):
+    for (layer, row), decision in zip(enumerate(rows, 1), space.decisions, strict=True):
         if len(row) != len(header):
             raise UserError(f"{path}, layer {layer}: {len(row)} numbers for {len(header)} options")
         found = dict(zip(map(_plain, header), row, strict=True))
@@ -120,11 +109,10 @@ def fbnet(path: Path, space: SearchSpace, metric: str) -> Imported:
     return _by_layer(path, space, values, 0.0)
 
 
-def nni(path: Path, space: SearchSpace, metric: str) -> Imported:
+def nni(path: Path, space: SearchSpace) -> Imported:
     """NNI's lut.txt for its FBNet example. Raises UserError."""
-    _only_latency(path, metric)
     known: dict[tuple[Any, ...], float] = {}
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if line.strip():
             where = f"{path}, line {number}"
             try:
@@ -148,9 +136,8 @@ def nni(path: Path, space: SearchSpace, metric: str) -> Imported:
     return _by_layer(path, space, values, 0.0)
 
 
-def layers_csv(path: Path, space: SearchSpace, metric: str) -> Imported:
+def layers_csv(path: Path, space: SearchSpace) -> Imported:
     """Our own table by layer and option. Raises UserError."""
-    _only_latency(path, metric)
     header, rows = read_csv(path)
     if not {"layer", "option", "ms"} <= set(header):
         raise UserError(f"{path}: expected the columns layer, option and ms, not {', '.join(header)}")
@@ -174,7 +161,7 @@ def layers_csv(path: Path, space: SearchSpace, metric: str) -> Imported:
     return _by_layer(path, space, values, sum(cells.values()))
 
 
-FORMATS: dict[str, Callable[[Path, SearchSpace, str], Imported]] = {
+FORMATS: dict[str, Callable[[Path, SearchSpace], Imported]] = {
     "proxylessnas": by_key,
     "ofa": by_key,
     "osnaslib": osnaslib,
@@ -182,7 +169,7 @@ FORMATS: dict[str, Callable[[Path, SearchSpace, str], Imported]] = {
     "nni": nni,
     "csv": layers_csv,
 }
-"""By name: (file, space at its resolution, metric) -> its content."""
+"""By name: (file, space at its resolution) -> the latencies in it."""
 
 
 def read_foreign(path: str | Path, form: str, space: SearchSpace, metric: str) -> Imported:
@@ -192,7 +179,12 @@ def read_foreign(path: str | Path, form: str, space: SearchSpace, metric: str) -
         UserError: an unknown format, no such file, not that format, another space or resolution, or a number that is
             negative or none.
     """
-    return choose("format", form, FORMATS)(Path(path), space, metric)
+    read = choose("format", form, FORMATS)
+    if read is osnaslib:
+        return osnaslib(Path(path), space, metric)
+    if metric != LATENCY.name:
+        raise UserError(f"{path}: this format holds latencies, not {metric}")
+    return read(Path(path), space)
 
 
 def _names(block: Block, shape: Shape) -> list[list[str]]:
@@ -245,7 +237,7 @@ def _by_layer(path: Path, space: SearchSpace, values: Sequence[Sequence[float]],
     for key, found in met.items():
         spread = float(np.subtract(*np.percentile(found, [75, 25])))
         entries[key] = Entry(float(np.mean(found)), float(np.median(found)), spread, len(found))
-    return Imported(entries, base)
+    return entries, base
 
 
 def _timing(value: Any, where: str) -> Entry:
@@ -266,39 +258,20 @@ def _sum(entries: Sequence[Entry]) -> Entry:
 def _number(value: Any, where: str) -> float:
     try:
         number = float(value) if not isinstance(value, bool) else float("nan")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not isfinite(number) or number < 0:
         raise UserError(f"{where}: expected a number of at least 0, not {value}")
     return number
 
 
-def _only_latency(path: Path, metric: str) -> None:
-    if metric != "latency":
-        raise UserError(f"{path}: this format holds latencies, not {metric}")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file") from None
-
-
 def _plain(option: str) -> str:
     """FBNet's "ir_k3_s2" is k3e1 in two groups; candidates without an expansion have expansion 1."""
-    text = option.lower().removeprefix("ir_").replace("_s2", "_e1_g2")
-    return text.replace("_", "")
+    return option.lower().removeprefix("ir_").replace("_s2", "_e1_g2").replace("_", "")
 
 
 def _hwc(shape: Shape) -> str:
     return f"{shape[1]}x{shape[2]}x{shape[0]}"
-
-
-def _from(rows: Sequence[Any]) -> Any:
-    return enumerate(rows, 1)
 
 
 def _span(sizes: Any) -> str:

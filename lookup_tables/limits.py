@@ -4,8 +4,6 @@ Whether limits can be met is known from the lookup tables before anything is eva
 uniformly from those within the limits, however tight they are (`lookup_tables.distribution`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,20 +46,6 @@ class Limit:
     upper: float = math.inf
     flags: tuple[str, str] = ("--min-hc", "--target-hc")
 
-    @property
-    def excludes(self) -> bool:
-        """True where it excludes at least one architecture of the space."""
-        return self.lower > self.table.minimum()[0] or self.upper < self.table.maximum()[0]
-
-    @property
-    def share(self) -> float:
-        """The share of all encodings within it: exact in a small space, else counted up to rounding."""
-        return Limits(self.table.space, [self]).acceptance
-
-    def allows(self, costs: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """(N,) costs -> which are between the ends."""
-        return (costs >= self.lower) & (costs <= self.upper)
-
     def check(self) -> None:
         """Raises UserError, with the exact range of the space, where no architecture can be between the ends."""
         minimum, maximum = self.table.minimum()[0], self.table.maximum()[0]
@@ -79,11 +63,11 @@ class Limit:
 
     def describe(self) -> str:
         """The limit in words; "" where there is none."""
-        name, shown = self.table.name, self.table.metric.in_words
         if self.upper == math.inf and self.lower <= 0:
             return ""
+        shown = self.table.metric.in_words
         least = f" and at least {shown(self.lower)}" if self.lower > 0 else ""
-        return f"{name} of at most {shown(self.upper)}{least}"
+        return f"{self.table.name} of at most {shown(self.upper)}{least}"
 
     def bounds(self, show: Callable[[Metric, float], str] = Metric.in_flags) -> list[Bound]:
         """Its ends as upper bounds for `supernet.derivation`; the lower one as a bound on the negated cost."""
@@ -186,10 +170,7 @@ class Limits:
         """As `sample`, n that differ; fewer where there are no more, or no more were found."""
         taken = set(exclude)
         found: list[Architecture] = []
-        while len(found) < n:
-            drawn = self.sample(rng, taken)
-            if drawn is None:
-                break
+        while len(found) < n and (drawn := self.sample(rng, taken)) is not None:
             taken.add(drawn)
             found.append(drawn)
         return found
@@ -202,7 +183,14 @@ class Limits:
         space = self.space
         if not self._binding:
             return [space.canonical(space.sample(rng)) for _ in range(n)]
-        return [space.canonical(architecture) for architecture in self._draw(rng, n)]
+        if space.size <= ENUMERABLE:
+            drawn = [as_architecture(rng.choice(self._listed)) for _ in range(n if len(self._listed) else 0)]
+        else:
+            try:  # random.Random carries the state (it is JSON-able); numpy does the work
+                drawn = [*map(as_architecture, self.encodings(np.random.default_rng(rng.getrandbits(64)), n))]
+            except UserError:
+                return []
+        return [space.canonical(architecture) for architecture in drawn]
 
     def encodings(self, generator: np.random.Generator, n: int) -> NDArray[np.integer]:
         """(n, D) encodings drawn uniformly from those within the limits, of which there must be at least one.
@@ -224,29 +212,22 @@ class Limits:
     def _inside(self, architectures: NDArray[np.integer]) -> NDArray[np.bool_]:
         inside = np.ones(len(architectures), dtype=np.bool_)
         for limit in self._binding:
-            inside &= limit.allows(limit.table.cost(architectures))
+            costs = limit.table.cost(architectures)
+            inside &= (costs >= limit.lower) & (costs <= limit.upper)
         return inside
-
-    def _draw(self, rng: Random, n: int) -> list[Architecture]:
-        if self.space.size <= ENUMERABLE:
-            return [as_architecture(rng.choice(self._listed)) for _ in range(n if len(self._listed) else 0)]
-        # random.Random carries the state (it is JSON-able); numpy does the work.
-        try:
-            return list(map(as_architecture, self.encodings(np.random.default_rng(rng.getrandbits(64)), n)))
-        except UserError:
-            return []
 
     @cached_property
     def _binding(self) -> list[Limit]:
         """The limits, without those that exclude nothing."""
-        return [limit for limit in self.limits if limit.excludes]
+        ends = [(limit, limit.table.minimum()[0], limit.table.maximum()[0]) for limit in self.limits]
+        return [limit for limit, least, greatest in ends if limit.lower > least or limit.upper < greatest]
 
     @cached_property
     def _rarest(self) -> Limit:
         """The limit that the fewest encodings keep; the first one where none excludes anything."""
         if len(self._binding) < 2:
             return (*self._binding, *self.limits)[0]
-        return min(self._binding, key=lambda limit: limit.share)
+        return min(self._binding, key=lambda limit: Limits(self.space, [limit]).acceptance)
 
     @cached_property
     def _listed(self) -> NDArray[np.integer]:

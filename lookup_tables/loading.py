@@ -1,7 +1,5 @@
 """Open the tables that somebody names: `--lookup-table [NAME=]FILE.json`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any

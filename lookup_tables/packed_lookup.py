@@ -6,11 +6,8 @@ digits are option indices; neighbouring digits are merged pairwise, in integers 
 one vector instruction handles up to 64 architectures. Everything runs in chunks that stay in the cache.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +26,6 @@ Columns = NDArray[np.unsignedinteger]
 """(D, N) option indices: one contiguous row per decision."""
 
 
-class _Packed(NamedTuple):
-    """A table over several decisions, flattened, and the decisions whose options are the digits of its positions."""
-
-    scope: Scope
-    table: NDArray[np.float64]
-
-
 class PackedLookup:
     """Evaluates a sum of factors for (N, D) arrays of option indices.
 
@@ -50,12 +40,12 @@ class PackedLookup:
         self._sizes = np.array(sizes, dtype=np.int64)
         self._base = sum((float(table) for scope, table in factors if not scope), start=0.0)
         # Neighbouring factors added up, once: cost(a) = base + sum over groups of table[position(a)].
-        self._tables: list[_Packed] = []
+        self._tables: list[tuple[Scope, NDArray[np.float64]]] = []
         for scope, members in _balanced_groups(sizes, [factor for factor in factors if factor[0]]):
             table = np.zeros([sizes[decision] for decision in scope])
             for member, values in members:
                 table += align(member, values, scope)
-            self._tables.append(_Packed(scope, table.ravel()))
+            self._tables.append((scope, table.ravel()))  # the options of its decisions are the digits of a position
         self._narrow = np.min_scalar_type(max(sizes, default=1) - 1)
 
     def __call__(self, architectures: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -4,8 +4,6 @@
  "entries": [{"block": {...}, "input_shape": [C, H, W], "value": 1, "median": 1, "spread": 0, "count": 1}, ...]}
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """Options and helpers that the commands which write a table share: the space, the image, the file, the last words."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A lookup table as text: layers down, options across."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Engine: something that runs networks, for parity, latency and lookup tables alike."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +14,6 @@ from deployment.onnx_export import to_onnx
 from supernet.blocks import Shape
 
 Floats = NDArray[np.float32]
-
-OPSET = 17
-"""Of layers that are exported to be run."""
 
 
 class Layer(NamedTuple):
@@ -89,7 +84,7 @@ def onnx_bytes(model: Path | Layer) -> bytes:
     """
     if isinstance(model, Path):
         return model.read_bytes()
-    return to_onnx(model.module, model.shape, exporter="legacy", opset=OPSET).SerializeToString()
+    return to_onnx(model.module, model.shape, exporter="legacy", opset=17).SerializeToString()
 
 
 def run_batches(session: Session, images: Floats, batch_size: int = 1) -> Floats:

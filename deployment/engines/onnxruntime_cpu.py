@@ -1,7 +1,5 @@
 """onnxruntime on the CPU: the ONNX graph with batch norms folded."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

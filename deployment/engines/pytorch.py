@@ -1,7 +1,5 @@
 """PyTorch itself, on the CPU or on a CUDA GPU: float32, channels last, batch norms folded."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 """Agreement of predicted costs with measured ones, and the line that corrects predictions."""
 
-from __future__ import annotations
-
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +33,11 @@ class Accuracy(NamedTuple):
     spearman: float
     mape: float
     networks: int
+
+    def self_check(self, how: str) -> dict[str, Any]:
+        """As a table's file holds it, with how the networks were held out."""
+        check = {"spearman": round(self.spearman, 4), "mape_percent": round(self.mape, 3)}
+        return check | {"networks": self.networks, "how": how}
 
 
 def judge(predicted: Vector, measured: Vector) -> Accuracy:

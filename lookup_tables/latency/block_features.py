@@ -1,7 +1,5 @@
 """Features of a block that bear on its latency and need no measurement: its work, its traffic, its parts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import prod
 

@@ -4,26 +4,21 @@ Blocks alone cost more than in a network: every call has its overhead, and layou
 networks say by how much. The minimum over rounds is what the machine can do; medians also say what else was running.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lookup_tables.cost_table import CostTable, distinct_blocks
-from lookup_tables.latency.accuracy import affine, judge, spearman
+from lookup_tables.latency.accuracy import Vector, affine, judge, spearman
 from lookup_tables.latency.block_features import block_counts, timed_blocks
-from lookup_tables.latency.probes import block_name, network_name
+from lookup_tables.latency.probes import probe_names
 from lookup_tables.table_file import Entry
 from supernet import Architecture, SearchSpace
 from supernet.metrics import LATENCY
 
 LEAST = 4
 """Networks below which no line is fitted, only a scale, and nothing is said of its error."""
-
-Vector = NDArray[np.float64]
 
 
 def latency_table(
@@ -41,12 +36,11 @@ def latency_table(
         about: `CostTable`'s device, engine, threads, date, counter and counter_version.
     """
     keys = timed_blocks(space, resolution)
-    measured = dict(zip(keys, (entry(times[block_name(index)]) for index in range(len(keys))), strict=True))
+    found = [entry(times[name]) for name in probe_names(len(keys), len(networks))]
+    measured = dict(zip(keys, found[: len(keys)], strict=True))
     entries = {key: measured.get(key, Entry(0, 0)) for key in distinct_blocks(space, resolution)}
-    sums = block_counts(space, resolution, np.array(networks, dtype=np.intp).reshape(-1, len(space.sizes))) @ np.array(
-        [measured[key].value for key in keys]
-    )
-    whole = np.array([min(times[network_name(index)]) for index in range(len(networks))])
+    sums = block_counts(space, resolution, networks) @ np.array([measured[key].value for key in keys])
+    whole = np.array([network.value for network in found[len(keys) :]])
     least = CostTable(space, LATENCY, resolution, entries).minimum()[0]
     scale, offset, check = calibrate(sums, whole, least)
     return CostTable(
@@ -89,10 +83,7 @@ def calibrate(sums: Vector, measured: Vector, least: float) -> tuple[float, floa
         others = np.arange(len(measured)) != left_out
         scale, offset = affine(sums[others], measured[others], least)
         predicted[left_out] = scale * sums[left_out] + offset
-    check = {
-        "spearman": round(spearman(sums, measured), 4),  # a line through them changes no rank
-        "mape_percent": round(judge(predicted, measured).mape, 3),
-        "networks": len(measured),
-        "how": "each network by a correction fitted to the others",
-    }
+    # A line through the sums changes no rank.
+    accuracy = judge(predicted, measured)._replace(spearman=spearman(sums, measured))
+    check = accuracy.self_check("each network by a correction fitted to the others")
     return *affine(sums, measured, least), check

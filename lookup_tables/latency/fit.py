@@ -3,8 +3,6 @@
 python -m lookup_tables fit --measurements measured.csv --search-space proxylessnas --resolution 224
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +19,7 @@ from config_file.loader import parse
 from config_file.options import options
 from config_file.progress import progress
 from lookup_tables.cost_table import CostTable, distinct_blocks
-from lookup_tables.latency.accuracy import Accuracy, judge
+from lookup_tables.latency.accuracy import Accuracy, Vector, judge
 from lookup_tables.latency.block_features import block_counts, block_features, timed_blocks
 from lookup_tables.latency.fitting import LEAST, Fit, fit_blocks
 from lookup_tables.latency.measurements import Measurements, read_measurements
@@ -34,8 +32,6 @@ SIZES = (30, 100, 300, 1000)
 FOLDS = 5
 REPEATS = 3
 LEAST_HELD_OUT = 10
-
-Vector = NDArray[np.float64]
 
 
 class CurvePoint(NamedTuple):
@@ -78,7 +74,7 @@ def as_problem(space: SearchSpace, resolution: int, measurements: Measurements) 
     return Problem(counts, block_features(timed_blocks(space, resolution)), measurements.ms)
 
 
-def cross_validated(problem: Problem, seed: int = 0, folds: int = FOLDS) -> Accuracy:
+def cross_validated(problem: Problem, seed: int = 0) -> Accuracy:
     """Predictions of every network by a fit to the other folds, judged together.
 
     Raises:
@@ -87,10 +83,10 @@ def cross_validated(problem: Problem, seed: int = 0, folds: int = FOLDS) -> Accu
     # Every network is predicted once, by the fit to the folds that it is not in.
     order = np.random.default_rng(seed).permutation(len(problem.ms))
     predicted = np.empty(len(problem.ms))
-    if len(order) - -(-len(order) // folds) < LEAST:
+    if len(order) - -(-len(order) // FOLDS) < LEAST:
         raise UserError(f"{len(order)} measurements are too few to fit block costs to and to hold some out")
-    for fold in range(folds):
-        held_out = order[fold::folds]
+    for fold in range(FOLDS):
+        held_out = order[fold::FOLDS]
         predicted[held_out] = problem.fit(np.setdiff1d(order, held_out)).predict(problem.counts[held_out])
     return judge(predicted, problem.ms)
 
@@ -112,7 +108,12 @@ def learning_curve(
     for size, repeat in progress(jobs, "fitting", "fit") if show_progress else jobs:
         order = np.random.default_rng([seed, repeat]).permutation(total)
         found[size].append(problem.judge(problem.fit(order[:size]), order[size:]))
-    return [_point(size, accuracies) for size, accuracies in found.items()]
+    points = []
+    for size, accuracies in found.items():
+        spearman, mape, held_out = zip(*accuracies, strict=True)
+        point = CurvePoint(size, float(np.median(spearman)), float(np.median(mape)), min(mape), max(mape), held_out[0])
+        points.append(point)
+    return points
 
 
 def fit_table(
@@ -149,24 +150,7 @@ def fit_table(
         counter_version="1",
         device=device,
         offset=fit.offset,
-        self_check={
-            "spearman": round(check.spearman, 4),
-            "mape_percent": round(check.mape, 3),
-            "networks": check.networks,
-            "how": f"{FOLDS}-fold cross-validation",
-        },
-    )
-
-
-def _point(size: int, accuracies: Sequence[Accuracy]) -> CurvePoint:
-    errors = [accuracy.mape for accuracy in accuracies]
-    return CurvePoint(
-        size,
-        float(np.median([accuracy.spearman for accuracy in accuracies])),
-        float(np.median(errors)),
-        min(errors),
-        max(errors),
-        accuracies[0].networks,
+        self_check=check.self_check(f"{FOLDS}-fold cross-validation"),
     )
 
 
@@ -174,9 +158,7 @@ def draw_learning_curve(path: Path, curves: Mapping[str, Sequence[CurvePoint]], 
     """Write a PNG with one line per curve; the shade is the range over repetitions.
 
     Args:
-        path: where to.
         curves: by what they are called.
-        title: one line.
     """
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     error, rank = figure.subplots(1, 2)

@@ -10,8 +10,6 @@ are not negative: one non-negative least-squares problem. Few measurements are r
     K = linear^2 F F' + (smooth^2 exp(-|f_i - f_j|^2 / (2 length^2)) + own^2 I) * (size size')
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,12 +63,10 @@ class Fit:
     Args:
         values: (P,) cost of each block.
         offset: of every network.
-        noise: standard deviation of one measurement.
     """
 
     values: Vector
     offset: float
-    noise: float
 
     def predict(self, counts: Vector) -> Vector:
         """(N, P) counts of the blocks -> (N,) costs of networks."""
@@ -111,7 +107,7 @@ def fit_blocks(counts: Vector, features: Vector, measured: Vector) -> Fit:
         np.concatenate([data.target / noise, np.zeros(len(factor))]),
         maxiter=50 * len(factor),
     )
-    return Fit(unknowns[:-1] * scale, float(unknowns[-1]) * scale, noise * scale)
+    return Fit(unknowns[:-1] * scale, float(unknowns[-1]) * scale)
 
 
 class _Prior:

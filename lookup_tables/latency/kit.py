@@ -25,7 +25,7 @@ from lookup_tables.imports import FORMATS, read_foreign
 from lookup_tables.latency.block_features import timed_blocks
 from lookup_tables.latency.calibration import latency_table
 from lookup_tables.latency.measurements import MS, milliseconds, read_csv
-from lookup_tables.latency.probes import all_probes, block_name, network_name, spread_architectures
+from lookup_tables.latency.probes import all_probes, probe_names, spread_architectures
 from lookup_tables.table_options import PROG, PlaceOptions, save_and_report, space_of, table_path
 from supernet import SearchSpace
 from supernet.metrics import LATENCY, METRICS
@@ -64,8 +64,9 @@ def write_kit(folder: Path, space: SearchSpace, asked: KitOptions, command: str)
     if (folder / MANIFEST).exists() and any(row[MS] for _, row in read_csv(folder / MANIFEST)[1]):
         raise UserError(f"{folder / MANIFEST} has been filled in already; it is left alone")
     architectures = spread_architectures(space, resolution, asked.networks, asked.random_seed)
-    keys = timed_blocks(space, resolution)
     probes = all_probes(space, resolution, architectures)
+    blocks = [("block", block.label, block.macs(shape)) for block, shape in timed_blocks(space, resolution)]
+    whole = [("network", " ".join(space.names(a)), space.decode(a).macs(space.image(a))) for a in architectures]
     for name in ("blocks", "networks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     about = {
@@ -79,18 +80,12 @@ def write_kit(folder: Path, space: SearchSpace, asked: KitOptions, command: str)
     atomic_write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")
     atomic_write_text(folder / README, INSTRUCTIONS.format(command=command))
     rows = []
-    for index, probe in enumerate(progress(probes, f"exporting {space.name}", "file")):
-        model = to_onnx(*probe.layer, exporter=asked.exporter, opset=asked.opset)
-        atomic_write_bytes(folder / f"{probe.name}.onnx", model.SerializeToString())
-        if index < len(keys):
-            block, shape = keys[index]
-            kind, what, macs = "block", block.label, block.macs(shape)
-        else:
-            architecture = architectures[index - len(keys)]
-            kind, what = "network", " ".join(space.names(architecture))
-            macs = space.decode(architecture).macs(probe.layer.shape)
-        image = "x".join(map(str, (1, *probe.layer.shape)))
-        rows.append([f"{probe.name}.onnx", kind, what, image, f"{macs / 1e6:.4f}", ""])
+    exported = progress([*zip(probes.items(), [*blocks, *whole], strict=True)], f"exporting {space.name}", "file")
+    for (name, layer), (kind, what, macs) in exported:
+        model = to_onnx(*layer, exporter=asked.exporter, opset=asked.opset)
+        atomic_write_bytes(folder / f"{name}.onnx", model.SerializeToString())
+        image = "x".join(map(str, (1, *layer.shape)))
+        rows.append([f"{name}.onnx", kind, what, image, f"{macs / 1e6:.4f}", ""])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
     atomic_write_text(folder / MANIFEST, text.getvalue())
@@ -128,9 +123,7 @@ def read_kit(folder: Path, space: SearchSpace, about: dict[str, Any], **measured
             f"{space.name} ({space.macro_fingerprint})"
         )
     resolution, networks = about["resolution"], [space.parse(architecture) for architecture in about["networks"]]
-    blocks = [block_name(index) for index in range(len(timed_blocks(space, resolution)))]
-    expected = [*blocks, *(network_name(index) for index in range(len(networks)))]
-    times = _filled_in(folder / MANIFEST, expected)
+    times = _filled_in(folder / MANIFEST, probe_names(len(timed_blocks(space, resolution)), len(networks)))
     return latency_table(space, resolution, times, networks, counter="kit", counter_version="1", **measured_on)
 
 
@@ -226,15 +219,15 @@ def import_table(argv: Sequence[str]) -> None:
     space = space_of(options)
     resolution = space.input_shape[1]
     path = table_path(options, space.name, options.metric, str(resolution))
-    found = read_foreign(options.file, options.format, space, options.metric)
+    entries, offset = read_foreign(options.file, options.format, space, options.metric)
     table = CostTable(
         space,
         METRICS[options.metric],
         resolution,
-        found.entries,
+        entries,
         counted=f"as imported from a table of {options.format}",
         counter=f"import {options.format}",
-        offset=found.offset,
+        offset=offset,
         **on,
     )
     save_and_report(table, path)

@@ -1,24 +1,81 @@
-"""Measure a latency table on this machine.
+"""Measure a latency table on this machine, fairly however noisy it is: in rounds, each in another order and kept."""
 
-python -m lookup_tables build --metric latency --search-space proxylessnas --resolution 224 --engine onnxruntime
-"""
-
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
-from config_file.errors import choose
+from config_file.errors import UserError, choose
+from config_file.files import append_jsonl, read_jsonl
 from config_file.progress import progress
-from deployment.engines import ENGINES, Engine
+from deployment.engines import ENGINES, Engine, Layer
 from lookup_tables.cost_table import CostTable
 from lookup_tables.latency.calibration import latency_table
-from lookup_tables.latency.probes import Probe, all_probes, spread_architectures
-from lookup_tables.latency.rounds import Rounds, Timer
+from lookup_tables.latency.probes import all_probes, spread_architectures
 from supernet import SearchSpace
+
+RUNS = 5
+"""Timed runs of a probe per round, after one that warms up its caches."""
+
+Timer = Callable[[int], list[float]]
+"""(number of runs) -> milliseconds of each."""
+
+
+class Rounds:
+    """Measured times in a file of JSON lines: the settings, then one row per round.
+
+    Args:
+        path: of the file; it is continued if it was made with the same settings.
+        settings: what the times depend on, as JSON.
+
+    Raises:
+        UserError: the file was made with other settings (it says which), or is damaged.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self.path, self.settings = path, settings
+        rows = read_jsonl(path)
+        found = rows[0].get("settings") if rows else settings
+        if found != settings:
+            known = found if isinstance(found, dict) else {}
+            changed = [name for name in settings if known.get(name) != settings[name]]
+            raise UserError(
+                f"{path} was measured with another {', '.join(changed) or 'version'}; --overwrite starts anew"
+            )
+        self._rows = rows
+
+    def __len__(self) -> int:
+        """Rounds that are finished."""
+        return max(0, len(self._rows) - 1)
+
+    def measure(self, timers: Mapping[str, Timer], rounds: int, description: str) -> None:
+        """Go on until there are so many rounds; each finished one is kept, whatever happens to the next."""
+        if not self._rows:
+            self._keep({"settings": self.settings})
+        bar: tqdm[Any]
+        with progress(rounds * len(timers), description, "probe", initial=len(self) * len(timers)) as bar:
+            for number in range(len(self), rounds):
+                order = list(timers)
+                Random(f"round {number}").shuffle(order)
+                times = {}
+                for name in order:
+                    times[name] = [round(ms, 6) for ms in timers[name](1 + RUNS)[1:]]
+                    bar.update(1)
+                self._keep({"round": number, "ms": times})
+
+    def times(self) -> dict[str, list[float]]:
+        """All milliseconds by name of the probe."""
+        rounds = [row["ms"] for row in self._rows[1:]]
+        return {name: [ms for found in rounds for ms in found[name]] for name in (rounds[0] if rounds else ())}
+
+    def _keep(self, row: dict[str, Any]) -> None:
+        append_jsonl(self.path, row)
+        self._rows.append(row)
 
 
 def measure_table(
@@ -37,10 +94,8 @@ def measure_table(
     Args:
         rounds_file: where finished rounds are kept; a file of the same settings is continued.
         engine: a name in `deployment.engines.ENGINES`.
-        threads: that the engine uses.
         rounds: in which everything is run, each time in another order.
-        networks: whole networks that the sum of blocks is corrected by and judged on.
-        seed: chooses the networks.
+        networks: whole networks, chosen by the seed, that the sum of blocks is corrected by and judged on.
 
     Raises:
         UserError: an unknown engine, no such device, or rounds of other settings in the file.
@@ -59,11 +114,9 @@ def measure_table(
     }
     kept = Rounds(rounds_file, settings)
     if len(kept) < rounds:
-        probes = all_probes(space, resolution, architectures)
-        timers = {
-            probe.name: timer(chosen, probe, threads)
-            for probe in progress(probes, f"preparing {space.name} for {engine}", "probe")
-        }
+        probes = [*all_probes(space, resolution, architectures).items()]
+        preparing = progress(probes, f"preparing {space.name} for {engine}", "probe")
+        timers = {name: timer(chosen, layer, threads) for name, layer in preparing}
         kept.measure(timers, rounds, f"measuring {space.name} at {resolution} pixels")
     return latency_table(
         space,
@@ -79,7 +132,7 @@ def measure_table(
     )
 
 
-def timer(engine: Engine, probe: Probe, threads: int) -> Timer:
-    """Times a probe on an engine, with one image of small random numbers."""
-    image = np.random.default_rng(0).standard_normal((1, *probe.layer.shape), dtype=np.float32)
-    return partial(engine.load(probe.layer, threads=threads).time, image)
+def timer(engine: Engine, layer: Layer, threads: int) -> Timer:
+    """Times a layer on an engine, with one image of small random numbers."""
+    image = np.random.default_rng(0).standard_normal((1, *layer.shape), dtype=np.float32)
+    return partial(engine.load(layer, threads=threads).time, image)

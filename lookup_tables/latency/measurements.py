@@ -6,8 +6,6 @@
 Instead of the column `architecture` there may be one column per decision, named like it. Other columns are ignored.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -55,11 +53,21 @@ def read_measurements(path: str | Path, space: SearchSpace) -> Measurements:
     for number, row in rows:
         where = f"{path}, line {number}"
         text = row[ARCHITECTURE] if whole else json.dumps([row[name] for name in by_decision])
-        architectures.append(parse_architecture(text, space, where))
+        architectures.append(_architecture(text, space, where))
         ms.append(milliseconds(row[MS], where))
     if not rows:
         raise UserError(f"{path}: no measurements in it")
     return Measurements(np.array(architectures, dtype=np.int64), np.array(ms))
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file. Raises UserError where there is no such file, or not text in it."""
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file") from None
 
 
 def read_csv(path: str | Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
@@ -68,13 +76,7 @@ def read_csv(path: str | Path) -> tuple[list[str], list[tuple[int, dict[str, str
     Raises:
         UserError: no such file, not text, empty, or a row of another length than the header.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file") from None
-    reader = csv.reader(io.StringIO(text))
+    reader = csv.reader(io.StringIO(read_text(path)))
     try:
         lines = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
     except csv.Error as error:
@@ -90,11 +92,10 @@ def read_csv(path: str | Path) -> tuple[list[str], list[tuple[int, dict[str, str
     return header, rows
 
 
-def parse_architecture(text: str, space: SearchSpace, where: str) -> Architecture:
-    """An architecture from a cell. Raises UserError that begins with `where`."""
+def _architecture(text: str, space: SearchSpace, where: str) -> Architecture:
     try:
         options = json.loads(text) if text.startswith("[") else text.split()
-        return space.parse([_index(option) for option in options] if isinstance(options, list) else options)
+        return space.parse([int(o) if isinstance(o, str) and o.isdecimal() else o for o in options])
     except ValueError:
         raise UserError(f"{where}: {text!r} is not an architecture") from None
     except UserError as error:
@@ -112,7 +113,3 @@ def milliseconds(text: str, where: str) -> float:
     if not isfinite(value) or value <= 0:
         raise UserError(f"{where}: {MS} must be a number above 0, not {text}")
     return value
-
-
-def _index(option: object) -> str | int:
-    return int(option) if isinstance(option, str) and option.isdecimal() else option  # type: ignore[return-value]

@@ -15,6 +15,7 @@ from deployment.engines import ENGINES, Engine, Layer, Script, Session, run_batc
 from deployment.engines.engine import Floats
 from deployment.handover import hand_over
 from deployment.latency import measure_latency
+from deployment.options import ExportOptions
 from deployment.parity import check_parity
 from deployment.retrained import load_retrained
 from supernet.composites import InvertedResidual
@@ -80,8 +81,8 @@ def test_parity_and_latency_of_an_engine_of_one_s_own(tmp_path: Path, monkeypatc
     entered(stub, monkeypatch)
     path = answers(tmp_path / "a.onnx", LOGITS)
     parity = check_parity(path, IMAGES, LOGITS, engine="stub")
-    assert parity.engine == "stub 3"
-    assert parity.max_difference == pytest.approx(1e-5, rel=0.5)
+    assert parity["engine"] == "stub 3"
+    assert parity["max_difference"] == pytest.approx(1e-5, rel=0.5)
     assert stub.loaded == [("a.onnx", 1, False), ("a.onnx", 1, True)]
     stub.off_by = 0.1
     with pytest.raises(UserError, match=r"differs from PyTorch .*\(stub's optimisations off, batch 1\)"):
@@ -98,11 +99,11 @@ def test_a_network_is_handed_over_for_an_engine_of_one_s_own(tmp_path: Path, mon
     retrain_folder(folder)
     source = load_retrained(folder / "model.safetensors", None, 4)
     (tmp_path / "out").mkdir()
-    legacy = {"exporter": "legacy", "opset": 17, "say": lambda text: None}
-    card = hand_over(source, tmp_path / "out", engine="stub", **legacy)
+    asked = ExportOptions(title="own", exporter="legacy", opset=17)
+    card = hand_over(source, tmp_path / "out", asked, engine="stub", say=lambda text: None)
     assert card["parity"]["engine"] == card["latency"]["engine"] == "stub 3"
     script = (tmp_path / "out" / card["example"]).read_text()
     for line in ("import stub", "session = stub.open(model)", 'outputs = session["image"](x)[0]'):
         assert f"\n{line}\n" in script
     with pytest.raises(UserError, match="pytorch does not run ONNX files"):
-        hand_over(source, tmp_path / "out", engine="pytorch", **legacy)
+        hand_over(source, tmp_path / "out", asked, engine="pytorch")

@@ -35,10 +35,10 @@ def answers(path, logits):
 def test_equal_logits_pass_and_are_measured(tmp_path):
     near = LOGITS + np.array([[0, 0, 5e-5], [5e-3, 0, 0]], np.float32)
     parity = check_parity(answers(tmp_path / "a.onnx", near), IMAGES, LOGITS, batch_sizes=(1, 2))
-    assert parity.images == 2
-    assert parity.max_difference == pytest.approx(5e-3, rel=1e-2)
-    assert parity.max_relative == pytest.approx(5e-5, rel=1e-2)  # relative to max(1, |logit|), per logit
-    assert parity.to_dict()["same_top1"]
+    assert parity["images"] == 2
+    assert parity["max_difference"] == pytest.approx(5e-3, rel=1e-2)
+    assert parity["max_relative"] == pytest.approx(5e-5, rel=1e-2)  # relative to max(1, |logit|), per logit
+    assert parity["same_top1"]
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,8 @@ def write(folder: Path, text: str) -> Path:
 
 
 def table_of(path: Path, form: str, space: SearchSpace, metric: str = "latency") -> CostTable:
-    found = read_foreign(path, form, space, metric)
-    return CostTable(space, METRICS[metric], space.input_shape[1], found.entries, offset=found.offset)
+    entries, offset = read_foreign(path, form, space, metric)
+    return CostTable(space, METRICS[metric], space.input_shape[1], entries, offset=offset)
 
 
 def test_proxylessnas_and_ofa_keys(space: SearchSpace, tmp_path: Path) -> None:
@@ -245,8 +245,8 @@ def test_the_note_10_of_once_for_all(tmp_path: Path, resolution: int) -> None:
     )
     space = SearchSpace("ofa", (Decision("a", names), Decision("b", names)), sites, (3, resolution, resolution))
     path = as_yaml(entries, tmp_path / "note10.yaml")
-    found = read_foreign(path, "ofa", space, "latency")
-    table = CostTable(space, LATENCY, resolution, found.entries)
+    entries, _ = read_foreign(path, "ofa", space, "latency")
+    table = CostTable(space, LATENCY, resolution, entries)
     half, quarter, eighth = resolution // 2, resolution // 4, resolution // 8
     parts = [
         f"Conv-input:{resolution}x{resolution}x3-output:{half}x{half}x24",

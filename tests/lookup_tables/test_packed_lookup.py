@@ -92,11 +92,11 @@ def test_measured_values_add_up_to_rounding() -> None:
 
 def test_few_and_balanced_tables() -> None:
     factors = [((d,), np.zeros(9)) for d in range(22)]
-    tables = [packed.table.size for packed in PackedLookup(decisions([9] * 22), factors)._tables]
+    tables = [packed[1].size for packed in PackedLookup(decisions([9] * 22), factors)._tables]
     assert len(tables) == 6
     assert max(tables) <= packed_lookup.MOST_ENTRIES
     shared = [((0, 1), np.zeros((2, 4))), ((0, 2), np.zeros((2, 2))), ((2, 3), np.zeros((2, 4)))]
-    assert [packed.table.size for packed in PackedLookup(decisions([2, 4, 2, 4]), shared)._tables] == [64]
+    assert [packed[1].size for packed in PackedLookup(decisions([2, 4, 2, 4]), shared)._tables] == [64]
 
 
 def test_more_options_than_a_byte_holds() -> None:

@@ -23,9 +23,8 @@ from lookup_tables import CostTable
 from lookup_tables.cli import main
 from lookup_tables.latency.block_features import block_counts, timed_blocks
 from lookup_tables.latency.calibration import calibrate, entry
-from lookup_tables.latency.measure import measure_table
+from lookup_tables.latency.measure import RUNS, Rounds, measure_table
 from lookup_tables.latency.probes import spread_architectures
-from lookup_tables.latency.rounds import RUNS, Rounds
 from supernet import Shape, build_space
 from supernet.metrics import LATENCY
 from tests.lookup_tables.small_spaces import SMALL, small_space
