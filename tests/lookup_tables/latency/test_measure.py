@@ -24,10 +24,11 @@ from lookup_tables.cli import main
 from lookup_tables.latency.block_features import block_counts, timed_blocks
 from lookup_tables.latency.calibration import calibrate, entry
 from lookup_tables.latency.measure import RUNS, Rounds, measure_table
-from lookup_tables.latency.probes import spread_architectures
+from lookup_tables.latency.probes import all_probes, spread_architectures
 from supernet import Shape, build_space
 from supernet.metrics import LATENCY
 from tests.lookup_tables.small_spaces import SMALL, small_space
+from tests.supernet.own_spaces import zoomed
 
 TOY = ["--search-space", "nasbench_macro", "--widths", "4,8,12,16,32", "--num-classes", "10", "--resolution", "32"]
 
@@ -184,6 +185,14 @@ def test_networks_span_the_space(name: str) -> None:
     assert macs == sorted(macs)
     assert macs[-1] > macs[0]
     assert spread_architectures(space, 32, 0, seed=0) == []
+
+
+def test_a_network_is_timed_at_the_resolution_it_decides() -> None:
+    space = zoomed((8, 16), num_classes=4, in_channels=3)
+    networks = list(space.enumerate())
+    probes = list(all_probes(space, 16, networks).values())
+    assert [probe.shape for probe in probes[-len(networks) :]] == [space.image(network) for network in networks]
+    assert {probe.shape for probe in probes[-len(networks) :]} == {(3, 8, 8), (3, 16, 16)}
 
 
 def test_without_a_gpu_the_engine_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
