@@ -20,7 +20,8 @@ from lookup_tables.constraint_text import Ends, limited, parse_limits
 from lookup_tables.cost_table import CostTable
 from supernet import Architecture
 from supernet.decisions import DecisionSpace
-from supernet.derivation import Bound, check_feasible
+from supernet.derivation import check_feasible
+from supernet.label_setting import Bound
 from supernet.metrics import Metric
 
 ENUMERABLE = 1 << 16

@@ -31,8 +31,7 @@ class DescribeOptions(SpaceOptions):
     )  # fmt: skip
     resolution: int | None = option(
         None, "height and width of the image; none: the space's own", group="Space", unit="pixels", at_least=1,
-        at_most=16384,
-        flags=("input_size",),
+        at_most=16384, flags=("input_size",),
     )  # fmt: skip
     num_classes: int | None = option(None, "width of the classifier; none: 1000", group="Space", at_least=1)
     in_channels: int | None = option(None, "channels of the image; none: 3", group="Space", at_least=1)
@@ -76,8 +75,9 @@ def _space(options: DescribeOptions, content: Any) -> SearchSpace:
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     asked = options.search_space
     recorded = content.get("space_options") if isinstance(content, dict) else None
-    again = isinstance(recorded, dict) and asked == recorded.get("search_space") and is_reference(str(asked))
-    if again or (isinstance(recorded, dict) and asked is None):
+    if isinstance(recorded, dict) and (
+        asked is None or (asked == recorded.get("search_space") and is_reference(asked))
+    ):
         return space_of(content, f"--architecture {options.architecture}", asked, **given)
     return build_space(asked or "proxylessnas", **given)
 

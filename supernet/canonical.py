@@ -31,11 +31,6 @@ def influences(gates: Iterable[tuple[Scope, np.ndarray]], decisions: int) -> tup
     return tuple(ALWAYS if any(acts.all() for _, (_, acts) in gates) else tuple(gates) for gates in found)
 
 
-def matters(influence: Influence, architecture: Sequence[int]) -> bool:
-    """True if the decision changes what stands anywhere, given the others."""
-    return any(acts[tuple(architecture[decision] for decision in scope)] for _, (scope, acts) in influence)
-
-
 def count_canonical(sizes: Sequence[int], influence: Sequence[Influence]) -> int:
     """Number of architectures in which every decision is 0 or matters, exactly.
 

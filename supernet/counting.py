@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def count_chain_networks(sizes: Sequence[int], sites: Sequence[Site]) -> int:
         sites: the sites of the space.
     """
     automaton = _Automaton(sizes, sites)
-    following: dict[frozenset[State], list[frozenset[State]]] = {}
+    following = cache(automaton.following)
     total = 0
     words = Counter({automaton.closure({(0, ())}): 1})  # per set of states the number of words that lead to it
     while words:
@@ -37,9 +38,7 @@ def count_chain_networks(sizes: Sequence[int], sites: Sequence[Site]) -> int:
         for states, number in words.items():
             if any(position == len(sites) for position, _ in states):
                 total += number
-            if states not in following:
-                following[states] = automaton.following(states)
-            for after in following[states]:
+            for after in following(states):
                 longer[after] += number
         words = longer
     return total
@@ -50,15 +49,10 @@ class _Automaton:
         self.sizes = sizes
         self.sites = sites
         self.last_read = {decision: position for position, site in enumerate(sites) for decision in site.given}
-        self.known_moves: dict[State, list[tuple[Block, State]]] = {}
-
-    def moves(self, state: State) -> list[tuple[Block, State]]:
-        """The blocks that can stand at the next site, each with the state after it."""
-        if state not in self.known_moves:
-            self.known_moves[state] = list(dict.fromkeys(self._moves(state)))
-        return self.known_moves[state]
+        self.moves = cache(lambda state: list(dict.fromkeys(self._moves(state))))
 
     def _moves(self, state: State) -> Iterator[tuple[Block, State]]:
+        """The blocks that can stand at the next site, each with the state after it."""
         position, settled = state
         if position == len(self.sites):
             return

@@ -6,38 +6,16 @@ finds the exact optimum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError
 from supernet.elimination import Factor, optimum
-from supernet.label_setting import constrained_optimum
+from supernet.label_setting import Bound, constrained_optimum
 
 FIRST_TILT, LAST_TILT, TILT_HALVINGS = 1e-2, 1e5, 6  # log probabilities per whole limit
-
-
-def plain(value: float) -> str:
-    """A cost as text."""
-    return f"{value:,.6g}"
-
-
-class Bound(NamedTuple):
-    """A cost and the most that it may be.
-
-    Args:
-        name: for messages, such as "flops".
-        factors: the cost as a sum of tables.
-        upper: the limit, inclusive, in the unit of the factors.
-        show: a value of the cost as a person reads it.
-    """
-
-    name: str
-    factors: Sequence[Factor]
-    upper: float
-    show: Callable[[float], str] = plain
 
 
 def derive_within(
@@ -53,8 +31,7 @@ def derive_within(
     Raises:
         UserError: nothing is within the limits; the message says which one binds, and the exact minimum.
     """
-    objective: list[Factor] = [((d,), np.asarray(row, dtype=np.float64)) for d, row in enumerate(scores)]
-    best = _search(sizes, objective, limits)
+    best = constrained_optimum(sizes, _objective(scores), limits)
     if best is None:
         raise UserError(_what_binds(sizes, limits))
     return best
@@ -79,11 +56,10 @@ def derive_filling(
     nearest = limits[int(np.argmax(used))]
     if optimum(sizes, nearest.factors, largest=True)[0] < share * nearest.upper:
         return plain_choice  # a limit that nothing can fill
-    objective: list[Factor] = [((d,), np.asarray(row, dtype=np.float64)) for d, row in enumerate(scores)]
 
     def tilted(tilt: float) -> tuple[int, ...]:
         costs: list[Factor] = [(scope, tilt / nearest.upper * table) for scope, table in nearest.factors]
-        choice = _search(sizes, [*objective, *costs], limits)
+        choice = constrained_optimum(sizes, [*_objective(scores), *costs], limits)
         assert choice is not None, "the limits were met before"
         return choice
 
@@ -108,7 +84,7 @@ def derive_filling(
 
 def check_feasible(sizes: Sequence[int], limits: Sequence[Bound]) -> None:
     """Raises UserError, saying which limit binds and the exact minimum, where nothing is within all limits."""
-    if _search(sizes, [], limits) is None:
+    if constrained_optimum(sizes, [], limits) is None:
         raise UserError(_what_binds(sizes, limits))
 
 
@@ -124,7 +100,7 @@ def _what_binds(sizes: Sequence[int], limits: Sequence[Bound]) -> str:
     for binding in limits:
         others = [limit for limit in limits if limit is not binding]
         negated: list[Factor] = [(scope, -table) for scope, table in binding.factors]
-        cheapest = _search(sizes, negated, others)
+        cheapest = constrained_optimum(sizes, negated, others)
         if cheapest is not None:
             within = " and ".join(f"{other.name} <= {other.show(other.upper)}" for other in others)
             least = _total(binding.factors, cheapest)
@@ -135,8 +111,8 @@ def _what_binds(sizes: Sequence[int], limits: Sequence[Bound]) -> str:
     )
 
 
-def _search(sizes: Sequence[int], objective: Sequence[Factor], limits: Sequence[Bound]) -> tuple[int, ...] | None:
-    return constrained_optimum(sizes, objective, [(limit.factors, limit.upper) for limit in limits])
+def _objective(scores: Sequence[NDArray[np.floating]]) -> list[Factor]:
+    return [((decision,), np.asarray(row, dtype=np.float64)) for decision, row in enumerate(scores)]
 
 
 def _total(factors: Sequence[Factor], choice: Sequence[int]) -> float:

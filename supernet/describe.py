@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from math import log10
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 
-from supernet.blocks import Shape
+from supernet.blocks import Identity, Shape
 from supernet.decisions import Architecture
 from supernet.elimination import optimum
 from supernet.metrics import Metric, counted_metrics
 from supernet.space import SearchSpace
-from supernet.spec import INPUT
+from supernet.spec import INPUT, merged_shape
 
 WHAT_IS_COUNTED = (
     "FLOPs, here and elsewhere, are multiply-accumulates (MACs) of convolution and linear layers, batch 1."
@@ -69,30 +70,27 @@ def layers(space: SearchSpace, architecture: Architecture) -> list[dict[str, Any
     The op is the option's name in the space where one decision chooses the layer. A skipped layer has a row as well,
     though the network leaves it out.
     """
-    shape = space.image(architecture)
-    placed = {row["site"]: row for row in space.decode(architecture).layers(shape)}
     selected = space.select(architecture)
-    outputs: dict[str, Shape] = {INPUT: shape}
+    outputs: dict[str, Shape] = {INPUT: space.image(architecture)}
     rows = []
     for site in space.sites:
         option = selected[site.gate_name]
         inputs = [outputs[name] for name in site.inputs if name in outputs]
         if option is None or not inputs:
             continue
-        block = site.options[option]
-        row = placed.get(site.name)
-        if row is None:  # an identity that reads one site
-            if not site.given:
-                outputs[site.name] = inputs[0]
-                continue
-            row = {"site": site.name, "op": block.label, "block": type(block).__name__}
-            row |= {"input_shape": list(inputs[0]), "output_shape": list(inputs[0])}
-        if len(site.given) == 1:
-            decision = site.given[0]
-            row["op"] = space.decisions[decision].options[architecture[decision]]
-        outputs[site.name] = tuple(row["output_shape"])
-        row |= {metric.key: metric.of(block, tuple(row["input_shape"])) for metric in counted_metrics()}
-        rows.append(row)
+        block, entering = site.options[option], merged_shape(inputs, site.merge)
+        outputs[site.name] = block.output_shape(entering)
+        if isinstance(block, Identity) and len(inputs) == 1 and not site.given:
+            continue
+        one = site.given[0] if len(site.given) == 1 else None
+        row: dict[str, Any] = {
+            "site": site.name,
+            "op": block.label if one is None else space.decisions[one].options[architecture[one]],
+            "block": type(block).__name__,
+            "input_shape": list(entering),
+            "output_shape": list(outputs[site.name]),
+        }
+        rows.append(row | {metric.key: metric.of(block, entering) for metric in counted_metrics()})
     return rows
 
 
@@ -117,7 +115,10 @@ def as_text(description: dict[str, Any]) -> str:
     lines = [f"{name:14}{text}" for name, text in facts]
     lines += ["", *_aligned([("decision", "options"), *_decision_rows(decisions)], "<<")]
     if description["architecture"] is not None:
-        lines += ["", "architecture", *_wrapped(description["names"]), "", *_layer_table(description)]
+        names = wrap(
+            " ".join(description["names"]), 111, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+        )
+        lines += ["", "architecture", *names, "", *_layer_table(description)]
     return "\n".join([*lines, "", WHAT_IS_COUNTED])
 
 
@@ -157,12 +158,3 @@ def _aligned(rows: Sequence[tuple[str, ...]], sides: str) -> list[str]:
         "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
         for row in rows
     ]
-
-
-def _wrapped(words: list[str], width: int = 110) -> list[str]:
-    lines = [""]
-    for word in words:
-        if len(lines[-1]) + len(word) + 1 > width:
-            lines.append("")
-        lines[-1] += f" {word}"
-    return [f" {line}" for line in lines]

@@ -68,13 +68,10 @@ def _run_sampled(runs: Sequence[Forward], x: torch.Tensor, gates: Sequence[Weigh
     active = [bool(gate.active) for gate in gates if isinstance(gate, Sampled)]
     if len(active) != len(gates) or sum(active) != 1:
         raise ValueError("sampled gates: exactly one of them is active")
-    outputs: list[torch.Tensor] = []
+    outputs = []
     for call, runs_in_full in zip(runs, active, strict=True):
-        if runs_in_full:
+        with nullcontext() if runs_in_full else torch.no_grad():
             outputs.append(call(x))
-        else:
-            with torch.no_grad():
-                outputs.append(call(x))
     _same_shapes(outputs)
     sources = [gate.source for gate in gates if isinstance(gate, Sampled)]
     passed: torch.Tensor = _SampledGate.apply(active.index(True), len(runs), *sources, *outputs)

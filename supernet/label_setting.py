@@ -11,7 +11,7 @@ Handler and Zang (1980), on a sweep of variable elimination instead of a graph.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -22,16 +22,29 @@ from supernet.elimination import Factor, Scope, align, optimum, sweep
 
 Floats = NDArray[np.float64]
 
-Cost = tuple[Sequence[Factor], float]
-"""A cost as a sum of tables, and the most that it may be."""
-
 ROUNDS, HALVINGS = 3, 30
 DOMINANCE_DEPTH = 512  # with several costs: best labels that each label is compared with; it prunes, no more
 SLACK = 1e-12  # relative: an improvement below it is rounding
 
 
+class Bound(NamedTuple):
+    """A cost and the most that it may be.
+
+    Args:
+        name: for messages, such as "flops".
+        factors: the cost as a sum of tables.
+        upper: the limit, inclusive, in the unit of the factors.
+        show: a value of the cost as a person reads it.
+    """
+
+    name: str
+    factors: Sequence[Factor]
+    upper: float
+    show: Callable[[float], str] = "{:,.6g}".format
+
+
 def constrained_optimum(
-    sizes: Sequence[int], objective: Sequence[Factor], limits: Sequence[Cost]
+    sizes: Sequence[int], objective: Sequence[Factor], limits: Sequence[Bound]
 ) -> tuple[int, ...] | None:
     """An assignment with the greatest objective among those within all limits; None where there is none.
 
@@ -54,12 +67,12 @@ def constrained_optimum(
 class _Problem:
     """Objective (row 0) and costs (rows 1..K) side by side, on one list of scopes."""
 
-    def __init__(self, sizes: Sequence[int], objective: Sequence[Factor], limits: Sequence[Cost]) -> None:
+    def __init__(self, sizes: Sequence[int], objective: Sequence[Factor], limits: Sequence[Bound]) -> None:
         self.sizes = tuple(sizes)
         count = 1 + len(limits)
         self.base = np.zeros(count)
         tables: dict[Scope, Floats] = {}
-        for row, factors in enumerate([objective, *(factors for factors, _ in limits)]):
+        for row, factors in enumerate([objective, *(limit.factors for limit in limits)]):
             for scope, table in factors:
                 if not scope:  # a constant: taken off the limits below
                     self.base[row] += float(table)
@@ -72,7 +85,7 @@ class _Problem:
             tables.setdefault((decision,), np.zeros((count, size)))
         order = sorted(tables, key=lambda scope: (scope[-1], scope))
         self.terms = [(scope, tables[scope]) for scope in order]
-        self.upper = np.array([upper for _, upper in limits], dtype=np.float64) - self.base[1:]
+        self.upper = np.array([limit.upper for limit in limits], dtype=np.float64) - self.base[1:]
 
     def combined(self, prices: Floats) -> list[Factor]:
         """The objective less the priced costs."""

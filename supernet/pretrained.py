@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import URLError
@@ -151,19 +152,13 @@ def _shapes(tensors: Tensors) -> Shapes:
 def _pairs(sites: Sequence[set[Shapes]], layers: Mapping[str, Tensors]) -> list[tuple[int, int]]:
     """As many (site, layer) pairs as possible, both in order (a longest common subsequence), the earliest of them."""
     wanted = [_shapes(tensors) for tensors in layers.values()]
-    best = [[0] * (len(wanted) + 1) for _ in range(len(sites) + 1)]
-    for site in reversed(range(len(sites))):
-        for layer in reversed(range(len(wanted))):
-            best[site][layer] = max(
-                best[site + 1][layer], best[site][layer + 1], (wanted[layer] in sites[site]) + best[site + 1][layer + 1]
-            )
-    pairs, site, layer = [], 0, 0
-    while site < len(sites) and layer < len(wanted):
-        if wanted[layer] in sites[site] and best[site][layer] == 1 + best[site + 1][layer + 1]:
-            pairs.append((site, layer))
-            site, layer = site + 1, layer + 1
-        elif best[site][layer] == best[site][layer + 1]:
-            layer += 1
-        else:
-            site += 1
-    return pairs
+
+    @cache
+    def longest(site: int, layer: int) -> tuple[tuple[int, int], ...]:
+        """The pairs from this site and this layer on."""
+        if site == len(sites) or layer == len(wanted):
+            return ()
+        pair = [((site, layer), *longest(site + 1, layer + 1))] if wanted[layer] in sites[site] else []
+        return max(*pair, longest(site, layer + 1), longest(site + 1, layer), key=len)
+
+    return list(longest(0, 0))

@@ -60,8 +60,13 @@ def space_of(record: Mapping[str, Any], where: str | Path, trusted: str | None =
     unreadable = UserError(f"{where}: its 'space_options' are not those of a search space ({', '.join(known)})")
     if not isinstance(recipe, dict) or not recipe.keys() <= set(known):
         raise unreadable
-    recipe = recipe | {"search_space": recorded_name(record)} | changes
-    _check_trust(recipe["search_space"], where, trusted)
+    name = recorded_name(record)
+    recipe = recipe | {"search_space": name} | changes
+    if isinstance(name, str) and is_reference(name) and name != trusted:
+        raise UserError(
+            f"{where}: {name} is code of your own that a file names, and no file decides which code is run: "
+            f"give --search-space {name} in this command too"
+        )
     try:
         space = build_space(**recipe)
     except TypeError:
@@ -132,16 +137,7 @@ def architecture_of(content: Any, space: DecisionSpace, where: str | Path, rando
     if isinstance(content, dict):
         if content.get("decisions_fingerprint", space.decisions_fingerprint) != space.decisions_fingerprint:
             raise UserError(f"{where}: it is of another space than {space.name} as described here")
-        listed = [content[key] for key in ("architecture", "names") if key in content]
-        if not listed:
+        if "architecture" not in content and "names" not in content:
             raise UserError(f"{where}: it has neither a key 'architecture' nor a key 'names'")
-        content = listed[0]
+        content = content.get("architecture", content.get("names"))
     return space.parse(content)
-
-
-def _check_trust(search_space: Any, where: str | Path, trusted: str | None) -> None:
-    if isinstance(search_space, str) and is_reference(search_space) and search_space != trusted:
-        raise UserError(
-            f"{where}: {search_space} is code of your own that a file names, and no file decides which code is run: "
-            f"give --search-space {search_space} in this command too"
-        )

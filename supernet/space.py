@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from supernet.blocks import Identity, Shape
-from supernet.canonical import ALWAYS, Influence, count_canonical, influences, matters
+from supernet.canonical import ALWAYS, Influence, count_canonical, influences
 from supernet.counting import count_chain_networks
 from supernet.decisions import Architecture, DecisionSpace, digest
 from supernet.elimination import Factor, Scope
@@ -28,8 +28,7 @@ class SearchSpace(DecisionSpace):
     """A search space as data: decisions, and the networks they choose among.
 
     Args:
-        name: of the space.
-        decisions: what is chosen; an architecture has one index per decision.
+        name, decisions: as of `DecisionSpace`.
         sites: where blocks stand, in the order they run; the last one is the output.
         input_shape: (C, H, W) of the image it was laid out for.
         recipe: the settings `supernet.build_space` rebuilds it from.
@@ -137,10 +136,6 @@ class SearchSpace(DecisionSpace):
         shape: Shape = table[tuple(architecture[decision] for decision in scope)]
         return shape
 
-    def resolution(self, architecture: Architecture) -> int:
-        """Height of that image."""
-        return self.image(architecture)[1]
-
     def _images(self, shape: Shape | None) -> Factor:
         """The image's shape as a table: that of the space, or a given one."""
         if shape in (None, self.input_shape) and self.images is not None:
@@ -161,7 +156,8 @@ class SearchSpace(DecisionSpace):
 
     def matters(self, architecture: Sequence[int], decision: int) -> bool:
         """True if the decision changes what stands anywhere, given the others."""
-        return matters(self._influence[decision], architecture)
+        gates = self._influence[decision]
+        return any(acts[tuple(architecture[other] for other in scope)] for _, (scope, acts) in gates)
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """The same supernet result, with every decision that does not matter set to 0.
@@ -219,13 +215,12 @@ class SearchSpace(DecisionSpace):
 
     def input_channels(self) -> dict[str, tuple[int, ...]]:
         """Per site the numbers of input channels it can meet, ascending. Raises ValueError if it is never there."""
-        met: dict[str, set[int]] = {site.name: set() for site in self.sites}
+        met = {}
         for site, (_, table) in zip(self.sites, self.factors(), strict=True):
-            met[site.name].update(entry[1][0] for entry in table.flat if entry is not None)
-        for name, channels in met.items():
-            if not channels:
-                raise ValueError(f"{name}: in no architecture does anything stand here")
-        return {name: tuple(sorted(channels)) for name, channels in met.items()}
+            met[site.name] = tuple(sorted({shape[0] for _, shape in filter(None, table.flat)}))
+            if not met[site.name]:
+                raise ValueError(f"{site.name}: in no architecture does anything stand here")
+        return met
 
     # ---- fingerprints
 

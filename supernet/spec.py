@@ -46,8 +46,8 @@ class NetSpec:
 
     def total(self, count: Callable[[Block, Shape], T], shape: Shape) -> T | int:
         """The sum of what `count` says of each block and the shape of its input, for one image of `shape`."""
-        shapes = self.shapes(shape)
-        return sum(count(node.block, shapes[node.site][0]) for node in self.nodes)
+        shapes = self.shapes(shape).values()
+        return sum(count(node.block, entering) for node, (entering, _) in zip(self.nodes, shapes, strict=True))
 
     def macs(self, shape: Shape) -> int:
         """Multiply-accumulates of convolution and linear layers for one image of `shape`."""
@@ -59,18 +59,17 @@ class NetSpec:
 
     def layers(self, shape: Shape) -> list[dict[str, Any]]:
         """One row per node: site, op, kind, input and output shape, MACs, params."""
-        shapes = self.shapes(shape)
         return [
             {
                 "site": node.site,
                 "op": node.block.label,
                 "block": type(node.block).__name__,
-                "input_shape": list(shapes[node.site][0]),
-                "output_shape": list(shapes[node.site][1]),
-                "macs": node.block.macs(shapes[node.site][0]),
-                "params": node.block.params(shapes[node.site][0]),
+                "input_shape": list(entering),
+                "output_shape": list(leaving),
+                "macs": node.block.macs(entering),
+                "params": node.block.params(entering),
             }
-            for node in self.nodes
+            for node, (entering, leaving) in zip(self.nodes, self.shapes(shape).values(), strict=True)
         ]
 
     def to_dict(self) -> list[dict[str, Any]]:

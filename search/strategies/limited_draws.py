@@ -20,8 +20,8 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from supernet import Architecture
-from supernet.derivation import Bound
 from supernet.elimination import Factor
+from supernet.label_setting import Bound
 
 STEEPEST = 1e4
 """Greatest tilt, over the range of a cost: a limit may lie at the very end of it."""

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from supernet.decisions import Architecture
-from supernet.derivation import Bound, derive_filling, derive_within
+from supernet.derivation import derive_filling, derive_within
+from supernet.label_setting import Bound
 from supernet.space import SearchSpace
 
 INITIAL_SPREAD = 1e-3

@@ -10,8 +10,9 @@ import pytest
 
 from config_file.errors import UserError
 from supernet import build_space
-from supernet.derivation import Bound, check_feasible, derive_filling, derive_within
+from supernet.derivation import check_feasible, derive_filling, derive_within
 from supernet.elimination import Factor
+from supernet.label_setting import Bound
 
 
 def chain(rng: np.random.Generator, sizes: list[int]) -> list[Factor]:

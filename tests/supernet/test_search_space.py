@@ -313,7 +313,7 @@ def test_resolution_as_a_decision():
     assert zoomed.num_networks == 12
     for architecture in everything:
         side = (9, 12, 16)[architecture[1]]
-        assert zoomed.resolution(architecture) == side
+        assert zoomed.image(architecture)[1] == side
         assert zoomed.image(architecture) == (3, side, side)
         entries = [table[tuple(architecture[d] for d in scope)] for scope, table in zoomed.factors()]
         assert sum(block.macs(shape) for block, shape in entries) == zoomed.decode(architecture).macs((3, side, side))

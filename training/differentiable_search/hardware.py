@@ -15,7 +15,8 @@ from lookup_tables.constraint_text import upper_limits
 from lookup_tables.limits import Limit
 from lookup_tables.loading import tables_of
 from supernet import Architecture, SearchSpace
-from supernet.derivation import Bound, check_feasible
+from supernet.derivation import check_feasible
+from supernet.label_setting import Bound
 from supernet.metrics import METRICS
 from training.differentiable_search.options import LearningOptions
 from training.differentiable_search.penalties import Multipliers, PenaltySettings, make_penalty

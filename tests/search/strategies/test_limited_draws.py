@@ -11,8 +11,8 @@ from scipy.stats import chisquare
 from lookup_tables import build_table
 from search.strategies.limited_draws import LimitedDraws
 from supernet import Architecture, build_space
-from supernet.derivation import Bound
 from supernet.elimination import Factor
+from supernet.label_setting import Bound
 
 
 def within(limits: list[Bound], architecture: Architecture) -> bool:
