@@ -75,9 +75,8 @@ def _space(options: DescribeOptions, content: Any) -> SearchSpace:
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     asked = options.search_space
     recorded = content.get("space_options") if isinstance(content, dict) else None
-    if isinstance(recorded, dict) and (
-        asked is None or (asked == recorded.get("search_space") and is_reference(asked))
-    ):
+    own = asked is not None and is_reference(asked)
+    if isinstance(recorded, dict) and (asked is None or (own and asked == recorded.get("search_space"))):
         return space_of(content, f"--architecture {options.architecture}", asked, **given)
     return build_space(asked or "proxylessnas", **given)
 

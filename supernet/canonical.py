@@ -15,12 +15,7 @@ ALWAYS: Influence = ((0, ((), np.array(True))),)
 
 
 def influences(gates: Iterable[tuple[Scope, np.ndarray]], decisions: int) -> tuple[Influence, ...]:
-    """The influence of each decision.
-
-    Args:
-        gates: the decisions each gate depends on, and its table of options (None: nothing stands there).
-        decisions: their number.
-    """
+    """The influence of each decision, from the tables of all gates (None: nothing stands there)."""
     found: list[list[tuple[int, Factor]]] = [[] for _ in range(decisions)]
     for position, (given, table) in enumerate(gates):
         codes = np.array([-1 if option is None else option for option in table.flat]).reshape(table.shape)

@@ -24,10 +24,6 @@ def count_chain_networks(sizes: Sequence[int], sites: Sequence[Site]) -> int:
     """Number of distinct networks of a space in which every site reads the one before it.
 
     For ProxylessNAS with `--skip identity` this is 1554^5 * 6: where the skips of a stage stand does not matter.
-
-    Args:
-        sizes: number of options of each decision.
-        sites: the sites of the space.
     """
     automaton = _Automaton(sizes, sites)
     following = cache(automaton.following)

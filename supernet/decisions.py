@@ -38,10 +38,6 @@ class Decision:
 class DecisionSpace:
     """A space of architectures: what strategies, limits and tables need to know of it.
 
-    Args:
-        name: of the space.
-        decisions: what is chosen; an architecture has one index per decision.
-
     Raises:
         ValueError: two decisions of one name, or a decision without options or with two of one name.
     """

@@ -23,10 +23,7 @@ def derive_within(
 ) -> tuple[int, ...]:
     """The architecture with the greatest summed score among those within all limits.
 
-    Args:
-        sizes: number of options of each decision.
-        scores: per decision one score per option; with log probabilities the result is the most probable architecture.
-        limits: costs and the most that each may be.
+    With log probabilities as scores, one per option of each decision, it is the most probable one.
 
     Raises:
         UserError: nothing is within the limits; the message says which one binds, and the exact minimum.

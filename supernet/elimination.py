@@ -77,13 +77,7 @@ def _eliminate(
 
 
 def optimum(sizes: Sequence[int], factors: Sequence[Factor], largest: bool) -> tuple[float, tuple[int, ...]]:
-    """The exact extreme of a sum of factors and an assignment that reaches it.
-
-    Args:
-        sizes: number of options of each decision.
-        factors: the terms of the sum.
-        largest: maximise instead of minimise.
-    """
+    """The exact minimum, or the `largest` value, of a sum of factors, and an assignment that reaches it."""
     trail: list[tuple[int, Scope, np.ndarray]] = []
 
     def close(message: np.ndarray, axis: int, remaining: Scope, decision: int) -> np.ndarray:

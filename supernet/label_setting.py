@@ -46,13 +46,7 @@ class Bound(NamedTuple):
 def constrained_optimum(
     sizes: Sequence[int], objective: Sequence[Factor], limits: Sequence[Bound]
 ) -> tuple[int, ...] | None:
-    """An assignment with the greatest objective among those within all limits; None where there is none.
-
-    Args:
-        sizes: number of options of each decision.
-        objective: the terms of the sum.
-        limits: costs, and the most that each may be.
-    """
+    """An assignment with the greatest objective among those within all limits; None where there is none."""
     problem = _Problem(sizes, objective, limits)
     # A limit that not even the least cost is within: nothing to look for.
     if any(

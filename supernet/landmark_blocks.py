@@ -91,14 +91,8 @@ class SpatialExcite(Block):
 class DilatedResidual(Block):
     """An inverted residual with dilation and eSE, all ReLU, that keeps its 1x1 expansion at expansion 1.
 
-    Args:
-        out_channels: width of the output.
-        kernel: of the depthwise convolution.
-        expand: hidden width over input width.
-        stride: of the depthwise convolution.
-        dilation: likewise.
-        excite: side of the map that eSE weighs (the output's), or None for no eSE.
-        residual: add the input where stride is 1 and the width unchanged.
+    eSE weighs a map of `excite` x `excite` places, the output's; there is none where that is None. The input is added
+    where stride is 1 and the width unchanged, unless `residual` is False.
     """
 
     out_channels: int

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from supernet.blocks import Block, Identity, Shape
 
-LETTERS = {1.0: "", 1e3: " k", 1e6: " M", 1e9: " G"}
-PREFIXES = {1.0: "", 1e3: "thousand", 1e6: "million", 1e9: "billion"}
+SCALES = {1.0: ("", ""), 1e3: (" k", "thousand"), 1e6: (" M", "million"), 1e9: (" G", "billion")}
+"""Powers of a thousand, with their letter and their word."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,15 @@ class Metric:
     traced: bool = False
 
     def __post_init__(self) -> None:
-        if not {self.per_flag, self.per_cell} <= LETTERS.keys():
-            raise ValueError(
-                f"{self.name}: a unit of flags or of a printed table is one of {', '.join(map(str, LETTERS))}"
-            )
+        if not {self.per_flag, self.per_cell} <= SCALES.keys():
+            scales = ", ".join(map(str, SCALES))
+            raise ValueError(f"{self.name}: a unit of flags or of a printed table is one of {scales}")
         for field, default in (("symbol", self.unit), ("words", self.unit), ("key", self.name)):
             object.__setattr__(self, field, getattr(self, field) or default)
 
     def axis(self, title: str) -> str:
         """The title of an axis in the unit of the flags, such as "million parameters" or "phone (ms)"."""
-        words = f"{PREFIXES[self.per_flag]} {self.words}".strip()
+        words = f"{SCALES[self.per_flag][1]} {self.words}".strip()
         return words if title == self.name else f"{title} ({words})"
 
     @property
@@ -67,17 +66,14 @@ class Metric:
         return self.symbol if self.symbol.lower() == self.key else self.key
 
     def of(self, block: Block, shape: Shape) -> float:
-        """Raw units that a block adds at the shape of its input; an identity, which networks leave out, adds nothing.
-
-        Only of a metric that is counted.
-        """
+        """Raw units that a block adds at the shape of its input, if that is counted; none of an identity."""
         assert self.count is not None, f"{self.name} has to be measured"
         return 0 if isinstance(block, Identity) else self.count(block, shape)
 
     @property
     def cells(self) -> str:
         """The unit of a printed table, such as "millions of MACs"."""
-        return self.unit if self.per_cell == 1 else f"{PREFIXES[self.per_cell]}s of {self.unit}"
+        return self.unit if self.per_cell == 1 else f"{SCALES[self.per_cell][1]}s of {self.unit}"
 
     def in_words(self, value: float) -> str:
         """A cost with the exact count and the unit of the flags: "60,000,000 (60 M)", "12.3400 ms"."""
@@ -87,7 +83,7 @@ class Metric:
 
     def in_flags(self, value: float, digits: str = ",.6g") -> str:
         """A cost in the unit of the flags: "60 M"."""
-        return f"{value / self.per_flag:{digits}}{LETTERS[self.per_flag]}"
+        return f"{value / self.per_flag:{digits}}{SCALES[self.per_flag][0]}"
 
     def in_short(self, value: float, title: str) -> str:
         """A cost with its short unit: "60 M MACs", "12.3 ms (phone)"."""
@@ -108,28 +104,15 @@ class Metric:
 
 
 FLOPS = Metric(
-    "flops",
-    unit="MACs",
-    per_flag=1e6,
-    per_cell=1e6,
-    words="multiply-accumulates",
-    key="macs",
-    aliases=("macs",),
-    count=lambda block, shape: block.macs(shape),
+    "flops", unit="MACs", per_flag=1e6, per_cell=1e6, words="multiply-accumulates", key="macs", aliases=("macs",),
+    count=lambda block, shape: block.macs(shape), traced=True,
     counted="multiply-accumulates of convolution and linear layers, batch 1",
-    traced=True,
-)
+)  # fmt: skip
 PARAMS = Metric(
-    "params",
-    unit="parameters",
-    per_flag=1e6,
-    per_cell=1e3,
-    symbol="params",
-    aliases=("param",),
-    count=lambda block, shape: block.params(shape),
+    "params", unit="parameters", per_flag=1e6, per_cell=1e3, symbol="params", aliases=("param",),
+    count=lambda block, shape: block.params(shape), traced=True,
     counted="learnable parameters: weights, biases and affine batch-norm parameters",
-    traced=True,
-)
+)  # fmt: skip
 LATENCY = Metric("latency", unit="ms")
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (FLOPS, PARAMS, LATENCY)}

@@ -29,15 +29,7 @@ RANDOM = "random"
 
 
 def named_space(options: Any, **image: Any) -> SearchSpace:
-    """The search space that options name.
-
-    Args:
-        options: with `search_space`, `widths`, `depths`, `strides` and `skip`.
-        image: resolution, num_classes and in_channels, as `build_space` takes them.
-
-    Raises:
-        UserError: as `build_space`.
-    """
+    """The search space that options name, for images and classes (`image`) as `build_space` takes them."""
     settings = {name: getattr(options, name) for name in SETTINGS}
     return build_space(options.search_space, **settings, **image)
 
@@ -125,9 +117,7 @@ def architecture_of(content: Any, space: DecisionSpace, where: str | Path, rando
     Args:
         content: "random", a list of option names or indices, or an object with such a list under "architecture" or
             "names" (a search's best.json).
-        space: the space it must be of.
         where: it comes from, for messages.
-        random_seed: a random one is drawn with it.
 
     Raises:
         UserError: it is none of these, or of a space with other decisions.

@@ -28,7 +28,6 @@ class SearchSpace(DecisionSpace):
     """A search space as data: decisions, and the networks they choose among.
 
     Args:
-        name, decisions: as of `DecisionSpace`.
         sites: where blocks stand, in the order they run; the last one is the output.
         input_shape: (C, H, W) of the image it was laid out for.
         recipe: the settings `supernet.build_space` rebuilds it from.

@@ -60,8 +60,7 @@ class Relaxation:
     """One of `RELAXATIONS` for a space.
 
     Args:
-        name: of the relaxation.
-        parameters: the architecture parameters.
+        name, parameters: of the relaxation.
         seed: of what is drawn.
 
     Raises:

@@ -14,10 +14,9 @@ from supernet.space import SearchSpace
 def gate_weights(
     space: SearchSpace, probabilities: torch.Tensor, support: Sequence[Sequence[int]]
 ) -> Iterator[tuple[str, dict[int, torch.Tensor]]]:
-    """Per gate that depends on a decision the probability of every option that the support can select, as scalars.
+    """Per gate that depends on a decision the probability of every option that can be selected, as scalars.
 
     Args:
-        space: the search space.
         probabilities: (D, M).
         support: per decision the options to take into account.
     """

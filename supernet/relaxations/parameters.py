@@ -24,11 +24,8 @@ class ArchitectureParameters(nn.Module):
     """The logits of all decisions of a space.
 
     Attributes:
-        logits: (D, M) for D decisions of at most M options; entries beyond a decision's options are never read.
-
-    Args:
-        space: the search space.
-        seed: of the start, N(0, 1e-3) as in DARTS and ProxylessNAS.
+        logits: (D, M) for D decisions of at most M options, which start at N(0, 1e-3) as in DARTS and ProxylessNAS;
+            entries beyond a decision's options are never read.
     """
 
     def __init__(self, space: SearchSpace, seed: int = 0) -> None:

@@ -14,12 +14,7 @@ from supernet.gating import Forward, Mixture, mix_outputs
 
 
 class SharedWeights(nn.Module):
-    """The weights at one site.
-
-    Args:
-        options: the blocks that can stand at the site.
-        in_channels: the numbers of input channels that it can meet.
-    """
+    """The weights at one site, made of its options and the numbers of input channels that it can meet."""
 
     options: tuple[Block, ...]
     layers: nn.ModuleList

@@ -63,17 +63,12 @@ class SuperKernel(Sliced):
         channels = weight.new_zeros(len(weight))
         block = self.options[option]
         if isinstance(block, InvertedResidual):
-            largest = max(b.expand for b in self.options if isinstance(b, InvertedResidual))
-            hidden = len(weight) if block.expand == largest else self._hidden(option)
+            entering = self._part("expand").conv.in_channels
+            hidden = block.parts(entering)["expand"].output_shape((entering, 1, 1))[0]
             spare = (weight.shape[-1] - block.kernel) // 2
             channels[:hidden] = 1
             kernel[:hidden, :, spare : weight.shape[-1] - spare, spare : weight.shape[-1] - spare] = 1
         return kernel.detach(), channels.detach()
-
-    def _hidden(self, option: int) -> int:
-        """The number of channels that an option's depthwise convolution has."""
-        links = self._skeleton(option, self._part("expand").conv.in_channels).links
-        return next(link.shape[0] for link in links if link.name == "depthwise.conv.weight")
 
     def _mixed(self, x: Tensor, chosen: Sequence[int], shares: Tensor) -> Tensor:
         """The largest option, run once on x, its kernel and channels weighted by what the options share of them."""
