@@ -58,8 +58,7 @@ def mix_outputs(runs: Sequence[Forward], norms: Sequence[Norms] | None = None) -
             return _run_sampled(runs, x, weights)
         outputs = [call(x) if norms is None else _recomputed(call, x, norms[i]) for i, call in enumerate(runs)]
         _same_shapes(outputs)
-        mixed: torch.Tensor = _WeightedSum.apply(len(runs), *weights, *outputs)
-        return mixed
+        return _WeightedSum.apply(len(runs), *weights, *outputs)
 
     return run
 
@@ -74,8 +73,7 @@ def _run_sampled(runs: Sequence[Forward], x: torch.Tensor, gates: Sequence[Weigh
             outputs.append(call(x))
     _same_shapes(outputs)
     sources = [gate.source for gate in gates if isinstance(gate, Sampled)]
-    passed: torch.Tensor = _SampledGate.apply(active.index(True), len(runs), *sources, *outputs)
-    return passed
+    return _SampledGate.apply(active.index(True), len(runs), *sources, *outputs)
 
 
 def _same_shapes(outputs: Sequence[torch.Tensor]) -> None:
@@ -147,8 +145,7 @@ def _recomputed(call: Forward, x: torch.Tensor, norms: Norms) -> torch.Tensor:
     def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
         return nullcontext(), statistics_kept(norms)
 
-    output: torch.Tensor = checkpoint(call, x, use_reentrant=False, context_fn=contexts)
-    return output
+    return checkpoint(call, x, use_reentrant=False, context_fn=contexts)
 
 
 @contextmanager

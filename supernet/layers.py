@@ -81,8 +81,7 @@ class LearnedPooling(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W) -> (B, C, 1, 1)
         if tuple(x.shape[2:]) != (self.size, self.size):
             x = nn.functional.adaptive_avg_pool2d(x, self.size)
-        pooled: torch.Tensor = self.weigh(x)
-        return pooled
+        return self.weigh(x)
 
 
 class StridedPooling(nn.Module):
@@ -97,8 +96,7 @@ class StridedPooling(nn.Module):
         lacking = [max(0, -(-side // self.stride) * self.stride - side - 1) for side in x.shape[2:]]
         if any(lacking):
             x = nn.functional.pad(x, (0, lacking[1], 0, lacking[0]))
-        pooled: torch.Tensor = self.weigh(x)
-        return pooled
+        return self.weigh(x)
 
 
 class SpatialExcitation(nn.Module):

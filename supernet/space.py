@@ -132,8 +132,7 @@ class SearchSpace(DecisionSpace):
     def image(self, architecture: Architecture) -> Shape:
         """(C, H, W) of the image that an architecture reads: `input_shape`, unless that is a decision."""
         scope, table = self._images(None)
-        shape: Shape = table[tuple(architecture[decision] for decision in scope)]
-        return shape
+        return table[tuple(architecture[decision] for decision in scope)]
 
     def _images(self, shape: Shape | None) -> Factor:
         """The image's shape as a table: that of the space, or a given one."""

@@ -1,8 +1,7 @@
 """Relaxations: the ways in which a gradient reaches the parameters of an architecture.
 
 A relaxation turns architecture parameters into gates: which options run, and with which weight. What a gate's weight is
-comes from the tables of the sites that depend on the decision, so that spaces whose sites read several decisions are
-covered too.
+comes from the tables of the sites that depend on the decision, so that sites may read several decisions.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ import torch
 from config_file.errors import choose
 from supernet.decisions import Architecture
 from supernet.relaxations import estimators
-from supernet.relaxations.estimators import Estimator, StepGates
-from supernet.relaxations.gate_weights import check_mixable
+from supernet.relaxations.estimators import Estimator, StepGates, check_mixable
 from supernet.relaxations.parameters import ArchitectureParameters
 from supernet.relaxations.thresholds import ThresholdParameters, thresholds
 from supernet.supernet import Supernet

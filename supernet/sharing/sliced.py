@@ -17,21 +17,16 @@ from supernet.sharing.own import SharedWeights
 class Link(NamedTuple):
     """One tensor of an option's layer, and the shared tensor it is taken from."""
 
-    name: str
-    """In the option's layer, such as "depthwise.conv.weight"."""
-    attributes: dict[str, Any]
-    """Of the skeleton's module that reads the tensor."""
+    name: str  # in the option's layer, such as "depthwise.conv.weight"
+    attributes: dict[str, Any]  # of the skeleton's module that reads the tensor
     attribute: str
-    held: dict[str, Any]
-    """The shared module's parameters or buffers, which hold the largest option's tensor."""
-    shape: tuple[int, ...]
-    """Of the option's tensor."""
+    held: dict[str, Any]  # the shared module's parameters or buffers: the largest option's tensors
+    shape: tuple[int, ...]  # of the option's tensor
 
     @property
     def source(self) -> torch.Tensor:
         """The shared tensor."""
-        tensor: torch.Tensor = self.held[self.attribute]
-        return tensor
+        return self.held[self.attribute]
 
 
 class _Skeleton(NamedTuple):
@@ -113,7 +108,7 @@ class Sliced(SharedWeights):
 
     def path(self, option: int) -> Forward:
         if isinstance(self.options[option], Identity):
-            return _pass
+            return lambda x: x
 
         def run(x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W) -> (B, C', H', W')
             layer, links, norms = self._skeleton(option, x.shape[1])
@@ -132,8 +127,12 @@ class Sliced(SharedWeights):
 
     @torch.no_grad()
     def tensors(self, option: int, in_channels: int, writable: bool = False) -> dict[str, torch.Tensor]:
-        taken = [(link, self.take(link).detach()) for link in self._skeleton(option, in_channels).links]
-        return {link.name: tensor for link, tensor in taken if not writable or _is_view(tensor, link.source)}
+        tensors = {}
+        for link in self._skeleton(option, in_channels).links:
+            tensor = self.take(link).detach()
+            if not writable or tensor.untyped_storage().data_ptr() == link.source.untyped_storage().data_ptr():
+                tensors[link.name] = tensor
+        return tensors
 
     def layer(self, option: int, in_channels: int) -> nn.Module:
         with torch.device("meta"):
@@ -152,14 +151,6 @@ class Sliced(SharedWeights):
 def _copy_settings(norms: Sequence[tuple[nn.BatchNorm2d, nn.BatchNorm2d]]) -> None:
     for target, source in norms:
         target.__dict__.update(eps=source.eps, momentum=source.momentum, training=source.training)
-
-
-def _is_view(tensor: torch.Tensor, source: torch.Tensor) -> bool:
-    return tensor.untyped_storage().data_ptr() == source.untyped_storage().data_ptr()
-
-
-def _pass(x: torch.Tensor) -> torch.Tensor:
-    return x
 
 
 def crop(tensor: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
