@@ -4,8 +4,6 @@ Cost is a sum over the blocks that stand in the network, so it is a sum of facto
 one (block, input shape). Sums, extremes and expectations are exact and computed on the factors.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -212,7 +210,7 @@ class CostTable:
     @staticmethod
     def load(
         path: str | Path, space: SearchSpace, resolution: int | None = None, metric: str | None = None
-    ) -> CostTable:
+    ) -> "CostTable":
         """Read a table for a space.
 
         Args:

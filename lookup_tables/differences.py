@@ -29,14 +29,7 @@ _KINDS: dict[type[nn.Module], str] = {
 
 
 class OperatorTotal(NamedTuple):
-    """One kind of operator, summed over the distinct blocks of a space.
-
-    Args:
-        operator: what it is.
-        read: elements that enter it.
-        written: elements that leave it.
-        macs: what each counter counts for it.
-    """
+    """One kind of operator over the distinct blocks of a space: elements that enter and leave, and MACs by counter."""
 
     operator: str
     read: int

@@ -53,8 +53,7 @@ class _Cost(NamedTuple):
 class _Choice(NamedTuple):
     """A decision that is drawn, given the rounded cost so far and the decisions still open.
 
-    Args:
-        thresholds: per option but the last its cumulative probability, each over (options of `given`..., bins), flat.
+    Thresholds are, per option but the last, its cumulative probability over (options of `given`..., bins), flat.
     """
 
     decision: int

@@ -36,10 +36,7 @@ CHUNK, CHUNKS = 4096, 64
 class Limit:
     """One cost between two ends, inclusive, in the table's raw unit.
 
-    Args:
-        table: of the cost.
-        lower, upper: the ends.
-        flags: the options that give them, for messages.
+    The flags are the options that give the ends, for messages.
     """
 
     table: CostTable

@@ -27,12 +27,7 @@ Columns = NDArray[np.unsignedinteger]
 
 
 class PackedLookup:
-    """Evaluates a sum of factors for (N, D) arrays of option indices.
-
-    Args:
-        decisions: of the space, for their sizes and for messages.
-        factors: the terms of the sum, float64 tables.
-    """
+    """Evaluates a sum of factors, float64 tables over a space's decisions, for (N, D) arrays of option indices."""
 
     def __init__(self, decisions: Sequence[Decision], factors: Sequence[Factor]) -> None:
         self._decisions = tuple(decisions)
@@ -54,7 +49,7 @@ class PackedLookup:
         Raises:
             UserError: not a two-dimensional array of integers with D columns, or an index without an option.
         """
-        architectures = self._checked(architectures)
+        architectures = self._checked(np.asarray(architectures))
         count = len(architectures)
         costs = np.full(count, self._base)
         if not architectures.size:
@@ -89,8 +84,7 @@ class PackedLookup:
         merged += right
         return merged, high * low
 
-    def _checked(self, architectures: NDArray[np.integer]) -> NDArray[np.integer]:
-        array = np.asarray(architectures)
+    def _checked(self, array: NDArray[np.integer]) -> NDArray[np.integer]:
         width = len(self._sizes)
         if array.ndim in (1, 2) and not len(array):
             return np.zeros((0, width), dtype=np.uint8)
@@ -132,11 +126,10 @@ def _groups(sizes: Sequence[int], factors: Sequence[Factor], limit: int) -> list
     # Greedily, in the order of the decisions: a factor joins the group before it while their table stays in the limit.
     groups: list[tuple[Scope, list[Factor]]] = []
     for factor in sorted(factors, key=lambda factor: min(factor[0])):
-        if groups:
-            scope, members = groups[-1]
-            wider = tuple(sorted({*scope, *factor[0]}))
-            if prod(sizes[decision] for decision in wider) <= limit:
-                groups[-1] = wider, [*members, factor]
-                continue
-        groups.append((tuple(sorted(factor[0])), [factor]))
+        scope, members = groups[-1] if groups else ((), [])
+        wider = tuple(sorted({*scope, *factor[0]}))
+        if groups and prod(sizes[decision] for decision in wider) <= limit:
+            groups[-1] = wider, [*members, factor]
+        else:
+            groups.append((tuple(sorted(factor[0])), [factor]))
     return groups

@@ -39,12 +39,7 @@ class Entry:
 
 
 def write_table(path: str | Path, header: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a table atomically.
-
-    Args:
-        header: metadata by name.
-        rows: entries as in this file's example.
-    """
+    """Write a table atomically: metadata by name, and entries as in this file's example."""
     head = {"format": FORMAT, "version": VERSION, **header, "checksum": _checksum(rows)}
     lines = [f"  {json.dumps(name)}: {json.dumps(value)}," for name, value in head.items()]
     entries = ",\n".join(f"    {json.dumps(row)}" for row in rows)
@@ -77,8 +72,7 @@ def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, Entry]]:
     entries = {}
     for number, row in enumerate(rows, 1):
         try:
-            key = json.dumps([row["block"], row["input_shape"]], sort_keys=True)
-            entries[key] = _entry(row)
+            entries[json.dumps([row["block"], row["input_shape"]], sort_keys=True)] = _entry(row)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise UserError(f"lookup table {path}, entry {number}: {reason}") from None

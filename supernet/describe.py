@@ -55,13 +55,14 @@ def describe(space: SearchSpace, architecture: Architecture | None = None) -> di
     return description
 
 
-def cost_range(space: SearchSpace, metric: Metric) -> list[int]:
+def cost_range(space: SearchSpace, metric: Metric) -> list[float]:
     """The exact least and greatest cost of any architecture by a counted metric, by elimination."""
     factors = []
     for scope, table in space.factors():
         costs = [0 if entry is None else metric.of(*entry) for entry in table.flat]
         factors.append((scope, np.array(costs, dtype=float).reshape(table.shape)))
-    return [int(optimum(space.sizes, factors, largest)[0]) for largest in (False, True)]
+    ends = [float(optimum(space.sizes, factors, largest)[0]) for largest in (False, True)]
+    return [int(end) if end.is_integer() else end for end in ends]
 
 
 def layers(space: SearchSpace, architecture: Architecture) -> list[dict[str, Any]]:
@@ -115,10 +116,8 @@ def as_text(description: dict[str, Any]) -> str:
     lines = [f"{name:14}{text}" for name, text in facts]
     lines += ["", *_aligned([("decision", "options"), *_decision_rows(decisions)], "<<")]
     if description["architecture"] is not None:
-        names = wrap(
-            " ".join(description["names"]), 111, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
-        )
-        lines += ["", "architecture", *names, "", *_layer_table(description)]
+        names = wrap(" ".join(description["names"]), 109, break_long_words=False, break_on_hyphens=False)
+        lines += ["", "architecture", *(f"  {line}" for line in names), "", *_layer_table(description)]
     return "\n".join([*lines, "", WHAT_IS_COUNTED])
 
 

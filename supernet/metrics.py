@@ -24,8 +24,8 @@ class Metric:
         unit: of costs and of the entries of tables, raw.
         per_flag: raw units in one unit of the flags, a power of a thousand.
         per_cell: raw units in one unit of a printed table, likewise.
-        symbol: the unit in short, for reports and column heads; default the unit.
-        words: the unit in full, for the axes of pictures; default the unit.
+        symbol: the unit in short, for reports and column heads; default the unit, or the name where there is none.
+        words: the unit in full, for the axes of pictures; likewise.
         key: its name in descriptions of networks and in `lookup_tables.counters.Count`; default the name.
         aliases: other names that the options take.
         count: (block, (C, H, W) of its input) -> raw units; None where it can only be measured.
@@ -52,7 +52,8 @@ class Metric:
         if not {self.per_flag, self.per_cell} <= SCALES.keys():
             scales = ", ".join(map(str, SCALES))
             raise ValueError(f"{self.name}: a unit of flags or of a printed table is one of {scales}")
-        for field, default in (("symbol", self.unit), ("words", self.unit), ("key", self.name)):
+        unit = self.unit or self.name
+        for field, default in (("symbol", unit), ("words", unit), ("key", self.name)):
             object.__setattr__(self, field, getattr(self, field) or default)
 
     def axis(self, title: str) -> str:
@@ -73,7 +74,8 @@ class Metric:
     @property
     def cells(self) -> str:
         """The unit of a printed table, such as "millions of MACs"."""
-        return self.unit if self.per_cell == 1 else f"{SCALES[self.per_cell][1]}s of {self.unit}"
+        unit = self.unit or self.name
+        return unit if self.per_cell == 1 else f"{SCALES[self.per_cell][1]}s of {unit}"
 
     def in_words(self, value: float) -> str:
         """A cost with the exact count and the unit of the flags: "60,000,000 (60 M)", "12.3400 ms"."""
@@ -92,9 +94,8 @@ class Metric:
 
     def in_full(self, value: float) -> str:
         """A cost with its raw unit: "60,000,000 MACs (60.00 M)", "12.34 ms"."""
-        if self.count is None:
-            return f"{value:.4g} {self.unit}"
-        return f"{value:,.0f} {self.unit}" + (f" ({self.in_flags(value, '.2f')})" if self.per_flag != 1 else "")
+        words = f"{value:{',.0f' if self.count else '.4g'}} {self.unit}".rstrip()
+        return f"{words} ({self.in_flags(value, '.2f')})" if self.count and self.per_flag != 1 else words
 
     def in_cell(self, value: float) -> str:
         """A cost in the unit of a printed table."""
@@ -131,4 +132,4 @@ def metric_name(text: str) -> str:
 
 def metric_called(name: str) -> Metric:
     """The metric of a name; of a name that is not known a measured one without unit."""
-    return METRICS.get(name) or Metric(name, symbol=name, words=name)
+    return METRICS.get(name) or Metric(name)

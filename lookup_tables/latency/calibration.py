@@ -28,11 +28,9 @@ def latency_table(
     networks: Sequence[Architecture],
     **about: Any,
 ) -> CostTable:
-    """A latency table from all times that were measured.
+    """A latency table from milliseconds by name of the probe, at least one each, with the networks of network probes.
 
     Args:
-        times: milliseconds by name of the probe (`lookup_tables.latency.probes`), at least one each.
-        networks: the architectures of the network probes.
         about: `CostTable`'s device, engine, threads, date, counter and counter_version.
     """
     keys = timed_blocks(space, resolution)

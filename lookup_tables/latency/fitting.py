@@ -58,12 +58,7 @@ class _Data(NamedTuple):
 
 @dataclass(frozen=True)
 class Fit:
-    """The solution: costs that explain the measured networks.
-
-    Args:
-        values: (P,) cost of each block.
-        offset: of every network.
-    """
+    """The solution: (P,) costs of blocks, and an offset of every network."""
 
     values: Vector
     offset: float

@@ -4,8 +4,6 @@ python -m lookup_tables kit --search-space proxylessnas --resolution 224 --outpu
 python -m lookup_tables import --format kit --file kit
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -47,6 +45,33 @@ INSTRUCTIONS = """A kit to measure latency on your device.
 3. {command}
    makes the lookup table, corrects the sum of blocks by the whole networks, and says how well it predicts them.
 """
+
+
+@options("Table")
+class KitOptions(PlaceOptions):
+    """A kit to measure on another device."""
+
+    output: str | None = option(None, "folder to write; none: kit-SPACE-RESOLUTION", metavar="FOLDER")
+    networks: int = option(12, "whole networks that the sum of blocks is corrected by", at_least=0)
+    exporter: str = option("legacy", "PyTorch's exporter", choices=("legacy", "dynamo"))
+    opset: int = option(17, "ONNX operator set: 13 to 20 (legacy), 18 to 23 (dynamo)", at_least=7)
+    random_seed: int = option(0, "chooses the networks", at_least=0)
+
+
+@options("Table")
+class ImportOptions(PlaceOptions):
+    """A table from a kit or another project's file."""
+
+    file: str | None = option(None, "the file, or the kit's folder", metavar="FILE")
+    format: str = option(
+        KIT, "what it is: kit, proxylessnas, ofa (YAML), osnaslib (JSON), fbnet, nni (text) or csv (layer, option, ms)",
+        choices=(KIT, *FORMATS),
+    )  # fmt: skip
+    metric: str = option("latency", "what is taken of an osnaslib file", choices=("latency", "flops", "params"))
+    device: str | None = option(None, "what it was measured on, in words", metavar="NAME")
+    engine: str | None = option(None, "what ran it, in words", metavar="NAME")
+    threads: int | None = option(None, "that it used", at_least=1)
+    date: str | None = option(None, "when", metavar="DATE")
 
 
 def write_kit(folder: Path, space: SearchSpace, asked: KitOptions, command: str) -> int:
@@ -144,33 +169,6 @@ def _filled_in(path: Path, expected: Sequence[str]) -> dict[str, list[float]]:
             f"{path} is incomplete: {len(missing)} of {len(expected)} files have no {MS}, such as {missing[0]}.onnx"
         )
     return times
-
-
-@options("Table")
-class KitOptions(PlaceOptions):
-    """A kit to measure on another device."""
-
-    output: str | None = option(None, "folder to write; none: kit-SPACE-RESOLUTION", metavar="FOLDER")
-    networks: int = option(12, "whole networks that the sum of blocks is corrected by", at_least=0)
-    exporter: str = option("legacy", "PyTorch's exporter", choices=("legacy", "dynamo"))
-    opset: int = option(17, "ONNX operator set: 13 to 20 (legacy), 18 to 23 (dynamo)", at_least=7)
-    random_seed: int = option(0, "chooses the networks", at_least=0)
-
-
-@options("Table")
-class ImportOptions(PlaceOptions):
-    """A table from a kit or another project's file."""
-
-    file: str | None = option(None, "the file, or the kit's folder", metavar="FILE")
-    format: str = option(
-        KIT, "what it is: kit, proxylessnas, ofa (YAML), osnaslib (JSON), fbnet, nni (text) or csv (layer, option, ms)",
-        choices=(KIT, *FORMATS),
-    )  # fmt: skip
-    metric: str = option("latency", "what is taken of an osnaslib file", choices=("latency", "flops", "params"))
-    device: str | None = option(None, "what it was measured on, in words", metavar="NAME")
-    engine: str | None = option(None, "what ran it, in words", metavar="NAME")
-    threads: int | None = option(None, "that it used", at_least=1)
-    date: str | None = option(None, "when", metavar="DATE")
 
 
 def kit(argv: Sequence[str]) -> None:

@@ -23,12 +23,7 @@ ARCHITECTURE, MS = "architecture", "ms"
 
 
 class Measurements(NamedTuple):
-    """Networks and how long they take.
-
-    Args:
-        architectures: (N, D) option indices.
-        ms: (N,) milliseconds.
-    """
+    """Networks as (N, D) option indices, and how many milliseconds they take, (N,)."""
 
     architectures: NDArray[np.int64]
     ms: NDArray[np.float64]

@@ -245,8 +245,8 @@ def test_the_note_10_of_once_for_all(tmp_path: Path, resolution: int) -> None:
     )
     space = SearchSpace("ofa", (Decision("a", names), Decision("b", names)), sites, (3, resolution, resolution))
     path = as_yaml(entries, tmp_path / "note10.yaml")
-    entries, _ = read_foreign(path, "ofa", space, "latency")
-    table = CostTable(space, LATENCY, resolution, entries)
+    found, _ = read_foreign(path, "ofa", space, "latency")
+    table = CostTable(space, LATENCY, resolution, found)
     half, quarter, eighth = resolution // 2, resolution // 4, resolution // 8
     parts = [
         f"Conv-input:{resolution}x{resolution}x3-output:{half}x{half}x24",

@@ -51,6 +51,9 @@ def test_what_is_shown_of_each_metric() -> None:
     assert (PARAMS.in_cell(1500), FLOPS.in_cell(1500), FLOPS.in_cell(0)) == ("1.500", "0.002", "0")
     assert (LATENCY.in_words(12.34), LATENCY.in_full(12.34)) == ("12.3400 ms", "12.34 ms")
     assert (LATENCY.in_short(12.34, "phone"), LATENCY.axis("latency")) == ("12.34 ms (phone)", "ms")
+    plain = Metric("layers", count=lambda block, shape: 1)
+    assert (plain.in_full(1500), plain.in_short(2, "layers"), plain.label) == ("1,500", "2 layers", "layers")
+    assert (plain.axis("layers"), plain.cells) == ("layers", "layers")
     unknown = metric_called("energy")
     assert (unknown.in_words(2), unknown.in_short(2, "energy"), unknown.axis("energy")) == (
         "2.0000",
