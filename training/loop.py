@@ -36,15 +36,15 @@ def train_step(recipe: Recipe, state: TrainingState, x: Tensor, y: Tensor) -> No
     number, rate = state.step, recipe.rate(state.step)
     recipe.trainer.before(number, x, y, state.optimizer, rate)
     planned = recipe.trainer.step(number)
-    seed_step(recipe.device, recipe.seed, number)
+    seed_step(recipe.device, recipe.options.random_seed, number)
     for run in planned.passes:
         loss, outputs = run(x, y)  # scalar, (B, O)
         (loss if state.scaler is None else state.scaler.scale(loss)).backward()
         state.totals.add(loss.detach(), outputs.detach(), y)
     if state.scaler is not None:
         state.scaler.unscale_(state.optimizer)
-    if recipe.clip_grad_norm:
-        torch.nn.utils.clip_grad_norm_(planned.parameters, recipe.clip_grad_norm, foreach=True)
+    if recipe.options.clip_grad_norm:
+        torch.nn.utils.clip_grad_norm_(planned.parameters, recipe.options.clip_grad_norm, foreach=True)
     update(state.optimizer, planned.parameters, rate, state.scaler)
     zero_grad(planned.parameters)
     if state.average is not None:
@@ -77,8 +77,8 @@ def fit(
         UserError: the loss or a weight is not finite; the checkpoint before is left as it was.
         KeyboardInterrupt: Ctrl-C or SIGTERM, once the running step has ended and a checkpoint is written.
     """
-    checkpoints = recipe.checkpoint_every * recipe.steps_per_epoch
-    validations = recipe.validate_every * recipe.steps_per_epoch
+    checkpoints = recipe.options.checkpoint_every * recipe.steps_per_epoch
+    validations = recipe.options.validate_every * recipe.steps_per_epoch
 
     def save() -> None:
         _check_finite(recipe, state, checkpoint)
@@ -185,7 +185,7 @@ def _write_row(recipe: Recipe, state: TrainingState, reporter: Reporter, checkpo
 def _end_epoch(recipe: Recipe, state: TrainingState, reporter: Reporter, validated: bool, seconds: float) -> None:
     loss, measured, images = state.reported
     task, key = recipe.task, f"val_{recipe.task.metric}"
-    text = f"epoch {state.step // recipe.steps_per_epoch}/{recipe.epochs}: loss {loss / images:.3f}, "
+    text = f"epoch {state.step // recipe.steps_per_epoch}/{recipe.options.epochs}: loss {loss / images:.3f}, "
     text += f"training {task.title} {task.show(measured / images, 1)}"
     validation = state.validation
     if validated:

@@ -6,7 +6,7 @@ from config_file.fields import option
 from config_file.options import options
 from lookup_tables.options import FLOPS_OR_MS
 from training.differentiable_search.options import LearningOptions
-from training.recipe_options import FittingOptions
+from training.recipe_options import FittingOptions, course
 from training.trainers import NETWORK_TRAINERS, TRAINERS
 
 
@@ -23,11 +23,10 @@ class SupernetOptions:
         aliases={"strict_fairness": "fair", "strict-fairness": "fair"},
         decides="training learning",
     )
-    pretrained: str | None = option(
+    pretrained: str | None = course(
         None,
         "start matching blocks from torchvision's MobileNetV2: file of its weights, or 'torchvision' to download them",
         metavar="FILE",
-        decides="training",
     )
 
 
@@ -67,35 +66,24 @@ class RetrainOptions(FittingOptions):
         flags=("searched_model_path",),
         as_json=True,
     )
-    init: str = option(
-        "scratch",
-        "start from random weights or the supernet's",
-        group="Network",
-        choices=("scratch", "supernet"),
-        decides="training",
+    init: str = course(
+        "scratch", "start from random weights or the supernet's", group="Network", choices=("scratch", "supernet")
     )
-    train_on: str = option(
+    train_on: str = course(
         "trainval",
         "learn from training and validation images (nothing is chosen by them any more), or from training images only",
         group="Network",
         choices=("trainval", "train"),
         aliases={"train+val": "trainval"},
-        decides="training",
     )
-    lr: float = option(0.05, "learning rate after warm-up", group="Training", above=0, decides="training")
-    weight_decay: float = option(4e-4, "L2 penalty", group="Training", at_least=0, decides="training")
-    trainer: str = option(
+    lr: float = course(0.05, "learning rate after warm-up", group="Training", above=0)
+    weight_decay: float = course(4e-4, "L2 penalty", group="Training", at_least=0)
+    trainer: str = course(
         "plain",
         "what a step trains: {names} (one pass by the loss), or module:callable, such as one with a teacher",
         metavar="NAME",
         names=NETWORK_TRAINERS,
-        decides="training",
     )
-    ema_decay: float = option(
-        0.0,
-        "decay of the moving average of the weights; 0: none",
-        group="Training",
-        at_least=0,
-        below=1,
-        decides="training",
+    ema_decay: float = course(
+        0.0, "decay of the moving average of the weights; 0: none", group="Training", at_least=0, below=1
     )

@@ -27,7 +27,7 @@ def print_plan(training: Training, target: str | None = None, show: Callable[[st
         target: a line about what costs the space allows, if there is a choice.
         show: prints a line.
     """
-    recipe, state = training.recipe, training.state
+    recipe, options, state = training.recipe, training.options, training.state
     passes = len(recipe.trainer.step(0).passes)
     seconds, timed = seconds_per_step(recipe, state)
     weights = sum(t.numel() * t.element_size() for t in state.model.state_dict().values()) / _MIB
@@ -37,9 +37,9 @@ def print_plan(training: Training, target: str | None = None, show: Callable[[st
     if target is not None:
         show(f"  range     {target}")
     show(
-        f"  schedule  {recipe.epochs:,} epochs x {recipe.steps_per_epoch:,} steps = {recipe.steps:,} optimizer steps, "
-        f"{passes} {'pass' if passes == 1 else 'passes'} over {recipe.batch_size} images each: "
-        f"{recipe.steps * passes * recipe.batch_size:,} images forward and backward"
+        f"  schedule  {options.epochs:,} epochs x {recipe.steps_per_epoch:,} steps = {recipe.steps:,} optimizer steps, "
+        f"{passes} {'pass' if passes == 1 else 'passes'} over {options.batch_size} images each: "
+        f"{recipe.steps * passes * options.batch_size:,} images forward and backward"
     )
     show(f"  device    {recipe.device}, {_precision(recipe)}, {torch.get_num_threads()} CPU threads")
     show(
@@ -48,10 +48,10 @@ def print_plan(training: Training, target: str | None = None, show: Callable[[st
     )
     show(f"  memory    {peak_memory(recipe.device)} at its highest so far")
     show(
-        f"  writes    {stage_path(training.options)}: weights of {weights:.1f} MiB, and a checkpoint of two to four "
+        f"  writes    {stage_path(options)}: weights of {weights:.1f} MiB, and a checkpoint of two to four "
         "times that while training"
     )
-    if (obstacle := RunFolder.obstacle(training.options)) is not None:
+    if (obstacle := RunFolder.obstacle(options)) is not None:
         show(f"  but       {obstacle}")
 
 
@@ -82,7 +82,7 @@ def duration(seconds: float) -> str:
 
 def _precision(recipe: Recipe) -> str:
     name = "float32" if recipe.amp is None else f"{str(recipe.amp).removeprefix('torch.')} autocast"
-    return f"{name}, {'channels_last' if recipe.channels_last else 'NCHW'}"
+    return f"{name}, {'channels_last' if recipe.options.channels_last else 'NCHW'}"
 
 
 def peak_memory(device: torch.device) -> str:

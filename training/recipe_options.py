@@ -1,5 +1,7 @@
 """Options of every training: how weights are fitted, of a supernet or of one network."""
 
+from functools import partial
+
 from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
@@ -10,30 +12,27 @@ from training.losses import LOSSES
 from training.optimizers import OPTIMIZERS
 from training.schedules import SCHEDULES
 
+# Another value makes another training of it.
+course = partial(option, decides="training")
+
 
 @options("Training")
 class TrainingOptions:
     """Epochs, optimizer, schedule and loss, of a supernet or of one network."""
 
-    epochs: int = option(120, "passes over the training images", at_least=1, decides="training")
-    optimizer: str = option("sgd", "{names}", metavar="NAME", names=OPTIMIZERS, decides="training")
-    lr: float = option(0.045, "learning rate after warm-up", above=0, decides="training")
-    weight_decay: float = option(4e-5, "L2 penalty", at_least=0, decides="training")
-    momentum: float = option(0.9, "of sgd and rmsprop", at_least=0, below=1, decides="training")
-    alpha: float | None = option(None, "smoothing of rmsprop; none: 0.99", at_least=0, below=1, decides="training")
-    beta: float | None = option(None, "first beta of adam, adamw; none: 0.9", at_least=0, below=1, decides="training")
-    lr_scheduler: str = option("cosine", "{names}", metavar="NAME", names=SCHEDULES, decides="training")
-    warmup_epochs: float = option(0.0, "linear warm-up before the schedule", at_least=0, decides="training")
-    decay_step: int | None = option(
-        None,
-        "step schedule: between two drops; none: a third of the training",
-        unit="epochs",
-        at_least=1,
-        decides="training",
+    epochs: int = course(120, "passes over the training images", at_least=1)
+    optimizer: str = course("sgd", "{names}", metavar="NAME", names=OPTIMIZERS)
+    lr: float = course(0.045, "learning rate after warm-up", above=0)
+    weight_decay: float = course(4e-5, "L2 penalty", at_least=0)
+    momentum: float = course(0.9, "of sgd and rmsprop", at_least=0, below=1)
+    alpha: float | None = course(None, "smoothing of rmsprop; none: 0.99", at_least=0, below=1)
+    beta: float | None = course(None, "first beta of adam, adamw; none: 0.9", at_least=0, below=1)
+    lr_scheduler: str = course("cosine", "{names}", metavar="NAME", names=SCHEDULES)
+    warmup_epochs: float = course(0.0, "linear warm-up before the schedule", at_least=0)
+    decay_step: int | None = course(
+        None, "step schedule: between two drops; none: a third of the training", unit="epochs", at_least=1
     )
-    decay_ratio: float | None = option(
-        None, "step schedule: factor of a drop; none: 0.1", above=0, at_most=1, decides="training"
-    )
+    decay_ratio: float | None = course(None, "step schedule: factor of a drop; none: 0.1", above=0, at_most=1)
     loss: str | None = option(
         None,
         "{names} or module:callable; none: cross_entropy, for landmarks wing",
@@ -42,15 +41,9 @@ class TrainingOptions:
         decides="training learning",
     )
     label_smoothing: float = option(0.1, "of the cross entropy", at_least=0, below=1, decides="training learning")
-    decay_vectors: bool = option(
-        True, "weight decay also on biases and on BN's scales and shifts (SPOS itself: false)", decides="training"
-    )
-    clip_grad_norm: float = option(
-        5.0, "largest norm of a step's gradient; 0: no limit", at_least=0, decides="training"
-    )
-    bn_momentum: float = option(
-        0.1, "weight of the newest batch in BN's running statistics", above=0, at_most=1, decides="training"
-    )
+    decay_vectors: bool = course(True, "weight decay also on biases and on BN's scales and shifts (SPOS itself: false)")
+    clip_grad_norm: float = course(5.0, "largest norm of a step's gradient; 0: no limit", at_least=0)
+    bn_momentum: float = course(0.1, "weight of the newest batch in BN's running statistics", above=0, at_most=1)
     checkpoint_every: int = option(1, "between two checkpoints", unit="epochs", at_least=1)
     validate_every: int = option(1, "between two validations", unit="epochs", at_least=1)
 

@@ -28,7 +28,7 @@ from training.initialise import initialise
 from training.loop import fit
 from training.options import RetrainOptions
 from training.planning import duration, print_plan
-from training.recipe import make_recipe
+from training.recipe import Recipe
 from training.stage import Training, run_stage
 from training.state import TrainingState, make_context, make_state
 from training.supernet_file import load_supernet
@@ -87,7 +87,7 @@ def prepare_network(
     validates = options.train_on == "train"
     images = data.train if validates else data.trainval
     trainer = make_trainer(make_context(options, data, images, network, device))
-    state = make_state(options, trainer, options.ema_decay)
+    state = make_state(trainer, options.ema_decay)
 
     def validate() -> dict[str, float]:
         found = _score(state, data.val, trainer.context)
@@ -97,7 +97,7 @@ def prepare_network(
         kind=RETRAIN,
         options=options,
         data=data,
-        recipe=make_recipe(options, trainer),
+        recipe=Recipe(trainer),
         state=state,
         fingerprint=hashlib.sha256(spec.to_json().encode()).hexdigest()[:16],
         lines=lines,
@@ -251,7 +251,7 @@ def _finish(training: Training, chosen: Chosen, run: RunFolder) -> None:
     }
     result, task = hand_in(training, run, about), training.data.task
     images = len(training.recipe.images)
-    run.log(f"trained {training.recipe.epochs} epochs of {images:,} images in {duration(result.seconds)}")
+    run.log(f"trained {training.recipe.options.epochs} epochs of {images:,} images in {duration(result.seconds)}")
     if result.val is not None:
         run.log(f"validation {task.title} {task.show(result.val.value)} on {result.val.images:,} images")
     run.log(f"test {task.title} {task.show(result.test.value)} on {result.test.images:,} images, looked at once")

@@ -121,18 +121,17 @@ def make_context(options: FittingOptions, data: Data, images: Split, model: nn.M
     return Context(options, data, images, model, make_loss(options, data.task), device, choose_amp(options.amp, device))
 
 
-def make_state(options: FittingOptions, trainer: Trainer, ema_decay: float = 0.0) -> TrainingState:
+def make_state(trainer: Trainer, ema_decay: float = 0.0) -> TrainingState:
     """The start of a training.
 
     Args:
-        options: of the stage.
         trainer: its context is that of `make_context`.
         ema_decay: of a moving average of the weights, 0 for none.
 
     Raises:
         UserError: an unknown optimizer.
     """
-    context = trainer.context
+    context, options = trainer.context, trainer.context.options
     optimizer = make_optimizer(
         options.optimizer,
         [*context.model.parameters(), *trainer.parameters()],

@@ -21,7 +21,7 @@ from training.data import load_data
 from training.initialise import initialise
 from training.loop import train_step
 from training.options import RetrainOptions, TrainSupernetOptions
-from training.recipe import Recipe, make_recipe
+from training.recipe import Recipe
 from training.state import TrainingState, make_context, make_state
 from training.trainer import Context, Trainer, TrainingStep
 
@@ -136,7 +136,7 @@ class TrainerSuite:
 
     def _training(self) -> tuple[Recipe, TrainingState]:
         trainer = self.make(self.context())
-        return make_recipe(trainer.context.options, trainer), make_state(trainer.context.options, trainer)
+        return Recipe(trainer), make_state(trainer)
 
     def _batches(self, recipe: Recipe, count: int) -> list[tuple[Tensor, Tensor]]:
         return [batch for batch, _ in zip(recipe.batches(0), range(count), strict=False)]

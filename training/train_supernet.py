@@ -7,17 +7,18 @@ from typing import Any
 
 from config_file.errors import UserError
 from config_file.run_folder import RunFolder
-from supernet import SearchSpace, Supernet
+from supernet import SearchSpace, Supernet, extract
 from supernet.saved import named_space
+from training.bn_calibration import calibrate_batch_norm
 from training.checkpoint import SUPERNET
 from training.data import Data, load_data
-from training.device import choose_device, prepare_device
+from training.device import choose_device, place, prepare_device
 from training.differentiable_search.hardware import cost_range
-from training.evaluate import PathValidation
+from training.evaluate import evaluate
 from training.initialise import initialise
 from training.options import TrainSupernetOptions
 from training.planning import duration, print_plan
-from training.recipe import Recipe, make_recipe
+from training.recipe import Recipe
 from training.stage import Training, run_stage
 from training.state import make_context, make_state
 from training.supernet_file import DESCRIPTION, WEIGHTS, save_supernet
@@ -59,7 +60,7 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
         load_pretrained(supernet, options.pretrained)
     trainer = make_trainer(make_context(options, data, data.train, supernet, device))
     check_limits(options.sample_strategy, trainer)
-    recipe = make_recipe(options, trainer)
+    recipe = Recipe(trainer)
     lines = [data.summary(), _model_line(trainer)]
     if line := trainer.describe():
         lines.append(line)
@@ -70,10 +71,10 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
         options=options,
         data=data,
         recipe=recipe,
-        state=make_state(options, trainer),
+        state=make_state(trainer),
         fingerprint=supernet.space.macro_fingerprint,
         lines=lines,
-        validate=lambda: path_validation(recipe)(supernet),
+        validate=partial(validate_paths, recipe),
         title=f"supernet {supernet.space.name}",
     )
 
@@ -109,7 +110,7 @@ def _finish(training: Training, run: RunFolder) -> None:
         run.file(name)
     save_supernet(run.path, trainer.context.supernet, _about(training))  # last: it marks the stage as finished
     run.log(
-        f"trained {recipe.steps:,} steps of {trainer.passes_per_step} path(s) on {recipe.batch_size} images in "
+        f"trained {recipe.steps:,} steps of {trainer.passes_per_step} path(s) on {recipe.options.batch_size} images in "
         f"{duration(state.seconds)}; {VALIDATED_PATHS} {trainer.validated} with inherited weights: validation "
         f"{task.title} {task.show(state.validation[f'val_{task.metric}'], 1)}"
     )
@@ -126,18 +127,34 @@ def _model_line(trainer: Trainer) -> str:
     )
 
 
-def path_validation(recipe: Recipe) -> PathValidation:
-    """The validation of a few paths of the supernet that the recipe trains."""
-    context = recipe.trainer.context
-    return PathValidation(
-        paths=recipe.trainer.paths_to_validate(VALIDATED_PATHS, recipe.steps),
-        data=context.data,
-        batch_size=recipe.batch_size,
-        limit=VALIDATED_IMAGES,
-        device=recipe.device,
-        seed=context.options.split_seed,
-        channels_last=recipe.channels_last,
-    )
+def validate_paths(recipe: Recipe) -> dict[str, float]:
+    """The metric of a few fixed paths with inherited weights: a curve that says whether the supernet learns.
+
+    Each path's BN statistics are measured on one batch of training images, as those the supernet keeps are mixed over
+    all paths. The supernet itself is left as it is. Not a ranking: that is the search's work, on more images.
+
+    Returns:
+        {"val_accuracy": mean over the paths, "val_accuracy_min", "val_accuracy_max", "val_loss"} (or "val_nme").
+    """
+    context, options = recipe.trainer.context, recipe.options
+    data, seed, form = context.data, options.split_seed, {"channels_last": options.channels_last}
+    size = min(options.batch_size, len(data.train))
+    batches = data.train.batches(size, seed=seed, shuffle=True, limit=size, device=recipe.device, **form)
+    calibration = [x for x, _ in batches]
+    limit = min(VALIDATED_IMAGES, len(data.val))
+    scores = []
+    for path in recipe.trainer.paths_to_validate(VALIDATED_PATHS, recipe.steps):
+        network = place(extract(context.supernet, path), recipe.device, options.channels_last)
+        calibrate_batch_norm(network, calibration)
+        scores.append(evaluate(network, data.val, options.batch_size, recipe.device, limit=limit, seed=seed, **form))
+    values = [found.value for found in scores]
+    key = f"val_{recipe.task.metric}"
+    return {
+        key: sum(values) / len(scores),
+        f"{key}_min": min(values),
+        f"{key}_max": max(values),
+        "val_loss": sum(found.loss for found in scores) / len(scores),
+    }
 
 
 def _about(training: Training) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from training.cli import main_train_supernet
 from training.data import load_data
 from training.initialise import initialise
 from training.loop import train_step
-from training.recipe import make_recipe
+from training.recipe import Recipe
 from training.state import make_state
 from training.supernet_file import load_supernet
 from training.train_supernet import plan_supernet, prepare_supernet, train_supernet
@@ -59,7 +59,7 @@ def fair_step(paths_at_once: bool) -> tuple[Supernet, torch.Tensor, torch.Tensor
     options = toy.supernet_options(Path("unused"), clip_grad_norm=0.5, channels_last=False, random_seed=3)
     if paths_at_once:
         trainer = TRAINERS["fair"](context_of(net, options))
-        train_step(make_recipe(options, trainer), make_state(options, trainer), x, y)
+        train_step(Recipe(trainer), make_state(trainer), x, y)
     else:
         net.train()
         loss = sum(torch.nn.functional.cross_entropy(net(x, path).float(), y) for path in sampler.paths(0))
@@ -312,13 +312,13 @@ def test_bad_options_are_found_before_anything_is_written(tmp_path: Path, change
 
 
 def test_validation_leaves_the_supernet_as_it_is(tmp_path: Path) -> None:
-    from training.train_supernet import path_validation
+    from training.train_supernet import validate_paths
 
     job = prepare_supernet(toy.supernet_options(tmp_path))
     before = deepcopy(dict(job.trainer.context.supernet.state_dict()))
     random_state = torch.get_rng_state()
-    first = path_validation(job.recipe)(job.trainer.context.supernet)
-    assert first == path_validation(job.recipe)(job.trainer.context.supernet)
+    first = validate_paths(job.recipe)
+    assert first == validate_paths(job.recipe)
     assert torch.equal(torch.get_rng_state(), random_state)
     toy.same(dict(job.trainer.context.supernet.state_dict()), before)
     assert job.trainer.context.supernet.training

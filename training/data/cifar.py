@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import numpy as np
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from config_file.errors import UserError
 from training.data.folder import folder_source
 from training.data.pickled_arrays import load_arrays
-from training.data.settings import DataSettings
 from training.data.source import ImageArrays, Source
 
 _Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -68,20 +68,20 @@ CIFAR100 = _Cifar(
 )
 
 
-def load_cifar10(settings: DataSettings) -> Source:
+def load_cifar10(options: Any) -> Source:
     """CIFAR-10: 50,000 training and 10,000 test images of 32x32 pixels, 10 classes."""
-    return _load(CIFAR10, settings)
+    return _load(CIFAR10, options)
 
 
-def load_cifar100(settings: DataSettings) -> Source:
+def load_cifar100(options: Any) -> Source:
     """CIFAR-100: as CIFAR-10, with its 100 fine classes."""
-    return _load(CIFAR100, settings)
+    return _load(CIFAR100, options)
 
 
-def _load(cifar: _Cifar, settings: DataSettings) -> Source:
-    root = Path(settings.data_path).expanduser()
+def _load(cifar: _Cifar, options: Any) -> Source:
+    root = Path(options.data_path).expanduser()
     source = _find(cifar, root)
-    if source is None and settings.download:
+    if source is None and options.download:
         _download(cifar, root)
         source = _find(cifar, root)
     if source is None:

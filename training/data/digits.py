@@ -1,12 +1,13 @@
 """Handwritten digits that come with scikit-learn: real images, 8x8 pixels, no download."""
 
+from typing import Any
+
 import numpy as np
 
-from training.data.settings import DataSettings
 from training.data.source import ImageArrays, Source
 
 
-def load_digits(settings: DataSettings) -> Source:  # noqa: ARG001 - every loader is called alike
+def load_digits(options: Any) -> Source:  # noqa: ARG001 - every loader is called alike
     """1,797 digits of 43 writers (UCI Optical Recognition of Handwritten Digits, Alpaydin and Kaynak 1998).
 
     8x8 pixels of 17 grey levels, used at 32x32 and in three equal channels. Training shifts by up to one original pixel

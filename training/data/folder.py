@@ -3,30 +3,30 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from config_file.errors import UserError
 from training.data.image_files import IMAGE_SUFFIXES, typical_shorter_side
-from training.data.settings import DataSettings
 from training.data.source import ImageFiles, Source
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def load_image_folder(settings: DataSettings) -> Source:
+def load_image_folder(options: Any) -> Source:
     """DIR/train with DIR/test or DIR/val, or DIR with one folder per class (``--dataset imagefolder``).
 
     Where all three of train, val and test stand, val validates and test tests. Where one of val and test stands beside
     train, it is the test split; where none does, the test split is drawn from the training images.
     """
-    return folder_source("imagefolder", existing_folder(settings))
+    return folder_source("imagefolder", existing_folder(options))
 
 
-def load_imagenet(settings: DataSettings) -> Source:
+def load_imagenet(options: Any) -> Source:
     """ImageNet: DIR/train and DIR/val, a folder per class in each; val is the test split, as its test has no labels."""
-    root = existing_folder(settings)
+    root = existing_folder(options)
     for part in ("train", "val"):
         if not (root / part).is_dir():
             raise UserError(f"imagenet: no {part}/ in {root}; it needs train/ and val/ with a folder per class each")
@@ -109,9 +109,9 @@ def _read_parts(
     )
 
 
-def existing_folder(settings: DataSettings) -> Path:
+def existing_folder(options: Any) -> Path:
     """The folder of ``--data-path``. Raises UserError where there is none."""
-    root = Path(settings.data_path).expanduser()
+    root = Path(options.data_path).expanduser()
     if not root.exists():
         raise UserError(f"no folder {root} (--data-path)")
     if not root.is_dir():

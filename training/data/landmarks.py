@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,6 @@ from config_file.fields import option
 from config_file.options import options, part_of
 from tasks import LANDMARKS
 from training.data.folder import existing_folder
-from training.data.settings import DataSettings
 from training.data.source import ImageFiles, Source
 
 POINTS = 106
@@ -56,7 +56,7 @@ class ListOptions:
     )
 
 
-def load_landmarks(settings: DataSettings) -> Source:
+def load_landmarks(options: Any) -> Source:
     """``--dataset landmarks --data-path DIR [--list-file FILE] [--test-list-file FILE]``.
 
     Without the flags the lists are DIR/train_data/list.txt and DIR/test_data/list.txt, as in NNI's example, or
@@ -65,7 +65,7 @@ def load_landmarks(settings: DataSettings) -> Source:
     Raises:
         UserError: no list, a line that is not of the format (with its number), an image that is missing, or too few.
     """
-    root, lists = existing_folder(settings), part_of(settings, ListOptions)
+    root, lists = existing_folder(options), part_of(options, ListOptions)
     given = [root / "train_data" / "list.txt", root / "list.txt"]
     if lists.list_file is not None:
         given = [Path(lists.list_file).expanduser()]
@@ -98,6 +98,9 @@ def load_landmarks(settings: DataSettings) -> Source:
         task=LANDMARKS,
         stretch=True,
     )
+
+
+load_landmarks.Options = ListOptions  # type: ignore[attr-defined]
 
 
 def read_list(path: Path, root: Path) -> tuple[list[str], npt.NDArray[np.float32]]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,25 +19,13 @@ from training.data.folder import load_image_folder, load_imagenet
 from training.data.holdout import Indices, fingerprint, hold_out
 from training.data.image_files import evaluation_margin, typical_shorter_side
 from training.data.in_memory import ImageStore, InMemorySplit
-from training.data.landmarks import ListOptions, load_landmarks
+from training.data.landmarks import load_landmarks
 from training.data.seeds import seed_of
-from training.data.settings import DataSettings
 from training.data.source import ImageArrays, ImageFiles, Source
 from training.data.split import Data, Normalisation, Split
 from training.data.streaming import FilePool, StreamedSplit
 
-Loader = Callable[[DataSettings], Source | Data]
-
-
-@dataclass(frozen=True)
-class WithOptions:
-    """A loader that has options of its own."""
-
-    load: Loader
-    Options: type
-
-    def __call__(self, settings: DataSettings) -> Source | Data:
-        return self.load(settings)
+Loader = Callable[[Any], Source | Data]
 
 
 DATASETS: dict[str, Loader] = {
@@ -46,7 +34,7 @@ DATASETS: dict[str, Loader] = {
     "cifar100": load_cifar100,
     "imagenet": load_imagenet,
     "imagefolder": load_image_folder,
-    "landmarks": WithOptions(load_landmarks, ListOptions),
+    "landmarks": load_landmarks,
 }
 
 TEST_SHARE = 0.2
@@ -54,7 +42,7 @@ TEST_SHARE = 0.2
 TEST_SEED = 0
 
 
-def load_data(options: DataSettings, resolution: int | None = None) -> Data:
+def load_data(options: Any, resolution: int | None = None) -> Data:
     """The data set that the options name, split and at the network's resolution.
 
     The validation split is held out of the training images, per class, by `split_seed` and `train_portion`. A data set
@@ -74,8 +62,6 @@ def load_data(options: DataSettings, resolution: int | None = None) -> Data:
     Raises:
         UserError: unknown data set, missing or damaged files, or classes too small to be split.
     """
-    if not 0.0 < options.train_portion < 1.0:
-        raise UserError(f"--train-portion {options.train_portion} must lie between 0 and 1: the rest validates")
     name = options.dataset
     load = load_object(name) if is_reference(name) else choose("dataset", name, DATASETS)
     reference = name if is_reference(name) else reference_of(name, load, "training")
@@ -111,7 +97,7 @@ def _of_user(name: str, returned: Any) -> Source | Data:
     return returned
 
 
-def _build(source: Source, options: DataSettings, resolution: int) -> Data:
+def _build(source: Source, options: Any, resolution: int) -> Data:
     rows, record = _split(source, options)
     pool: ImageStore | FilePool | None = cache_images(source, resolution, int(options.memory_limit * 2**30))
     make_split: Callable[[Tensor, Normalisation], Split]
@@ -155,7 +141,7 @@ def _build(source: Source, options: DataSettings, resolution: int) -> Data:
     )
 
 
-def _split(source: Source, options: DataSettings) -> tuple[dict[str, Indices], dict[str, Any]]:
+def _split(source: Source, options: Any) -> tuple[dict[str, Indices], dict[str, Any]]:
     """Rows of train, val and test, and what is worth keeping about how they came about."""
     train, val, test = source.train, source.val, source.test
     strata, names = source.task.strata(source.labels, source.classes)

@@ -19,7 +19,7 @@ from supernet.derivation import check_feasible
 from supernet.label_setting import Bound
 from supernet.metrics import METRICS
 from training.differentiable_search.options import LearningOptions
-from training.differentiable_search.penalties import Multipliers, PenaltySettings, make_penalty
+from training.differentiable_search.penalties import Multipliers, make_penalty
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,5 @@ def make_hardware(
         multipliers = Multipliers(list(targets.values()), rate=options.hc_rate, fill=options.hc_fill).to(device)
         return Hardware(tables, targets, None, multipliers)
     (name,) = targets
-    settings = PenaltySettings(
-        target=targets[name],
-        weight=options.hc_weight,
-        alpha=options.hc_alpha,
-        beta=options.hc_beta,
-        scale=options.hc_scale,
-    )
     minimum = tables[name].minimum()[0] / tables[name].metric.per_flag
-    return Hardware(tables, targets, make_penalty(options.hc_loss, settings, minimum), None)
+    return Hardware(tables, targets, make_penalty(options, targets[name], minimum), None)

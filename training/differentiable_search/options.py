@@ -4,6 +4,8 @@ They are read by ``train_supernet.py --sample-strategy differentiable`` and ``se
 differentiable``; the search takes them from the supernet's run unless told otherwise.
 """
 
+from functools import partial
+
 from config_file.errors import choose
 from config_file.fields import option
 from config_file.options import options
@@ -14,54 +16,37 @@ from training.differentiable_search.penalties import PENALTIES
 from training.optimizers import OPTIMIZERS
 from training.recipe_options import FittingOptions
 
+# A later stage takes what the supernet was trained with; another value changes what is learned, or only the weights.
+learned = partial(option, inherit=True, decides="training learning")
+trained = partial(option, inherit=True, decides="training")
+
 
 @options("Gradient")
 class GradientOptions:
     """Architecture parameters: relaxation, optimizer, temperature and hardware loss."""
 
-    relaxation: str | None = option(
+    relaxation: str | None = learned(
         None,
         "{names}; all options run in softmax and gumbel, one in gumbel_hard and binary; thresholds are those of "
         "single_path's super-kernels; none: binary_two, or gumbel with --sample-strategy differentiable_gumbel",
         metavar="NAME",
         names=RELAXATIONS,
-        inherit=True,
-        decides="training learning",
     )
-    a_order: int = option(
-        1, "of DARTS: 2 looks through one step of the weights", at_least=1, at_most=2, inherit=True, decides="training"
+    a_order: int = trained(1, "of DARTS: 2 looks through one step of the weights", at_least=1, at_most=2)
+    a_optimizer: str = learned(
+        "sgd", "optimizer of the architecture parameters: {names}", metavar="NAME", names=OPTIMIZERS
     )
-    a_optimizer: str = option(
-        "sgd",
-        "optimizer of the architecture parameters: {names}",
-        metavar="NAME",
-        names=OPTIMIZERS,
-        inherit=True,
-        decides="training learning",
+    a_lr: float = learned(0.05, "its learning rate", above=0)
+    a_weight_decay: float = learned(0.0004, "its L2 penalty", at_least=0)
+    a_momentum: float = learned(0.9, "of its sgd or rmsprop", at_least=0, below=1)
+    a_alpha: float | None = learned(None, "smoothing of its rmsprop; none: 0.99", at_least=0, below=1)
+    a_beta: float = learned(0.5, "first beta of its adam or adamw (DARTS 0.5, ProxylessNAS 0)", at_least=0, below=1)
+    a_beta2: float = learned(0.999, "second beta of its adam or adamw", at_least=0, below=1)
+    a_warmup_epochs: float = trained(0.0, "epochs of weights alone before the first architecture step", at_least=0)
+    a_every: int = trained(1, "steps of the weights per architecture step (ProxylessNAS 5)", at_least=1)
+    a_portion: float = trained(
+        0.5, "share of the training images that architecture steps see (DARTS: half)", above=0, below=1
     )
-    a_lr: float = option(0.05, "its learning rate", above=0, inherit=True, decides="training learning")
-    a_weight_decay: float = option(0.0004, "its L2 penalty", at_least=0, inherit=True, decides="training learning")
-    a_momentum: float = option(
-        0.9, "of its sgd or rmsprop", at_least=0, below=1, inherit=True, decides="training learning"
-    )
-    a_alpha: float | None = option(
-        None, "smoothing of its rmsprop; none: 0.99", at_least=0, below=1, inherit=True, decides="training learning"
-    )
-    a_beta: float = option(
-        0.5, "first beta of its adam or adamw (DARTS 0.5, ProxylessNAS 0)", at_least=0, below=1,
-        inherit=True, decides="training learning")  # fmt: skip
-    a_beta2: float = option(
-        0.999, "second beta of its adam or adamw", at_least=0, below=1, inherit=True, decides="training learning"
-    )
-    a_warmup_epochs: float = option(
-        0.0, "epochs of weights alone before the first architecture step", at_least=0, inherit=True, decides="training"
-    )
-    a_every: int = option(
-        1, "steps of the weights per architecture step (ProxylessNAS 5)", at_least=1, inherit=True, decides="training"
-    )
-    a_portion: float = option(
-        0.5, "share of the training images that architecture steps see (DARTS: half)", above=0,
-        below=1, inherit=True, decides="training")  # fmt: skip
     a_epochs: int = option(
         10,
         "search on a supernet trained by sampling: passes over the validation images that fit architecture parameters",
@@ -69,71 +54,36 @@ class GradientOptions:
         decides="learning",
     )
     a_samples: int = option(50, "architectures drawn from what was learnt, ranked beside the derived one", at_least=0)
-    temperature: float = option(1.0, "at the start (FBNet 5)", above=0, inherit=True, decides="training learning")
-    temperature_schedule: str = option(
-        "constant",
-        "how it falls",
-        choices=("constant", "linear", "exponential"),
-        inherit=True,
-        decides="training learning",
-    )
-    temperature_end: float = option(0.33, "linear: at the end", above=0, inherit=True, decides="training learning")
-    temperature_decay: float = option(
-        0.045, "exponential: times exp(-this) per epoch", at_least=0, inherit=True, decides="training learning"
-    )
-    recompute: bool = option(
-        False,
-        "softmax, gumbel: run options again in the backward pass, to save memory",
-        inherit=True,
-        decides="training learning",
-    )
-    hc_mode: str = option(
+    temperature: float = learned(1.0, "at the start (FBNet 5)", above=0)
+    temperature_schedule: str = learned("constant", "how it falls", choices=("constant", "linear", "exponential"))
+    temperature_end: float = learned(0.33, "linear: at the end", above=0)
+    temperature_decay: float = learned(0.045, "exponential: times exp(-this) per epoch", at_least=0)
+    recompute: bool = learned(False, "softmax, gumbel: run options again in the backward pass, to save memory")
+    hc_mode: str = learned(
         "penalty",
         "bend the search towards the target, or hold it: adapted multipliers and an exact derivation",
         choices=("penalty", "constrained"),
-        inherit=True,
-        decides="training learning",
     )
-    hc_loss: str = option(
-        "squared",
-        "hardware loss of --hc-mode penalty: {names}",
-        metavar="NAME",
-        names=PENALTIES,
-        inherit=True,
-        decides="training learning",
+    hc_loss: str = learned("squared", "hardware loss of --hc-mode penalty: {names}", metavar="NAME", names=PENALTIES)
+    hc_weight: float = learned(0.005, "weight of squared, hinge and add#linear", at_least=0)
+    hc_alpha: float = learned(1.0, "alpha of fbnet_... and mul#log", above=0)
+    hc_beta: float = learned(0.6, "beta of fbnet_... and mul#log")
+    hc_scale: float = learned(2.0, "scale of nni_...")
+    hc_rate: float = learned(0.05, "constrained: step of the multipliers per architecture step", above=0)
+    hc_fill: bool = learned(
+        True, "constrained: also pull the tightest cost up to its target, and derive what uses 98 % of it if possible"
     )
-    hc_weight: float = option(
-        0.005, "weight of squared, hinge and add#linear", at_least=0, inherit=True, decides="training learning"
-    )
-    hc_alpha: float = option(1.0, "alpha of fbnet_... and mul#log", above=0, inherit=True, decides="training learning")
-    hc_beta: float = option(0.6, "beta of fbnet_... and mul#log", inherit=True, decides="training learning")
-    hc_scale: float = option(2.0, "scale of nni_...", inherit=True, decides="training learning")
-    hc_rate: float = option(
-        0.05,
-        "constrained: step of the multipliers per architecture step",
-        above=0,
-        inherit=True,
-        decides="training learning",
-    )
-    hc_fill: bool = option(
-        True,
-        "constrained: also pull the tightest cost up to its target, and derive what uses 98 % of it if possible",
-        inherit=True,
-        decides="training learning",
-    )
-    constraint: str | None = option(
+    constraint: str | None = learned(
         None,
         "further hard limits, as 'flops<=300' or '10<=latency<=20' (a band: not for differentiable searches); may be "
         "repeated, implies --hc-mode constrained",
         metavar="[Y<=]METRIC<=X",
         repeat=True,
-        inherit=True,
-        decides="training learning",
     )
 
     def rules(self) -> None:
         """Raise UserError where options contradict each other."""
-        choose("hardware loss", self.hc_loss, dict.fromkeys(PENALTIES))  # also where no cost counts
+        choose("hardware loss", self.hc_loss, dict.fromkeys(PENALTIES))
         parse_limits(self.constraint)
 
 

@@ -9,66 +9,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from config_file.errors import UserError, choose
+from config_file.errors import UserError
+
+Penalty = Callable[[Tensor, Tensor, float, Any], Tensor]
+"""(loss, expected cost, target, options) -> loss with the penalty; scalars. The target is the reference of ratios."""
 
 
-@dataclass(frozen=True)
-class PenaltySettings:
-    """Target and strengths that penalties read.
-
-    Attributes:
-        target: cost aimed at, the reference of ratios; in the unit of the flags.
-        weight: of the additive forms.
-        alpha: factor of FBNet's and ProxylessNAS's multiplicative forms.
-        beta: exponent of the forms that have one.
-        scale: weight (add) or exponent (mul) of NNI's forms.
-    """
-
-    target: float
-    weight: float = 0.005
-    alpha: float = 1.0
-    beta: float = 0.6
-    scale: float = 2.0
-
-
-Penalty = Callable[[Tensor, Tensor, PenaltySettings], Tensor]
-"""(loss, expected cost, settings) -> loss with the penalty; scalars."""
-
-
-def squared(loss: Tensor, cost: Tensor, settings: PenaltySettings) -> Tensor:
+def squared(loss: Tensor, cost: Tensor, target: float, options: Any) -> Tensor:
     """OSNASLib's, two-sided: loss + weight * (cost - target)^2."""
-    return loss + settings.weight * (cost - settings.target).square()
+    return loss + options.hc_weight * (cost - target).square()
 
 
-def hinge(loss: Tensor, cost: Tensor, settings: PenaltySettings) -> Tensor:
+def hinge(loss: Tensor, cost: Tensor, target: float, options: Any) -> Tensor:
     """Nothing below the target: loss + weight * max(0, cost / target - 1)."""
-    return loss + settings.weight * (cost / settings.target - 1).clamp_min(0)
+    return loss + options.hc_weight * (cost / target - 1).clamp_min(0)
 
 
-def fbnet_mul(loss: Tensor, cost: Tensor, settings: PenaltySettings) -> Tensor:
+def fbnet_mul(loss: Tensor, cost: Tensor, _: float, options: Any) -> Tensor:
     """FBNet's (Wu et al. 2019): loss * alpha * log(cost)^beta. The cost must exceed 1."""
-    return loss * settings.alpha * cost.log().pow(settings.beta)
+    return loss * options.hc_alpha * cost.log().pow(options.hc_beta)
 
 
-def fbnet_add(loss: Tensor, cost: Tensor, settings: PenaltySettings) -> Tensor:
+def fbnet_add(loss: Tensor, cost: Tensor, _: float, options: Any) -> Tensor:
     """The additive form of NNI's FBNet: loss + alpha * cost^beta."""
-    return loss + settings.alpha * cost.pow(settings.beta)
+    return loss + options.hc_alpha * cost.pow(options.hc_beta)
 
 
-def proxyless_mul(loss: Tensor, cost: Tensor, settings: PenaltySettings) -> Tensor:
+def proxyless_mul(loss: Tensor, cost: Tensor, target: float, options: Any) -> Tensor:
     """ProxylessNAS's mul#log: alpha * loss * (log cost / log target)^beta. Cost and target must exceed 1."""
-    return settings.alpha * loss * (cost.log() / math.log(settings.target)).pow(settings.beta)
+    return options.hc_alpha * loss * (cost.log() / math.log(target)).pow(options.hc_beta)
 
 
-def proxyless_add(loss: Tensor, cost: Tensor, settings: PenaltySettings) -> Tensor:
+def proxyless_add(loss: Tensor, cost: Tensor, target: float, options: Any) -> Tensor:
     """ProxylessNAS's add#linear: loss + weight * (cost - target) / target."""
-    return loss + settings.weight * (cost - settings.target) / settings.target
+    return loss + options.hc_weight * (cost - target) / target
 
 
 NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -81,17 +60,13 @@ NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def _nni_add(name: str) -> Penalty:
-    def penalty(loss: Tensor, cost: Tensor, settings: PenaltySettings) -> Tensor:
-        return loss + settings.scale * NONLINEARITIES[name](cost / settings.target - 1)
-
-    return penalty
+    return lambda loss, cost, target, options: loss + options.hc_scale * NONLINEARITIES[name](cost / target - 1)
 
 
 def _nni_mul(name: str) -> Penalty:
-    def penalty(loss: Tensor, cost: Tensor, settings: PenaltySettings) -> Tensor:
-        return loss * (1 + NONLINEARITIES[name](cost / settings.target - 1)).pow(settings.scale)
-
-    return penalty
+    return lambda loss, cost, target, options: (
+        loss * (1 + NONLINEARITIES[name](cost / target - 1)).pow(options.hc_scale)
+    )
 
 
 PENALTIES: dict[str, Penalty] = {
@@ -110,32 +85,26 @@ LOGARITHMIC = {"fbnet_mul": ("smallest cost of the space",), "mul#log": ("smalle
 """Of what a penalty takes logarithms."""
 
 
-def make_penalty(name: str, settings: PenaltySettings, minimum: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """A penalty as a function (loss, expected cost) -> loss.
+def make_penalty(options: Any, target: float, minimum: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """The penalty of --hc-loss as a function (loss, expected cost) -> loss.
 
     Args:
-        name: a key of `PENALTIES`.
-        settings: target and strengths.
+        options: with the strengths, --hc-weight and others.
+        target: cost aimed at, in the unit of the flags.
         minimum: the smallest cost of the space, in the same unit; no expected cost is below it.
 
     Raises:
-        UserError: unknown name, a target that is not positive, or a logarithm of something that is not above 1.
+        UserError: a logarithm of something that is not above 1.
     """
-    penalty = choose("hardware loss", name, PENALTIES)
-    if not settings.target > 0:
-        raise UserError(f"--target-hc {settings.target:g} must be above 0")
-    values = {"smallest cost of the space": minimum, "target": settings.target}
-    for what in LOGARITHMIC.get(name, ()):
+    penalty = PENALTIES[options.hc_loss]
+    values = {"smallest cost of the space": minimum, "target": target}
+    for what in LOGARITHMIC.get(options.hc_loss, ()):
         if not values[what] > 1:
             raise UserError(
-                f"--hc-loss {name} takes a logarithm: the {what} must exceed 1, in the unit of --target-hc, and is "
-                f"{values[what]:.4g}; use a finer unit, or another form such as squared, hinge or add#linear"
+                f"--hc-loss {options.hc_loss} takes a logarithm: the {what} must exceed 1, in the unit of --target-hc, "
+                f"and is {values[what]:.4g}; use a finer unit, or another form such as squared, hinge or add#linear"
             )
-
-    def penalised(loss: Tensor, cost: Tensor) -> Tensor:
-        return penalty(loss, cost, settings)
-
-    return penalised
+    return lambda loss, cost: penalty(loss, cost, target, options)
 
 
 class Multipliers:
@@ -165,8 +134,6 @@ class Multipliers:
         fill: bool = True,
         bound: float = 100.0,
     ) -> None:
-        if not all(target > 0 for target in targets):
-            raise UserError("a hard target must be above 0")
         self.targets = torch.tensor(targets, dtype=torch.float64)
         self.values = torch.zeros(len(targets), dtype=torch.float64)
         self.rate, self.damping, self.fill, self.bound = rate, damping, fill, bound

@@ -15,7 +15,8 @@ from supernet import Decision, SearchSpace, Site, build_space
 from supernet.blocks import Conv
 from supernet.metrics import FLOPS
 from supernet.relaxations.parameters import ArchitectureParameters
-from training.differentiable_search.penalties import PENALTIES, Multipliers, PenaltySettings, make_penalty
+from training.differentiable_search.options import GradientOptions
+from training.differentiable_search.penalties import PENALTIES, Multipliers, make_penalty
 
 LOSS = torch.tensor(42.0, dtype=torch.float64)
 
@@ -39,9 +40,9 @@ def test_the_worked_example(three_convolutions: CostTable) -> None:
         ("nni_add_negative", 40_000, -2, 42.31),
         ("nni_mul_absolute", 40_000, 2, 42 * 1.155**2),
     ):
-        penalise = make_penalty(name, PenaltySettings(baseline, scale=scale), minimum=9_000)
+        penalise = make_penalty(GradientOptions(hc_loss=name, hc_scale=scale), baseline, minimum=9_000)
         assert float(penalise(LOSS, cost)) == pytest.approx(expected)
-    assert float(make_penalty("nni_add_positive", PenaltySettings(40_000), 9_000)(LOSS, cost)) == 42
+    assert float(make_penalty(GradientOptions(hc_loss="nni_add_positive"), 40_000, 9_000)(LOSS, cost)) == 42
 
 
 @pytest.mark.parametrize(
@@ -56,13 +57,13 @@ def test_the_worked_example(three_convolutions: CostTable) -> None:
     ],
 )
 def test_each_form_by_hand(name: str, expected: float) -> None:
-    penalise = make_penalty(name, PenaltySettings(20, weight=0.005, alpha=0.2, beta=0.6), minimum=5)
+    penalise = make_penalty(GradientOptions(hc_loss=name, hc_weight=0.005, hc_alpha=0.2, hc_beta=0.6), 20, minimum=5)
     assert float(penalise(LOSS, torch.tensor(30.0, dtype=torch.float64))) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", list(PENALTIES))
 def test_a_dearer_distribution_is_penalised_more(name: str) -> None:
-    penalise = make_penalty(name, PenaltySettings(20), minimum=2)
+    penalise = make_penalty(GradientOptions(hc_loss=name), 20, minimum=2)
     cost = torch.tensor(30.0, dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(penalise(LOSS, cost), cost)
     assert slope >= 0 if name.endswith("negative") else slope > 0
@@ -70,14 +71,12 @@ def test_a_dearer_distribution_is_penalised_more(name: str) -> None:
 
 def test_a_logarithm_of_one_or_less_is_refused() -> None:
     with pytest.raises(UserError, match=r"logarithm: the smallest cost of the space must exceed 1.* is 0\.8"):
-        make_penalty("fbnet_mul", PenaltySettings(20), minimum=0.8)
+        make_penalty(GradientOptions(hc_loss="fbnet_mul"), 20, minimum=0.8)
     with pytest.raises(UserError, match=r"the target must exceed 1.* is 1;"):
-        make_penalty("mul#log", PenaltySettings(1.0), minimum=2)
-    make_penalty("fbnet_mul", PenaltySettings(0.5), minimum=2)  # takes no logarithm of the target
-    with pytest.raises(UserError, match="above 0"):
-        make_penalty("squared", PenaltySettings(0.0), minimum=2)
+        make_penalty(GradientOptions(hc_loss="mul#log"), 1.0, minimum=2)
+    make_penalty(GradientOptions(hc_loss="fbnet_mul"), 0.5, minimum=2)  # takes no logarithm of the target
     with pytest.raises(UserError, match="did you mean 'squared'"):
-        make_penalty("square", PenaltySettings(20), minimum=2)
+        GradientOptions(hc_loss="square")
 
 
 @pytest.mark.parametrize("name", ["nasbench_macro", "mobilenetv2"])
@@ -108,7 +107,7 @@ def test_the_architectures_gradient_follows_the_table() -> None:
     )
     gradients = []
     for each in (table, dearer):
-        penalised = make_penalty("squared", PenaltySettings(20), each.minimum()[0] / 1e6)(
+        penalised = make_penalty(GradientOptions(hc_loss="squared"), 20, each.minimum()[0] / 1e6)(
             LOSS, each.expected(parameters.by_decision()) / 1e6
         )
         gradients.append(torch.autograd.grad(penalised, parameters.logits)[0])
