@@ -10,10 +10,10 @@ from config_file.options import was_given
 from config_file.run_folder import RunFolder
 from config_file.stages import stage_path
 from search.options import SearchOptions
-from training.differentiable_search.learner import RELAXATION_OF
 from training.options import TrainSupernetOptions
 from training.supernet_file import WEIGHTS
 from training.train_supernet import train_supernet
+from training.trainers import relaxation_of
 
 
 def train_first(options: SearchOptions) -> SearchOptions:
@@ -27,7 +27,7 @@ def train_first(options: SearchOptions) -> SearchOptions:
         KeyboardInterrupt: Ctrl-C, after a checkpoint.
     """
     strategy = options.sample_strategy
-    if strategy not in RELAXATION_OF:
+    if relaxation_of(strategy) is None:
         if was_given(options, "sample_strategy"):
             raise UserError(f"--directly-search trains differentiably, not by --sample-strategy {strategy}")
         strategy = "differentiable"

@@ -24,6 +24,8 @@ from supernet.decisions import DecisionSpace
 from supernet.metrics import counted_metrics
 from training.differentiable_search.distribution_file import FILE, load_distribution
 from training.differentiable_search.frozen import FrozenLearning
+from training.trainers import relaxation_of
+from training.trainers.differentiable import Differentiable
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,8 @@ def prepare(options: SearchOptions) -> Search:
     if to_learn:
         supernet = context.trained.supernet.to(context.device)
         weights = context.trained.info["sha256"]
-        learning = FrozenLearning(options, supernet, weights, context.data, context.device, tables)
+        relaxation = relaxation_of(options.sample_strategy) or Differentiable.relaxation
+        learning = FrozenLearning(options, supernet, weights, context.data, context.device, tables, relaxation)
     schedule = make_schedule(options.schedule, evaluator.fidelities, chosen_by(objectives, measures))
     return Search(options, context, problem, measures, strategy, learning, evaluator, schedule)
 

@@ -6,8 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from config_file.errors import UserError
-
 
 class WeightAverage:
     """average += (1 - d) * (weights - average) after every step; buffers (BN statistics) are copied as they are.
@@ -20,8 +18,6 @@ class WeightAverage:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        if not 0.0 < decay < 1.0:
-            raise UserError(f"--ema-decay {decay} must lie in (0, 1), or be 0 to train without")
         self.decay = decay
         self.network = deepcopy(model).eval().requires_grad_(False)
         self._averages: list[Tensor] = list(self.network.parameters())

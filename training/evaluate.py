@@ -42,13 +42,8 @@ def evaluate(
 
     Args:
         network: images (B, C, H, W) -> outputs (B, O), in eval mode.
-        split: what to predict.
-        batch_size: images per forward pass.
-        device: where the network is.
         amp: number format of autocast, None for float32.
         limit: only that many images, drawn with `seed`; None takes all.
-        seed: of that draw.
-        channels_last: memory format of the images.
     """
     batches = split.batches(
         batch_size, seed=seed, shuffle=limit is not None, limit=limit, device=device, channels_last=channels_last

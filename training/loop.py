@@ -65,9 +65,7 @@ def fit(
     """Train from `state.step` to the end of the recipe.
 
     Args:
-        recipe: what to do.
         state: where to begin; holds the result afterwards.
-        reporter: takes the log and the metrics.
         validate: gives numbers for the metrics, "val_" and the metric's name among them; None for no validation.
         checkpoint: where `state` is saved; with None, Ctrl-C ends the training at once.
         how_to_resume: command line that goes on after an interruption.
@@ -117,11 +115,9 @@ class Progress:
     """Steps with a bar in front of a person, which Ctrl-C or SIGTERM ends after the running one, saved.
 
     Args:
-        total: number of steps.
         before: how many of them were made before.
         description: in front of the bar, "" for no bar.
         noun: of a step.
-        how_to_resume: command line that goes on after an interruption.
         catch: False lets Ctrl-C break into a step.
     """
 

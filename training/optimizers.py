@@ -10,7 +10,7 @@ let momentum and weight decay drag weights that saw no gradient. So a step is gi
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, overload
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,9 +31,6 @@ class PathSGD(Optimizer):
 
     Args:
         params: every parameter that may ever be stepped.
-        lr: step size.
-        momentum: 0 keeps no buffers.
-        weight_decay: L2 penalty.
         decay_vectors: False spares tensors of one dimension (biases, BN scales and shifts), as the official SPOS does.
         fused: None uses the fused kernel where the device has one, else the multi-tensor (foreach) form.
     """
@@ -57,19 +54,9 @@ class PathSGD(Optimizer):
         # A GradScaler hands over "an overflow was found" as a tensor instead of waiting for the device to say so.
         self._step_supports_amp_scaling = fused
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self) -> None:  # type: ignore[override]  # nothing here has a closure
         """Step every parameter that has a gradient; `step_path` is for callers who know which those are."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
         self.step_path([p for group in self.param_groups for p in group["params"] if p.grad is not None])
-        return loss
 
     @torch.no_grad()
     def step_path(self, parameters: Sequence[Parameter]) -> None:
@@ -134,33 +121,32 @@ class PathSGD(Optimizer):
                 state["momentum_buffer"] = torch.zeros_like(p).copy_(state["momentum_buffer"])
 
 
-def _sgd(params: list[Parameter], lr: float, momentum: float, weight_decay: float, **extra: Any) -> Optimizer:
-    return PathSGD(params, lr, momentum, weight_decay, decay_vectors=extra["decay_vectors"])
+def _sgd(params: list[Parameter], decay: float, vectors: bool, *, lr: float, momentum: float, **_: Any) -> Optimizer:
+    return PathSGD(params, lr, momentum, decay, decay_vectors=vectors)
 
 
-def _rmsprop(params: list[Parameter], lr: float, momentum: float, weight_decay: float, **extra: Any) -> Optimizer:
-    alpha = 0.99 if extra["alpha"] is None else extra["alpha"]
-    groups = decay_groups(params, weight_decay, extra["decay_vectors"])
+def _rmsprop(
+    params: list[Parameter], decay: float, vectors: bool, *, lr: float, momentum: float, alpha: float, **_: Any
+) -> Optimizer:
+    groups = decay_groups(params, decay, vectors)
     return torch.optim.RMSprop(groups, lr=lr, alpha=alpha, momentum=momentum, foreach=True)
 
 
-def _adam(params: list[Parameter], lr: float, momentum: float, weight_decay: float, **extra: Any) -> Optimizer:
-    del momentum  # beta takes its place
-    groups = decay_groups(params, weight_decay, extra["decay_vectors"])
-    return torch.optim.Adam(groups, lr=lr, betas=_betas(extra["beta"]), fused=True)
+def _adam(kind: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
+    def make(
+        params: list[Parameter], decay: float, vectors: bool, *, lr: float, betas: tuple[float, float], **_: Any
+    ) -> Optimizer:
+        return kind(decay_groups(params, decay, vectors), lr=lr, betas=betas, fused=True)
+
+    return make
 
 
-def _adamw(params: list[Parameter], lr: float, momentum: float, weight_decay: float, **extra: Any) -> Optimizer:
-    del momentum
-    groups = decay_groups(params, weight_decay, extra["decay_vectors"])
-    return torch.optim.AdamW(groups, lr=lr, betas=_betas(extra["beta"]), fused=True)
-
-
-def _betas(beta: float | None) -> tuple[float, float]:
-    return (0.9 if beta is None else beta, 0.999)
-
-
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": _sgd, "rmsprop": _rmsprop, "adam": _adam, "adamw": _adamw}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": _sgd,
+    "rmsprop": _rmsprop,
+    "adam": _adam(torch.optim.Adam),
+    "adamw": _adam(torch.optim.AdamW),
+}
 
 
 def decay_groups(params: list[Parameter], weight_decay: float, decay_vectors: bool) -> list[dict[str, Any]]:
@@ -181,25 +167,25 @@ def make_optimizer(
     *,
     alpha: float | None = None,
     beta: float | None = None,
+    beta2: float = 0.999,
     decay_vectors: bool = True,
 ) -> Optimizer:
-    """One of `OPTIMIZERS`: sgd, rmsprop, adam, adamw.
+    """One of `OPTIMIZERS`.
 
     Args:
-        name: key of `OPTIMIZERS`.
-        params: every parameter of the model.
+        params: every parameter that may ever be stepped.
         lr: step size; `update` overrides it.
-        momentum: of sgd and rmsprop.
         weight_decay: L2 penalty (sgd, rmsprop, adam) or decoupled decay (adamw).
         alpha: rmsprop's smoothing constant, 0.99 if None.
-        beta: adam's and adamw's first beta, 0.9 if None; the second is 0.999.
+        beta, beta2: adam's and adamw's, the first 0.9 if None.
         decay_vectors: False spares biases and BN parameters from weight decay.
 
     Raises:
         UserError: the name is unknown.
     """
     make = choose("optimizer", name, OPTIMIZERS)
-    return make(list(params), lr, momentum, weight_decay, alpha=alpha, beta=beta, decay_vectors=decay_vectors)
+    alpha, betas = 0.99 if alpha is None else alpha, (0.9 if beta is None else beta, beta2)
+    return make(list(params), weight_decay, decay_vectors, lr=lr, momentum=momentum, alpha=alpha, betas=betas)
 
 
 def zero_grad(parameters: Iterable[Parameter]) -> None:

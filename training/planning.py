@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from collections.abc import Callable
 
 import torch
 
@@ -19,40 +18,37 @@ WARM_UP, TIMED, BUDGET = 2, 7, 20.0
 _MIB = 2**20
 
 
-def print_plan(training: Training, target: str | None = None, show: Callable[[str], None] = print) -> None:
+def print_plan(training: Training, target: str | None = None) -> None:
     """Time a few steps of this very training and print what the whole of it takes.
 
-    Args:
-        training: trained for a few steps by this, and of no use afterwards.
-        target: a line about what costs the space allows, if there is a choice.
-        show: prints a line.
+    The training is of no use afterwards. `target` is a line about what costs the space allows, if there is a choice.
     """
     recipe, options, state = training.recipe, training.options, training.state
     passes = len(recipe.trainer.step(0).passes)
     seconds, timed = seconds_per_step(recipe, state)
     weights = sum(t.numel() * t.element_size() for t in state.model.state_dict().values()) / _MIB
-    show(f"plan of {SCRIPTS[training.kind]}; nothing is started and nothing written")
-    show(f"  data      {training.lines[0]}")
-    show(f"  model     {training.lines[1]}")
+    print(f"plan of {SCRIPTS[training.kind]}; nothing is started and nothing written")
+    print(f"  data      {training.lines[0]}")
+    print(f"  model     {training.lines[1]}")
     if target is not None:
-        show(f"  range     {target}")
-    show(
+        print(f"  range     {target}")
+    print(
         f"  schedule  {options.epochs:,} epochs x {recipe.steps_per_epoch:,} steps = {recipe.steps:,} optimizer steps, "
         f"{passes} {'pass' if passes == 1 else 'passes'} over {options.batch_size} images each: "
         f"{recipe.steps * passes * options.batch_size:,} images forward and backward"
     )
-    show(f"  device    {recipe.device}, {_precision(recipe)}, {torch.get_num_threads()} CPU threads")
-    show(
+    print(f"  device    {recipe.device}, {_precision(recipe)}, {torch.get_num_threads()} CPU threads")
+    print(
         f"  time      about {duration(seconds * recipe.steps)} without validation: {seconds:.3f} s per step "
         f"(median of {timed} timed steps)"
     )
-    show(f"  memory    {peak_memory(recipe.device)} at its highest so far")
-    show(
+    print(f"  memory    {peak_memory(recipe.device)} at its highest so far")
+    print(
         f"  writes    {stage_path(options)}: weights of {weights:.1f} MiB, and a checkpoint of two to four "
         "times that while training"
     )
     if (obstacle := RunFolder.obstacle(options)) is not None:
-        show(f"  but       {obstacle}")
+        print(f"  but       {obstacle}")
 
 
 def seconds_per_step(recipe: Recipe, state: TrainingState) -> tuple[float, int]:

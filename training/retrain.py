@@ -47,18 +47,12 @@ class RetrainResult:
         network: trained (the moving average, if there is one), in eval mode on the CPU.
         test: on the test split, looked at once.
         val: on the validation split, None if it was trained on.
-        macs: multiply-accumulates of one image.
-        params: parameters.
-        seconds: of training.
         summary: the content of result.json.
     """
 
     network: Network
     test: Score
     val: Score | None
-    macs: int
-    params: int
-    seconds: float
     summary: dict[str, Any]
 
 
@@ -68,12 +62,10 @@ def prepare_network(
     """The training of any network.
 
     Args:
-        spec: the network.
         data: `options.train_on` says whether it learns from train and val together or from train only, and is validated
             on val.
         options: of the stage; only those of the training, the device and the seed are read.
         network: weights to start from, a network of `spec`; None starts from random ones.
-        lines: for the log.
 
     Raises:
         UserError: an option names something that there is not.
@@ -111,11 +103,7 @@ def train_network(
 ) -> TrainingState:
     """Train any network from random weights, without files; the test split is never looked at.
 
-    With `options.train_on` "train" the state's `validation` is that of the end.
-
-    Args:
-        spec, data, options: as `prepare_network` takes them.
-        reporter: takes the log and the metrics, None drops them.
+    With `options.train_on` "train" the state's `validation` is that of the end. Without a `reporter` nothing is said.
 
     Raises:
         UserError: an option names something that there is not, or the training diverged.
@@ -146,10 +134,7 @@ def hand_in(training: Training, run: RunFolder, about: Mapping[str, Any] | None 
 
     Nothing is chosen by the test split, nor by the validation split: the weights are those of the last step.
 
-    Args:
-        training: that has ended.
-        run: whose folder takes the files.
-        about: what else they should say about the network: search_space, space_options, architecture, names.
+    `about` is what else they should say about the network: search_space, space_options, architecture, names.
     """
     data, state, context = training.data, training.state, training.trainer.context
     metric = data.task.metric
@@ -189,7 +174,7 @@ def hand_in(training: Training, run: RunFolder, about: Mapping[str, Any] | None 
     }
     atomic_write_text(run.file(RESULT), json.dumps(summary, indent=1, allow_nan=False) + "\n")
     save_network(run.file(WEIGHTS), trained, description)  # last: the stage after this one looks for it
-    return RetrainResult(trained, test, val, description["macs"], description["params"], state.seconds, summary)
+    return RetrainResult(trained, test, val, summary)
 
 
 def _score(state: TrainingState, split: Split, context: Context) -> Score:
@@ -251,7 +236,9 @@ def _finish(training: Training, chosen: Chosen, run: RunFolder) -> None:
     }
     result, task = hand_in(training, run, about), training.data.task
     images = len(training.recipe.images)
-    run.log(f"trained {training.recipe.options.epochs} epochs of {images:,} images in {duration(result.seconds)}")
+    run.log(
+        f"trained {training.recipe.options.epochs} epochs of {images:,} images in {duration(training.state.seconds)}"
+    )
     if result.val is not None:
         run.log(f"validation {task.title} {task.show(result.val.value)} on {result.val.images:,} images")
     run.log(f"test {task.title} {task.show(result.test.value)} on {result.test.images:,} images, looked at once")

@@ -48,10 +48,7 @@ def make_schedule(
     """The learning rate of every optimizer step.
 
     Args:
-        name: key of `SCHEDULES`.
         lr: highest learning rate.
-        epochs: length of the training.
-        steps_per_epoch: optimizer steps in one epoch.
         warmup_epochs: the rate first rises linearly from lr/n to lr over the n steps of these epochs; the schedule
             spans what is left.
         decay_step: epochs between two drops of `step`; None: a third of them.

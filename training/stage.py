@@ -24,10 +24,6 @@ class Training:
 
     Attributes:
         kind: "supernet" or "retrain", as in checkpoints.
-        options: of the stage.
-        data: the data set.
-        recipe: what to do.
-        state: where it stands.
         fingerprint: of the model, for its checkpoints.
         lines: for the log, the first about the data and the second about the model.
         validate: gives the numbers of a validation, None for none.
@@ -46,7 +42,7 @@ class Training:
 
     @property
     def trainer(self) -> Trainer:
-        """It says what a step trains."""
+        """The trainer of the recipe."""
         return self.recipe.trainer
 
     @property
@@ -97,9 +93,7 @@ def run_stage(
     """Run a stage that trains, into its run folder, which is returned.
 
     Args:
-        options: of the stage.
         mark: the file that a finished stage leaves.
-        next_stage: which stage follows.
         prepare: makes everything ready without writing anything: the training, and what writes its results, the mark
             last.
 

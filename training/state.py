@@ -122,11 +122,7 @@ def make_context(options: FittingOptions, data: Data, images: Split, model: nn.M
 
 
 def make_state(trainer: Trainer, ema_decay: float = 0.0) -> TrainingState:
-    """The start of a training.
-
-    Args:
-        trainer: its context is that of `make_context`.
-        ema_decay: of a moving average of the weights, 0 for none.
+    """The start of a training in a context of `make_context`; with `ema_decay` 0 without a moving average.
 
     Raises:
         UserError: an unknown optimizer.

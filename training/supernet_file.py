@@ -44,10 +44,7 @@ class TrainedSupernet:
 def save_supernet(folder: Path, supernet: Supernet, info: Mapping[str, Any]) -> None:
     """Write both files, the description last: a stage that finds it finds its weights too.
 
-    Args:
-        folder: of the run.
-        supernet: trained.
-        info: JSON: data set, split, classes, mean, std, how it was trained and to what end.
+    `info` is JSON: data set, split, classes, mean, std, how it was trained and to what end.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in supernet.state_dict().items()}
     weights = save_tensors(tensors, {"format": FORMAT})
@@ -87,11 +84,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def load_supernet(folder: Path, trusted: str | None = None) -> TrainedSupernet:
-    """The supernet that `save_supernet` wrote.
-
-    Args:
-        folder: of the run.
-        trusted: the space that the command at hand names, see `supernet.saved`.
+    """The supernet that `save_supernet` wrote; `trusted`: the space that the command names, see `supernet.saved`.
 
     Raises:
         UserError: a file is missing, truncated, not ours or from another run, or the space is declared differently now.

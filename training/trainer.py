@@ -54,12 +54,10 @@ class Context:
     """Everything that a trainer can build upon.
 
     Attributes:
-        options: of the stage.
-        data: the data set with its splits; the test split is not for training.
+        data: its test split is not for training.
         images: of `data`, those that may be trained on.
         model: what is trained, on its device: a supernet, or one network.
         loss: (outputs, targets) -> scalar, the one that the options name.
-        device: where everything happens.
         amp: number format of autocast, None for float32.
     """
 
@@ -109,8 +107,6 @@ class Context:
 
     def parameters_of(self, paths: Sequence[Architecture]) -> list[Parameter]:
         """The supernet's parameters on these paths, each once."""
-        if len(paths) == 1:
-            return self.supernet.parameters_of(paths[0])
         return list(dict.fromkeys(p for path in paths for p in self.supernet.parameters_of(path)))
 
 
@@ -162,15 +158,7 @@ class Trainer(ABC):
         """The passes and parameters of step `number`, from 0."""
 
     def before(self, number: int, x: Tensor, y: Tensor, optimizer: Optimizer, lr: float) -> None:  # noqa: B027 - optional
-        """Train what is trained beside the weights, before step `number` of them.
-
-        Args:
-            number: of the step.
-            x: its images (B, C, H, W).
-            y: their targets.
-            optimizer: of the weights.
-            lr: at which it will step them.
-        """
+        """Train what is trained beside the weights, before their `optimizer` steps them at `lr` on (x, y)."""
 
     def parameters(self) -> list[Parameter]:
         """Parameters beside the model's that the weights' optimizer steps too, such as those of an auxiliary head."""

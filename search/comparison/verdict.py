@@ -87,10 +87,10 @@ def train(options: VerdictOptions, contender: Contender, data: Data, run: RunFol
         "network": contender.network,
         "seed": contender.seed,
         "test_accuracy": result.test.value,
-        "macs": result.macs,
-        "params": result.params,
+        "macs": result.summary["macs"],
+        "params": result.summary["params"],
         "cost": {contender.name: contender.cost},
-        "seconds": round(result.seconds, 1),
+        "seconds": result.summary["train"]["seconds"],
         "names": contender.names,
     }
 

@@ -27,6 +27,7 @@ class LearnedDistribution:
         UserError: nothing is within all limits.
     """
 
+    Options = GradientOptions
     front: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, options: GradientOptions, seed: int) -> None:

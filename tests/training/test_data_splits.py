@@ -89,9 +89,3 @@ def test_too_few_images_to_split(settings, digit_folder, tmp_path: Path) -> None
         load_data(settings("imagefolder", digit_folder({"train": 1, "val": 1})))
     with pytest.raises(UserError, match=r"class 'digit_0' has 1 image to split.*test"):
         load_data(settings("imagefolder", digit_folder({"": 1}, root=tmp_path / "flat")))
-
-
-@pytest.mark.parametrize("portion", [0.0, 1.0, -1.0])
-def test_a_portion_outside_0_to_1_is_refused(settings, portion: float) -> None:
-    with pytest.raises(UserError, match="--train-portion"):
-        load_data(settings(train_portion=portion))

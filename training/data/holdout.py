@@ -20,7 +20,6 @@ def hold_out(
     Args:
         indices: rows to split, (n,).
         labels: of all rows, (N,).
-        share: in (0, 1).
         purpose: what the held-out images are for, as in "validation" (also sets two splits of one seed apart).
         classes: names, for the message.
 

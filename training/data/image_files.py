@@ -23,7 +23,6 @@ def read_image(path: str | Path, shorter_side: int | None = None) -> Image.Image
     """An image as RGB, upright (EXIF orientation applied), without its transparency.
 
     Args:
-        path: the file.
         shorter_side: a JPEG may be decoded at a half, a quarter or an eighth of its size as long as its shorter side
             stays at least twice this.
 
@@ -71,13 +70,7 @@ def evaluation_margin(resolution: int, shorter_side: int) -> int:
 
 
 def decode(files: ImageFiles, into: NDArray[np.uint8], title: str, stretch: bool = False) -> None:
-    """Read every file as a centred square of the side that `into` has, or with `stretch` as a whole.
-
-    Args:
-        files: to be read.
-        into: uint8 (N, side, side, 3).
-        title: of the progress bar.
-        stretch: see `training.data.source.Source`.
+    """Read every file into `into`, uint8 (N, side, side, 3), as a centred square, or with `stretch` as a whole.
 
     Raises:
         UserError: a file cannot be read; the first one in the list is named.

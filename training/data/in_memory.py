@@ -24,12 +24,9 @@ class ImageStore:
 
     Args:
         images: uint8 (N, S, S, 3), contiguous.
-        labels: the targets, (N,) or (N, outputs).
         window: side of the cut window; S - window is even.
         resolution: side of the images handed out; where it is not `window`, batches are resized.
-        horizontal_flip: whether training mirrors half of the images.
         padded: whether the margin is black, not image (to be described; it changes nothing here).
-        task: what is predicted.
 
     Attributes:
         augmentation: what training does with an image, in words.

@@ -38,11 +38,9 @@ class Source:
         test: rows of the test split; None: held out of `train` here, always the same ones.
         val: rows of a validation split that the data set brings; None: held out of `train`.
         resolution: side at which to use the images if nobody says otherwise.
-        mean: per channel, of pixels in 0..1; None: computed from the training split.
-        std: likewise.
+        mean, std: per channel, of pixels in 0..1; None: computed from the training split.
         horizontal_flip: whether an image and its mirror image are of the same class.
         crop_margin: largest shift of training's random crop, as a share of the resolution (4 of 32 pixels for CIFAR).
-        task: what is predicted.
         stretch: files are brought to the square as a whole, in training too, instead of cropped: what is predicted
             lies in the image.
     """
@@ -72,10 +70,8 @@ class ImageArrays:
         train_labels: N integers, classes counted from 0.
         classes: their names.
         test_images: as `train_images`, same H and W; None: a fifth of the training images, always the same ones.
-        test_labels: of the test images.
         resolution: side at which to use them by default; None: the larger of H and W.
-        mean: of pixels in 0..1, for red, green and blue; None: computed from the training split.
-        std: likewise; given with `mean` or not at all.
+        mean, std: of pixels in 0..1, for red, green and blue, both or neither; None: computed from the training split.
         horizontal_flip: whether training may mirror images (not for digits, letters, signs).
         crop_margin: largest shift of training's random crop, as a share of the resolution.
     """

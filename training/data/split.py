@@ -62,7 +62,6 @@ class Split(ABC):
     Attributes:
         labels: the targets in the order of `raw`: int64 (N,), classes from 0; of landmarks float32 (N, outputs).
         normalisation: what turns `raw` images into a network's input.
-        task: what is predicted.
     """
 
     task: Task = CLASSIFICATION
@@ -73,11 +72,6 @@ class Split(ABC):
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def num_batches(self, batch_size: int, drop_last: bool = False, limit: int | None = None) -> int:
-        """The number of batches that one epoch of `batches` with the same arguments has (from ``start=0``)."""
-        images = len(self) if limit is None else min(limit, len(self))
-        return images // batch_size if drop_last else -(-images // batch_size)
 
     def batches(
         self,
@@ -104,8 +98,6 @@ class Split(ABC):
             start: leave out this many batches: what follows is what a full pass gives from there.
             drop_last: leave out the last batch if it is not full.
             limit: only the first `limit` images of the (shuffled) order.
-            device: where batches are wanted; CPU by default.
-            channels_last: memory format of the images.
 
         Returns:
             an iterator of (x, y): x float32 (B, 3, R, R), y int64 (B,), of landmarks float32 (B, outputs).
@@ -115,7 +107,8 @@ class Split(ABC):
         """
         if batch_size < 1:
             raise UserError(f"a batch of {batch_size} images: at least 1 is needed")
-        count = self.num_batches(batch_size, drop_last, limit)
+        images = len(self) if limit is None else min(limit, len(self))
+        count = images // batch_size if drop_last else -(-images // batch_size)
         if count == 0:
             raise UserError(f"{len(self)} images do not fill one batch of {batch_size}: choose a smaller --batch-size")
         if shuffle:
@@ -140,10 +133,8 @@ class Data:
     """A data set, split, and all that a network trained on it must know about its input.
 
     Attributes:
-        name: as given to ``--dataset``.
         classes: names of the outputs, of a classification in the order of the labels.
-        mean: per channel, of pixels in 0..1.
-        std: per channel, of pixels in 0..1.
+        mean, std: per channel, of pixels in 0..1.
         resolution: height and width of a batch's images.
         train: what weights are fitted on.
         val: held out of the training images; what a search validates on.
@@ -152,7 +143,6 @@ class Data:
         crop_pct: share of an image's shorter side that evaluation sees, 1.0 for all of it; None if not known.
         stretch: an image is brought to the square as a whole, instead of its centre.
         split_record: sizes, seed and SHA-256 of the three index sets, to be kept with a run.
-        in_channels: 3.
     """
 
     name: str

@@ -26,13 +26,7 @@ class SplitPart(Split):
 
 
 def divide(split: Split, share: float, seed: int) -> tuple[SplitPart, SplitPart]:
-    """Two parts at random: (1 - share, share) of the images, each at least one.
-
-    Args:
-        split: what is divided.
-        share: of the second part, in (0, 1).
-        seed: of the draw.
-    """
+    """Two parts at random: (1 - share, share) of the images, each at least one."""
     order = torch.randperm(len(split), generator=generator_of("divide", seed))
     second = min(max(1, round(share * len(split))), len(split) - 1)
     return SplitPart(split, order[second:]), SplitPart(split, order[:second])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,6 @@ class Distribution:
     log_probabilities: list[NDArray[np.float64]]
     derived: Architecture
     about: Mapping[str, Any]
-
-    def sample(self, rng: np.random.Generator) -> Architecture:
-        """An architecture drawn from the distribution."""
-        return tuple(
-            int((row + rng.gumbel(size=len(row))).argmax()) for row in self.log_probabilities
-        )  # the largest noisy logit is a draw from their softmax
 
 
 def save_distribution(folder: Path, space: SearchSpace, distribution: Distribution) -> None:
@@ -77,12 +71,8 @@ def load_distribution(folder: Path, space: SearchSpace) -> Distribution:
         raise UserError(f"{path} is damaged, or not a file of architecture parameters ({FORMAT})") from None
     if fingerprint != space.decisions_fingerprint:
         raise UserError(f"{path} is of {content.get('search_space')} with other decisions than this {space.name}")
-    if not _fits(rows, space) or not space.is_valid(derived):
+    fits = [row.shape for row in rows] == [(size,) for size in space.sizes] and space.is_valid(derived)
+    if not fits or not all(np.isfinite(row).all() and abs(np.exp(row).sum() - 1) < 1e-6 for row in rows):
         raise UserError(f"{path} is damaged: its probabilities are not those of {space.name}")
     known = {"format", "search_space", "decisions_fingerprint", "derived", "names", "decisions"}
     return Distribution(rows, derived, {key: value for key, value in content.items() if key not in known})
-
-
-def _fits(rows: Sequence[NDArray[np.float64]], space: SearchSpace) -> bool:
-    shapes_fit = [row.shape for row in rows] == [(size,) for size in space.sizes]
-    return shapes_fit and all(np.isfinite(row).all() and abs(np.exp(row).sum() - 1) < 1e-6 for row in rows)

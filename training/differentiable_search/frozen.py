@@ -23,7 +23,7 @@ from training.data import Data
 from training.differentiable_search.distribution_file import FILE, Distribution, load_distribution
 from training.differentiable_search.gradient import WeightUpdate
 from training.differentiable_search.hardware import make_hardware
-from training.differentiable_search.learner import RELAXATION_OF, ArchitectureLearner
+from training.differentiable_search.learner import ArchitectureLearner
 from training.differentiable_search.report import report_epoch, save_learned
 from training.loop import Progress
 
@@ -38,12 +38,10 @@ class FrozenLearning:
     `architecture.json` and `probabilities.png`.
 
     Args:
-        options: of the search.
-        supernet: on `device`.
         weights: fingerprint of its weights.
         data: its validation images fit the architecture parameters: the weights know the training images.
-        device: where the supernet is.
         tables: of what architectures cost, by name.
+        relaxation: its name, unless --relaxation names another.
 
     Raises:
         UserError: an unknown relaxation, second order, limits that nothing is within, or under --resume a checkpoint
@@ -58,19 +56,20 @@ class FrozenLearning:
         data: Data,
         device: torch.device,
         tables: Mapping[str, CostTable],
+        relaxation: str,
     ) -> None:
         if options.a_order != 1:
             raise UserError("--a-order 2 looks through a step of the weights, which are frozen here: use --a-order 1")
         self.options = options
         self.steps_per_epoch = max(1, len(data.val) // min(options.batch_size, len(data.val)))
         self.steps = options.a_epochs * self.steps_per_epoch
-        strategy = options.sample_strategy if options.sample_strategy in RELAXATION_OF else "differentiable"
         self._learner = ArchitectureLearner(
-            replace(options, sample_strategy=strategy, a_warmup_epochs=0.0, a_every=1),
+            replace(options, a_warmup_epochs=0.0, a_every=1),
             supernet,
             data.val,
             make_hardware(options, supernet.space, data.resolution, device, tables),
             device,
+            relaxation=relaxation,
             epochs=options.a_epochs,
             steps_per_epoch=self.steps_per_epoch,
         )

@@ -43,11 +43,10 @@ class WeightUpdate:
         return drift if buffer is None else drift + group.get("momentum", 0.0) * buffer
 
 
-def first_order(logits: nn.Parameter, validation: Objective) -> tuple[Tensor, Tensor]:
-    """(gradient of the validation loss with respect to the logits, the loss). Weights get no gradient."""
-    loss = validation()
-    (gradient,) = torch.autograd.grad(loss, logits)
-    return gradient, loss.detach()
+def first_order(logits: nn.Parameter, validation: Objective) -> Tensor:
+    """The gradient of the validation loss with respect to the logits. Weights get no gradient."""
+    (gradient,) = torch.autograd.grad(validation(), logits)
+    return gradient
 
 
 def second_order(
@@ -57,11 +56,10 @@ def second_order(
     training: Objective,
     validation: Objective,
     epsilon: float = EPSILON,
-) -> tuple[Tensor, Tensor]:
-    """(gradient of the validation loss after one step of the weights, that loss).
+) -> Tensor:
+    """The gradient of the validation loss after one step of the weights.
 
     Args:
-        logits: the architecture parameters.
         model: its batch norms take in no statistics here; its weights are left as they were, bit for bit.
         step: the step of the weights.
         training: the training loss at the weights and logits as they are when it is called; the same draw of gates
@@ -79,8 +77,7 @@ def second_order(
             drifts = [-step.lr * step.drift(p, g) for p, g in moved]
         # At w': the first term of eq. 7, dL_val(w', a)/da, and the direction v = dL_val(w', a)/dw' of the second.
         with _shifted(weights, drifts):
-            loss = validation()
-            gradient, *directions = torch.autograd.grad(loss, [logits, *weights], allow_unused=True)
+            gradient, *directions = torch.autograd.grad(validation(), [logits, *weights], allow_unused=True)
         directions = [torch.zeros_like(p) if d is None else d for p, d in zip(weights, directions, strict=True)]
         # eq. 8: d2L_train/da dw . v is nearly (dL_train(w+)/da - dL_train(w-)/da) / 2 eps, w+- = w +- eps * v,
         # with eps = 0.01 / |v|.
@@ -91,7 +88,7 @@ def second_order(
             with _shifted(weights, [sign * scale * d for d in directions]):
                 (end,) = torch.autograd.grad(training(), logits)
                 ends.append(end)
-        return gradient - step.lr * (ends[0] - ends[1]) / (2 * scale), loss.detach()
+        return gradient - step.lr * (ends[0] - ends[1]) / (2 * scale)
 
 
 @contextmanager

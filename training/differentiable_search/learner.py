@@ -22,9 +22,6 @@ from training.differentiable_search.options import LearningOptions
 from training.losses import make_loss
 from training.optimizers import make_optimizer
 
-RELAXATION_OF = {"differentiable": "binary_two", "differentiable_gumbel": "gumbel"}
-"""Differentiable sample strategies, and the relaxation each has unless --relaxation names one."""
-
 HALF_SCALE = 2.0**10  # keeps the small gradients of float16
 
 
@@ -32,11 +29,9 @@ class ArchitectureLearner:
     """The architecture parameters of a supernet, and all that changes with them.
 
     Args:
-        options: of the stage.
-        supernet: on its device; its weights are only read here.
+        supernet: its weights are only read here.
         images: for architecture steps; never those that weights are fitted on.
-        hardware: costs that count, or None.
-        device: where all this happens.
+        relaxation: its name, unless --relaxation names another.
         epochs: of the whole training, for the temperature.
         steps_per_epoch: steps of the weights.
 
@@ -52,6 +47,7 @@ class ArchitectureLearner:
         hardware: Hardware | None,
         device: torch.device,
         *,
+        relaxation: str,
         epochs: int,
         steps_per_epoch: int,
     ) -> None:
@@ -59,10 +55,11 @@ class ArchitectureLearner:
         self.supernet = supernet
         self.images = images
         self.hardware = hardware
+        self.multipliers = None if hardware is None else hardware.multipliers
         self.device = device
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.batch_size = min(options.batch_size, len(images))
-        name = options.relaxation or RELAXATION_OF[getattr(options, "sample_strategy", "differentiable")]
+        name = options.relaxation or relaxation
         kind = choose("relaxation", name, RELAXATIONS)
         self.parameters = kind.parameters(supernet, options.random_seed).to(device)
         self.relaxation = Relaxation(name, self.parameters, options.random_seed)
@@ -74,10 +71,8 @@ class ArchitectureLearner:
             options.a_weight_decay,
             alpha=options.a_alpha,
             beta=options.a_beta,
+            beta2=options.a_beta2,
         )
-        for group in self.optimizer.param_groups:
-            if "betas" in group:
-                group["betas"] = (options.a_beta, options.a_beta2)
         self.loss = make_loss(options, images.task)
         self.amp = choose_amp(options.amp, device)
         self._batches: Iterator[tuple[Tensor, Tensor]] = iter(())
@@ -107,11 +102,7 @@ class ArchitectureLearner:
     def step(self, step: int, x: Tensor, y: Tensor, weight_update: Callable[[], WeightUpdate]) -> None:
         """The architecture's step before step `step` of the weights, if there is one.
 
-        Args:
-            step: number of the weights' step.
-            x: its images (B, C, H, W), for second order.
-            y: their labels (B,).
-            weight_update: what that step will do to the weights, for second order.
+        For second order it looks at the images x (B, C, H, W) and targets y of that step, and its `weight_update`.
         """
         number = self._number(step)
         if number is None:
@@ -134,13 +125,13 @@ class ArchitectureLearner:
 
         logits = self.parameters.logits
         if self.options.a_order == 1:
-            gradient, _ = first_order(logits, self._scaled(validation))
+            gradient = first_order(logits, self._scaled(validation))
         else:
 
             def training() -> Tensor:
                 return self._task_loss(x, y, self.relaxation.gates_at(number, temperature).gates)
 
-            gradient, _ = second_order(
+            gradient = second_order(
                 logits, self.supernet, weight_update(), self._scaled(training), self._scaled(validation)
             )
         # The step on a; of a sampled pair its share of p is kept (ProxylessNAS); then dual ascent of the multipliers.
@@ -149,8 +140,8 @@ class ArchitectureLearner:
         self.optimizer.step()
         logits.grad = None
         settle(logits, before, drawn.involved)
-        if self.hardware is not None and self.hardware.multipliers is not None:
-            self.hardware.multipliers.ascend(costs[0])
+        if self.multipliers is not None:
+            self.multipliers.ascend(costs[0])
 
     def _number(self, step: int) -> int | None:
         """The number of architecture steps before this one; None if step `step` of the weights has none."""
@@ -201,28 +192,27 @@ class ArchitectureLearner:
 
     def describe(self) -> str:
         """One line for printing."""
-        text = f"architecture parameters: {self.relaxation.name}, order {self.options.a_order}, "
-        text += (
+        text = (
+            f"architecture parameters: {self.relaxation.name}, order {self.options.a_order}, "
             f"{self.options.a_optimizer} at {self.options.a_lr:g}, on {len(self.images):,} training images of their own"
         )
         if self.hardware is None:
             return text + "; cost does not count"
-        kind = "hard limits" if self.hardware.multipliers is not None else f"{self.options.hc_loss} penalty on"
+        kind = "hard limits" if self.multipliers is not None else f"{self.options.hc_loss} penalty on"
         goals = ", ".join(f"{metric} {target:g}" for metric, target in self.hardware.targets.items())
         return f"{text}; {kind} {goals}"
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and primitives."""
-        multipliers = None if self.hardware is None else self.hardware.multipliers
         return {
             "parameters": self.parameters.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "multipliers": None if multipliers is None else multipliers.state_dict(),
+            "multipliers": None if self.multipliers is None else self.multipliers.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         self.parameters.load_state_dict(state["parameters"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.hardware is not None and self.hardware.multipliers is not None:
-            self.hardware.multipliers.load_state_dict(state["multipliers"])
+        if self.multipliers is not None:
+            self.multipliers.load_state_dict(state["multipliers"])

@@ -13,24 +13,17 @@ from config_file.files import atomic_path
 from supernet import SearchSpace
 
 
-def draw_probabilities(path: Path, space: SearchSpace, rows: Sequence[Mapping[str, Any]], title: str) -> bool:
+def draw_probabilities(path: Path, space: SearchSpace, rows: Sequence[Mapping[str, Any]], title: str) -> None:
     """A picture of how the probabilities evolved: one panel per option name, layers against epochs.
 
-    Args:
-        path: where to write a PNG.
-        space: whose decisions they are.
-        rows: of `metrics.jsonl`; those without probabilities are left out.
-        title: above the picture.
-
-    Returns:
-        True if there was anything to draw.
+    `rows` are those of `metrics.jsonl`; those without probabilities are left out.
     """
     from matplotlib import colormaps  # noqa: PLC0415  # not every training draws
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     epochs = [row for row in rows if any(key.startswith("p/") for key in row)]
     if not epochs:
-        return False
+        return
     names = list(dict.fromkeys(name for decision in space.decisions for name in decision.options))
     values = np.full((len(names), len(space.decisions), len(epochs)), np.nan)  # (option, layer, epoch)
     for layer, decision in enumerate(space.decisions):
@@ -63,4 +56,3 @@ def draw_probabilities(path: Path, space: SearchSpace, rows: Sequence[Mapping[st
     figure.colorbar(image, ax=list(axes.flat), label="probability", shrink=0.8)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
-    return True

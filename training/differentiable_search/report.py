@@ -51,42 +51,30 @@ def report_epoch(learner: ArchitectureLearner, run: Reporter, step: int) -> None
         for index, metric in enumerate(learner.hardware.targets):
             numbers[f"expected_{metric}"], numbers[f"derived_{metric}"] = expected[index], reached[metric]
             text += f", {metric} {expected[index]:.4g} expected, {reached[metric]:.4g} derived"
-            if learner.hardware.multipliers is not None:
-                numbers[f"multiplier_{metric}"] = float(learner.hardware.multipliers.values[index])
+            if learner.multipliers is not None:
+                numbers[f"multiplier_{metric}"] = float(learner.multipliers.values[index])
     run.metric(step, **numbers)
     run.log(f"{text}; derived {' '.join(space.names(derived))}")
-    held = learner.hardware is not None and learner.hardware.multipliers is not None
-    warning = collapse_warning(space, derived, held)
-    if warning:
+    if warning := collapse_warning(space, derived, held=learner.multipliers is not None):
         run.log(warning)
 
 
-def distribution_of(learner: ArchitectureLearner, about: Mapping[str, Any]) -> Distribution:
-    """The learned distribution with its derived architecture, to be saved."""
-    hardware = learner.hardware
-    derived = learner.derive()
+def save_learned(learner: ArchitectureLearner, run: RunFolder, about: Mapping[str, Any]) -> Distribution:
+    """Write `architecture.json` and the picture into the run's folder, and what was derived into its log."""
+    space, hardware, derived = learner.supernet.space, learner.hardware, learner.derive()
+    reached = {} if hardware is None else hardware.costs(derived)
     known = {
         "relaxation": learner.relaxation.name,
         "targets": {} if hardware is None else dict(hardware.targets),
-        "hard": hardware is not None and hardware.multipliers is not None,
-        "costs": {} if hardware is None else hardware.costs(derived),
+        "hard": learner.multipliers is not None,
+        "costs": reached,
     }
-    return Distribution(learner.parameters.log_probabilities(), derived, known | dict(about))
-
-
-def save_learned(learner: ArchitectureLearner, run: RunFolder, about: Mapping[str, Any]) -> Distribution:
-    """Write `architecture.json` and the picture into the run's folder, and what was derived into its log.
-
-    Returns:
-        What was written.
-    """
-    space = learner.supernet.space
-    learned = distribution_of(learner, about)
+    learned = Distribution(learner.parameters.log_probabilities(), derived, known | dict(about))
     title = f"{space.name}: probabilities of the options ({learner.relaxation.name})"
     draw_probabilities(run.file(PICTURE), space, run.metrics(), title)
     run.file(FILE)
     save_distribution(run.path, space, learned)
-    costs = ", ".join(f"{metric} {cost:.4g}" for metric, cost in learned.about["costs"].items())
-    run.log(f"derived: {' '.join(space.names(learned.derived))}" + (f" ({costs})" if costs else ""))
+    costs = ", ".join(f"{metric} {cost:.4g}" for metric, cost in reached.items())
+    run.log(f"derived: {' '.join(space.names(derived))}" + (f" ({costs})" if costs else ""))
     run.log(f"wrote {run.path / FILE} and {PICTURE}")
     return learned

@@ -14,7 +14,7 @@ from torch import Tensor
 from config_file.errors import UserError, choose
 from config_file.plugins import guarded, is_reference, load_object, reference_of
 from training.trainer import Context, Pass, Trainer, TrainingStep
-from training.trainers.differentiable import Differentiable
+from training.trainers.differentiable import Differentiable, Gumbel
 from training.trainers.network import Plain
 from training.trainers.paths import Fair, Uniform
 
@@ -24,26 +24,24 @@ TRAINERS: dict[str, Factory] = {
     "uniform": Uniform,
     "fair": Fair,
     "differentiable": Differentiable,
-    "differentiable_gumbel": Differentiable,
+    "differentiable_gumbel": Gumbel,
 }
 """Trainers of supernets, by the name of --sample-strategy."""
 
 NETWORK_TRAINERS: dict[str, Factory] = {"plain": Plain}
 """Trainers of one network, by the name of --trainer."""
 
-_GUARDED = (
-    "before", "parameters", "state_dict", "load_state_dict", "paths_to_validate", "describe", "record", "epoch_ended",
-    "finish",
-)  # fmt: skip
+_GUARDED = [name for name, member in vars(Trainer).items() if callable(member) and not name.startswith("_")]
+"""The methods of a trainer."""
+
+
+def relaxation_of(name: str) -> str | None:
+    """The relaxation by which a registered trainer learns an architecture; None: it learns none."""
+    return getattr(TRAINERS.get(name), "relaxation", None)
 
 
 def find_trainer(kind: str, name: str, trainers: Mapping[str, Factory]) -> Factory:
     """The registered trainer called `name`, or the user's own as "package.module:callable", ready to be made.
-
-    Args:
-        kind: what the name stands for in messages, such as "sample strategy".
-        name: as it was typed.
-        trainers: the registry.
 
     Raises:
         UserError: there is none of that name (it gives the nearest one), or nothing to call.

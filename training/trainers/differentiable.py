@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -32,6 +32,8 @@ class Differentiable(Trainer):
     Options = GradientOptions
     keeps_limits = True
     validated = "paths of the learnt distribution"
+    relaxation: ClassVar[str] = "binary_two"
+    """The one it has unless --relaxation names another."""
 
     def __init__(self, context: Context) -> None:
         options = context.options
@@ -44,6 +46,7 @@ class Differentiable(Trainer):
             for_architecture,
             hardware,
             context.device,
+            relaxation=self.relaxation,
             epochs=options.epochs,
             steps_per_epoch=max(1, len(for_weights) // options.batch_size),
         )
@@ -83,3 +86,9 @@ class Differentiable(Trainer):
 
     def finish(self, run: RunFolder) -> None:
         save_learned(self.learner, run, {"order": self.context.options.a_order})
+
+
+class Gumbel(Differentiable):
+    """The same by the Gumbel softmax (Jang et al. 2017; FBNet, Wu et al. 2019)."""
+
+    relaxation = "gumbel"

@@ -20,7 +20,7 @@ from supernet import build_space
 from supernet.relaxations import RELAXATIONS, of_logits
 from tests.training import toy
 from training.differentiable_search.collapse import collapse_warning
-from training.differentiable_search.distribution_file import Distribution, load_distribution, save_distribution
+from training.differentiable_search.distribution_file import load_distribution
 from training.differentiable_search.learner import ArchitectureLearner
 from training.loop import train_step
 from training.options import TrainSupernetOptions
@@ -286,14 +286,3 @@ def test_a_damaged_or_foreign_distribution_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:200])
     with pytest.raises(UserError, match="is damaged"):
         load_distribution(folder, space)
-
-
-def test_samples_follow_the_distribution(tmp_path: Path) -> None:
-    space = toy.toy_space()
-    rng = np.random.default_rng(0)
-    rows = [np.log(rng.dirichlet(np.ones(size))) for size in space.sizes]
-    save_distribution(tmp_path, space, Distribution(rows, (0,) * 8, {"relaxation": "softmax"}))
-    learnt = load_distribution(tmp_path, space)
-    drawn = np.array([learnt.sample(rng) for _ in range(2000)])
-    for column, row in zip(drawn.T, rows, strict=True):
-        np.testing.assert_allclose(np.bincount(column, minlength=3) / 2000, np.exp(row), atol=0.05)
