@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
-from typing import Any
 
 import numpy as np
 
-from lookup_tables.limits import Limits, as_architecture, limits_of
-from lookup_tables.loading import tables_of
-from supernet import Architecture, SearchSpace
+from lookup_tables.limits import Limits, as_architecture
+from supernet import Architecture
 
 
 class ConstrainedSampler:
@@ -35,16 +32,3 @@ class ConstrainedSampler:
         """The architecture of this step; the same for the same (seed, step)."""
         rng = np.random.default_rng(Random(f"constrained {self.seed} {step}").getrandbits(64))
         return list(map(as_architecture, self.limits.encodings(rng, 1)))
-
-
-def constrained_sampler(options: Any, space: SearchSpace, resolution: int) -> ConstrainedSampler | None:
-    """The sampler of --sample-strategy uniform within --min-hc and --target-hc; None where nothing is limited.
-
-    Raises:
-        UserError: no such metric or table, or limits that nothing is within.
-    """
-    if options.target_hc is None and options.min_hc is None:
-        return None
-    tables = tables_of(options, space, resolution, [options.info_metric])
-    # --constraint is for what is derived and searched later, not for the paths that are trained.
-    return ConstrainedSampler(limits_of(replace(options, constraint=None), space, tables), options.random_seed)

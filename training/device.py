@@ -72,11 +72,6 @@ def choose_amp(name: str, device: torch.device) -> torch.dtype | None:
     return dtype
 
 
-def make_scaler(dtype: torch.dtype | None, device: torch.device) -> torch.amp.GradScaler | None:
-    """Loss scaling, which float16 needs to keep small gradients and nothing else does."""
-    return torch.amp.GradScaler(device.type) if dtype is torch.float16 else None
-
-
 def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[object]:
     """Autocast to dtype, or nothing at all."""
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

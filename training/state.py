@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from tasks import CLASSIFICATION, Task
 from training.data import Data, Split
-from training.device import choose_amp, make_scaler, place
+from training.device import choose_amp, place
 from training.ema import WeightAverage
 from training.losses import make_loss
 from training.optimizers import make_optimizer
@@ -46,7 +46,7 @@ class TrainingState:
     Attributes:
         model: in training mode, on its device.
         optimizer: over all parameters of the model, and those that the trainer adds.
-        scaler: of float16's loss, else None.
+        scaler: of float16's loss, which needs it to keep small gradients, else None.
         average: moving average of the weights, or None.
         totals: of the epoch so far.
         trainer: whose state, what it trains beside the weights, is saved too.
@@ -141,7 +141,7 @@ def make_state(trainer: Trainer, ema_decay: float = 0.0) -> TrainingState:
     return TrainingState(
         model=context.model,
         optimizer=optimizer,
-        scaler=make_scaler(context.amp, context.device),
+        scaler=torch.amp.GradScaler(context.device.type) if context.amp is torch.float16 else None,
         average=WeightAverage(context.model, ema_decay) if ema_decay else None,
         totals=Totals(context.device, context.data.task),
         trainer=trainer,

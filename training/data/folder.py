@@ -35,19 +35,11 @@ def load_imagenet(options: Any) -> Source:
     )
 
 
-def folder_source(
-    name: str,
-    root: Path,
-    *,
-    resolution: int | None = None,
-    mean: tuple[float, ...] | None = None,
-    std: tuple[float, ...] | None = None,
-) -> Source:
+def folder_source(name: str, root: Path, **known: Any) -> Source:
     """A data set in the layouts that `load_image_folder` reads; class names are the folders' names, sorted.
 
-    Args:
-        resolution: None takes it from the images: their typical shorter side to the nearest multiple of 32 (spaces of
-            this field halve it five times), between 32 and 224.
+    What is `known` of it are fields of a `Source`. Without a resolution it is that of the images: their typical shorter
+    side to the nearest multiple of 32 (spaces of this field halve it five times), between 32 and 224.
 
     Raises:
         UserError: no class folders, one class only, an empty class, or classes that differ between the splits.
@@ -63,18 +55,10 @@ def folder_source(
         parts = {"train": "train"}
         if folders != {"train"}:
             parts["test"] = "test" if "test" in folders else "val"
-    return _read_parts(name, root, parts, resolution=resolution, mean=mean, std=std)
+    return _read_parts(name, root, parts, **known)
 
 
-def _read_parts(
-    name: str,
-    root: Path,
-    parts: Mapping[str, str],
-    *,
-    resolution: int | None,
-    mean: tuple[float, ...] | None,
-    std: tuple[float, ...] | None,
-) -> Source:
+def _read_parts(name: str, root: Path, parts: Mapping[str, str], **known: Any) -> Source:
     """`parts`: split -> folder below `root`; all files become one list, with the rows of each split."""
     classes = _class_folders(root / parts["train"])
     if len(classes) == 1:
@@ -93,8 +77,8 @@ def _read_parts(
             labels += [label] * len(images)
         rows[part] = np.arange(start, len(names))
     files = ImageFiles(root, tuple(names))
-    if resolution is None:
-        resolution = min(max(32 * round(typical_shorter_side(files, rows["train"]) / 32), 32), 224)
+    if "resolution" not in known:
+        known["resolution"] = min(max(32 * round(typical_shorter_side(files, rows["train"]) / 32), 32), 224)
     return Source(
         name=name,
         classes=classes,
@@ -103,9 +87,7 @@ def _read_parts(
         train=rows["train"],
         test=rows.get("test"),
         val=rows.get("val"),
-        resolution=resolution,
-        mean=mean,
-        std=std,
+        **known,
     )
 
 

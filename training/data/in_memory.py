@@ -139,9 +139,8 @@ class InMemorySplit(Split):
     """The rows `indices` (int64, (n,)) of an `ImageStore`."""
 
     def __init__(self, store: ImageStore, indices: Tensor, normalisation: Normalisation) -> None:
-        super().__init__(store.labels[indices], normalisation)
+        super().__init__(store.labels[indices], normalisation, store.task)
         self.store = store
-        self.task = store.task
         self.indices = indices
 
     def raw(self, indices: Sequence[int] | Tensor) -> Tensor:

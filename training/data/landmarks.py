@@ -133,11 +133,12 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _coordinates(fields: list[str], where: str) -> list[float]:
-    try:
-        values = [float(field) for field in fields]
-    except ValueError:
-        wrong = next(field for field in fields if not _is_number(field))
-        raise UserError(f"{where}: {wrong!r} is not a number (a path must not hold blanks)") from None
+    values = []
+    for field in fields:
+        try:
+            values.append(float(field))
+        except ValueError:
+            raise UserError(f"{where}: {field!r} is not a number (a path must not hold blanks)") from None
     extra = len(values) - 2 * POINTS
     if extra not in EXTRAS:
         raise UserError(
@@ -153,14 +154,6 @@ def _coordinates(fields: list[str], where: str) -> list[float]:
                 "height, 0 to 1, not pixels"
             )
     return coordinates
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _image(name: str, root: Path, beside: Path, where: str) -> str:

@@ -64,11 +64,10 @@ class Split(ABC):
         normalisation: what turns `raw` images into a network's input.
     """
 
-    task: Task = CLASSIFICATION
-
-    def __init__(self, labels: Tensor, normalisation: Normalisation) -> None:
+    def __init__(self, labels: Tensor, normalisation: Normalisation, task: Task = CLASSIFICATION) -> None:
         self.labels = labels
         self.normalisation = normalisation
+        self.task = task
 
     def __len__(self) -> int:
         return len(self.labels)

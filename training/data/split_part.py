@@ -13,8 +13,7 @@ class SplitPart(Split):
     """The images of `whole` at `positions` (int64, (n,))."""
 
     def __init__(self, whole: Split, positions: Tensor) -> None:
-        super().__init__(whole.labels[positions], whole.normalisation)
-        self.task = whole.task
+        super().__init__(whole.labels[positions], whole.normalisation, whole.task)
         self.whole = whole
         self.positions = positions
 

@@ -136,9 +136,8 @@ class StreamedSplit(Split):
     """The rows `indices` (int64, (n,)) of a `FilePool`, read by `workers` processes (0: in this one)."""
 
     def __init__(self, pool: FilePool, indices: Tensor, normalisation: Normalisation, workers: int = 0) -> None:
-        super().__init__(pool.labels[indices], normalisation)
+        super().__init__(pool.labels[indices], normalisation, pool.task)
         self.pool = pool
-        self.task = pool.task
         self.indices = indices
         self.workers = workers
 

@@ -29,26 +29,19 @@ class Hardware:
     Attributes:
         tables: by name.
         targets: by table, in the unit of the flags: what is aimed at, or with multipliers the greatest cost allowed.
-        penalty: (loss, cost of the only metric) -> loss; None with multipliers.
-        multipliers: of hard targets.
+        penalised: (loss, expected costs (K,)) -> the loss with what they add to it.
+        multipliers: of hard targets, None with a penalty.
     """
 
     tables: Mapping[str, CostTable]
     targets: Mapping[str, float]
-    penalty: Callable[[Tensor, Tensor], Tensor] | None
+    penalised: Callable[[Tensor, Tensor], Tensor]
     multipliers: Multipliers | None
 
     def expected(self, probabilities: Sequence[Tensor]) -> Tensor:
         """(K,) expected costs in the unit of the flags, of probabilities per decision; differentiable."""
         tables = [self.tables[name] for name in self.targets]
         return torch.stack([table.expected(probabilities) / table.metric.per_flag for table in tables])
-
-    def penalised(self, loss: Tensor, costs: Tensor) -> Tensor:
-        """The loss with what the expected costs (K,) add to it."""
-        if self.multipliers is not None:
-            return self.multipliers.penalised(loss, costs)
-        assert self.penalty is not None
-        return self.penalty(loss, costs[0].to(loss.dtype))
 
     def costs(self, architecture: Architecture) -> dict[str, float]:
         """The costs of one architecture, in the unit of the flags."""
@@ -105,8 +98,9 @@ def make_hardware(
         tables = tables_of(options, space, resolution, targets)
     if hard:
         check_feasible(space.sizes, bounds_of(tables, targets))
-        multipliers = Multipliers(list(targets.values()), rate=options.hc_rate, fill=options.hc_fill).to(device)
-        return Hardware(tables, targets, None, multipliers)
+        multipliers = Multipliers(list(targets.values()), rate=options.hc_rate, fill=options.hc_fill, device=device)
+        return Hardware(tables, targets, multipliers.penalised, multipliers)
     (name,) = targets
     minimum = tables[name].minimum()[0] / tables[name].metric.per_flag
-    return Hardware(tables, targets, make_penalty(options, targets[name], minimum), None)
+    penalty = make_penalty(options, targets[name], minimum)
+    return Hardware(tables, targets, lambda loss, costs: penalty(loss, costs[0].to(loss.dtype)), None)

@@ -90,10 +90,6 @@ class ArchitectureLearner:
             return options.temperature * math.exp(-options.temperature_decay * epoch)
         return options.temperature
 
-    def path(self, step: int) -> Architecture:
-        """The path that the weights' step trains where gates are sampled, drawn from the distribution."""
-        return self.relaxation.path(step)
-
     @torch.no_grad()
     def mixture(self, step: int) -> Gates:
         """The gates that the weights' step trains where they are soft."""

@@ -133,15 +133,11 @@ class Multipliers:
         damping: float = 4.0,
         fill: bool = True,
         bound: float = 100.0,
+        device: torch.device | None = None,
     ) -> None:
-        self.targets = torch.tensor(targets, dtype=torch.float64)
-        self.values = torch.zeros(len(targets), dtype=torch.float64)
+        self.targets = torch.tensor(targets, dtype=torch.float64, device=device)
+        self.values = torch.zeros_like(self.targets)
         self.rate, self.damping, self.fill, self.bound = rate, damping, fill, bound
-
-    def to(self, device: torch.device) -> Multipliers:
-        """Move to a device, in place."""
-        self.targets, self.values = self.targets.to(device), self.values.to(device)
-        return self
 
     def penalised(self, loss: Tensor, costs: Tensor) -> Tensor:
         """The loss with the constraints' terms: the augmented Lagrangian of `g_k <= 0`, minimised.

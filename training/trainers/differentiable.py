@@ -56,7 +56,7 @@ class Differentiable(Trainer):
         if self.learner.relaxation.kind.soft:
             gates = self.learner.mixture(number)
             return TrainingStep([self.context.task_pass(gates)], self._weights)
-        path = self.learner.path(number)
+        path = self.learner.relaxation.path(number)  # drawn from the distribution
         return TrainingStep([self.context.task_pass(path)], self.context.parameters_of([path]))
 
     def before(self, number: int, x: Tensor, y: Tensor, optimizer: Optimizer, lr: float) -> None:
@@ -72,7 +72,7 @@ class Differentiable(Trainer):
         self.learner.load_state_dict(state)
 
     def paths_to_validate(self, count: int, steps: int) -> list[Architecture]:
-        return [self.learner.derive(), *(self.learner.path(steps + index) for index in range(count - 1))]
+        return [self.learner.derive(), *(self.learner.relaxation.path(steps + index) for index in range(count - 1))]
 
     def describe(self) -> str:
         return self.learner.describe()

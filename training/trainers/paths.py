@@ -6,10 +6,14 @@ candidate of every layer is used exactly once; the gradients are summed, not ave
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from config_file.errors import UserError
+from lookup_tables.limits import limits_of
+from lookup_tables.loading import tables_of
 from supernet import Architecture
 from supernet.samplers import FairSampler, Sampler, UniformSampler
-from training.constrained_sampler import constrained_sampler
+from training.constrained_sampler import ConstrainedSampler
 from training.trainer import Context, Trainer, TrainingStep
 
 
@@ -58,8 +62,14 @@ class Uniform(PathTrainer):
     keeps_limits = True
 
     def __init__(self, context: Context) -> None:
-        band = constrained_sampler(context.options, context.space, context.data.resolution)
-        super().__init__(context, band or UniformSampler(context.space, context.seed))
+        options = context.options
+        sampler: Sampler = UniformSampler(context.space, context.seed)
+        if options.target_hc is not None or options.min_hc is not None:
+            tables = tables_of(options, context.space, context.data.resolution, [options.info_metric])
+            # --constraint is for what is derived and searched later, not for the paths that are trained.
+            limits = limits_of(replace(options, constraint=None), context.space, tables)
+            sampler = ConstrainedSampler(limits, context.seed)
+        super().__init__(context, sampler)
 
     def paths_to_validate(self, count: int, steps: int) -> list[Architecture]:
         del steps
