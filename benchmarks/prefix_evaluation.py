@@ -45,6 +45,8 @@ from search.result import Result
 from supernet import Architecture
 from training.cli import main_train_supernet
 
+Results = dict[Architecture, Result]
+
 CANDIDATES, PARENTS = 50, 10
 IMAGES, BATCH = 256, 128
 TARGETS = {"osnaslib": 1.5, "spos": 2.5}
@@ -66,7 +68,7 @@ FORMS = {
 
 def populations(
     folder: Path, form: str, run: Sequence[str], target: str, generations: Sequence[int]
-) -> tuple[dict[int, list[Architecture]], Archive, SupernetEvaluator]:
+) -> tuple[dict[int, list[Architecture]], Results, SupernetEvaluator]:
     """({generation: what a search of that form proposed}, all it evaluated, its evaluator); searches if needed."""
     last = str(max(generations))
     output = folder / f"{form}-{last}-{target}"
@@ -76,12 +78,13 @@ def populations(
         run_search([*arguments, "--overwrite"])
     search = prepare(parse(SearchOptions, arguments, "search.py", "", ()))
     archive = Archive(output / "archive.jsonl", search.evaluator.fingerprints)
+    results = {result.architecture: result for result in archive}
     members = {}
     for generation in range(max(generations) + 1):
         members[generation] = search.strategy.ask(CANDIDATES + PARENTS)
-        search.strategy.tell([archive[architecture] for architecture in members[generation]])
+        search.strategy.tell([results[architecture] for architecture in members[generation]])
     assert isinstance(search.evaluator, SupernetEvaluator)
-    return members, archive, search.evaluator
+    return members, results, search.evaluator
 
 
 def timed(evaluator: SupernetEvaluator, architectures: Sequence[Architecture]) -> tuple[float, list[Result]]:
@@ -92,20 +95,20 @@ def timed(evaluator: SupernetEvaluator, architectures: Sequence[Architecture]) -
 
 
 def measure(
-    form: str, generation: int, members: dict[int, list[Architecture]], archive: Archive, evaluator: SupernetEvaluator
+    form: str, generation: int, members: dict[int, list[Architecture]], results: Results, evaluator: SupernetEvaluator
 ) -> dict[str, Any]:
     """One row of the result."""
     candidates = members[generation]
     distinct = list(dict.fromkeys(candidates))
     earlier = {architecture for number in range(generation) for architecture in members[number]}
     fresh = [architecture for architecture in distinct if architecture not in earlier]
-    evaluators = [SupernetEvaluator(**evaluator.arguments | {"prefix_sharing": sharing}) for sharing in (False, True)]
+    evaluators = [replace(evaluator, prefix_sharing=sharing) for sharing in (False, True)]
     for each in evaluators:
         timed(each, distinct[:2])  # loads the images, picks the kernels
     alone, expected = timed(evaluators[0], distinct)
     shared, found = timed(evaluators[1], fresh)
     within, again = timed(evaluators[1], distinct)
-    found_by_search = [replace(archive[architecture], spent={}, cost={}) for architecture in distinct]
+    found_by_search = [replace(results[architecture], spent={}, cost={}) for architecture in distinct]
     of_fresh = [result for result in expected if result.architecture not in earlier]
     each_alone = alone / len(distinct)
     space = evaluator.supernet.space

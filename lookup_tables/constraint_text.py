@@ -64,13 +64,13 @@ def limited(options: Any) -> dict[str, Ends]:
     return {options.info_metric: (options.min_hc if lower is None else lower, upper)} | ends
 
 
-def with_constraints(options: Any) -> Any:
+def with_constraints(options: Any, upper_only: bool) -> Any:
     """The options with --constraint's limits of --info-metric, if it has any, as --target-hc and --min-hc.
 
     Raises:
-        UserError: a lower limit in a differentiable search, which keeps upper ones only.
+        UserError: a lower limit with `upper_only`, as in a differentiable search.
     """
-    if options.directly_search or options.search_strategy == "differentiable":
+    if upper_only:
         parse_constraints(options.constraint)
     lower, upper = limited(options)[options.info_metric]
     assert upper is not None, "a search has a greatest cost"

@@ -33,31 +33,21 @@ class Archive:
     def __init__(self, path: str | Path, fingerprints: Mapping[str, Any]) -> None:
         self.path = Path(path)
         self._results: dict[tuple[Architecture, Fidelity], Result] = {}
-        self._best_known: dict[Architecture, Result] = {}
         header = {"format": FORMAT, "fingerprints": json.loads(json.dumps(dict(fingerprints)))}
         mend_jsonl(self.path)
         rows = read_jsonl(self.path)
         if rows:
             self._check(rows[0], header["fingerprints"])
             for result in results_of(self.path, rows):
-                self._keep(result)
+                self._results[result.architecture, result.fidelity] = result
         else:
             append_jsonl(self.path, header)
 
     def __len__(self) -> int:
         return len(self._results)
 
-    def __contains__(self, architecture: object) -> bool:
-        return architecture in self._best_known
-
-    def __getitem__(self, architecture: Architecture) -> Result:
-        """The result of the greatest fidelity."""
-        return self._best_known[architecture]
-
-    def find(self, architecture: Architecture, fidelity: Fidelity | None) -> Result | None:
-        """The result at that fidelity (None: at the greatest), None where there is none."""
-        if fidelity is None:
-            return self._best_known.get(architecture)
+    def find(self, architecture: Architecture, fidelity: Fidelity) -> Result | None:
+        """The result at that fidelity, None where there is none."""
         return self._results.get((architecture, fidelity))
 
     def __iter__(self) -> Iterator[Result]:
@@ -66,13 +56,7 @@ class Archive:
     def add(self, result: Result) -> None:
         """Keep a result; it is in the hands of the operating system when this returns."""
         append_jsonl(self.path, result.to_row())
-        self._keep(result)
-
-    def _keep(self, result: Result) -> None:
         self._results[result.architecture, result.fidelity] = result
-        known = self._best_known.get(result.architecture)
-        if known is None or result.fidelity >= known.fidelity:
-            self._best_known[result.architecture] = result
 
     def _check(self, header: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         check_format(self.path, header)

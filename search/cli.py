@@ -24,9 +24,11 @@ from search.evaluators.workers import in_processes
 from search.objectives import Objective
 from search.options import SearchOptions
 from search.outcome import pick, write_outcome
+from search.pareto import joined
 from search.preparation import Search, prepare
-from search.reporting.front_report import GrowingFront, allowed
+from search.reporting.front_report import values_of
 from search.result import Result
+from search.strategies import needs_distribution
 from training.planning import duration, peak_memory
 
 EXAMPLES = (
@@ -47,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(
         SearchOptions, argv, "search.py", "Pick the most accurate architecture of a trained supernet.", EXAMPLES
     )
-    options = with_constraints(options)
+    learnt = options.directly_search or needs_distribution(options.search_strategy)
+    options = with_constraints(options, upper_only=learnt)
     if options.directly_search:
         options = train_first(options)
     path = stage_path(options) / "archive.jsonl"
@@ -86,17 +89,18 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
     by, metric, last = search.objective, search.metric, search.schedule.fidelities[-1]
     best: Result | None = engine.best_of(list(archive), search.problem.limits, by)
     objectives, limit = search.problem.objectives, search.problem.limits.first
-    costs = () if len(objectives) > 1 or limit is None else (Objective(limit.table.name),)
-    front = GrowingFront((*objectives, *costs))
+    if len(objectives) == 1 and limit is not None:
+        objectives = (*objectives, Objective(limit.table.name))
+    front = values_of([], objectives)
     bar: tqdm[Any] = progress(search.budget, "searching", "architecture")
     with bar:
 
         def watch(result: Result, cached: bool, first: bool) -> None:
-            nonlocal best
+            nonlocal best, front
             best = engine.best_of([result] if best is None else [best, result], search.problem.limits, by)
             bar.update(int(first))
-            if result.fidelity >= last and allowed([result], search.problem.limits):
-                front.add(result)
+            if result.fidelity >= last and engine.allowed([result], search.problem.limits):
+                front = joined(front, values_of([result], objectives))
             found = math.nan if best is None else metric.value(best)
             if best is not None:
                 bar.set_postfix_str(f"best {metric.in_words(found)}, front of {len(front)}", refresh=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -174,18 +174,13 @@ class _Loop:
             self.ledger.add(result)
         fresh = list(dict.fromkeys(a for a in proposals if self.archive.find(a, fidelity) is None))
         if fresh and (to_the_end or not self.ledger.used_up):
-            for result in self.evaluator.evaluate(fresh, fidelity):
-                if result.fidelity != fidelity:
-                    raise UserError(f"the evaluator was asked for {fidelity!r} and gave {result.fidelity!r}")
+            for result in evaluated(self.evaluator, fresh, fidelity):
                 kept = with_costs(result, self.tables)
                 self.archive.add(kept)
                 self.ledger.add(kept)
                 self.watch(kept, False, first)
                 if self.ledger.used_up and not to_the_end:
                     break
-            else:
-                if missing := [a for a in fresh if self.archive.find(a, fidelity) is None]:
-                    raise UserError(f"the evaluator gave no result of {missing[0]}")
         new = set(fresh)
         for architecture in proposals:
             found = self.archive.find(architecture, fidelity)
@@ -207,6 +202,18 @@ class _Loop:
         return [result for result in found if result is not None]
 
 
+def evaluated(evaluator: Evaluates, architectures: Sequence[Architecture], fidelity: Fidelity) -> Iterator[Result]:
+    """The results of an evaluator. Raises UserError where there is none of an architecture, or another fidelity."""
+    missing = dict.fromkeys(architectures)
+    for result in evaluator.evaluate(architectures, fidelity):
+        if result.fidelity != fidelity:
+            raise UserError(f"the evaluator was asked for {fidelity!r} and gave {result.fidelity!r}")
+        missing.pop(result.architecture, None)
+        yield result
+    if missing:
+        raise UserError(f"the evaluator gave no result of {next(iter(missing))}")
+
+
 def with_costs(result: Result, tables: Mapping[str, CostTable]) -> Result:
     """The result with its cost in every table's raw unit; counts are whole numbers."""
     row = np.asarray([result.architecture])
@@ -214,15 +221,18 @@ def with_costs(result: Result, tables: Mapping[str, CostTable]) -> Result:
     return replace(result, cost={metric: int(cost) if cost.is_integer() else cost for metric, cost in costs.items()})
 
 
+def allowed(results: Iterable[Result], constraint: Limits) -> list[Result]:
+    """The evaluations to choose among: those that succeeded, within the limits."""
+    return [result for result in results if not result.failed and constraint.allows(result.architecture)]
+
+
 def best_of(results: Sequence[Result], constraint: Limits, objective: Objective = ACCURACY) -> Result | None:
     """The most accurate one within the limits; of equals the cheaper one, then the earlier. None if all failed.
 
     Where results are of different fidelities, only those of the greatest are compared.
     """
-    allowed = [result for result in results if not result.failed and constraint.allows(result.architecture)]
-    if not allowed:
-        return None
     return min(
-        comparable(allowed),
+        comparable(allowed(results, constraint)),
         key=lambda result: (-objective.score(result), float(constraint.cost([result.architecture])[0])),
+        default=None,
     )

@@ -15,7 +15,7 @@ from search.pareto import non_dominated
 from search.preparation import Search
 from search.reporting import picture, results_file
 from search.reporting.finished_search import read_search
-from search.reporting.front_report import allowed, front_among, values_of, write_front
+from search.reporting.front_report import front_among, values_of, write_front
 from search.reporting.report import write_report
 from search.result import Result, comparable
 from supernet import SearchSpace
@@ -24,7 +24,7 @@ from tasks import TASKS
 
 def pick(search: Search, results: Sequence[Result]) -> list[Result]:
     """The results that would be chosen if all results were of one fidelity: the best one, or the front."""
-    candidates = allowed(results, search.problem.limits)
+    candidates = engine.allowed(results, search.problem.limits)
     if not candidates:
         return []
     if search.of_a_front:
@@ -59,7 +59,7 @@ def write_outcome(search: Search, archive: Archive, folder: RunFolder, seconds: 
         folder.log(line)
     if search.of_a_front:
         metrics = {name: table.metric for name, table in search.problem.tables.items()}
-        front = front_among(allowed(results, search.problem.limits), search.problem.objectives, metrics)
+        front = front_among(engine.allowed(results, search.problem.limits), search.problem.objectives, metrics)
         write_front(folder.file("front.csv"), front, search.problem.limits)
         for what, words in front.in_words():
             folder.log(f"{what:10} {words}")

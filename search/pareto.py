@@ -36,6 +36,22 @@ def non_dominated(values: Values) -> NDArray[np.intp]:
     return np.array(found, dtype=np.intp)
 
 
+def joined(front: Values, point: Values) -> Values:
+    """(N, M) points that do not dominate each other and a further one -> those of all that nothing dominates, once."""
+    if (front <= point).all(1).any():
+        return front
+    return np.vstack([front[~(point <= front).all(1)], point])
+
+
+def front_over_cost(cost: NDArray[np.float64], loss: NDArray[np.float64]) -> list[int]:
+    """The positions of the points that no cheaper (or equally dear) one beats, by rising cost; of equals the first."""
+    front: list[int] = []
+    for position in np.lexsort((loss, cost)).tolist():
+        if not front or loss[position] < loss[front[-1]]:
+            front.append(position)
+    return front
+
+
 def crowding_distance(values: Values) -> NDArray[np.float64]:
     """(N, M) of one front -> (N,) mean gap between a point's neighbours as a share of the range; inf at the ends."""
     count, objectives = values.shape

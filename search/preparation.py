@@ -17,7 +17,7 @@ from search.objectives import Objective, check_objectives, chosen_by, parse_obje
 from search.options import SearchOptions
 from search.problem import Problem
 from search.schedules import Schedule, make_schedule
-from search.strategies import Strategy, make_strategy, searches_front
+from search.strategies import Strategy, make_strategy, needs_distribution, searches_front
 from search.warm_start import read_results
 from supernet import SearchSpace
 from supernet.decisions import DecisionSpace
@@ -138,11 +138,10 @@ def prepare(options: SearchOptions) -> Search:
     limits.check()
     earlier = read_results(options.warm_start, space, objectives) if options.warm_start else []
     problem = Problem(limits, objectives, tables, [with_costs(result, tables) for result in earlier])
-    to_learn = False
-    if options.search_strategy == "differentiable":
-        to_learn = not (context.source / FILE).is_file()
-        if not to_learn:
-            problem = replace(problem, distribution=load_distribution(context.source, context.trained.space))
+    learnt = needs_distribution(options.search_strategy)
+    to_learn = learnt and not (context.source / FILE).is_file()
+    if learnt and not to_learn:
+        problem = replace(problem, distribution=load_distribution(context.source, context.trained.space))
     strategy = None if to_learn else make_strategy(options.search_strategy, problem, options)
     evaluator = make_evaluator(options.evaluator, context)
     learning = None

@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -56,27 +55,21 @@ def write_findings(
         same_cost: also the baseline was scaled to the searched cost.
         trusted: the space that the command at hand names, see `supernet.saved`.
     """
-    arms = {
-        arm: list(group) for arm, group in groupby(sorted(rows, key=lambda row: row["arm"]), key=lambda row: row["arm"])
-    }
-    accuracy = {arm: [row["test_accuracy"] for row in arms[arm]] for arm in arms}
+    accuracy = {}
     run.log()
     for arm in (FOUND, RANDOM, BASELINE):
+        accuracy[arm] = [row["test_accuracy"] for row in rows if row["arm"] == arm]
         values = np.array(accuracy[arm])
-        macs = np.mean([row["macs"] for row in arms[arm]]) / 1e6
+        macs = np.mean([row["macs"] for row in rows if row["arm"] == arm]) / 1e6
         run.log(
             f"{arm:12s} test accuracy {100 * values.mean():.2f} % "
             f"(sd {100 * values.std(ddof=1):.2f}, {len(values)} trainings, {macs:.2f} M multiply-accumulates)"
         )
-    differences = {
-        RANDOM: difference(accuracy[FOUND], accuracy[RANDOM]),
-        BASELINE: difference(accuracy[FOUND], accuracy[BASELINE]),
-    }
+    differences = {arm: difference(accuracy[FOUND], accuracy[arm]) for arm in (RANDOM, BASELINE)}
+    scaled = f"a MobileNetV2 of {'the same cost' if same_cost else 'as many multiply-accumulates'}"
     words = [
         differences[RANDOM].words("random networks of the same cost"),
-        differences[BASELINE].words(
-            f"a MobileNetV2 of {'the same cost' if same_cost else 'as many multiply-accumulates'}"
-        ),
+        differences[BASELINE].words(scaled),
     ]
     for line in words:
         run.log(line)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
@@ -55,10 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for contender in contenders:
             run.run_inside(f"trainings/{contender.title}")
         for contender in contenders:
-            done = any(row["title"] == contender.title for row in read_rows(rows_file))
+            done = any(row["title"] == contender.title for row in read_jsonl(rows_file))
             if not done and options.only in ("all", contender.arm):
                 append_jsonl(rows_file, train(options, contender, data, run))
-        rows = read_rows(rows_file)
+        rows = read_jsonl(rows_file)
         if {row["title"] for row in rows} >= {contender.title for contender in contenders}:
             same_cost = len({contender.name for contender in contenders}) == 1
             write_findings(run, rows, same_cost, options.search_space)
@@ -93,8 +92,3 @@ def train(options: VerdictOptions, contender: Contender, data: Data, run: RunFol
         "seconds": result.summary["train"]["seconds"],
         "names": contender.names,
     }
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The finished trainings."""
-    return read_jsonl(path) if path.is_file() else []

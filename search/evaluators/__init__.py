@@ -15,7 +15,7 @@ from search.evaluators.context import Context
 from search.evaluators.evaluator import Entry, Evaluates, Evaluator, Shareable
 from search.evaluators.own import OwnEvaluator
 from search.evaluators.supernet import SUPERNET
-from search.evaluators.table import Columns, TableEvaluator
+from search.evaluators.table import ACCURACY, Columns, TableEvaluator
 
 __all__ = [
     "EVALUATORS",
@@ -32,8 +32,6 @@ __all__ = [
 
 EVALUATORS: dict[str, Any] = {"supernet": SUPERNET}
 """Each called (context); see `search.evaluators.evaluator.Evaluator` for the attributes that an entry has."""
-
-ACCURACY = {"accuracy": True}
 
 
 def entry_of(name: str) -> Any:

@@ -9,7 +9,7 @@ from torch import Tensor
 KEPT_BYTES = 1 << 30
 
 Batch = tuple[Tensor, Tensor]
-"""Images (B, C, H, W) and targets."""
+"""Images (B, C, H, W), or what became of them, and targets (B, ...)."""
 
 
 class Images:

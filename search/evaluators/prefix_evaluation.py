@@ -19,16 +19,13 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from search.evaluators.kept_batches import Batch
 from supernet import Architecture, SearchSpace, Shape
 from supernet.spec import INPUT
 from training.bn_calibration import calibrate_batch_norm
 from training.evaluate import Score
 
 BYTES = 4  # of an activation; half-precision ones take less than is counted
-
-
-Batch = tuple[torch.Tensor, torch.Tensor]
-"""Images (B, C, H, W) or what became of them, and labels (B,)."""
 
 
 class LayerChoice(NamedTuple):

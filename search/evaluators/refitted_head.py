@@ -28,11 +28,6 @@ ROWS = 1024
 """Features that are in float64 at once."""
 
 
-def weights_in_words(refit_head: bool) -> str:
-    """The weights that a metric was measured with, for people; short, as axes show it."""
-    return "refitted head" if refit_head else "inherited weights"
-
-
 def check_head(network: nn.Module, images: Tensor) -> int:
     """The number of outputs of the last linear layer of a network in eval mode.
 

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, fields
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -25,17 +26,20 @@ from search.evaluators.context import Context
 from search.evaluators.evaluator import Entry
 from search.evaluators.kept_batches import Batch, Images, KeptBatches
 from search.evaluators.prefix_evaluation import LayerChoice, PrefixEvaluation, PrefixNode, tree_of
-from search.evaluators.refitted_head import PENALTY, check_head, refitted_score, weights_in_words, without_head
+from search.evaluators.refitted_head import PENALTY, check_head, refitted_score, without_head
 from search.evaluators.supernet_options import SupernetEvaluationOptions
 from search.result import Fidelity, Result
 from search.schedules import Schedule
-from supernet import Architecture, Supernet, extract
+from supernet import Architecture, Shape, Supernet, extract
 from training.bn_calibration import calibrate_batch_norm
 from training.data import Data, Split
 from training.device import autocast, choose_amp, place, prepare_device
 from training.evaluate import Score, score
 
+CPU = torch.device("cpu")
 
+
+@dataclass(eq=False, repr=False)
 class SupernetEvaluator:
     """Scores subnets of a trained supernet, which is left as it is.
 
@@ -60,39 +64,29 @@ class SupernetEvaluator:
         UserError: several `eval_images` that do not rise, or a head that cannot be fitted anew.
     """
 
-    def __init__(
-        self,
-        supernet: Supernet,
-        data: Data,
-        *,
-        calibration_images: int = 1024,
-        eval_images: Sequence[int] = (0,),
-        batch_size: int = 256,
-        seed: int = 0,
-        device: torch.device | str = "cpu",
-        channels_last: bool = True,
-        amp: torch.dtype | None = None,
-        refit_head: bool = False,
-        prefix_sharing: bool = True,
-        memory: float = 4.0,
-        weights: str = "",
-    ) -> None:
-        self.supernet = supernet
-        self.calibration_images = min(calibration_images, len(data.train))
-        self.fidelities = fidelities_of(eval_images, len(data.val))
-        self.batch_size = batch_size
-        self.seed = seed
-        self.device = torch.device(device)
-        self.channels_last = channels_last
-        self.amp = amp
-        self.refit_head = refit_head
-        self._outputs = self._outputs_of_head(data.resolution) if refit_head else 0
-        self.prefix_sharing = prefix_sharing
-        self.memory = memory
-        self._calibration = self._batches(data.train, self.calibration_images) if self.calibration_images else None
-        self._data = data
-        self.task = data.task
-        self.weights = weights
+    supernet: Supernet
+    data: Data
+    _: KW_ONLY
+    calibration_images: int = 1024
+    eval_images: Sequence[int] = (0,)
+    batch_size: int = 256
+    seed: int = 0
+    device: torch.device = CPU
+    channels_last: bool = True
+    amp: torch.dtype | None = None
+    refit_head: bool = False
+    prefix_sharing: bool = True
+    memory: float = 4.0
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        self.task = self.data.task
+        self.calibration_images = min(self.calibration_images, len(self.data.train))
+        self.fidelities = fidelities_of(self.eval_images, len(self.data.val))
+        self._most_images = int(self.fidelities[-1]["images"])
+        self._outputs = self._outputs_of_head() if self.refit_head else 0
+        images = self.calibration_images
+        self._calibration = Images(self._batches(self.data.train, images)) if images else None
         self._validation: dict[int, KeptBatches] = {}
 
     @classmethod
@@ -117,21 +111,16 @@ class SupernetEvaluator:
         )
 
     @property
-    def eval_images(self) -> int:
-        """Validation images of the last fidelity."""
-        return int(self.fidelities[-1]["images"])
-
-    @property
     def fingerprints(self) -> dict[str, Any]:
         """Weights, images and settings."""
         return {
             "space": self.supernet.space.macro_fingerprint,
             "weights": self.weights,
-            "images": self._data.split_record.get("sha256"),
-            "mean and std": [self._data.mean, self._data.std],
-            "resolution": self._data.resolution,
+            "images": self.data.split_record.get("sha256"),
+            "mean and std": [self.data.mean, self.data.std],
+            "resolution": self.data.resolution,
             "calibration_images": self.calibration_images,
-            "eval_images": self.eval_images,
+            "eval_images": self._most_images,
             "batch_size": self.batch_size,
             "seed": self.seed,
             "amp": str(self.amp or torch.float32),
@@ -141,8 +130,7 @@ class SupernetEvaluator:
 
     @property
     def method(self) -> str:
-        """The classifier: the supernet's, or one fitted anew."""
-        return weights_in_words(self.refit_head)
+        return "refitted head" if self.refit_head else "inherited weights"
 
     @property
     def record(self) -> dict[str, Any]:
@@ -163,36 +151,18 @@ class SupernetEvaluator:
 
     def estimate(self, evaluations: int) -> list[str]:
         """Images that go through networks."""
-        return [f"images     {evaluations * (self.calibration_images + self.eval_images):,} forward, none backward"]
+        return [f"images     {evaluations * (self.calibration_images + self._most_images):,} forward, none backward"]
 
     def close(self) -> None:
         """Nothing is open."""
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Of an equal evaluator."""
-        return {
-            "supernet": self.supernet,
-            "data": self._data,
-            "calibration_images": self.calibration_images,
-            "eval_images": [int(step["images"]) for step in self.fidelities],
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "device": self.device,
-            "channels_last": self.channels_last,
-            "amp": self.amp,
-            "refit_head": self.refit_head,
-            "prefix_sharing": self.prefix_sharing,
-            "memory": self.memory,
-            "weights": self.weights,
-        }
 
     def factory(self, number: int, count: int, threads: int) -> Callable[[], SupernetEvaluator]:
         """An equal evaluator for another process, with its share of the memory; on CUDA they take turns."""
         device = self.device
         if str(device) == "cuda":
             device = torch.device("cuda", number % torch.cuda.device_count())
-        return partial(_in_process, self.arguments | {"device": device, "memory": self.memory / count}, threads)
+        arguments = {field.name: getattr(self, field.name) for field in fields(self)}
+        return partial(_in_process, arguments | {"device": device, "memory": self.memory / count}, threads)
 
     def order(self, architectures: Sequence[Architecture]) -> list[Architecture]:
         """The distinct ones in the order in which `evaluate` gives their results."""
@@ -202,31 +172,32 @@ class SupernetEvaluator:
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """One result for each distinct architecture; those of shared prefixes come one after another."""
-        images = min(int((fidelity or self.fidelities[-1])["images"]), len(self._data.val))
+        images = min(int((fidelity or self.fidelities[-1])["images"]), len(self.data.val))
         if images not in self._validation:
-            self._validation[images] = self._batches(self._data.val, images)
+            self._validation[images] = self._batches(self.data.val, images)
         batches = self._validation[images]
         start = time.perf_counter()
         for architecture, found in self._scores(list(dict.fromkeys(architectures)), batches, images):
             yield self._result(architecture, found, time.perf_counter() - start)
             start = time.perf_counter()
 
-    def network(self, architecture: Architecture) -> nn.Module:
-        """The architecture with inherited weights and its own batch-norm statistics, in eval mode."""
-        return self._calibrated(extract(self.supernet, architecture))
-
     def _calibrated(self, network: nn.Module) -> nn.Module:
+        """With its own batch-norm statistics, in eval mode."""
         network = place(network, self.device, self.channels_last)
         if self._calibration is not None:
-            calibrate_batch_norm(network, Images(self._calibration))
+            calibrate_batch_norm(network, self._calibration)
         return network.eval()
 
-    def _outputs_of_head(self, resolution: int) -> int:
-        if self.eval_images < 2:
+    def _outputs_of_head(self) -> int:
+        if self._most_images < 2:
             raise UserError("--refit-head fits on the validation images: at least 2 are needed")
         network = extract(self.supernet, self.supernet.space.sample(random.Random(0)))
-        image = (2, self.supernet.space.input_shape[0], resolution, resolution)
-        return check_head(network.to(self.device).eval(), torch.zeros(image, device=self.device))
+        images = torch.zeros(2, *self._image, device=self.device)
+        return check_head(network.to(self.device).eval(), images)
+
+    @property
+    def _image(self) -> Shape:
+        return self.supernet.space.input_shape[0], self.data.resolution, self.data.resolution
 
     def _scores(
         self, architectures: Sequence[Architecture], batches: Iterable[Batch], images: int
@@ -236,14 +207,13 @@ class SupernetEvaluator:
             for architecture in architectures:
                 yield architecture, self._score(architecture, batches)
             return
-        calibration = self._calibration
         sharing = PrefixEvaluation(
             layer=self._layer,
             finish=fold_batch_norms,
             context=self._inference,
             score=self._score_of,
             alone=lambda architecture: self._score(architecture, batches),
-            calibration=None if calibration is None else Images(calibration),
+            calibration=self._calibration,
             calibration_images=self.calibration_images,
             validation=batches,
             validation_images=images,
@@ -256,8 +226,7 @@ class SupernetEvaluator:
         """None where each is evaluated by itself."""
         if not self.prefix_sharing or len(architectures) < 2:
             return None
-        image = (self.supernet.space.input_shape[0], self._data.resolution, self._data.resolution)
-        return tree_of(self.supernet.space, architectures, image)
+        return tree_of(self.supernet.space, architectures, self._image)
 
     def _score(self, architecture: Architecture, batches: Iterable[Batch]) -> Score:
         with self._inference():

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,7 +19,7 @@ from search.ranking.scores import Scores
 from search.ranking.truth import Truth
 from search.reporting.picture import ACCENT, INK, MUTED, tidy
 from search.reporting.report import renew_report
-from supernet import Architecture, SearchSpace
+from supernet import SearchSpace
 from supernet.decisions import DecisionSpace
 from supernet.metrics import counted_metrics
 
@@ -38,12 +36,16 @@ def write_findings(
     networks = scores.networks
     values = np.array([scores.values[a] for a in networks])
     accuracy = np.array([truth.accuracy[a] for a in networks])
-    costs = _costs(truth, networks, space, resolution)
+    of_truth = truth.rows(networks)
+    costs = {metric: known[of_truth] for metric, known in truth.costs.items()}
+    if isinstance(space, SearchSpace):
+        for name in (metric.name for metric in counted_metrics()):
+            if name not in costs:
+                costs[name] = build_table(space, name, resolution).cost(networks)
     others = {name: np.array([found[a] for a in networks]) for name, found in scores.others.items()}
     rows = compare({scores.name: values, **others, **costs}, accuracy, options.resamples, options.random_seed)
     if truth.seeds is not None:
-        position = {architecture: index for index, architecture in enumerate(truth.accuracy)}
-        top = ceiling(truth.seeds[[position[a] for a in networks]], options.resamples, options.random_seed)
+        top = ceiling(truth.seeds[of_truth], options.resamples, options.random_seed)
         rows += [] if top is None else [top]
     title = f"{len(networks):,} networks of {truth.name}"
     tau = f"Kendall τ {rows[0].tau.words()}"
@@ -65,12 +67,21 @@ def write_findings(
     _picture(run.file("ranking.png"), shown, accuracy, int(np.argmax(values)), f"{title}: {tau}", axis)
     lines = [f"{' '.join(map(str, a))},{scores.values[a]:.6f},{truth.accuracy[a]:.4f}" for a in networks]
     atomic_write_text(run.file("scores.csv"), "\n".join(["architecture,score,truth", *lines]) + "\n")
-    content: dict[str, Any] = {
+    content = {
         "truth": truth.name,
         "networks": len(networks),
         "words": words,
         "top_k": list(TOP_K),
-        "rows": list(map(_as_json, rows)),
+        "rows": [
+            {
+                "name": row.name,
+                "tau": row.tau.words(),
+                "spearman": row.spearman.words(),
+                "regret": [regret.words(2) for regret in row.regret],
+                "numbers": asdict(row),
+            }
+            for row in rows
+        ],
     }
     atomic_write_text(run.file("rank.json"), json.dumps(content, indent=1) + "\n")
     for line in renew_report(run.path, options.search_space):
@@ -81,30 +92,6 @@ def _verdict(ours: Agreement, cost: Agreement) -> str:
     better, worse = ours.tau.low > cost.tau.high, ours.tau.high < cost.tau.low
     words = "better" if better else "worse" if worse else "not shown to be better"
     return f"The order is {words} than that by {cost.name} alone (τ {cost.tau.words()})."
-
-
-def _as_json(row: Agreement) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "tau": row.tau.words(),
-        "spearman": row.spearman.words(),
-        "regret": [regret.words(2) for regret in row.regret],
-        "numbers": asdict(row),
-    }
-
-
-def _costs(
-    truth: Truth, chosen: Sequence[Architecture], space: DecisionSpace | None, resolution: int
-) -> dict[str, NDArray[np.float64]]:
-    """{metric: (networks,)}: the truth's own, else counted where the space is known."""
-    position = {architecture: index for index, architecture in enumerate(truth.accuracy)}
-    rows = [position[architecture] for architecture in chosen]
-    costs = {metric: values[rows] for metric, values in truth.costs.items()}
-    if isinstance(space, SearchSpace):
-        for name in (metric.name for metric in counted_metrics()):
-            if name not in costs:
-                costs[name] = build_table(space, name, resolution).cost(chosen)
-    return costs
 
 
 def _picture(

@@ -22,13 +22,15 @@ from config_file.loader import parse
 from config_file.progress import progress
 from config_file.run_folder import RunFolder
 from search.archive import Archive
+from search.engine import evaluated
 from search.evaluators import Context, Evaluator, context_of, make_evaluator, measures_of
 from search.evaluators.prefix_evaluation import PrefixNode, tree_of
 from search.evaluators.workers import in_processes
 from search.ranking.findings import write_findings
 from search.ranking.options import RankOptions
-from search.ranking.scores import Scores, read_score_file, scores_of
-from search.ranking.truth import Truth, load_truth
+from search.ranking.scores import Scores, scores_of
+from search.ranking.truth import Truth, load_truth, read_scores
+from search.result import Result
 from supernet import Architecture, SearchSpace
 from tasks import CLASSIFICATION
 
@@ -49,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(RankOptions, argv, "python -m search.rank", "Is the ranking of a supernet any good?", EXAMPLES)
     if options.scores is not None:
         truth = load_truth(options.truth, None, options.truth_dataset)
-        given = read_score_file(Path(options.scores), None)
+        given = read_scores(Path(options.scores), ("score", "accuracy"))
         chosen = networks(options, [a for a in truth.accuracy if a in given])
         if options.plan:
             return _planned(chosen, truth)
@@ -69,13 +71,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     evaluator = make_evaluator(options.evaluator, context)
     with closing(evaluator), RunFolder.open(options) as run:
         archive = Archive(run.file("archive.jsonl"), evaluator.fingerprints)
-        evaluate_all(options, evaluator, archive, chosen)
-        kept = [a for a in chosen if not archive[a].failed]
+        kept = [result for result in evaluate_all(options, evaluator, archive, chosen) if not result.failed]
         if len(kept) < 3:
             failed = f"{len(chosen) - len(kept)} of {len(chosen)}"
             raise UserError(f"{failed} evaluations failed (no finite loss){context.doubt}")
         measures = measures_of(options.evaluator, context)
-        scores = scores_of(options.evaluator, evaluator.method, space, measures, [archive[a] for a in kept])
+        scores = scores_of(options.evaluator, evaluator.method, space, measures, kept)
         write_findings(run, scores, truth, options, space, context.resolution)
     return 0
 
@@ -94,16 +95,22 @@ def networks(options: RankOptions, architectures: Sequence[Architecture]) -> lis
     return ordered
 
 
-def evaluate_all(options: RankOptions, evaluator: Evaluator, archive: Archive, chosen: Sequence[Architecture]) -> None:
-    """Evaluate what the archive does not have yet, showing progress."""
-    fresh = [architecture for architecture in chosen if architecture not in archive]
+def evaluate_all(
+    options: RankOptions, evaluator: Evaluator, archive: Archive, chosen: Sequence[Architecture]
+) -> list[Result]:
+    """The results of all, of which those are evaluated that the archive does not have yet, showing progress."""
+    fidelity = evaluator.fidelities[-1]
+    fresh = [architecture for architecture in chosen if archive.find(architecture, fidelity) is None]
     bar: tqdm[Any] = progress(len(chosen), "ranking", "architecture")
     with bar:
         bar.update(len(chosen) - len(fresh))
+        workers = in_processes(evaluator, options.workers, options.threads)
         # All at once: each is handed out when it is ready, and the fewer there are, the fewer prefixes are shared.
-        for result in in_processes(evaluator, options.workers, options.threads).evaluate(fresh) if fresh else ():
+        for result in evaluated(workers, fresh, fidelity) if fresh else ():
             archive.add(result)
             bar.update(1)
+    found = (archive.find(architecture, fidelity) for architecture in chosen)
+    return [result for result in found if result is not None]
 
 
 def _tree(options: RankOptions, context: Context, chosen: Sequence[Architecture]) -> PrefixNode | None:

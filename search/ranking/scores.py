@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from config_file.errors import UserError
 from search.objectives import Objective
-from search.ranking.truth import read_scores
 from search.result import Result
 from search.strategies.surrogate import Ridge, one_hot
 from supernet import Architecture
@@ -60,11 +57,3 @@ def main_effects(space: DecisionSpace, scores: Mapping[Architecture, float]) -> 
     features = one_hot(space, list(scores))
     fitted = Ridge().fit(features, np.array(list(scores.values()))).predict(features)
     return dict(zip(scores, fitted.tolist(), strict=True))
-
-
-def read_score_file(path: Path, space: DecisionSpace | None) -> dict[Architecture, float]:
-    """The column `score`, or else `accuracy`."""
-    try:
-        return read_scores(path, "score", space)
-    except UserError:
-        return read_scores(path, "accuracy", space)

@@ -12,8 +12,6 @@ from scipy import stats
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats, Floats], float]
 
-RESAMPLES = 1000
-
 
 def kendall_tau(scores: Floats, truth: Floats) -> float:
     """Kendall's tau-b (ties in either count for neither side); NaN where one of them is constant."""
@@ -68,9 +66,7 @@ class Estimate:
         return f"{self.value:z.{digits}f} ({self.low:z.{digits}f} to {self.high:z.{digits}f})"
 
 
-def bootstrap(
-    statistic: Statistic, scores: Floats, truth: Floats, *, resamples: int = RESAMPLES, seed: int = 0
-) -> Estimate:
+def bootstrap(statistic: Statistic, scores: Floats, truth: Floats, *, resamples: int = 1000, seed: int = 0) -> Estimate:
     """The statistic with the interval that resampling networks, with replacement, gives (Efron and Tibshirani 1993).
 
     A pair of copies of one network is a tie in both: for tau-b it counts for neither side.

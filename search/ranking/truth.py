@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from supernet.decisions import DecisionSpace
 
 FOLDER = "NAS_SHARED_DATA"
 FILES = {"nasbench_macro": "nasbench_macro_cifar10.npz", "nasbench201": "nb201.npz"}
-DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,18 @@ class Truth:
     seeds: NDArray[np.float64] | None = None
     costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
+    def rows(self, architectures: Sequence[Architecture]) -> list[int]:
+        """The positions of architectures in `accuracy`, `seeds` and `costs`."""
+        position = {architecture: index for index, architecture in enumerate(self.accuracy)}
+        return [position[architecture] for architecture in architectures]
+
 
 def load_truth(which: str, space: DecisionSpace | None = None, dataset: str = "cifar10") -> Truth:
     """Read a truth.
 
     Args:
         which: "nasbench_macro" or "nasbench201" (their files lie in the folder that NAS_SHARED_DATA names), such a file
-            (.npz), or a CSV with the columns architecture and accuracy, and any of flops and params.
+            (.npz), or a CSV with the columns architecture and accuracy.
         space: what names of options in a CSV mean; without it architectures must be indices.
         dataset: of NAS-Bench-201.
 
@@ -58,16 +62,13 @@ def load_truth(which: str, space: DecisionSpace | None = None, dataset: str = "c
     if not path.is_file():
         raise UserError(f"--truth: no such file {path}")
     if path.suffix == ".csv":
-        rows = read_scores(path, "accuracy", space)
-        return Truth(path.name, rows)
+        return Truth(path.name, read_scores(path, ("accuracy",), space))
     try:
         with np.load(path, allow_pickle=False) as table:
             if "mean_acc" in table:
                 return _nasbench_macro(table)
             if "valtest_acc_200_seeds" in table:
-                return _nasbench201(
-                    table, choose("data set of NAS-Bench-201", dataset, {name: name for name in DATASETS})
-                )
+                return _nasbench201(table, dataset)
     except (OSError, ValueError, KeyError):
         raise UserError(f"{path} is damaged: not a table of NAS-Bench-Macro or NAS-Bench-201") from None
     raise UserError(f"{path} is not a table of NAS-Bench-Macro or NAS-Bench-201")
@@ -94,8 +95,8 @@ def _nasbench201(table: Mapping[str, NDArray], dataset: str) -> Truth:
     return Truth(f"NAS-Bench-201, {dataset}", accuracy, seeds, costs)
 
 
-def read_scores(path: Path, column: str, space: DecisionSpace | None = None) -> dict[Architecture, float]:
-    """{architecture: number} of a CSV file with the columns `architecture` (or `indices`) and `column`.
+def read_scores(path: Path, names: Sequence[str], space: DecisionSpace | None = None) -> dict[Architecture, float]:
+    """{architecture: number} of a CSV file with the columns `architecture` (or `indices`) and the first of `names`.
 
     An architecture is its options with spaces in between, as names (with a space) or indices; "-" or "," may stand in
     between as well. Rows without a number, such as those of failed evaluations, are left out.
@@ -110,6 +111,7 @@ def read_scores(path: Path, column: str, space: DecisionSpace | None = None) -> 
         raise UserError(f"{path}: not a CSV file that can be read") from None
     columns = list(rows[0]) if rows else []
     key = "indices" if "indices" in columns else "architecture"
+    column = next((name for name in names if name in columns), names[-1])
     for name in (key, column):
         if name not in columns:
             raise UserError(f"{path} has no column {name!r}: it needs architecture and {column}")

@@ -21,7 +21,8 @@ from lookup_tables.constraint_text import limited
 from lookup_tables.limits import raw
 from search.archive import check_format, results_of
 from search.objectives import Objective, chosen_by, parse_objectives
-from search.result import FULL, Fidelity, Result, of_greatest_fidelity
+from search.pareto import front_over_cost
+from search.result import Fidelity, Result, of_greatest_fidelity
 from search.strategies import STRATEGIES
 from supernet import Architecture, SearchSpace
 from supernet.metrics import Metric, metric_called
@@ -44,7 +45,7 @@ class FinishedSearch:
         config: the saved options by group.
         environment: the content of `env.json`.
         supernet: the content of `supernet.json`, {} where the supernet's folder is not beside the search's.
-        verdict, ranking: what `search.verdict` and `search.rank` found, None where they have not been run.
+        verdict, ranking: what `search.verdict` and `search.rank` found, {} where they have not been run.
         learnt: of a differentiable search the probabilities of every decision's options, where their file is there.
     """
 
@@ -55,20 +56,25 @@ class FinishedSearch:
     config: Mapping[str, Mapping[str, Any]]
     environment: Mapping[str, Any]
     supernet: Mapping[str, Any] = field(default_factory=dict)
-    verdict: Mapping[str, Any] | None = None
-    ranking: Mapping[str, Any] | None = None
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+    ranking: Mapping[str, Any] = field(default_factory=dict)
     learnt: Sequence[NDArray[np.float64]] | None = None
 
     @property
     def chosen(self) -> Architecture:
         return tuple(self.best["architecture"])
 
+    @cached_property
+    def fidelity(self) -> Fidelity:
+        """The fidelity of the chosen architecture's evaluation."""
+        return next(result.fidelity for result in self.results if result.architecture == self.chosen)
+
     @property
     def task(self) -> Task:
         """The task of the networks."""
         return task_of(dict(self.best))
 
-    @cached_property
+    @property
     def measures(self) -> dict[str, bool]:
         """{metric: whether more is better} that the evaluator measured."""
         return dict(self.best["search"]["measures"])
@@ -83,28 +89,22 @@ class FinishedSearch:
         return self.measured.shown(self.measured.value(result))
 
     @property
-    def axis(self) -> str:
-        """The title of an axis of the metric."""
-        return self.measured.axis(self.best["search"]["method"])
-
-    @cached_property
-    def fidelity(self) -> Fidelity:
-        """The fidelity of the chosen architecture's evaluation."""
-        return next((r.fidelity for r in self.results if r.architecture == self.chosen), FULL)
-
-    @property
     def found(self) -> float:
         """The metric of the chosen architecture, as it is shown."""
         return self.measured.shown(float(self.best[self.measured.name]))
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of `found`, where it is known."""
-        return self.shown_interval(self.best["interval"])
+    def axis(self) -> str:
+        """The title of an axis of the metric."""
+        return self.measured.axis(self.best["search"]["method"])
 
-    def shown_interval(self, interval: Sequence[float] | None) -> tuple[float, float] | None:
-        """The ends of an interval as they are shown."""
-        return None if interval is None else (self.measured.shown(interval[0]), self.measured.shown(interval[1]))
+    def ends(self, interval: Sequence[float] | None) -> list[float]:
+        """The ends of an interval of the metric as they are shown; [] where it is not known."""
+        return [self.measured.shown(end) for end in interval or ()]
+
+    def interval_in_words(self, interval: Sequence[float] | None) -> str:
+        """The same for people; "" where it is not known."""
+        return " to ".join(f"{end:.1f}" for end in self.ends(interval))
 
     @property
     def metrics(self) -> list[str]:
@@ -121,12 +121,16 @@ class FinishedSearch:
         """The metric of a cost, whatever its table was called."""
         return metric_called(self.best["search"].get("metrics", {}).get(name, name))
 
+    def cost_in_words(self, name: str, value: float) -> str:
+        """A cost for people."""
+        return self.metric(name).in_short(value, name)
+
     @property
     def limits(self) -> tuple[float, float]:
         """(least, greatest) cost that was allowed, in the raw unit of the first metric."""
         return self.limits_by_metric[self.metrics[0]]
 
-    @property
+    @cached_property
     def limits_by_metric(self) -> dict[str, tuple[float, float]]:
         """{name: (least, greatest)} that was allowed, of every limited cost, in raw units; the first metric's first."""
         names = ("target_hc", "min_hc", "constraint")
@@ -138,6 +142,17 @@ class FinishedSearch:
         limits = self.limits_by_metric.items()
         as_chosen = not result.failed and result.fidelity == self.fidelity
         return as_chosen and all(low <= result.cost[metric] <= high for metric, (low, high) in limits)
+
+    @cached_property
+    def inside(self) -> list[tuple[int, Result]]:
+        """(number of the evaluation from 1, result) of all that is allowed."""
+        return [(number, result) for number, result in enumerate(self.results, start=1) if self.allows(result)]
+
+    def front(self, metric: str) -> list[tuple[int, Result]]:
+        """Of all that is allowed the best at or below each cost that brings a better one, by rising cost."""
+        costs = np.array([result.cost[metric] for _, result in self.inside])
+        losses = np.array([-self.measured.score(result) for _, result in self.inside])
+        return [self.inside[position] for position in front_over_cost(costs, losses)]
 
     @property
     def options(self) -> dict[str, Any]:
@@ -151,7 +166,7 @@ class FinishedSearch:
         strategy = STRATEGIES.get(str(options.get("search_strategy")))
         began = int(options.get(getattr(strategy, "random_start", ""), 0))
         warm = options.get("warm_start") not in (None, "none")
-        return [] if warm else [result for result in self.results[:began] if self.allows(result)]
+        return [] if warm else [result for number, result in self.inside if number <= began]
 
     def generations(self) -> list[tuple[str, list[tuple[int, Result]]]]:
         """(name, [(number of the evaluation from 1, result)]): generations of an evolution, else tenths of the search.
@@ -159,11 +174,10 @@ class FinishedSearch:
         Where proposals repeat, evaluations cannot be told apart by generation, and tenths are given too.
         """
         numbered = list(enumerate(self.results, start=1))
-        options = self.options
-        evolution = options.get("search_strategy") == "evolution" and options.get("dedup") == "true"
-        if evolution and {"population", "parent_num", "evolution_form"} <= options.keys():
-            first = int(options["population"])
-            size = first if options["evolution_form"] == "spos" else first - int(options["parent_num"])
+        strategy = STRATEGIES.get(str(self.options.get("search_strategy")))
+        sizes = getattr(strategy, "generation_sizes", lambda saved: None)(self.options)
+        if sizes is not None:
+            first, size = sizes
             starts = [0, *range(first, len(numbered), size)]
             names = [f"{number}" for number in range(len(starts))]
         else:
@@ -195,59 +209,48 @@ def read_search(folder: Path, trusted: str | None = None) -> FinishedSearch:
         if not needed <= best.keys():
             raise ValueError
         space = space_of(best, folder / BEST, trusted)
-        results = list(of_greatest_fidelity(results_of(folder / ARCHIVE, rows)).values())
-        if not results or not space.is_valid(best["architecture"]):
+        results = of_greatest_fidelity(results_of(folder / ARCHIVE, rows))
+        if tuple(best["architecture"]) not in results or not space.is_valid(best["architecture"]):
             raise ValueError
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise UserError(f"{folder}: {BEST} or {ARCHIVE} is damaged or not of a search") from None
-    around = folder.parent if folder.name == "search" else None
+    in_a_run = folder.name == "search"
+    supernet, verdict, ranking = (
+        _read_json(folder.parent / file) if in_a_run else {}
+        for file in ("supernet/supernet.json", "verdict/verdict.json", "rank/rank.json")
+    )
+    config = read_mapping(folder / "config.yaml") if (folder / "config.yaml").is_file() else {}
     return FinishedSearch(
-        name=folder.parent.name if around else folder.name,
+        name=folder.parent.name if in_a_run else folder.name,
         space=space,
         best=best,
-        results=results,
-        config=_groups(folder / "config.yaml"),
-        environment=_environment(folder),
-        supernet=_beside(around, "supernet/supernet.json") or {},
-        verdict=_beside(around, "verdict/verdict.json"),
-        ranking=_beside(around, "rank/rank.json"),
-        learnt=_learnt(folder, around, best, space),
+        results=list(results.values()),
+        config={group: values for group, values in config.items() if isinstance(values, dict)},
+        environment=_read_json(folder / "env.json"),
+        supernet=supernet,
+        verdict=verdict,
+        ranking=ranking,
+        learnt=_learnt(folder, best, supernet, space),
     )
 
 
 def _learnt(
-    folder: Path, around: Path | None, best: Mapping[str, Any], space: SearchSpace
+    folder: Path, best: Mapping[str, Any], supernet: Mapping[str, Any], space: SearchSpace
 ) -> list[NDArray[np.float64]] | None:
     """Learnt on frozen weights by the search itself, or with the supernet beside it if that is what was searched."""
-    if best["search"].get("strategy") != "differentiable":
+    if not getattr(STRATEGIES.get(str(best["search"].get("strategy"))), "needs_distribution", False):
         return None
-    places = [folder / "learning"]
-    beside = _beside(around, "supernet/supernet.json") or {}
-    if around is not None and beside.get("sha256") == best["search"].get("supernet_sha256", ""):
-        places.append(around / "supernet")
-    for place in places:
+    searched = supernet and supernet.get("sha256") == best["search"].get("supernet_sha256", "")
+    for place in (folder / "learning", *([folder.parent / "supernet"] if searched else [])):
         with contextlib.suppress(UserError):  # missing, or damaged: then a report does without
             return [np.exp(row) for row in load_distribution(place, space).log_probabilities]
     return None
 
 
-def _groups(path: Path) -> dict[str, dict[str, Any]]:
-    content = read_mapping(path) if path.is_file() else {}
-    return {group: values for group, values in content.items() if isinstance(values, dict)}
-
-
-def _beside(around: Path | None, name: str) -> dict[str, Any] | None:
-    return _read_json(around / name) if around is not None and (around / name).is_file() else None
-
-
-def _environment(folder: Path) -> dict[str, Any]:
-    """`env.json` without the list of the stage's files."""
-    if not (folder / "env.json").is_file():
-        return {}
-    return {key: value for key, value in _read_json(folder / "env.json").items() if key not in ("files", "runs")}
-
-
 def _read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, {} where there is none."""
+    if not path.is_file():
+        return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:

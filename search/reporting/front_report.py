@@ -26,32 +26,6 @@ def values_of(results: Sequence[Result], objectives: Sequence[Objective]) -> Val
     return np.array(rows, dtype=np.float64).reshape(len(results), len(objectives))
 
 
-def allowed(results: Sequence[Result], constraint: Limits) -> list[Result]:
-    """The evaluations that a front is made of: those that succeeded, within the limits."""
-    return [result for result in results if not result.failed and constraint.allows(result.architecture)]
-
-
-class GrowingFront:
-    """The number of results so far that none of the others beats."""
-
-    def __init__(self, objectives: Sequence[Objective]) -> None:
-        self._objectives = objectives
-        self._members: list[tuple[float, ...]] = []
-
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def add(self, result: Result) -> None:
-        """Take in a result that did not fail; of equals one is counted."""
-        new = tuple(-objective.score(result) for objective in self._objectives)
-        if not any(_no_worse(old, new) for old in self._members):
-            self._members = [old for old in self._members if not _no_worse(new, old)] + [new]
-
-
-def _no_worse(one: Sequence[float], other: Sequence[float]) -> bool:
-    return all(a <= b for a, b in zip(one, other, strict=True))
-
-
 @dataclass(frozen=True)
 class Front:
     """The results that nothing dominates.

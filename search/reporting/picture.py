@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from config_file.files import atomic_path
 from lookup_tables.limits import Limit, Limits
 from search.objectives import ACCURACY, Objective
+from search.pareto import front_over_cost
 from search.result import Result
 
 INK, MUTED, ACCENT, FRONT = "#1f2933", "#7b8794", "#d64545", "#243b53"
@@ -113,8 +114,9 @@ def _metric_against_cost(
             cost[~allowed], values[~allowed], c=MUTED, marker="x", s=18, linewidths=0.8, label="outside the limits"
         )
     axes.scatter(cost[allowed], values[allowed], c=colours.to_rgba(order[allowed]), s=22, linewidths=0, alpha=0.75)
-    front = np.array(front_of(cost[allowed], values[allowed], metric.maximise))
-    axes.step(*front.T, where="post", color=FRONT, linewidth=1.4, label="best at or below this cost")
+    losses = -values if metric.maximise else values
+    front = np.flatnonzero(allowed)[front_over_cost(cost[allowed], losses[allowed])]
+    axes.step(cost[front], values[front], where="post", color=FRONT, linewidth=1.4, label="best at or below this cost")
     axes.margins(0.05, 0.07)
     bar = axes.figure.colorbar(colours, ax=axes, pad=0.015, aspect=32)
     bar.set_label("evaluation", color=INK, fontsize=9)
@@ -159,13 +161,3 @@ def _best_so_far(axes: Any, order: np.ndarray, values: np.ndarray, count: int, m
     axes.set_xlim(0, count + 1)
     axes.set_xlabel("evaluations", color=INK)
     axes.set_title("best so far", fontsize=9, color=MUTED, loc="left")
-
-
-def front_of(cost: np.ndarray, measured: np.ndarray, maximise: bool = True) -> list[tuple[float, float]]:
-    """The points that no cheaper (or equally dear) one beats, by rising cost."""
-    score = measured if maximise else -measured
-    front: list[int] = []
-    for at in np.lexsort((-score, cost)).tolist():
-        if not front or score[at] > score[front[-1]]:
-            front.append(at)
-    return [(float(cost[at]), float(measured[at])) for at in front]

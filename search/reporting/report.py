@@ -15,7 +15,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from config_file.errors import UserError, nearest
@@ -23,8 +22,7 @@ from config_file.files import atomic_write_text
 from search.reporting import report_plots
 from search.reporting.finished_search import BEST, FinishedSearch, read_search
 from search.reporting.front_report import front_among
-from search.reporting.picture import front_of
-from search.reporting.report_plots import COLOURS, in_words
+from search.reporting.report_plots import COLOURS
 from search.result import Result
 from supernet.describe import layers
 from supernet.metrics import counted_metrics
@@ -110,13 +108,13 @@ def about(run: FinishedSearch) -> dict[str, Any]:
     chosen = run.chosen
     rows = layers(space, chosen)
     colours = report_plots.option_colours(space)
-    inside = sorted((r for r in run.results if run.allows(r)), key=run.measured.score, reverse=True)
+    inside = sorted((r for _, r in run.inside), key=run.measured.score, reverse=True)
     good = inside[: max(10, len(inside) // 10)]
-    interval = "" if run.interval is None else ", 95 % interval {:.1f} to {:.1f}".format(*run.interval)
+    interval = f", 95 % interval {run.interval_in_words(best['interval'])}" if best["interval"] else ""
     searched = best["search"]
     failed = sum(r.failed for r in run.results)
     limits = [
-        f"{word} {in_words(run, run.metrics[0], limit)}"
+        f"{word} {run.cost_in_words(run.metrics[0], limit)}"
         for word, limit in zip(("at least", "at most"), run.limits, strict=True)
         if abs(limit) != float("inf")
     ]
@@ -127,12 +125,12 @@ def about(run: FinishedSearch) -> dict[str, Any]:
             (run.measured.digits(run.found) + run.measured.unit, f"{run.measured.title} of the chosen one{interval}"),
             *(
                 (
-                    in_words(run, metric, best["cost"][metric]),
-                    f"limit: {' and '.join(limits)}" if first and limits else "",
+                    run.cost_in_words(metric, best["cost"][metric]),
+                    f"limit: {' and '.join(limits)}" if limits and metric == run.metrics[0] else "",
                 )
-                for first, metric in zip((True, *[False] * len(run.metrics)), run.metrics, strict=False)
+                for metric in run.metrics
             ),
-            (f"{len(run.results):,}", f"evaluations on {run.fidelity.get('images', 0):,} images" + _failed(failed)),
+            (f"{len(run.results):,}", f"evaluations on {_images(run)} images{f', {failed} failed' if failed else ''}"),
             (_size(space.size), "architectures in the space"),
             (_duration(sum(r.seconds for r in run.results)), "of evaluation"),
         ],
@@ -156,7 +154,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         else report_plots.probabilities(space, run.learnt, chosen, "probabilities at the end of the learning"),
         "choice_names": list(colours),
         "decisions": [decision.name for decision in space.decisions],
-        "budgets": [_row(run, r) for r in _front(run)],
+        "budgets": [_row(run, r) for _, r in run.front(run.metrics[0])],
         "front": _front_facts(run, inside),
         "best": [_row(run, r) for r in inside[:BEST_ROWS]],
         "metrics": run.metrics,
@@ -165,7 +163,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         "ranking": run.ranking,
         "supernet": _supernet(run.supernet),
         "settings": _settings(run.config),
-        "environment": _flat(run.environment),
+        "environment": _environment(run.environment),
     }
 
 
@@ -181,9 +179,9 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
             "dataset": run.best["dataset"],
             "evaluations": f"{len(run.results):,}",
             "value": run.measured.digits(run.found),
-            "interval": " to ".join(f"{end:.1f}" for end in run.interval or ()),
-            "images": f"{run.fidelity.get('images', 0):,}",
-            "costs": [in_words(run, metric, run.best["cost"][metric]) for metric in shared],
+            "interval": run.interval_in_words(run.best["interval"]),
+            "images": _images(run),
+            "costs": [run.cost_in_words(metric, run.best["cost"][metric]) for metric in shared],
             "weights": str(run.best["search"].get("supernet_sha256", ""))[:8],
             "method": run.best["search"]["method"],
             "time": _duration(sum(r.seconds for r in run.results)),
@@ -204,15 +202,6 @@ def column(run: FinishedSearch) -> str:
     return f"{run.measured.title} (%)" if run.measured.percent else run.measured.title
 
 
-def _front(run: FinishedSearch) -> list[Result]:
-    """The most accurate at or below each cost that brings a better one, by rising cost."""
-    metric = run.metrics[0]
-    inside = [r for r in run.results if run.allows(r)]
-    points = {(r.cost[metric], run.value(r)): r for r in reversed(inside)}
-    costs, values = zip(*points, strict=True) if points else ((), ())
-    return [points[point] for point in front_of(np.array(costs), np.array(values), run.measured.maximise)]
-
-
 def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[str, str]]:
     """Facts of a front that was searched for; none where there was one objective."""
     if len(run.objectives) < 2 or not inside:
@@ -224,7 +213,7 @@ def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[st
         ("Hypervolume, to the worst of each", f"{front.volume:.6g}"),
         ("Knee", front.of(front.knee)),
         *(
-            (f"Best within {in_words(run, metric, budget)}", front.of(position))
+            (f"Best within {run.cost_in_words(metric, budget)}", front.of(position))
             for metric, budget, position in front.within
         ),
     ]
@@ -233,8 +222,8 @@ def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[st
 def _row(run: FinishedSearch, result: Result) -> dict[str, Any]:
     return {
         "value": run.measured.digits(run.value(result)),
-        "interval": " to ".join(f"{end:.1f}" for end in run.shown_interval(result.interval) or ()),
-        "costs": [in_words(run, metric, result.cost[metric]) for metric in run.metrics],
+        "interval": run.interval_in_words(result.interval),
+        "costs": [run.cost_in_words(metric, result.cost[metric]) for metric in run.metrics],
         "names": run.space.names(result.architecture),
         "chosen": result.architecture == run.chosen,
     }
@@ -281,19 +270,19 @@ def _settings(config: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[t
     ]
 
 
-def _flat(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _environment(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """`env.json` without the lists of the stage's files."""
     shown = {**content, **content.get("packages", {})}
-    return [
-        (name, _plain(value)) for name, value in shown.items() if name not in ("packages", "format") and value != []
-    ]
+    hidden = ("packages", "format", "files", "runs")
+    return [(name, _plain(value)) for name, value in shown.items() if name not in hidden and value != []]
 
 
 def _plain(value: Any) -> str:
     return ", ".join(map(_plain, value)) if isinstance(value, list) else str(value)
 
 
-def _failed(count: int) -> str:
-    return f", {count} failed" if count else ""
+def _images(run: FinishedSearch) -> str:
+    return f"{run.fidelity.get('images', 0):,}"
 
 
 def _size(size: int) -> str:

@@ -12,7 +12,6 @@ from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
 from search.reporting.finished_search import FinishedSearch
-from search.reporting.picture import front_of
 from search.reporting.svg_plot import Box, Plot, plot, stairs
 from search.result import Result
 from supernet import SearchSpace
@@ -24,38 +23,29 @@ FIXED = "#9aa5b1"
 ARMS = {"found": "found", "random": "random, same cost", "mobilenetv2": "MobileNetV2, same cost"}
 
 
-def in_words(run: FinishedSearch, name: str, value: float) -> str:
-    """A cost of a run for printing."""
-    return run.metric(name).in_short(value, name)
-
-
 def tip(run: FinishedSearch, result: Result, number: int | None = None) -> str:
     """The text that hovering over an evaluation shows."""
+    interval = f" (95 % interval {run.interval_in_words(result.interval)})" if result.interval else ""
     lines = [
-        f"{run.measured.in_words(run.measured.value(result))}{interval_in_words(run, result)}",
-        ", ".join(in_words(run, name, cost) for name, cost in result.cost.items()),
+        *([f"evaluation {number}"] if number else []),
+        run.measured.in_words(run.measured.value(result)) + interval,
+        ", ".join(run.cost_in_words(name, cost) for name, cost in result.cost.items()),
         " ".join(run.space.names(result.architecture)),
     ]
-    return "\n".join([*([f"evaluation {number}"] if number else []), *lines])
-
-
-def interval_in_words(run: FinishedSearch, result: Result) -> str:
-    """The 95 % interval of a result in brackets; "" where it is not known."""
-    interval = run.shown_interval(result.interval)
-    return "" if interval is None else f" (95 % interval {interval[0]:.1f} to {interval[1]:.1f})"
+    return "\n".join(lines)
 
 
 def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
     """Every evaluation, the front, the limits, the random baseline and the chosen one."""
-    shown = [(n, r) for n, r in enumerate(run.results, start=1) if not r.failed]
     unit, word = run.metric(metric).per_flag, run.metric(metric).axis(metric)
-    costs = [r.cost[metric] / unit for _, r in shown]
-    values = [run.value(r) for _, r in shown]
+    allowed = {n for n, _ in run.inside}
+    outside = [(n, r) for n, r in enumerate(run.results, start=1) if not r.failed and n not in allowed]
+    costs, values = zip(*_points(run, metric, [*outside, *run.inside]), strict=True)
     low, high = (limit / unit for limit in run.limits) if metric == run.metrics[0] else (-math.inf, math.inf)
     wide = max(costs) - min(costs)
     # A limit far from everything evaluated would squeeze the points together.
     limits = [limit for limit in (low, high) if min(costs) - wide < limit < max(costs) + wide]
-    chosen, interval = run.found, run.interval or ()
+    interval = run.ends(run.best["interval"])
     figure = plot(f"{run.measured.title} against {word}", ([*costs, *limits], word), ([*values, *interval], run.axis))
     for limit, end in ((low, figure.x.low), (high, figure.x.high)):
         if limit in limits:
@@ -65,22 +55,18 @@ def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
     if began:
         figure.line([(figure.x.low, median(began)), (figure.x.high, median(began))], "baseline")
     colours = _by_evaluation(len(run.results))
-    allowed = [run.allows(r) for _, r in shown]
-    for inside in (False, True):
-        for (n, r), cost, value, within in zip(shown, costs, values, allowed, strict=True):
-            if within is inside:
-                kind, fill = ("point", colours[n - 1]) if inside else ("outside", "")
-                figure.mark(cost, value, kind, tip(run, r, n), fill)
-    front = front_of(np.array(costs)[allowed], np.array(values)[allowed], run.measured.maximise)
-    figure.line(stairs(front, figure.x.high if high > figure.x.high else min(high, figure.x.high)), "front")
-    of = {(c, a): (n, r) for (n, r), c, a in reversed(list(zip(shown, costs, values, strict=True)))}
-    for point in front:
-        n, r = of[point]
+    for (n, r), cost, value in zip([*outside, *run.inside], costs, values, strict=True):
+        kind, fill = ("point", colours[n - 1]) if n in allowed else ("outside", "")
+        figure.mark(cost, value, kind, tip(run, r, n), fill)
+    front = run.front(metric)
+    points = _points(run, metric, front)
+    figure.line(stairs(points, min(high, figure.x.high)), "front")
+    for point, (n, r) in zip(points, front, strict=True):
         figure.mark(*point, "on-front", "on the front, " + tip(run, r, n))
     at = run.best["cost"][metric] / unit
     figure.line([(at, end) for end in interval], "interval")
     best = next(r for r in run.results if r.architecture == run.chosen)
-    figure.mark(at, chosen, "chosen", "chosen\n" + tip(run, best))
+    figure.mark(at, run.found, "chosen", "chosen\n" + tip(run, best))
     figure.legend = [
         ("star", "", "chosen, with its 95 % interval"),
         ("ring", "", "front: best at or below its cost"),
@@ -94,20 +80,25 @@ def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
     return figure
 
 
+def _points(run: FinishedSearch, metric: str, of: Sequence[tuple[int, Result]]) -> list[tuple[float, float]]:
+    """(cost in the unit of the flags, metric as shown) of numbered results."""
+    return [(result.cost[metric] / run.metric(metric).per_flag, run.value(result)) for _, result in of]
+
+
 def best_so_far(runs: Sequence[FinishedSearch]) -> Plot:
     """The most accurate within the limits after each evaluation; of one run with every evaluation."""
     alone = len(runs) == 1
     curves = []
     for run in runs:
         best, curve = run.measured.worst, []
-        for n, r in enumerate(run.results, start=1):
-            if run.allows(r) and run.measured.better(run.value(r), best):
+        for n, r in run.inside:
+            if run.measured.better(run.value(r), best):
                 best = run.value(r)
                 curve.append((float(n), best))
         curves.append(curve)
     known = [a for curve in curves for _, a in curve]
     if alone:
-        known += [runs[0].value(r) for r in runs[0].results if runs[0].allows(r)]
+        known += [runs[0].value(r) for _, r in runs[0].inside]
     figure = plot(
         "best so far",
         ([float(max(len(run.results) for run in runs))], "evaluations"),
@@ -115,9 +106,8 @@ def best_so_far(runs: Sequence[FinishedSearch]) -> Plot:
         from_zero=True,
     )
     if alone:
-        for n, r in enumerate(runs[0].results, start=1):
-            if runs[0].allows(r):
-                figure.mark(n, runs[0].value(r), "faint", tip(runs[0], r, n))
+        for n, r in runs[0].inside:
+            figure.mark(n, runs[0].value(r), "faint", tip(runs[0], r, n))
     for index, (run, curve) in enumerate(zip(runs, curves, strict=True)):
         colour = "" if alone else COLOURS[index % len(COLOURS)]
         figure.line(stairs(curve, len(run.results)), "best", colour)
@@ -128,12 +118,8 @@ def best_so_far(runs: Sequence[FinishedSearch]) -> Plot:
 
 def fronts(runs: Sequence[FinishedSearch], metric: str) -> Plot:
     """The fronts of several runs over each other, with what each chose."""
-    unit, word = runs[0].metric(metric).per_flag, runs[0].metric(metric).axis(metric)
-    points = []
-    for run in runs:
-        inside = [r for r in run.results if run.allows(r)]
-        costs = np.array([r.cost[metric] / unit for r in inside])
-        points.append(front_of(costs, np.array([run.value(r) for r in inside]), run.measured.maximise))
+    word = runs[0].metric(metric).axis(metric)
+    points = [_points(run, metric, run.front(metric)) for run in runs]
     every = [point for front in points for point in front]
     figure = plot(f"fronts over {word}", ([c for c, _ in every], word), ([a for _, a in every], runs[0].axis))
     for index, (run, front) in enumerate(zip(runs, points, strict=True)):
@@ -170,7 +156,7 @@ def generations(run: FinishedSearch) -> Plot:
 
 def trained_alone(run: FinishedSearch) -> Plot | None:
     """The networks that the verdict trained: test accuracy against cost."""
-    if run.verdict is None:
+    if not run.verdict:
         return None
     rows, name = run.verdict["trainings"], run.metrics[0]
     costs = [row.get("cost", {}).get(name) for row in rows]

@@ -40,7 +40,9 @@ class Strategy(Protocol):
 
     Options: the class of the options it reads.
     front: True where it takes several objectives.
+    needs_distribution: True where it proposes from what was learned by gradients.
     random_start: the option that says how many random architectures it begins with, for the report.
+    generation_sizes: a function of the saved options to the sizes of the first and of later generations, for the same.
     """
 
     @property
@@ -82,6 +84,11 @@ def entry_of(name: str) -> StrategyFactory:
 def searches_front(name: str) -> bool:
     """True for a strategy that takes several objectives."""
     return bool(getattr(entry_of(name), "front", False))
+
+
+def needs_distribution(name: str) -> bool:
+    """True for a strategy that proposes from what was learned by gradients."""
+    return bool(getattr(entry_of(name), "needs_distribution", False))
 
 
 def make_strategy(name: str, problem: Problem, options: Any) -> Strategy:

@@ -106,6 +106,14 @@ class Evolution(Generational):
         self.size = options.population + options.generation_num * self._form.generation
         self._parents: list[tuple[float, Architecture]] = []
 
+    @staticmethod
+    def generation_sizes(saved: Mapping[str, str]) -> tuple[int, int] | None:
+        """The size of the first and of later generations by saved options; None where evaluations do not show them."""
+        if saved.get("dedup") != "true" or not {"population", "parent_num", "evolution_form"} <= saved.keys():
+            return None
+        first = int(saved["population"])
+        return first, first if saved["evolution_form"] == "spos" else first - int(saved["parent_num"])
+
     def learn(self, told: Told) -> None:
         """The best of the parents and the generation just told become parents.
 

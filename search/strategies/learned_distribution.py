@@ -29,6 +29,7 @@ class LearnedDistribution:
 
     Options = GradientOptions
     front: ClassVar[bool] = False
+    needs_distribution: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, options: GradientOptions, seed: int) -> None:
         assert problem.distribution is not None, "what it draws from is to be learned first"

@@ -102,7 +102,7 @@ def test_an_error_in_a_process_arrives(evaluator: SupernetEvaluator) -> None:
 
 
 def test_what_cannot_be_sent_is_one_line(evaluator: SupernetEvaluator) -> None:
-    data = replace(evaluator._data, split_record={"made by": lambda: None})
+    data = replace(evaluator.data, split_record={"made by": lambda: None})
     workers = in_processes(make(evaluator.supernet, data), 2, 0)
     with pytest.raises(UserError, match="cannot be sent to another process"):
         list(workers.evaluate(population(evaluator.supernet.space, 2)))

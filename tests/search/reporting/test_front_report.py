@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from lookup_tables.limits import Limit, Limits
-from search.engine import with_costs
+from search.engine import allowed, with_costs
 from search.objectives import parse_objectives
-from search.pareto import non_dominated
-from search.reporting.front_report import GrowingFront, allowed, front_among, values_of, write_front
+from search.pareto import joined, non_dominated
+from search.reporting.front_report import front_among, values_of, write_front
 from search.result import Result
 from search.testing.toy import results_of, toy_space, toy_tables
 
@@ -52,9 +52,9 @@ def test_a_front_that_grows_is_as_large_as_that_of_all(tmp_path: Path) -> None:
     space = toy_space()
     results = [with_costs(result, toy_tables(space)) for result in results_of(list(space.enumerate()))]
     random.Random(0).shuffle(results)
-    front = GrowingFront(OBJECTIVES)
+    front = values_of([], OBJECTIVES)
     for number, result in enumerate(results, start=1):
-        front.add(result)
+        front = joined(front, values_of([result], OBJECTIVES))
         if number in (1, 10, len(results)):
             values = values_of(results[:number], OBJECTIVES)
             assert len(front) == len(np.unique(values[non_dominated(values)], axis=0))

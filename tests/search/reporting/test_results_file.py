@@ -11,7 +11,8 @@ from PIL import Image
 
 from lookup_tables.limits import Limit, Limits
 from search.engine import best_of, with_costs
-from search.reporting.picture import draw_search, front_of
+from search.pareto import front_over_cost
+from search.reporting.picture import draw_search
 from search.reporting.results_file import write_best, write_results
 from search.result import Fidelity, Result
 from search.testing.toy import toy_accuracy, toy_space, toy_tables
@@ -61,7 +62,8 @@ def test_the_picture_is_drawn(
 def test_the_front_holds_what_no_cheaper_point_beats() -> None:
     cost = np.array([3.0, 1.0, 2.0, 2.0, 4.0])
     accuracy = np.array([0.5, 0.3, 0.6, 0.2, 0.7])
-    assert front_of(cost, accuracy) == [(1.0, 0.3), (2.0, 0.6), (4.0, 0.7)]
+    front = front_over_cost(cost, -accuracy)
+    assert [(cost[at], accuracy[at]) for at in front] == [(1.0, 0.3), (2.0, 0.6), (4.0, 0.7)]
 
 
 def test_every_evaluation_is_a_row(space: SearchSpace, tmp_path: Path) -> None:
