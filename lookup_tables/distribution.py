@@ -25,19 +25,12 @@ from numpy.typing import NDArray
 from config_file.errors import UserError
 from supernet.elimination import Factor, Scope, align, sweep
 
-MOST_BINS = 1 << 14
-"""Rounded costs that are told apart, where memory allows."""
-
+MOST_BINS = 1 << 14  # rounded costs that are told apart, where memory allows
 LEAST_BINS = 1 << 8
-MOST_ENTRIES = 1 << 24
-"""Numbers kept for drawing (128 MiB); spaces whose factors overlap widely get fewer bins for it."""
-
-CHUNK = 1 << 12
-"""Architectures that are drawn at once: their indices stay in the cache."""
-
+MOST_ENTRIES = 1 << 24  # numbers kept for drawing (128 MiB); spaces whose factors overlap widely get fewer bins for it
+CHUNK = 1 << 12  # architectures that are drawn at once: their indices stay in the cache
+# Draws without a hit after which a band counts as empty: it is narrower than rounding can resolve.
 MOST_REJECTED = 1 << 20
-"""Draws without a hit after which a band counts as empty: it is narrower than rounding can resolve."""
-
 PROBES = 1 << 11
 
 CostFunction = Callable[[NDArray[np.integer]], NDArray[np.float64]]

@@ -24,12 +24,9 @@ from supernet.derivation import check_feasible
 from supernet.label_setting import Bound
 from supernet.metrics import Metric
 
-ENUMERABLE = 1 << 16
-"""Encodings below which a space is listed."""
-
+ENUMERABLE = 1 << 16  # encodings below which a space is listed
 DUPLICATE_TRIES = 64
-CHUNK, CHUNKS = 4096, 64
-"""With several limits: encodings drawn at once within the rarest, and how often at most."""
+CHUNK, CHUNKS = 4096, 64  # with several limits: encodings drawn at once within the rarest, and how often at most
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,8 @@ from config_file.errors import UserError
 from supernet import Decision
 from supernet.elimination import Factor, Scope, align
 
-MOST_ENTRIES = 1 << 15
-"""Entries of one packed table (256 KiB): several of them fit into the second-level cache."""
-
-CHUNK = 1 << 15
-"""Architectures that are costed at once: many enough that the calls do not count."""
+MOST_ENTRIES = 1 << 15  # entries of one packed table (256 KiB): several of them fit into the second-level cache
+CHUNK = 1 << 15  # architectures that are costed at once: many enough that the calls do not count
 
 Columns = NDArray[np.unsignedinteger]
 """(D, N) option indices: one contiguous row per decision."""

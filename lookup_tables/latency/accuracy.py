@@ -8,17 +8,11 @@ from scipy.stats import rankdata
 
 Vector = NDArray[np.float64]
 
+# Standard deviations up to which an error counts squared, and linearly beyond: 95 % efficient on normal errors.
 HUBER = 1.345
-"""Standard deviations up to which an error counts squared, and linearly beyond: 95 % efficient on normal errors."""
-
-MEDIAN_OF_NORMAL = 0.6745
-"""Median of the absolute error over its standard deviation, where errors are normal."""
-
-REWEIGHTED = 30
-"""Weighted fits, each with the weights of the one before."""
-
-EXACT = 1e-12
-"""Relative error below which a fit is exact."""
+MEDIAN_OF_NORMAL = 0.6745  # median of the absolute error over its standard deviation, where errors are normal
+REWEIGHTED = 30  # weighted fits, each with the weights of the one before
+EXACT = 1e-12  # relative error below which a fit is exact
 
 
 class Accuracy(NamedTuple):

@@ -11,14 +11,12 @@ import numpy as np
 
 from lookup_tables.cost_table import CostTable, distinct_blocks
 from lookup_tables.latency.accuracy import Vector, affine, judge, spearman
-from lookup_tables.latency.block_features import block_counts, timed_blocks
-from lookup_tables.latency.probes import probe_names
+from lookup_tables.latency.probes import block_counts, probe_names, timed_blocks
 from lookup_tables.table_file import Entry
 from supernet import Architecture, SearchSpace
 from supernet.metrics import LATENCY
 
-LEAST = 4
-"""Networks below which no line is fitted, only a scale, and nothing is said of its error."""
+LEAST = 4  # networks below which no line is fitted, only a scale, and nothing is said of its error
 
 
 def latency_table(

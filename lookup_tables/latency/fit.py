@@ -1,9 +1,7 @@
-"""A latency table from measurements of whole networks, and its error by the number of them.
-
-python -m lookup_tables fit --measurements measured.csv --search-space proxylessnas --resolution 224
-"""
+"""A latency table from measurements of whole networks, and its error by the number of them."""
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,20 +16,43 @@ from config_file.files import atomic_path
 from config_file.loader import parse
 from config_file.options import options
 from config_file.progress import progress
-from lookup_tables.cost_table import CostTable, distinct_blocks
+from lookup_tables.cost_table import CostTable, Key, distinct_blocks
 from lookup_tables.latency.accuracy import Accuracy, Vector, judge
-from lookup_tables.latency.block_features import block_counts, block_features, timed_blocks
 from lookup_tables.latency.fitting import LEAST, Fit, fit_blocks
 from lookup_tables.latency.measurements import Measurements, read_measurements
+from lookup_tables.latency.probes import block_counts, timed_blocks
 from lookup_tables.table_file import Entry
 from lookup_tables.table_options import PROG, PlaceOptions, save_and_report, space_of, table_path
-from supernet import SearchSpace
+from supernet import Block, SearchSpace, Shape
+from supernet.blocks import Conv
 from supernet.metrics import LATENCY
 
+FEATURES = ("dense MACs", "grouped MACs", "depthwise MACs", "elements read and written", "parameters", "operators")
 SIZES = (30, 100, 300, 1000)
 FOLDS = 5
 REPEATS = 3
 LEAST_HELD_OUT = 10
+
+
+def block_features(keys: Sequence[Key]) -> Vector:
+    """(P, len(FEATURES)) of blocks at input shapes. Depthwise MACs tell the kernels apart."""
+    return np.array([_features(*key) for key in keys], dtype=np.float64).reshape(len(keys), len(FEATURES))
+
+
+def _features(block: Block, shape: Shape) -> list[float]:
+    dense = grouped = depthwise = elements = params = operators = 0
+    for part, entering in block.primitives(shape):
+        macs = part.macs(entering)
+        if isinstance(part, Conv) and part.out_channels is None:
+            depthwise += macs
+        elif isinstance(part, Conv) and part.groups > 1:
+            grouped += macs
+        else:
+            dense += macs
+        elements += prod(entering) + prod(part.output_shape(entering))
+        params += part.params(entering)
+        operators += 1
+    return [dense, grouped, depthwise, elements, params, operators]
 
 
 class CurvePoint(NamedTuple):
@@ -62,10 +83,6 @@ class Problem(NamedTuple):
     def fit(self, rows: NDArray[np.intp]) -> Fit:
         """Fit to some of the networks."""
         return fit_blocks(self.counts[rows], self.features, self.ms[rows])
-
-    def judge(self, fit: Fit, rows: NDArray[np.intp]) -> Accuracy:
-        """The accuracy of a fit on some of the networks."""
-        return judge(fit.predict(self.counts[rows]), self.ms[rows])
 
 
 def as_problem(space: SearchSpace, resolution: int, measurements: Measurements) -> Problem:
@@ -107,7 +124,8 @@ def learning_curve(
     found: dict[int, list[Accuracy]] = {size: [] for size in usable}
     for size, repeat in progress(jobs, "fitting", "fit") if show_progress else jobs:
         order = np.random.default_rng([seed, repeat]).permutation(total)
-        found[size].append(problem.judge(problem.fit(order[:size]), order[size:]))
+        predicted = problem.fit(order[:size]).predict(problem.counts[order[size:]])
+        found[size].append(judge(predicted, problem.ms[order[size:]]))
     points = []
     for size, accuracies in found.items():
         spearman, mape, held_out = zip(*accuracies, strict=True)
@@ -219,16 +237,10 @@ def fit(argv: Sequence[str]) -> None:
     save_and_report(table, path)
     unmeasured = sum(entry.count == 0 for entry in table.entries.values())
     print(f"fitted to {len(measurements.ms):,} networks; {unmeasured} of {len(table.entries)} blocks stand in none")
-    print("\n".join(curve_lines(curve)))
+    print(f"{'measured':>10}{'Spearman':>10}{'MAPE %':>9}{'(range)':>16}   held out")
+    for point in curve:
+        span = f"({point.least:.2f}-{point.most:.2f})"
+        print(f"{point.measurements:10,}{point.spearman:10.3f}{point.mape:9.2f}{span:>16}   {point.held_out:,}")
     picture = path.with_suffix(".png")
     draw_learning_curve(picture, {options.device or "held out": curve}, f"latency fit of {space.name}")
     print(f"wrote {picture}")
-
-
-def curve_lines(curve: Sequence[CurvePoint]) -> list[str]:
-    """A learning curve as text."""
-    lines = [f"{'measured':>10}{'Spearman':>10}{'MAPE %':>9}{'(range)':>16}   held out"]
-    for point in curve:
-        span = f"({point.least:.2f}-{point.most:.2f})"
-        lines.append(f"{point.measurements:10,}{point.spearman:10.3f}{point.mape:9.2f}{span:>16}   {point.held_out:,}")
-    return lines

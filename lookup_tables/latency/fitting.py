@@ -22,8 +22,7 @@ from config_file.errors import UserError
 
 Vector = NDArray[np.float64]
 
-LEAST = 10
-"""Fewer measurements than this say nothing about their own error."""
+LEAST = 10  # fewer measurements than this say nothing about their own error
 
 LINEAR, SMOOTH, LENGTH, OWN, NOISE = range(5)
 START = np.array([0.0, 0.0, 0.5, -1.0, -1.5])
@@ -31,11 +30,8 @@ BOUNDS = ((-8, 5), (-8, 5), (-1.5, 3), (-8, 5), (-8, 3))
 """Logarithms of the prior's scales: of the three terms and the noise in standard deviations of the measurements, and of
 the length over which the smooth term changes in standard deviations of the log features."""
 
-WEAK = 0.02
-"""Precision of a Gaussian around START, which settles what few measurements leave open."""
-
-OFFSET = 10.0
-"""Standard deviation of the offset, in mean measurements: it is not known."""
+WEAK = 0.02  # precision of a Gaussian around START, which settles what few measurements leave open
+OFFSET = 10.0  # standard deviation of the offset, in mean measurements: it is not known
 
 JITTER = 1e-9
 

@@ -1,8 +1,4 @@
-"""A kit to measure on another device: an ONNX file per distinct block, a few whole networks, and a sheet to fill in.
-
-python -m lookup_tables kit --search-space proxylessnas --resolution 224 --output kit
-python -m lookup_tables import --format kit --file kit
-"""
+"""A kit to measure on another device: an ONNX file per distinct block, a few whole networks, and a sheet to fill in."""
 
 import csv
 import io
@@ -20,10 +16,9 @@ from config_file.progress import progress
 from deployment.onnx_export import to_onnx
 from lookup_tables.cost_table import CostTable
 from lookup_tables.imports import FORMATS, read_foreign
-from lookup_tables.latency.block_features import timed_blocks
 from lookup_tables.latency.calibration import latency_table
 from lookup_tables.latency.measurements import MS, milliseconds, read_csv
-from lookup_tables.latency.probes import all_probes, probe_names, spread_architectures
+from lookup_tables.latency.probes import all_probes, probe_names, spread_architectures, timed_blocks
 from lookup_tables.table_options import PROG, PlaceOptions, save_and_report, space_of, table_path
 from supernet import SearchSpace
 from supernet.metrics import LATENCY, METRICS

@@ -19,8 +19,7 @@ from lookup_tables.latency.calibration import latency_table
 from lookup_tables.latency.probes import all_probes, spread_architectures
 from supernet import SearchSpace
 
-RUNS = 5
-"""Timed runs of a probe per round, after one that warms up its caches."""
+RUNS = 5  # timed runs of a probe per round, after one that warms up its caches
 
 Timer = Callable[[int], list[float]]
 """(number of runs) -> milliseconds of each."""

@@ -3,15 +3,35 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from deployment.engines import Layer
-from lookup_tables.cost_table import input_shape
-from lookup_tables.latency.block_features import block_counts, timed_blocks
+from lookup_tables.cost_table import Key, distinct_blocks, input_shape
 from supernet import Architecture, Network, SearchSpace
+from supernet.blocks import Identity
 
 SPREAD = 64
 """Random architectures among which each network is chosen, so that together they span the space's work evenly."""
+
+
+def timed_blocks(space: SearchSpace, resolution: int) -> list[Key]:
+    """The distinct blocks that take time: all but identities, which networks leave out."""
+    return [key for key in distinct_blocks(space, resolution) if not isinstance(key[0], Identity)]
+
+
+def block_counts(
+    space: SearchSpace, resolution: int, architectures: NDArray[np.integer] | Sequence[Architecture]
+) -> NDArray[np.float64]:
+    """Numbers of each of `timed_blocks` in each architecture: (N, D) option indices -> (N, P)."""
+    rows = np.asarray(architectures, dtype=np.intp).reshape(-1, len(space.sizes))
+    column = {key: index for index, key in enumerate(timed_blocks(space, resolution))}
+    counts = np.zeros((len(rows), len(column) + 1))  # the last column takes what is absent
+    for scope, keys in space.factors(input_shape(space, resolution)):
+        columns = np.array([column.get(key, -1) for key in keys.flat]).reshape(keys.shape)
+        found = columns[tuple(rows[:, decision] for decision in scope)]
+        np.add.at(counts, (np.arange(len(rows)), np.broadcast_to(found, len(rows))), 1)
+    return counts[:, :-1]
 
 
 def probe_names(blocks: int, networks: int) -> list[str]:

@@ -16,10 +16,10 @@ from config_file.errors import UserError
 from lookup_tables import CostTable
 from lookup_tables.cli import main
 from lookup_tables.latency.accuracy import affine, judge, spearman
-from lookup_tables.latency.block_features import block_counts, block_features, timed_blocks
-from lookup_tables.latency.fit import as_problem, cross_validated, fit_table, learning_curve
+from lookup_tables.latency.fit import as_problem, block_features, cross_validated, fit_table, learning_curve
 from lookup_tables.latency.fitting import fit_blocks
 from lookup_tables.latency.measurements import Measurements, read_measurements
+from lookup_tables.latency.probes import block_counts, timed_blocks
 from supernet import SearchSpace, build_space
 from supernet.metrics import LATENCY
 from tests.lookup_tables.small_spaces import SMALL, small_space
@@ -69,7 +69,7 @@ def test_few_measurements_are_read_through_the_prior() -> None:
     measurements, _ = planted(space, 430, noise=0.01)
     problem = as_problem(space, 32, measurements)
     train, held_out = np.arange(30), np.arange(30, 430)
-    ours = problem.judge(problem.fit(train), held_out)
+    ours = judge(problem.fit(train).predict(problem.counts[held_out]), problem.ms[held_out])
     design = np.column_stack([problem.counts, np.ones(430)])
     plain = judge(design[held_out] @ nnls(design[train], problem.ms[train])[0], problem.ms[held_out])
     assert ours.spearman > 0.9

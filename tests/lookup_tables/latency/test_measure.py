@@ -21,10 +21,9 @@ from deployment.engines import Engine, Layer
 from deployment.engines.engine import Floats
 from lookup_tables import CostTable
 from lookup_tables.cli import main
-from lookup_tables.latency.block_features import block_counts, timed_blocks
 from lookup_tables.latency.calibration import calibrate, entry
 from lookup_tables.latency.measure import RUNS, Rounds, measure_table
-from lookup_tables.latency.probes import all_probes, spread_architectures
+from lookup_tables.latency.probes import all_probes, block_counts, spread_architectures, timed_blocks
 from supernet import Shape, build_space
 from supernet.metrics import LATENCY
 from tests.lookup_tables.small_spaces import SMALL, small_space
