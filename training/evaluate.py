@@ -1,4 +1,4 @@
-"""Scores of networks on a split, or on batches."""
+"""Scores of networks."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from tasks import CLASSIFICATION, Task
-from training.data import Split
 from training.device import autocast
 
 
@@ -27,31 +26,6 @@ class Score:
 
 
 @torch.no_grad()
-def evaluate(
-    network: Callable[[Tensor], Tensor],
-    split: Split,
-    batch_size: int,
-    device: torch.device,
-    *,
-    amp: torch.dtype | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    channels_last: bool = True,
-) -> Score:
-    """Score a network on a split, without augmentation, by the split's task.
-
-    Args:
-        network: images (B, C, H, W) -> outputs (B, O), in eval mode.
-        amp: number format of autocast, None for float32.
-        limit: only that many images, drawn with `seed`; None takes all.
-    """
-    batches = split.batches(
-        batch_size, seed=seed, shuffle=limit is not None, limit=limit, device=device, channels_last=channels_last
-    )
-    return score(network, batches, device, amp, split.task)
-
-
-@torch.no_grad()
 def score(
     network: Callable[[Tensor], Tensor],
     batches: Iterable[tuple[Tensor, Tensor]],
@@ -59,7 +33,10 @@ def score(
     amp: torch.dtype | None = None,
     task: Task = CLASSIFICATION,
 ) -> Score:
-    """Score a network on batches (x, y) that are on `device`, as `evaluate` does."""
+    """Score a network, images (B, C, H, W) -> outputs (B, O), in eval mode, on batches (x, y) that are on `device`.
+
+    Without augmentation, by the task; `amp` is the number format of autocast, None for float32.
+    """
     total = torch.zeros(3, dtype=torch.float64, device=device)  # metric, its square, error: read once, at the end
     images = 0
     for x, y in batches:

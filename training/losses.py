@@ -8,6 +8,7 @@ that neither side speaks of fits them all.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,12 +28,7 @@ SIDE = 112.0
 
 def cross_entropy(options: Any) -> Loss:
     """Cross-entropy with the label spread over all classes by --label-smoothing (Szegedy et al. 2016)."""
-    label_smoothing = options.label_smoothing
-
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-
-    return loss
+    return partial(F.cross_entropy, label_smoothing=options.label_smoothing)
 
 
 def wing(options: Any) -> Loss:  # noqa: ARG001 - every loss is made alike

@@ -24,6 +24,8 @@ def print_plan(training: Training, target: str | None = None) -> None:
     The training is of no use afterwards. `target` is a line about what costs the space allows, if there is a choice.
     """
     recipe, options, state = training.recipe, training.options, training.state
+    precision = "float32" if recipe.amp is None else f"{str(recipe.amp).removeprefix('torch.')} autocast"
+    layout = "channels_last" if options.channels_last else "NCHW"
     passes = len(recipe.trainer.step(0).passes)
     seconds, timed = seconds_per_step(recipe, state)
     weights = sum(t.numel() * t.element_size() for t in state.model.state_dict().values()) / _MIB
@@ -37,7 +39,7 @@ def print_plan(training: Training, target: str | None = None) -> None:
         f"{passes} {'pass' if passes == 1 else 'passes'} over {options.batch_size} images each: "
         f"{recipe.steps * passes * options.batch_size:,} images forward and backward"
     )
-    print(f"  device    {recipe.device}, {_precision(recipe)}, {torch.get_num_threads()} CPU threads")
+    print(f"  device    {recipe.device}, {precision}, {layout}, {torch.get_num_threads()} CPU threads")
     print(
         f"  time      about {duration(seconds * recipe.steps)} without validation: {seconds:.3f} s per step "
         f"(median of {timed} timed steps)"
@@ -74,11 +76,6 @@ def duration(seconds: float) -> str:
         if seconds < most:
             return f"{seconds / size:.1f} {unit}" if unit == "h" or seconds < 10 else f"{seconds / size:.0f} {unit}"
     return f"{seconds / 86400:.1f} days"
-
-
-def _precision(recipe: Recipe) -> str:
-    name = "float32" if recipe.amp is None else f"{str(recipe.amp).removeprefix('torch.')} autocast"
-    return f"{name}, {'channels_last' if recipe.options.channels_last else 'NCHW'}"
 
 
 def peak_memory(device: torch.device) -> str:

@@ -23,7 +23,7 @@ from training.checkpoint import RETRAIN
 from training.data import Data, Split, load_data
 from training.data.seeds import generator_of
 from training.device import choose_device, prepare_device
-from training.evaluate import Score, evaluate
+from training.evaluate import Score, score
 from training.initialise import initialise
 from training.loop import fit
 from training.options import RetrainOptions
@@ -145,10 +145,7 @@ def hand_in(training: Training, run: RunFolder, about: Mapping[str, Any] | None 
     trained, spec = trained.cpu().eval(), trained.spec
     shape = (data.in_channels, data.resolution, data.resolution)
     description = {
-        "search_space": None,
-        "space_options": None,
-        "architecture": None,
-        "names": None,
+        **dict.fromkeys(("search_space", "space_options", "architecture", "names")),
         **(about or {}),
         "task": data.task.name,
         "classes": list(data.classes),
@@ -181,7 +178,8 @@ def _score(state: TrainingState, split: Split, context: Context) -> Score:
     """The trained network on a split; the training can go on afterwards."""
     state.trained.eval()
     try:
-        return evaluate(state.trained, split, 256, context.device, channels_last=context.options.channels_last)
+        batches = split.batches(256, device=context.device, channels_last=context.options.channels_last)
+        return score(state.trained, batches, context.device, task=split.task)
     finally:
         state.model.train()
 

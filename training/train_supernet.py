@@ -1,6 +1,5 @@
 """The stage `train_supernet`: a supernet, trained as --sample-strategy says."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from training.checkpoint import SUPERNET
 from training.data import Data, load_data
 from training.device import choose_device, place, prepare_device
 from training.differentiable_search.hardware import cost_range
-from training.evaluate import evaluate
+from training.evaluate import score
 from training.initialise import initialise
 from training.options import TrainSupernetOptions
 from training.planning import duration, print_plan
@@ -95,12 +94,7 @@ def train_supernet(options: TrainSupernetOptions) -> Path:
         UserError: bad options or data, a folder that is taken, a checkpoint that does not fit, divergence.
         KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
     """
-
-    def prepare() -> tuple[Training, Callable[[RunFolder], None]]:
-        training = prepare_supernet(options)
-        return training, partial(_finish, training)
-
-    return run_stage(options, WEIGHTS, "search", prepare)
+    return run_stage(options, WEIGHTS, "search", lambda: (job := prepare_supernet(options), partial(_finish, job)))
 
 
 def _finish(training: Training, run: RunFolder) -> None:
@@ -146,7 +140,10 @@ def validate_paths(recipe: Recipe) -> dict[str, float]:
     for path in recipe.trainer.paths_to_validate(VALIDATED_PATHS, recipe.steps):
         network = place(extract(context.supernet, path), recipe.device, options.channels_last)
         calibrate_batch_norm(network, calibration)
-        scores.append(evaluate(network, data.val, options.batch_size, recipe.device, limit=limit, seed=seed, **form))
+        batches = data.val.batches(
+            options.batch_size, seed=seed, shuffle=True, limit=limit, device=recipe.device, **form
+        )
+        scores.append(score(network, batches, recipe.device, task=recipe.task))
     values = [found.value for found in scores]
     key = f"val_{recipe.task.metric}"
     return {

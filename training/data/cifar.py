@@ -31,7 +31,6 @@ class _Cifar:
     label_key: str
     names_key: str
     label_bytes: int
-    torchvision_class: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -47,7 +46,6 @@ CIFAR10 = _Cifar(
     label_key="labels",
     names_key="label_names",
     label_bytes=1,
-    torchvision_class="CIFAR10",
     mean=(0.4914, 0.4822, 0.4465),
     std=(0.2470, 0.2435, 0.2616),
 )
@@ -62,7 +60,6 @@ CIFAR100 = _Cifar(
     label_key="fine_labels",
     names_key="fine_label_names",
     label_bytes=2,  # coarse, then fine
-    torchvision_class="CIFAR100",
     mean=(0.5071, 0.4865, 0.4409),
     std=(0.2673, 0.2564, 0.2762),
 )
@@ -158,7 +155,7 @@ def _download(cifar: _Cifar, root: Path) -> None:
     """By torchvision's downloader, which checks the archive's MD5. Its reader is not used: it unpickles anything."""
     from supernet.torchvision_compat import torchvision  # noqa: PLC0415 - slow, only needed here
 
-    archive = getattr(torchvision.datasets, cifar.torchvision_class)
+    archive = getattr(torchvision.datasets, cifar.name.upper())
     try:
         root.mkdir(parents=True, exist_ok=True)
         torchvision.datasets.utils.download_and_extract_archive(

@@ -20,12 +20,15 @@ from supernet import Supernet
 from supernet.gating import statistics_kept
 from training.checkpoint import ARCHITECTURE, LAST, Checkpoint
 from training.data import Data
+from training.device import choose_amp
 from training.differentiable_search.distribution_file import FILE, Distribution, load_distribution
 from training.differentiable_search.gradient import WeightUpdate
 from training.differentiable_search.hardware import make_hardware
 from training.differentiable_search.learner import ArchitectureLearner
 from training.differentiable_search.report import report_epoch, save_learned
 from training.loop import Progress
+from training.losses import make_loss
+from training.trainer import Context
 
 PLANNED_STEPS = 3
 """Architecture steps that --plan makes, to say how long all of them take."""
@@ -63,12 +66,11 @@ class FrozenLearning:
         self.options = options
         self.steps_per_epoch = max(1, len(data.val) // min(options.batch_size, len(data.val)))
         self.steps = options.a_epochs * self.steps_per_epoch
+        every_step = replace(options, a_warmup_epochs=0.0, a_every=1)
+        amp = choose_amp(options.amp, device)
         self._learner = ArchitectureLearner(
-            replace(options, a_warmup_epochs=0.0, a_every=1),
-            supernet,
-            data.val,
+            Context(every_step, data, data.val, supernet, make_loss(options, data.task), device, amp),
             make_hardware(options, supernet.space, data.resolution, device, tables),
-            device,
             relaxation=relaxation,
             epochs=options.a_epochs,
             steps_per_epoch=self.steps_per_epoch,

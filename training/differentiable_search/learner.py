@@ -11,16 +11,14 @@ import torch
 from torch import Tensor
 
 from config_file.errors import UserError, choose
-from supernet import Architecture, Supernet
+from supernet import Architecture
 from supernet.relaxations import RELAXATIONS, Relaxation, settle
 from supernet.supernet import Gates
-from training.data import Split
-from training.device import autocast, choose_amp, seed_step
+from training.device import seed_step
 from training.differentiable_search.gradient import WeightUpdate, first_order, second_order
 from training.differentiable_search.hardware import Hardware
-from training.differentiable_search.options import LearningOptions
-from training.losses import make_loss
 from training.optimizers import make_optimizer
+from training.trainer import Context
 
 HALF_SCALE = 2.0**10  # keeps the small gradients of float16
 
@@ -29,8 +27,8 @@ class ArchitectureLearner:
     """The architecture parameters of a supernet, and all that changes with them.
 
     Args:
-        supernet: its weights are only read here.
-        images: for architecture steps; never those that weights are fitted on.
+        context: its supernet's weights are only read here; its images are never those that weights are fitted on.
+        hardware: costs that count, or None.
         relaxation: its name, unless --relaxation names another.
         epochs: of the whole training, for the temperature.
         steps_per_epoch: steps of the weights.
@@ -41,28 +39,24 @@ class ArchitectureLearner:
 
     def __init__(
         self,
-        options: LearningOptions,
-        supernet: Supernet,
-        images: Split,
+        context: Context,
         hardware: Hardware | None,
-        device: torch.device,
         *,
         relaxation: str,
         epochs: int,
         steps_per_epoch: int,
     ) -> None:
-        self.options = options
-        self.supernet = supernet
-        self.images = images
+        options = context.options
+        self.context, self.options = context, options
+        self.supernet, self.images = context.supernet, context.images
         self.hardware = hardware
         self.multipliers = None if hardware is None else hardware.multipliers
-        self.device = device
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
-        self.batch_size = min(options.batch_size, len(images))
+        self.batch_size = min(options.batch_size, len(self.images))
         name = options.relaxation or relaxation
         kind = choose("relaxation", name, RELAXATIONS)
-        self.parameters = kind.parameters(supernet, options.random_seed).to(device)
-        self.relaxation = Relaxation(name, self.parameters, options.random_seed)
+        self.parameters = kind.parameters(self.supernet, context.seed).to(context.device)
+        self.relaxation = Relaxation(name, self.parameters, context.seed)
         self.optimizer = make_optimizer(
             options.a_optimizer,
             [self.parameters.logits],
@@ -73,8 +67,6 @@ class ArchitectureLearner:
             beta=options.a_beta,
             beta2=options.a_beta2,
         )
-        self.loss = make_loss(options, images.task)
-        self.amp = choose_amp(options.amp, device)
         self._batches: Iterator[tuple[Tensor, Tensor]] = iter(())
         self._next_batch = -1
 
@@ -103,7 +95,7 @@ class ArchitectureLearner:
         number = self._number(step)
         if number is None:
             return
-        seed_step(self.device, self.options.random_seed, -1 - step)
+        seed_step(self.context.device, self.context.seed, -1 - step)
         images, labels = self._batch(number)
         temperature = self.temperature(step)
         # Estimators are functions of (seed, number): each call below draws the same gates, with a graph of its own.
@@ -111,7 +103,7 @@ class ArchitectureLearner:
         costs: list[Tensor] = []
 
         def validation() -> Tensor:
-            loss = self._task_loss(images, labels, self.relaxation.gates_at(number, temperature).gates)
+            loss, _ = self.context.task_pass(self.relaxation.gates_at(number, temperature).gates)(images, labels)
             if self.hardware is not None:
                 expected = self.hardware.expected(self.parameters.by_decision())
                 costs[:] = [expected.detach()]
@@ -125,7 +117,7 @@ class ArchitectureLearner:
         else:
 
             def training() -> Tensor:
-                return self._task_loss(x, y, self.relaxation.gates_at(number, temperature).gates)
+                return self.context.task_pass(self.relaxation.gates_at(number, temperature).gates)(x, y)[0]
 
             gradient = second_order(
                 logits, self.supernet, weight_update(), self._scaled(training), self._scaled(validation)
@@ -144,14 +136,9 @@ class ArchitectureLearner:
         since = step - round(self.options.a_warmup_epochs * self.steps_per_epoch)
         return None if since < 0 or since % self.options.a_every else since // self.options.a_every
 
-    def _task_loss(self, x: Tensor, y: Tensor, gates: Gates) -> Tensor:
-        with autocast(self.device, self.amp):
-            logits = self.supernet(x, gates).float()  # (B, classes)
-        return self.loss(logits, y)
-
     @property
     def _loss_scale(self) -> float:
-        return HALF_SCALE if self.amp is torch.float16 else 1.0
+        return HALF_SCALE if self.context.amp is torch.float16 else 1.0
 
     def _scaled(self, loss: Callable[[], Tensor]) -> Callable[[], Tensor]:
         return loss if self._loss_scale == 1.0 else lambda: loss() * self._loss_scale
@@ -162,12 +149,12 @@ class ArchitectureLearner:
         if number != self._next_batch or position == 0:
             self._batches = self.images.batches(
                 self.batch_size,
-                seed=self.options.random_seed,
+                seed=self.context.seed,
                 epoch=epoch,
                 shuffle=True,
                 start=position,
                 drop_last=True,
-                device=self.device,
+                device=self.context.device,
                 channels_last=self.options.channels_last,
             )
         self._next_batch = number + 1

@@ -41,11 +41,8 @@ class Differentiable(Trainer):
         for_weights, for_architecture = divide(context.images, options.a_portion, options.split_seed)
         super().__init__(replace(context, images=for_weights))
         self.learner = ArchitectureLearner(
-            options,
-            context.supernet,
-            for_architecture,
+            replace(context, images=for_architecture),
             hardware,
-            context.device,
             relaxation=self.relaxation,
             epochs=options.epochs,
             steps_per_epoch=max(1, len(for_weights) // options.batch_size),
