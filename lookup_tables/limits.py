@@ -58,11 +58,10 @@ class Limit:
 
     def describe(self) -> str:
         """The limit in words; "" where there is none."""
-        if self.upper == math.inf and self.lower <= 0:
-            return ""
         shown = self.table.metric.in_words
-        least = f" and at least {shown(self.lower)}" if self.lower > 0 else ""
-        return f"{self.table.name} of at most {shown(self.upper)}{least}"
+        ends = [f"at most {shown(self.upper)}"] if self.upper < math.inf else []
+        ends += [f"at least {shown(self.lower)}"] if self.lower > 0 else []
+        return f"{self.table.name} of {' and '.join(ends)}" if ends else ""
 
     def bounds(self, show: Callable[[Metric, float], str] = Metric.in_flags) -> list[Bound]:
         """Its ends as upper bounds for `supernet.derivation`; the lower one as a bound on the negated cost."""

@@ -153,6 +153,13 @@ def test_upper_limits_that_exclude_each_other_are_told_exactly() -> None:
     assert both.draw(random.Random(0), 1) == [space.canonical(cheapest)]
 
 
+def test_limits_in_words(space: SearchSpace, table: CostTable) -> None:
+    band = Limits(space, [Limit(table, lower=1e6, upper=2e6), Limit(table, lower=1e6), Limit(table, upper=2e6)])
+    most, least = "at most 2,000,000 (2 M)", "at least 1,000,000 (1 M)"
+    assert band.describe() == [f"flops of {most} and {least}", f"flops of {least}", f"flops of {most}"]
+    assert Limits(space, [Limit(table)]).describe() == []
+
+
 def test_without_a_table_everything_is_allowed(space: SearchSpace) -> None:
     free = Limits(space)
     free.check()
