@@ -284,10 +284,8 @@ class Pool(Block):
         return shape[0], -(-shape[1] // stride), -(-shape[2] // stride)
 
     def build(self, in_channels: int) -> nn.Module:
-        if self.kind == "mean2x2":
-            return nn.AvgPool2d(2, 2, ceil_mode=True)
-        if self.kind == "max2x2":
-            return nn.MaxPool2d(2, 2, ceil_mode=True)
+        if self.kind.endswith("2x2"):
+            return (nn.AvgPool2d if self.kind == "mean2x2" else nn.MaxPool2d)(2, 2, ceil_mode=True)
         if self.kind == "max":
             return nn.MaxPool2d(3, self.stride, 1)
         return nn.AvgPool2d(3, self.stride, 1, count_include_pad=False)

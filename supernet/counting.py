@@ -8,24 +8,25 @@ subset construction counts once, however many architectures spell them.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 import numpy as np
 
 from supernet.blocks import Block, Identity
+from supernet.elimination import Factor
 from supernet.sites import Site
 
 State = tuple[int, tuple[tuple[int, int], ...]]
 """Position of the next site, and the (decision, option) pairs that are settled and still to be read."""
 
 
-def count_chain_networks(sizes: Sequence[int], sites: Sequence[Site]) -> int:
+def count_chain_networks(sites: Sequence[Site], gates: Mapping[str, Factor]) -> int:
     """Number of distinct networks of a space in which every site reads the one before it.
 
     For ProxylessNAS with `--skip identity` this is 1554^5 * 6: where the skips of a stage stand does not matter.
     """
-    automaton = _Automaton(sizes, sites)
+    automaton = _Automaton(sites, gates)
     following = cache(automaton.following)
     total = 0
     words = Counter({automaton.closure({(0, ())}): 1})  # per set of states the number of words that lead to it
@@ -41,9 +42,9 @@ def count_chain_networks(sizes: Sequence[int], sites: Sequence[Site]) -> int:
 
 
 class _Automaton:
-    def __init__(self, sizes: Sequence[int], sites: Sequence[Site]) -> None:
-        self.sizes = sizes
+    def __init__(self, sites: Sequence[Site], gates: Mapping[str, Factor]) -> None:
         self.sites = sites
+        self.gates = gates
         self.last_read = {decision: position for position, site in enumerate(sites) for decision in site.given}
         self.moves = cache(lambda state: list(dict.fromkeys(self._moves(state))))
 
@@ -53,7 +54,7 @@ class _Automaton:
         if position == len(self.sites):
             return
         site = self.sites[position]
-        table = np.array(site.table, dtype=object).reshape([self.sizes[decision] for decision in site.given])
+        table = self.gates[site.gate_name][1]
         for options in np.ndindex(*table.shape):
             known = dict(settled)
             if any(known.setdefault(decision, o) != o for decision, o in zip(site.given, options, strict=True)):

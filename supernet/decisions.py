@@ -153,7 +153,6 @@ class DecisionSpace:
 
     def matters(self, architecture: Sequence[int], decision: int) -> bool:
         """True if the decision, given the others, changes anything."""
-        del architecture, decision
         return True
 
     def canonical(self, architecture: Architecture) -> Architecture:

@@ -9,7 +9,7 @@ read and write every feature map once more.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -142,10 +142,7 @@ class _SampledGate(torch.autograd.Function):
 
 
 def _recomputed(call: Forward, x: torch.Tensor, norms: Norms) -> torch.Tensor:
-    def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-        return nullcontext(), statistics_kept(norms)
-
-    return checkpoint(call, x, use_reentrant=False, context_fn=contexts)
+    return checkpoint(call, x, use_reentrant=False, context_fn=lambda: (nullcontext(), statistics_kept(norms)))
 
 
 @contextmanager

@@ -27,10 +27,9 @@ class LayerCall(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The calls of a forward pass, in order. A chain runs `functions` alone: no dictionary of values to pay for."""
+    """The calls of a forward pass, in order. A chain has no dictionary of values to pay for."""
 
     is_chain: bool
-    functions: tuple[Function, ...]
     calls: tuple[LayerCall, ...]
 
 
@@ -43,7 +42,7 @@ def lay_out(calls: Sequence[LayerCall]) -> Layout:
         call._replace(last_read=tuple(name for name in dict.fromkeys(call.inputs) if last_reader[name] == index))
         for index, call in enumerate(calls)
     )
-    return Layout(is_chain, tuple(call.function for call in calls), dropping)
+    return Layout(is_chain, dropping)
 
 
 def walk(layout: Layout, x: torch.Tensor, *extra: Any, taps: Taps | None = None) -> torch.Tensor:
@@ -54,8 +53,8 @@ def walk(layout: Layout, x: torch.Tensor, *extra: Any, taps: Taps | None = None)
         taps: is filled with the values of the sites it names; a site that is not there stays as it is.
     """
     if layout.is_chain and taps is None:
-        for function in layout.functions:
-            x = function(x, *extra)
+        for call in layout.calls:
+            x = call.function(x, *extra)
         return x
     values = {INPUT: x}
     for site, function, inputs, merge, last_read in layout.calls:

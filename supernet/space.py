@@ -68,23 +68,20 @@ class SearchSpace(DecisionSpace):
         scope, table = self._images(None)
         if not is_chain or any(decision in site.given for site in self.sites for decision in scope):
             return None
-        return count_chain_networks(self.sizes, self.sites) * len(set(table.flat))
+        return count_chain_networks(self.sites, self.gates) * len(set(table.flat))
 
     # ---- the only interpreter of an architecture
 
     @cached_property
-    def _tables(self) -> tuple[np.ndarray, ...]:
-        tables = []
-        for site in self.sites:
-            table = np.empty(len(site.table), object)
-            table[:] = site.table
-            tables.append(table.reshape([self.sizes[decision] for decision in site.given]))
-        return tuple(tables)
-
-    @cached_property
     def gates(self) -> dict[str, Factor]:
         """Per gate the decisions it depends on and its table of options; all sites of a gate have the same."""
-        return {site.gate_name: (site.given, table) for site, table in zip(self.sites, self._tables, strict=True)}
+        return {
+            site.gate_name: (
+                site.given,
+                np.array(site.table, dtype=object).reshape([self.sizes[d] for d in site.given]),
+            )
+            for site in self.sites
+        }
 
     def select(self, architecture: Architecture) -> dict[str, int | None]:
         """The option that stands at each gate; None where nothing stands. Raises ValueError for another space's."""
@@ -193,7 +190,8 @@ class SearchSpace(DecisionSpace):
         """
         known: dict[str, Factor] = {INPUT: self._images(shape)}
         result = []
-        for site, options in zip(self.sites, self._tables, strict=True):
+        for site in self.sites:
+            options = self.gates[site.gate_name][1]
             inputs = [known[name] for name in site.inputs]
             scope = tuple(dict.fromkeys([*site.given, *(d for before, _ in inputs for d in before)]))
             here = np.empty([self.sizes[decision] for decision in scope], dtype=object)

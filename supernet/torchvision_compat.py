@@ -35,25 +35,17 @@ def import_torchvision() -> ModuleType:
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
-        _forget_half_imported()
-        _declare_operators()
+        for name in [name for name in sys.modules if name == "torchvision" or name.startswith("torchvision.")]:
+            del sys.modules[name]  # it is half imported
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in _MISSING_OPERATORS:
+            if not hasattr(torch.ops.torchvision, name):
+                library.define(name + _SCHEMA)
+        _libraries.append(library)
         module = importlib.import_module("torchvision")
     # torchvision does not load v2 by itself; here it becomes reachable as an attribute.
     importlib.import_module("torchvision.transforms.v2")
     return module
-
-
-def _forget_half_imported() -> None:
-    for name in [name for name in sys.modules if name == "torchvision" or name.startswith("torchvision.")]:
-        del sys.modules[name]
-
-
-def _declare_operators() -> None:
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in _MISSING_OPERATORS:
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(name + _SCHEMA)
-    _libraries.append(library)
 
 
 torchvision = import_torchvision()

@@ -11,11 +11,7 @@ class SpaceOptions(PluginOptions):
     """The space of networks. Later stages take these from the supernet's run unless told otherwise."""
 
     search_space: str = option(
-        "proxylessnas",
-        "{names}, FILE.yml or module:callable",
-        metavar="NAME",
-        names=SPACES,
-        inherit=True,
+        "proxylessnas", "{names}, FILE.yml or module:callable", metavar="NAME", names=SPACES, inherit=True
     )
     resolution: int | None = option(
         None,
