@@ -48,14 +48,7 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint's place, and what it belongs to.
-
-    Attributes:
-        path: of the file.
-        kind: of `OTHERS`.
-        fingerprint: what the weights belong to.
-        settings: what decides the course of the training: primitives, by flag.
-    """
+    """A checkpoint's place, and what it belongs to: kind, fingerprint, and the settings (primitives, by flag)."""
 
     path: Path
     kind: str

@@ -13,10 +13,6 @@ from supernet import Architecture
 class ConstrainedSampler:
     """One path per step, uniform over all encodings within limits; a pure function of (seed, step).
 
-    Args:
-        limits: at least one.
-        seed: of all draws.
-
     Raises:
         UserError: nothing is within the limits; says the exact range of the space.
     """

@@ -35,7 +35,7 @@ def score(
 ) -> Score:
     """Score a network, images (B, C, H, W) -> outputs (B, O), in eval mode, on batches (x, y) that are on `device`.
 
-    Without augmentation, by the task; `amp` is the number format of autocast, None for float32.
+    By the task; `amp` is the number format of autocast, None for float32.
     """
     total = torch.zeros(3, dtype=torch.float64, device=device)  # metric, its square, error: read once, at the end
     images = 0

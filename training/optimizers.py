@@ -30,7 +30,6 @@ class PathSGD(Optimizer):
     fused kernel of torch.optim.SGD refuses a list in which only some parameters have a momentum buffer.
 
     Args:
-        params: every parameter that may ever be stepped.
         decay_vectors: False spares tensors of one dimension (biases, BN scales and shifts), as the official SPOS does.
         fused: None uses the fused kernel where the device has one, else the multi-tensor (foreach) form.
     """

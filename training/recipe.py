@@ -19,7 +19,6 @@ class Recipe:
         trainer: says what each step trains, and on which images.
 
     Attributes:
-        options: of the stage.
         images: those that weights are fitted on.
         rate: step -> learning rate.
         steps_per_epoch, steps: optimizer steps of an epoch, and of the whole training.
@@ -36,15 +35,7 @@ class Recipe:
         # A last batch that is not full is left out, as BN would take its statistics from too few images.
         self.steps_per_epoch = max(1, len(self.images) // options.batch_size)
         self.steps: int = options.epochs * self.steps_per_epoch
-        self.rate = make_schedule(
-            options.lr_scheduler,
-            options.lr,
-            options.epochs,
-            self.steps_per_epoch,
-            warmup_epochs=options.warmup_epochs,
-            decay_step=options.decay_step,
-            decay_ratio=options.decay_ratio,
-        )
+        self.rate = make_schedule(options, self.steps_per_epoch)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch from position `start` on: x (B, C, H, W), y (B,) or (B, O)."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from config_file.errors import choose
 
@@ -35,35 +36,23 @@ SCHEDULES: dict[str, Callable[[int, int, int, float], float]] = {
 """(step after the warm-up, steps to spread the schedule over, steps between two drops, factor of a drop) -> factor."""
 
 
-def make_schedule(
-    name: str,
-    lr: float,
-    epochs: int,
-    steps_per_epoch: int,
-    *,
-    warmup_epochs: float = 0,
-    decay_step: float | None = None,
-    decay_ratio: float | None = None,
-) -> Callable[[int], float]:
+def make_schedule(options: Any, steps_per_epoch: int) -> Callable[[int], float]:
     """The learning rate of every optimizer step.
 
-    Args:
-        lr: highest learning rate.
-        warmup_epochs: the rate first rises linearly from lr/n to lr over the n steps of these epochs; the schedule
-            spans what is left.
-        decay_step: epochs between two drops of `step`; None: a third of them.
-        decay_ratio: factor of one drop of `step`; None: 0.1.
+    It first rises linearly from lr/n to lr over the n steps of --warmup-epochs; the schedule spans what is left.
 
     Raises:
         UserError: unknown name.
     """
-    shape = choose("lr scheduler", name, SCHEDULES)
-    warmup = round(warmup_epochs * steps_per_epoch)
+    shape = choose("lr scheduler", options.lr_scheduler, SCHEDULES)
+    lr, epochs = options.lr, options.epochs
+    warmup = round(options.warmup_epochs * steps_per_epoch)
     steps = max(1, epochs * steps_per_epoch - warmup)
-    every = max(1, round((epochs / 3 if decay_step is None else decay_step) * steps_per_epoch))
-    ratio = 0.1 if decay_ratio is None else decay_ratio
+    every = max(1, round((epochs / 3 if options.decay_step is None else options.decay_step) * steps_per_epoch))
+    ratio = 0.1 if options.decay_ratio is None else options.decay_ratio
 
     def rate(step: int) -> float:
-        return lr * (step + 1) / warmup if step < warmup else lr * shape(step - warmup, steps, every, ratio)
+        found: float = lr * (step + 1) / warmup if step < warmup else lr * shape(step - warmup, steps, every, ratio)
+        return found
 
     return rate

@@ -17,11 +17,7 @@ def hold_out(
 ) -> tuple[Indices, Indices]:
     """Split `indices` into (kept, held out), `share` of every class held out, at least one image of it on either side.
 
-    Args:
-        indices: rows to split, (n,).
-        labels: of all rows, (N,).
-        purpose: what the held-out images are for, as in "validation" (also sets two splits of one seed apart).
-        classes: names, for the message.
+    Labels are those of all rows, (N,). `purpose`, as in "validation", also sets two splits of one seed apart.
 
     Raises:
         UserError: a class has a single image.

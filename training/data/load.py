@@ -161,12 +161,9 @@ def _split(source: Source, options: Any) -> tuple[dict[str, Indices], dict[str, 
     if isinstance(source.images, ImageFiles):
         record["sha256"]["files"] = hashlib.sha256("\n".join(source.images.names).encode()).hexdigest()
     rows["trainval"] = np.concatenate((train, val))
-    return {name: _mixed(indices) for name, indices in rows.items()}, record
-
-
-def _mixed(indices: Indices) -> Indices:
-    """In a fixed random order: files come class by class, and the first n images of a split must be a sample of it."""
-    return np.random.default_rng(seed_of("order of a split")).permutation(np.sort(indices))
+    # In a fixed random order: files come class by class, and the first n images of a split must be a sample of it.
+    seed = seed_of("order of a split")
+    return {name: np.random.default_rng(seed).permutation(np.sort(found)) for name, found in rows.items()}, record
 
 
 def channel_statistics(split: Split, at_most: int) -> tuple[Normalisation, int]:
@@ -181,8 +178,5 @@ def channel_statistics(split: Split, at_most: int) -> tuple[Normalisation, int]:
     mean = total / pixels
     # Images of one colour have no spread: half a grey level keeps the division finite.
     std = (squares / pixels - mean.square()).clamp(min=0).sqrt().clamp(min=0.5 / 255)
-    return Normalisation(_rounded(mean), _rounded(std)), count
-
-
-def _rounded(values: Tensor) -> tuple[float, ...]:
-    return tuple(round(value, 6) for value in values.tolist())
+    rounded = (tuple(round(value, 6) for value in values.tolist()) for values in (mean, std))
+    return Normalisation(*rounded), count

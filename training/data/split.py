@@ -46,8 +46,6 @@ class Request(NamedTuple):
     Attributes:
         start: number of the first one in its epoch.
         augmentation: (seed, epoch) that it is drawn from, None for none.
-        device: where they are wanted.
-        channels_last: memory format of the images.
     """
 
     start: int

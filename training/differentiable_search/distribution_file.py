@@ -25,7 +25,6 @@ class Distribution:
 
     Attributes:
         log_probabilities: per decision the log probabilities of its options, float64.
-        derived: the architecture that the training derived.
         about: how it was learned.
     """
 

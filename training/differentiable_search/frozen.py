@@ -22,7 +22,6 @@ from training.checkpoint import ARCHITECTURE, LAST, Checkpoint
 from training.data import Data
 from training.device import choose_amp
 from training.differentiable_search.distribution_file import FILE, Distribution, load_distribution
-from training.differentiable_search.gradient import WeightUpdate
 from training.differentiable_search.hardware import make_hardware
 from training.differentiable_search.learner import ArchitectureLearner
 from training.differentiable_search.report import report_epoch, save_learned
@@ -145,8 +144,7 @@ class FrozenLearning:
                 steps.done(self._made, lambda: self._checkpoint.save(self), due=epoch)
 
     def _step(self) -> None:
-        nothing = torch.empty(0)  # of the weights' images: their gradient is not needed
-        self._learner.step(self._made, nothing, nothing, _no_update)
+        self._learner.step(self._made)
         self._made += 1
 
     @contextmanager
@@ -161,7 +159,3 @@ class FrozenLearning:
                 yield
         finally:
             supernet.train(training)
-
-
-def _no_update() -> WeightUpdate:
-    raise AssertionError("first order takes the weights as they are")

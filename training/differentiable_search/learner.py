@@ -30,8 +30,7 @@ class ArchitectureLearner:
         context: its supernet's weights are only read here; its images are never those that weights are fitted on.
         hardware: costs that count, or None.
         relaxation: its name, unless --relaxation names another.
-        epochs: of the whole training, for the temperature.
-        steps_per_epoch: steps of the weights.
+        epochs, steps_per_epoch: of the weights' training, for the temperature.
 
     Raises:
         UserError: an unknown relaxation, or one that cannot mix the options of this space.
@@ -87,10 +86,15 @@ class ArchitectureLearner:
         """The gates that the weights' step trains where they are soft."""
         return self.relaxation.gates_at(-1 - step, self.temperature(step)).gates
 
-    def step(self, step: int, x: Tensor, y: Tensor, weight_update: Callable[[], WeightUpdate]) -> None:
+    def step(
+        self,
+        step: int,
+        batch: tuple[Tensor, Tensor] | None = None,
+        weight_update: Callable[[], WeightUpdate] | None = None,
+    ) -> None:
         """The architecture's step before step `step` of the weights, if there is one.
 
-        For second order it looks at the images x (B, C, H, W) and targets y of that step, and its `weight_update`.
+        For second order it needs the images (B, C, H, W) and targets of that step, and its `weight_update`.
         """
         number = self._number(step)
         if number is None:
@@ -115,9 +119,11 @@ class ArchitectureLearner:
         if self.options.a_order == 1:
             gradient = first_order(logits, self._scaled(validation))
         else:
+            assert batch is not None
+            assert weight_update is not None
 
             def training() -> Tensor:
-                return self.context.task_pass(self.relaxation.gates_at(number, temperature).gates)(x, y)[0]
+                return self.context.task_pass(self.relaxation.gates_at(number, temperature).gates)(*batch)[0]
 
             gradient = second_order(
                 logits, self.supernet, weight_update(), self._scaled(training), self._scaled(validation)

@@ -89,7 +89,6 @@ def make_penalty(options: Any, target: float, minimum: float) -> Callable[[Tenso
     """The penalty of --hc-loss as a function (loss, expected cost) -> loss.
 
     Args:
-        options: with the strengths, --hc-weight and others.
         target: cost aimed at, in the unit of the flags.
         minimum: the smallest cost of the space, in the same unit; no expected cost is below it.
 
@@ -140,12 +139,7 @@ class Multipliers:
         self.rate, self.damping, self.fill, self.bound = rate, damping, fill, bound
 
     def penalised(self, loss: Tensor, costs: Tensor) -> Tensor:
-        """The loss with the constraints' terms: the augmented Lagrangian of `g_k <= 0`, minimised.
-
-        Args:
-            loss: scalar.
-            costs: (K,) expected costs; gradients flow through them.
-        """
+        """The loss with the terms of the expected costs (K,): the augmented Lagrangian of `g_k <= 0`, minimised."""
         excess = costs.to(torch.float64) / self.targets - 1  # g_k = E[cost_k] / target_k - 1
         with torch.no_grad():  # factor_k = max(0, multiplier_k + damping * g_k), held fixed in the gradient
             factors = self._at_least_zero(self.values + self.damping * excess, excess)

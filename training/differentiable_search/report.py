@@ -9,13 +9,18 @@ import numpy as np
 import torch
 
 from config_file.run_folder import RunFolder
-from training.differentiable_search.collapse import collapse_warning, skips
+from supernet import Architecture, SearchSpace
 from training.differentiable_search.distribution_file import FILE, Distribution, save_distribution
 from training.differentiable_search.learner import ArchitectureLearner
 from training.differentiable_search.picture import draw_probabilities
 from training.trainer import Reporter
 
 PICTURE = "probabilities.png"
+SKIPS = ("skip", "identity", "none")
+"""Names of options that leave a layer out."""
+
+COLLAPSED = 0.5  # share of the layers that can be skipped, derived as skips, above which a search is said to collapse
+FEWEST = 3  # layers that can be skipped, below which there is no such word
 
 
 def report_epoch(learner: ArchitectureLearner, run: Reporter, step: int) -> None:
@@ -78,3 +83,31 @@ def save_learned(learner: ArchitectureLearner, run: RunFolder, about: Mapping[st
     run.log(f"derived: {' '.join(space.names(derived))}" + (f" ({costs})" if costs else ""))
     run.log(f"wrote {run.path / FILE} and {PICTURE}")
     return learned
+
+
+def collapse_warning(space: SearchSpace, derived: Architecture, held: bool = False) -> str:
+    """A line of warning where most layers that can be skipped are, "" otherwise.
+
+    Skips need no training and so win early. With hard limits (`held`) a tight one may ask for that.
+    """
+    skippable = skips(space)
+    skipped = sum(derived[decision] in options for decision, options in skippable.items())
+    if len(skippable) < FEWEST or skipped <= COLLAPSED * len(skippable):
+        return ""
+    advice = "try more --a-warmup-epochs, a lower --a-lr, or a target that asks for more (--hc-mode constrained)"
+    if held:
+        advice = "if the limits do not ask for that, try more --a-warmup-epochs or a lower --a-lr"
+    return (
+        f"  warning: the search is collapsing to skip: of {len(skippable)} layers that can be skipped, {skipped} are; "
+        + advice
+    )
+
+
+def skips(space: SearchSpace) -> dict[int, tuple[int, ...]]:
+    """Per decision that can skip: the options that do."""
+    found = {}
+    for index, decision in enumerate(space.decisions):
+        options = tuple(option for option, name in enumerate(decision.options) if name in SKIPS)
+        if options and len(options) < len(decision.options):
+            found[index] = options
+    return found

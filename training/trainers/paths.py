@@ -20,9 +20,7 @@ from training.trainer import Context, Trainer, TrainingStep
 class PathTrainer(Trainer):
     """One pass along each path that a sampler gives for a step.
 
-    Args:
-        context: of the training.
-        sampler: `paths_per_step`, and `paths(step)`, a list of as many architectures.
+    The sampler has `paths_per_step`, and `paths(step)`, a list of as many architectures.
 
     Raises:
         UserError: the sampler gives anything else.

@@ -19,9 +19,9 @@ from lookup_tables.constraint_text import parse_constraints, parse_limits
 from supernet import build_space
 from supernet.relaxations import RELAXATIONS, of_logits
 from tests.training import toy
-from training.differentiable_search.collapse import collapse_warning
 from training.differentiable_search.distribution_file import load_distribution
 from training.differentiable_search.learner import ArchitectureLearner
+from training.differentiable_search.report import collapse_warning
 from training.loop import train_step
 from training.options import TrainSupernetOptions
 from training.stage import Training
