@@ -5,6 +5,7 @@ networks say by how much. The minimum over rounds is what the machine can do; me
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,19 +38,10 @@ def latency_table(
     entries = {key: measured.get(key, Entry(0, 0)) for key in distinct_blocks(space, resolution)}
     sums = block_counts(space, resolution, networks) @ np.array([measured[key].value for key in keys])
     whole = np.array([network.value for network in found[len(keys) :]])
-    least = CostTable(space, LATENCY, resolution, entries).minimum()[0]
-    scale, offset, check = calibrate(sums, whole, least)
-    return CostTable(
-        space,
-        LATENCY,
-        resolution,
-        entries,
-        counted="milliseconds of one image: the minimum over rounds for each block alone, corrected by whole networks",
-        scale=scale,
-        offset=offset,
-        self_check=check,
-        **about,
-    )
+    counted = "milliseconds of one image: the minimum over rounds for each block alone, corrected by whole networks"
+    table = CostTable(space, LATENCY, resolution, entries, counted, **about)
+    scale, offset, check = calibrate(sums, whole, table.minimum()[0])
+    return replace(table, scale=scale, offset=offset, self_check=check)
 
 
 def entry(times: Sequence[float]) -> Entry:
