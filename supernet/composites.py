@@ -102,31 +102,25 @@ class ShuffleBlock(Block):
         if rest <= 0:
             raise ValueError(f"{self.label} to {self.out_channels} channels cannot follow {in_channels} channels")
 
-        def pointwise(channels: int) -> Block:
-            return Conv(channels, act="relu")
-
-        def depthwise(stride: int) -> Block:
-            return Conv(None, self.kernel, stride, act="")
-
+        widen, leave = Conv(mid, act="relu"), Conv(rest, act="relu")
+        strided, depthwise = (Conv(None, self.kernel, stride, act="") for stride in (self.stride, 1))
         if not self.xception:
-            return {"enter": pointwise(mid), "depthwise": depthwise(self.stride), "leave": pointwise(rest)}
+            return {"enter": widen, "depthwise": strided, "leave": leave}
         return {
-            "depthwise1": depthwise(self.stride),
-            "pointwise1": pointwise(mid),
-            "depthwise2": depthwise(1),
-            "pointwise2": pointwise(mid),
-            "depthwise3": depthwise(1),
-            "pointwise3": pointwise(rest),
+            "depthwise1": strided,
+            "pointwise1": widen,
+            "depthwise2": depthwise,
+            "pointwise2": widen,
+            "depthwise3": depthwise,
+            "pointwise3": leave,
         }
 
     def projection(self, in_channels: int) -> dict[str, Block]:
         """The parts of the projection branch; none where half of the channels pass unchanged."""
         if not self.projects(in_channels):
             return {}
-        return {
-            "depthwise": Conv(None, self.kernel, self.stride, act=""),
-            "pointwise": Conv(in_channels, act="relu"),
-        }
+        depthwise = Conv(None, self.kernel, self.stride, act="")
+        return {"depthwise": depthwise, "pointwise": Conv(in_channels, act="relu")}
 
     def _main_input(self, in_channels: int) -> int:
         return in_channels if self.projects(in_channels) else in_channels // 2

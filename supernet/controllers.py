@@ -65,7 +65,7 @@ class LSTMController(nn.Module):
 
     def _run(self, n: int, options: Tensor | None, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
         entering = self.begin.expand(n, -1)
-        state = (torch.zeros_like(entering), torch.zeros_like(entering))
+        state = torch.zeros_like(entering), torch.zeros_like(entering)
         log_probability, entropy = torch.zeros(n), torch.zeros(n)
         chosen = []
         for decision, (head, embedding) in enumerate(zip(self.heads, self.embeddings, strict=True)):
