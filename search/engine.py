@@ -102,14 +102,10 @@ def run(
     what `pick` takes from all results is evaluated at the last one, until it takes nothing else.
 
     Args:
-        strategy: proposes architectures.
-        evaluator: scores them.
-        archive: keeps every result.
+        strategy, evaluator, archive: propose, score and keep.
         tables: of the costs that results are recorded with, by name.
         ledger: counts, and ends the search; none: the strategy ends it.
-        schedule: of the fidelities.
-        watch: is told every result.
-        pick: takes what would be chosen.
+        schedule, watch, pick: see there.
 
     Raises:
         UserError: the evaluator gives no result of an architecture, or one at another fidelity than was asked for.

@@ -65,22 +65,17 @@ class Objective:
         """True where it is shown in percent, as the metrics of tasks are."""
         return any(task.metric == self.name for task in TASKS.values())
 
-    @property
-    def unit(self) -> str:
-        """The unit of shown values."""
-        return " %" if self.percent else ""
-
     def shown(self, value: float) -> float:
         """The number that is shown for a value."""
         return 100 * value if self.percent else value
 
-    def digits(self, shown: float) -> str:
+    def digits(self, shown: float, unit: bool = False) -> str:
         """A shown number with as many digits as people need."""
-        return f"{shown:.2f}" if self.percent else f"{shown:.6g}"
+        return f"{shown:.2f}{' %' if unit else ''}" if self.percent else f"{shown:.6g}"
 
     def in_words(self, value: float) -> str:
         """A value for people, without its name."""
-        return self.digits(self.shown(value)) + self.unit
+        return self.digits(self.shown(value), unit=True)
 
     def axis(self, method: str) -> str:
         """The title of an axis of its shown values; `method`: what it was measured with."""

@@ -10,7 +10,6 @@ from config_file.run_folder import RunFolder
 from config_file.stages import command
 from search import engine
 from search.archive import Archive
-from search.objectives import Objective
 from search.pareto import non_dominated
 from search.preparation import Search
 from search.reporting import picture, results_file
@@ -49,7 +48,8 @@ def write_outcome(search: Search, archive: Archive, folder: RunFolder, seconds: 
     results_file.write_best(folder.file("best.json"), best, search.space, search.context.resolution, about)
     files = ["best.json", "results.csv", "archive.jsonl"]
     if search.problem.limits.first is not None:
-        title = f"{search.title}: {len(results):,} evaluations"
+        size = f" at {search.context.resolution} px" if search.context.resolution else ""
+        title = f"{search.options.search_strategy} over {search.space.name}{size}: {len(results):,} evaluations"
         path = folder.file("accuracy_vs_cost.png")
         picture.draw_search(path, results, best, search.problem.limits, title, search.metric, search.evaluator.method)
         write_report(folder.file("report.html"), [read_search(folder.path, search.options.search_space)])
@@ -110,7 +110,8 @@ def outcome(search: Search, best: Result, evaluations: Sequence[Result], seconds
     architectures = len({result.architecture for result in evaluations})
     yield f"best       {' '.join(search.space.names(best.architecture))}"
     value = f"{metric.in_words(metric.value(best))} {search.evaluator.spell(best.fidelity)}, {search.evaluator.method}"
-    yield f"{metric.title:<10} {value}{interval_in_words(best, metric)}"
+    interval = " to ".join(f"{metric.shown(end):.2f}" for end in best.interval or ())
+    yield f"{metric.title:<10} {value}{f' (95 % interval {interval})' if interval else ''}"
     if best.cost:
         yield "cost       " + ", ".join(
             f"{name} {search.problem.tables[name].metric.in_words(cost)}" for name, cost in best.cost.items()
@@ -120,11 +121,3 @@ def outcome(search: Search, best: Result, evaluations: Sequence[Result], seconds
         f"{f', {failed} of them failed' if failed else ''}, {sum(result.seconds for result in evaluations):,.0f} s of "
         f"evaluation, {seconds:,.0f} s in this session"
     )
-
-
-def interval_in_words(result: Result, metric: Objective) -> str:
-    """The 95 % interval in brackets; "" where it is not known."""
-    if result.interval is None:
-        return ""
-    low, high = map(metric.shown, result.interval)
-    return f" (95 % interval {low:.2f} to {high:.2f})"

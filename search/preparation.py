@@ -50,12 +50,10 @@ class Search:
 
     @property
     def space(self) -> DecisionSpace:
-        """The architectures there are."""
         return self.problem.space
 
     @property
     def strategy(self) -> Strategy:
-        """The strategy, which proposes architectures."""
         assert self.prepared is not None, "what it proposes from is to be learnt first"
         return self.prepared
 
@@ -83,11 +81,6 @@ class Search:
         problem = replace(self.problem, distribution=self.learning.run())
         strategy = make_strategy(self.options.search_strategy, problem, self.options)
         return replace(self, problem=problem, prepared=strategy)
-
-    @property
-    def title(self) -> str:
-        size = f" at {self.context.resolution} px" if self.context.resolution else ""
-        return f"{self.options.search_strategy} over {self.space.name}{size}"
 
     @property
     def of_a_front(self) -> bool:
@@ -179,11 +172,10 @@ def tables_for(
                 f"--lookup-table holds {name}, not {options.info_metric}; if it is only to be recorded, name it: "
                 f"{name}=FILE.json"
             )
-    counted = {}
-    for name in (metric.name for metric in counted_metrics()):
-        counter = options.counter if name == options.info_metric else OURS
-        counted[name] = build_table(space, name, resolution, counter)
-    return counted | given
+    counters = {metric.name: OURS for metric in counted_metrics()}
+    if options.info_metric in counters:
+        counters[options.info_metric] = options.counter
+    return {name: build_table(space, name, resolution, counter) for name, counter in counters.items()} | given
 
 
 def without_limits(options: SearchOptions, space: DecisionSpace) -> Limits:

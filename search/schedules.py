@@ -38,15 +38,11 @@ class Schedule(Protocol):
         """The order of the fidelities in words, with an amount for each."""
 
 
-@dataclass(frozen=True)
 class AllAlike:
     """Every architecture at one fidelity, the last."""
 
-    fidelities: tuple[Fidelity, ...] = (FULL,)
-    objective: Objective = ACCURACY
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "fidelities", self.fidelities[-1:])
+    def __init__(self, fidelities: tuple[Fidelity, ...] = (FULL,), objective: Objective = ACCURACY) -> None:
+        self.fidelities = fidelities[-1:]
 
     def going_on(self, rung: int, results: Sequence[Result], earlier: Sequence[Result]) -> list[Architecture]:
         return []

@@ -31,8 +31,12 @@ def read_results(path: str | Path, space: DecisionSpace, objectives: Sequence[Ob
         raise UserError(f"--warm-start {path}: no such file")
     measured = {task.metric: None for task in TASKS.values()} | {o.name: None for o in objectives if o.measured}
     try:
-        results = _of_table(path, space, measured) if path.suffix == ".csv" else _of_archive(path)
-    except (KeyError, TypeError, ValueError, AttributeError, UnicodeDecodeError):
+        if path.suffix == ".csv":
+            with path.open(newline="") as file:
+                results = [_of_row(row, space, measured) for row in csv.DictReader(file)]
+        else:
+            results = _of_archive(path)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, UnicodeDecodeError):
         raise UserError(f"--warm-start {path}: neither an archive.jsonl nor a results.csv of a search") from None
     found = {}
     for result in results:
@@ -49,16 +53,11 @@ def read_results(path: str | Path, space: DecisionSpace, objectives: Sequence[Ob
 
 
 def _of_archive(path: Path) -> list[Result]:
-    header, *rows = read_jsonl(path)
-    if not str(header["format"]).startswith(FORMAT[:-1]):
+    rows = read_jsonl(path)
+    if not str(rows[0]["format"]).startswith(FORMAT[:-1]):
         raise ValueError
-    check_format(path, header)
-    return list(results_of(path, [header, *rows]))
-
-
-def _of_table(path: Path, space: DecisionSpace, measured: Iterable[str]) -> list[Result]:
-    with path.open(newline="") as file:
-        return [_of_row(row, space, measured) for row in csv.DictReader(file)]
+    check_format(path, rows[0])
+    return list(results_of(path, rows))
 
 
 def _of_row(row: Mapping[str, str], space: DecisionSpace, measured: Iterable[str]) -> Result:

@@ -12,7 +12,6 @@ from search.comparison.options import BASELINE, FOUND, RANDOM, VerdictOptions
 from search.comparison.scaled_baseline import scaled_mobilenetv2
 from search.objectives import chosen_by
 from search.reporting.finished_search import FinishedSearch
-from search.result import comparable
 from supernet import Architecture, NetSpec
 from supernet.metrics import FLOPS, Metric, metric_called
 
@@ -63,7 +62,7 @@ def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable)
     space = finished.space
     found = [finished.chosen]
     by = chosen_by(finished.objectives, finished.measures)
-    within = [result for result in comparable(finished.results) if finished.allows(result)]
+    within = [result for _, result in finished.inside]
     for result in sorted(within, key=lambda result: (-by.score(result), result.architecture)):
         if len(found) < options.top_k:
             known = {space.network_key(architecture) for architecture in found}

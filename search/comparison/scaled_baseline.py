@@ -40,15 +40,10 @@ def scaled_mobilenetv2(space: SearchSpace, cost: Callable[[NetSpec], float], tar
     """
     head = _head_width(space)
     strides = _strides(space)
-    candidates = []
-    seen = set()
+    networks: dict[NetSpec, float] = {}  # several multipliers round to the same widths: the least of them
     for multiplier in MULTIPLIERS:
-        spec = _mobilenetv2(space, multiplier, head, strides)
-        if spec not in seen:
-            seen.add(spec)
-            candidates.append((abs(cost(spec) - target), multiplier, spec))
-    _, multiplier, spec = min(candidates, key=lambda candidate: candidate[:2])
-    return spec, multiplier
+        networks.setdefault(_mobilenetv2(space, multiplier, head, strides), multiplier)
+    return min(networks.items(), key=lambda network: (abs(cost(network[0]) - target), network[1]))
 
 
 def _mobilenetv2(space: SearchSpace, multiplier: float, head: int, strides: tuple[int, ...] | None) -> NetSpec:

@@ -38,7 +38,6 @@ class Context:
 
     @property
     def seed(self) -> int:
-        """Of everything random."""
         return int(self.options.random_seed)
 
     @cached_property
@@ -69,7 +68,6 @@ class Context:
 
     @cached_property
     def space(self) -> DecisionSpace:
-        """The architectures there are."""
         if self.needs_supernet:
             return self.trained.space
         if self._space is None:
@@ -81,7 +79,6 @@ class Context:
 
     @cached_property
     def task(self) -> Task:
-        """The task of the networks."""
         return task_of(self.trained.info) if self.needs_supernet else self.data.task
 
     @cached_property
@@ -105,14 +102,11 @@ class Context:
 def check_same_space(options: Any, space: SearchSpace, source: Path) -> None:
     """Raises UserError where a flag asks for another space than the supernet was trained on."""
     recipe = space.describe()
-    asked = {name: getattr(options, name) for name in ("search_space", "widths", "depths", "strides", "skip")}
-    for name, value in asked.items():
-        trained = recipe.get(name)
+    for name in ("search_space", "widths", "depths", "strides", "skip"):
+        value, trained = getattr(options, name), recipe.get(name)
         if isinstance(trained, dict):  # the content of a file, which may have moved since
             trained = trained["name"] if value in SPACES else value
-        if value is None:
-            continue
-        if (list(value) if isinstance(value, tuple) else value) != trained:
+        if value is not None and (list(value) if isinstance(value, tuple) else value) != trained:
             raise UserError(f"--{name.replace('_', '-')} {value}: the supernet in {source} was trained with {trained}")
 
 

@@ -10,7 +10,6 @@ from search.evaluators.context import Context
 from search.result import Fidelity, Result
 from search.schedules import Schedule
 from supernet import Architecture
-from supernet.decisions import DecisionSpace
 
 
 class Evaluates(Protocol):
@@ -76,22 +75,20 @@ class Shareable(Evaluator, Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of EVALUATORS; a class of one's own has the same attributes, as far as it needs them.
+    """An entry of EVALUATORS; a class of one's own has the same attributes, as far as it needs them, and `space`.
 
     Args:
         make: makes the evaluator.
-        measures: {metric: whether more is better}, the first one being what networks are picked by, or a function of
-            the context to it. Without it: the accuracy.
-        needs_supernet: whether it evaluates with the weights of a trained supernet, whose space is searched then.
-        space: the architectures it can evaluate, or a function of the context to them, where neither a supernet nor
-            --search-space says it.
+        measures: {metric: whether more is better}, the one that networks are picked by first, or a function of the
+            context to it. Without it: the accuracy.
+        needs_supernet: whether it evaluates with the weights of a trained supernet, whose space is searched then. Else
+            its `space`, or a function of the context to it, is searched, or that of --search-space.
         Options: the class of the options it reads.
     """
 
     make: Callable[[Context], Evaluator]
     measures: Mapping[str, bool] | Callable[[Context], Mapping[str, bool]]
     needs_supernet: bool = False
-    space: DecisionSpace | Callable[[Context], DecisionSpace] | None = None
     Options: type | None = None
 
     def __call__(self, context: Context) -> Evaluator:

@@ -55,27 +55,26 @@ class OwnEvaluator:
             wanted.remove(result.architecture)
             yield result
 
+    def _asked(self, method: str, argument: Any) -> Any:
+        """What a method of its own answers; None where it has none."""
+        return guarded(self.reference, getattr(self.own, method))(argument) if hasattr(self.own, method) else None
+
     def describe(self, schedule: Schedule) -> str:
         """Its words, or the names of what it measures."""
-        if hasattr(self.own, "describe"):
-            return str(guarded(self.reference, self.own.describe)(schedule))
+        if (words := self._asked("describe", schedule)) is not None:
+            return str(words)
         text = f"{self.reference}: {', '.join(self.measures)}"
         amounts = [str(fidelity) for fidelity in schedule.fidelities if fidelity != FULL]
         return f"{text} on {schedule.in_words(amounts)}" if amounts else text
 
     def spell(self, fidelity: Fidelity) -> str:
         """Its words, or the amounts."""
-        if hasattr(self.own, "spell"):
-            return str(guarded(self.reference, self.own.spell)(fidelity))
-        return f"on {fidelity}" if fidelity else "in full"
+        words = self._asked("spell", fidelity)
+        return str(words) if words is not None else f"on {fidelity}" if fidelity else "in full"
 
     def estimate(self, evaluations: int) -> list[str]:
-        """Its lines, if it has any."""
-        if not hasattr(self.own, "estimate"):
-            return []
-        return [str(line) for line in guarded(self.reference, self.own.estimate)(evaluations)]
+        return [str(line) for line in self._asked("estimate", evaluations) or ()]
 
     def close(self) -> None:
-        """End what it has started."""
         if hasattr(self.own, "close"):
             guarded(self.reference, self.own.close)()

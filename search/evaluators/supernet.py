@@ -112,7 +112,6 @@ class SupernetEvaluator:
 
     @property
     def fingerprints(self) -> dict[str, Any]:
-        """Weights, images and settings."""
         return {
             "space": self.supernet.space.macro_fingerprint,
             "weights": self.weights,
@@ -134,11 +133,9 @@ class SupernetEvaluator:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The weights, and what became of the head."""
         return {"refit_head": self.refit_head, "supernet_sha256": self.weights}
 
     def describe(self, schedule: Schedule) -> str:
-        """Calibration, head, and the images of each fidelity."""
         images = self.calibration_images
         calibration = f"BN re-calibrated on {images:,} training images" if images else "BN statistics of the supernet"
         head = ", refitted head" if self.refit_head else ""
@@ -146,11 +143,9 @@ class SupernetEvaluator:
         return f"{calibration}{head}, {self.task.title} on {amounts} validation images"
 
     def spell(self, fidelity: Fidelity) -> str:
-        """The number of images."""
         return f"on {fidelity['images']:,} validation images"
 
     def estimate(self, evaluations: int) -> list[str]:
-        """Images that go through networks."""
         return [f"images     {evaluations * (self.calibration_images + self._most_images):,} forward, none backward"]
 
     def close(self) -> None:
@@ -165,7 +160,6 @@ class SupernetEvaluator:
         return partial(_in_process, arguments | {"device": device, "memory": self.memory / count}, threads)
 
     def order(self, architectures: Sequence[Architecture]) -> list[Architecture]:
-        """The distinct ones in the order in which `evaluate` gives their results."""
         distinct = list(dict.fromkeys(architectures))
         tree = self._tree(distinct)
         return distinct if tree is None else [architecture for leaf in tree.leaves() for architecture in leaf]
@@ -173,9 +167,7 @@ class SupernetEvaluator:
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """One result for each distinct architecture; those of shared prefixes come one after another."""
         images = min(int((fidelity or self.fidelities[-1])["images"]), len(self.data.val))
-        if images not in self._validation:
-            self._validation[images] = self._batches(self.data.val, images)
-        batches = self._validation[images]
+        batches = self._validation.setdefault(images, self._batches(self.data.val, images))
         start = time.perf_counter()
         for architecture, found in self._scores(list(dict.fromkeys(architectures)), batches, images):
             yield self._result(architecture, found, time.perf_counter() - start)
@@ -204,8 +196,7 @@ class SupernetEvaluator:
     ) -> Iterator[tuple[Architecture, Score]]:
         tree = self._tree(architectures)
         if tree is None:
-            for architecture in architectures:
-                yield architecture, self._score(architecture, batches)
+            yield from ((architecture, self._score(architecture, batches)) for architecture in architectures)
             return
         sharing = PrefixEvaluation(
             layer=self._layer,
@@ -266,16 +257,8 @@ class SupernetEvaluator:
     def _batches(self, split: Split, images: int) -> KeptBatches:
         # Equal batches: a small remainder would be normalised by poor statistics, and one image has none.
         size = math.ceil(images / math.ceil(images / self.batch_size))
-        return KeptBatches(
-            lambda: split.batches(
-                size,
-                seed=self.seed,
-                shuffle=True,
-                limit=images,
-                device=self.device,
-                channels_last=self.channels_last,
-            )
-        )
+        load = partial(split.batches, size, seed=self.seed, shuffle=True, limit=images)
+        return KeptBatches(partial(load, device=self.device, channels_last=self.channels_last))
 
 
 def fidelities_of(images: Sequence[int], available: int) -> tuple[Fidelity, ...]:

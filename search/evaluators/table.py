@@ -60,7 +60,12 @@ class TableEvaluator:
 
     @cached_property
     def fingerprints(self) -> Mapping[str, Any]:
-        return {"table": self._fingerprint or fingerprint_of(self.rows)}
+        if self._fingerprint:
+            return {"table": self._fingerprint}
+        content = hashlib.sha256()
+        for architecture in sorted(self.rows):
+            content.update(json.dumps([architecture, sorted(self.rows[architecture].items())]).encode())
+        return {"table": content.hexdigest()}
 
     def describe(self, schedule: Schedule) -> str:
         return f"looked up in {self.method}: {', '.join(self.measures)}"
@@ -96,11 +101,3 @@ class Columns(Mapping[Architecture, Mapping[str, float]]):
 
     def __len__(self) -> int:
         return len(self._row)
-
-
-def fingerprint_of(rows: Rows) -> str:
-    """A hash of the content, whatever the order of its rows."""
-    content = hashlib.sha256()
-    for architecture in sorted(rows):
-        content.update(json.dumps([architecture, sorted(rows[architecture].items())]).encode())
-    return content.hexdigest()

@@ -71,13 +71,11 @@ class WorkerEvaluator:
         order = self._evaluator.order(architectures)
         size = min(LONGEST_RUN, max(1, -(-len(order) // (RUNS_EACH * self._count))))
         runs = [order[start : start + size] for start in range(0, len(order), size)]
-        whole = False
         try:
             yield from self._results(runs, fidelity)
-            whole = True
-        finally:
-            if not whole:
-                self.close()  # some are busy with what nobody waits for any more
+        except BaseException:
+            self.close()  # some are busy with what nobody waits for any more
+            raise
 
     def close(self) -> None:
         """End the processes at once."""
@@ -91,7 +89,10 @@ class WorkerEvaluator:
 
         def give(worker: _Worker) -> None:
             for number, run in todo:
-                _send(worker, (run, fidelity))
+                try:
+                    worker.connection.send((run, fidelity))
+                except OSError:
+                    raise _dead(worker) from None
                 busy[worker.connection] = worker, number
                 return
 
@@ -104,7 +105,10 @@ class WorkerEvaluator:
                     break
                 for connection in wait(list(busy)):
                     worker, its = busy[connection]
-                    message = _receive(worker)
+                    try:
+                        message = worker.connection.recv()
+                    except (EOFError, OSError):
+                        raise _dead(worker) from None
                     if isinstance(message, Result):
                         ready[its].append(message)
                     elif message is None:
@@ -153,20 +157,6 @@ def _serve(connection: Connection, factory: Callable[[], Evaluates]) -> None:
                 connection.send(None)
     except (EOFError, OSError):
         return  # the other end is gone, and with it all reason to work
-
-
-def _send(worker: _Worker, message: object) -> None:
-    try:
-        worker.connection.send(message)
-    except OSError:
-        raise _dead(worker) from None
-
-
-def _receive(worker: _Worker) -> Any:
-    try:
-        return worker.connection.recv()
-    except (EOFError, OSError):
-        raise _dead(worker) from None
 
 
 def _dead(worker: _Worker) -> UserError:

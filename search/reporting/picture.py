@@ -33,11 +33,8 @@ def draw_search(
     """Write `accuracy_vs_cost.png`.
 
     Args:
-        path: where to.
         results: in the order of evaluation, failed ones included.
-        best: the chosen one.
         constraint: the limits, and the table whose cost is the x-axis.
-        title: one line.
         metric: on the y-axis.
         method: what it was measured with, for people.
     """
@@ -129,16 +126,9 @@ def _chosen(axes: Any, best: Result, metric: Objective, cost: float) -> None:
     if best.interval is not None:
         low, high = map(metric.shown, best.interval)
         axes.errorbar(cost, value, [[value - low], [high - value]], color=ACCENT, capsize=3, zorder=4)
+    words = f"chosen: {metric.in_words(metric.value(best))} at {cost:.4g}"
     axes.plot(
-        cost,
-        value,
-        "*",
-        color=ACCENT,
-        markersize=16,
-        markeredgecolor="white",
-        linestyle="none",
-        zorder=5,
-        label=f"chosen: {metric.in_words(metric.value(best))} at {cost:.4g}",
+        cost, value, "*", color=ACCENT, markersize=16, markeredgecolor="white", linestyle="none", zorder=5, label=words
     )
 
 

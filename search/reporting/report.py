@@ -122,7 +122,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         "name": run.name,
         "heading": f"{searched['strategy']} over {space.name}, {best['dataset']} at {best['resolution']} px",
         "tiles": [
-            (run.measured.digits(run.found) + run.measured.unit, f"{run.measured.title} of the chosen one{interval}"),
+            (run.measured.digits(run.found, unit=True), f"{run.measured.title} of the chosen one{interval}"),
             *(
                 (
                     run.cost_in_words(metric, best["cost"][metric]),

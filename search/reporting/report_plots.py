@@ -99,12 +99,8 @@ def best_so_far(runs: Sequence[FinishedSearch]) -> Plot:
     known = [a for curve in curves for _, a in curve]
     if alone:
         known += [runs[0].value(r) for _, r in runs[0].inside]
-    figure = plot(
-        "best so far",
-        ([float(max(len(run.results) for run in runs))], "evaluations"),
-        (known, runs[0].axis),
-        from_zero=True,
-    )
+    evaluations = [float(max(len(run.results) for run in runs))]
+    figure = plot("best so far", (evaluations, "evaluations"), (known, runs[0].axis), from_zero=True)
     if alone:
         for n, r in runs[0].inside:
             figure.mark(n, runs[0].value(r), "faint", tip(runs[0], r, n))
@@ -126,7 +122,7 @@ def fronts(runs: Sequence[FinishedSearch], metric: str) -> Plot:
         colour = COLOURS[index % len(COLOURS)]
         figure.line(stairs(front, figure.x.high), "best", colour)
         for c, a in front:
-            figure.mark(c, a, "point", f"{run.name}: {run.measured.digits(a)}{run.measured.unit} at {c:.4g}", colour)
+            figure.mark(c, a, "point", f"{run.name}: {run.measured.digits(a, unit=True)} at {c:.4g}", colour)
         figure.legend.append(("line", colour, run.name))
     return figure
 
@@ -143,7 +139,7 @@ def generations(run: FinishedSearch) -> Plot:
         if len(values):
             low, first, middle, third, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
             best = high if run.measured.maximise else low
-            top, half = (run.measured.digits(value) + run.measured.unit for value in (best, middle))
+            top, half = (run.measured.digits(value, unit=True) for value in (best, middle))
             words = f"{title} {name}: best {top}, median {half}, {len(values)} evaluations"
             figure.line([(at, low), (at, high)], "whisker")
             figure.box((at - 0.3, at + 0.3), (first, third), "quartiles", words)
@@ -164,17 +160,14 @@ def trained_alone(run: FinishedSearch) -> Plot | None:
         name, costs = FLOPS.name, [row[FLOPS.key] for row in rows]
     metric = run.metric(name)
     costs = [cost / metric.per_flag for cost in costs]
-    figure = plot(
-        "networks trained alone",
-        (costs, metric.axis(name)),
-        ([100 * row["test_accuracy"] for row in rows], "test accuracy, trained alone (%)"),
-    )
-    for index, (arm, words) in enumerate(ARMS.items()):
-        colour = (COLOURS[3], FIXED, COLOURS[0])[index]
-        for row, cost in zip(rows, costs, strict=True):
+    accuracies = [100 * row["test_accuracy"] for row in rows]
+    axis = "test accuracy, trained alone (%)"
+    figure = plot("networks trained alone", (costs, metric.axis(name)), (accuracies, axis))
+    for (arm, words), colour in zip(ARMS.items(), (COLOURS[3], FIXED, COLOURS[0]), strict=True):
+        for row, cost, accuracy in zip(rows, costs, accuracies, strict=True):
             if row["arm"] == arm:
-                text = f"{words}, seed {row['seed']}: {100 * row['test_accuracy']:.2f} %\n{' '.join(row['names'])}"
-                figure.mark(cost, 100 * row["test_accuracy"], "trained", text, colour)
+                text = f"{words}, seed {row['seed']}: {accuracy:.2f} %\n{' '.join(row['names'])}"
+                figure.mark(cost, accuracy, "trained", text, colour)
         figure.legend.append(("dot", colour, words))
     return figure
 

@@ -119,18 +119,12 @@ def plot(
     Args:
         name: what it shows, for those who cannot see it.
         x, y: (finite values to be shown, title).
-        width, height: of the drawing.
         from_zero: the x-axis starts at 0 and ends at the largest value: for a count.
     """
     low, high = (0.0, max(x[0], default=1.0)) if from_zero else _range(x[0], 0.05)
     bottom, top = _range(y[0], 0.07)
-    return Plot(
-        name,
-        Axis(low, high, LEFT, width - RIGHT, x[1]),
-        Axis(bottom, top, height - BOTTOM, TOP, y[1]),
-        width,
-        height,
-    )
+    across = Axis(low, high, LEFT, width - RIGHT, x[1])
+    return Plot(name, across, Axis(bottom, top, height - BOTTOM, TOP, y[1]), width, height)
 
 
 def _range(values: Sequence[float], margin: float) -> tuple[float, float]:
