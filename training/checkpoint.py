@@ -35,15 +35,11 @@ OTHERS = {
 
 
 class Stateful(Protocol):
-    """Something that can be saved and goes on from what was saved."""
+    """Something that can be saved, as tensors, primitives, and lists and dicts of them, and goes on from what was."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors, primitives, and lists and dicts of them."""
-        ...
+    def state_dict(self) -> dict[str, Any]: ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
-        ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)

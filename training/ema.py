@@ -32,9 +32,7 @@ class WeightAverage:
         torch._foreach_copy_(self._copies, self._buffers)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averaged weights and the buffers."""
         return self.network.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a saved average."""
         self.network.load_state_dict(state)

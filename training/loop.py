@@ -115,7 +115,6 @@ class Progress:
     """Steps with a bar in front of a person, which Ctrl-C or SIGTERM ends after the running one, saved.
 
     Args:
-        before: how many of them were made before.
         description: in front of the bar, "" for no bar.
         noun: of a step.
         catch: False lets Ctrl-C break into a step.

@@ -10,6 +10,7 @@ let momentum and weight decay drag weights that saw no gradient. So a step is gi
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -131,20 +132,15 @@ def _rmsprop(
     return torch.optim.RMSprop(groups, lr=lr, alpha=alpha, momentum=momentum, foreach=True)
 
 
-def _adam(kind: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
-    def make(
-        params: list[Parameter], decay: float, vectors: bool, *, lr: float, betas: tuple[float, float], **_: Any
-    ) -> Optimizer:
-        return kind(decay_groups(params, decay, vectors), lr=lr, betas=betas, fused=True)
-
-    return make
+def _adam(params: list[Parameter], decay: float, vectors: bool, *, kind: Any, lr: float, betas: Any, **_: Any) -> Any:
+    return kind(decay_groups(params, decay, vectors), lr=lr, betas=betas, fused=True)
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": _sgd,
     "rmsprop": _rmsprop,
-    "adam": _adam(torch.optim.Adam),
-    "adamw": _adam(torch.optim.AdamW),
+    "adam": partial(_adam, kind=torch.optim.Adam),
+    "adamw": partial(_adam, kind=torch.optim.AdamW),
 }
 
 

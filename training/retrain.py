@@ -45,8 +45,7 @@ class RetrainResult:
 
     Attributes:
         network: trained (the moving average, if there is one), in eval mode on the CPU.
-        test: on the test split, looked at once.
-        val: on the validation split, None if it was trained on.
+        val: None if that split was trained on.
         summary: the content of result.json.
     """
 

@@ -28,13 +28,7 @@ WEIGHTS, DESCRIPTION = "supernet.safetensors", "supernet.json"
 
 @dataclass(frozen=True)
 class TrainedSupernet:
-    """A supernet read back.
-
-    Attributes:
-        space: rebuilt, with the fingerprints of the one it was trained on.
-        supernet: on the CPU, in training mode.
-        info: the content of `supernet.json`.
-    """
+    """A supernet read back, on the CPU in training mode, its space rebuilt, and the content of `supernet.json`."""
 
     space: SearchSpace
     supernet: Supernet

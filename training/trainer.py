@@ -57,7 +57,7 @@ class Context:
         data: its test split is not for training.
         images: of `data`, those that may be trained on.
         model: what is trained, on its device: a supernet, or one network.
-        loss: (outputs, targets) -> scalar, the one that the options name.
+        loss: the one that the options name.
         amp: number format of autocast, None for float32.
     """
 
@@ -111,25 +111,19 @@ class Context:
 
 
 class Reporter(Protocol):
-    """Takes what a training says: a `RunFolder`, or nobody (`Silent`)."""
+    """Takes what a training says, lines and numbers after so many steps: a `RunFolder`, or nobody (`Silent`)."""
 
-    def log(self, text: str = "") -> None:
-        """One line."""
-        ...
+    def log(self, text: str = "") -> None: ...
 
-    def metric(self, step: int, **values: float) -> None:
-        """Numbers after so many steps."""
-        ...
+    def metric(self, step: int, **values: float) -> None: ...
 
 
 class Silent:
     """A reporter that keeps nothing, for trainings inside of something else."""
 
-    def log(self, text: str = "") -> None:
-        """Drop a line."""
+    def log(self, text: str = "") -> None: ...
 
-    def metric(self, step: int, **values: float) -> None:
-        """Drop numbers."""
+    def metric(self, step: int, **values: float) -> None: ...
 
 
 class Trainer(ABC):

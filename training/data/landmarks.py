@@ -32,10 +32,8 @@ from training.data.source import ImageFiles, Source
 
 POINTS = 106
 RESOLUTION = 112
-EXTRAS = (0, 3, 9)
-"""Numbers that may follow the coordinates: nothing, angles, or attributes and angles."""
-OUTSIDE = 2.0
-"""Greatest absolute coordinate: beyond it, it is no share of the image."""
+EXTRAS = (0, 3, 9)  # numbers that may follow the coordinates: nothing, angles, or attributes and angles
+OUTSIDE = 2.0  # greatest absolute coordinate: beyond it, it is no share of the image
 
 
 @options("Data")

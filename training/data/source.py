@@ -68,7 +68,6 @@ class ImageArrays:
     Attributes:
         train_images: uint8 (N, H, W, 3), (N, H, W, 1) or (N, H, W); numpy or torch.
         train_labels: N integers, classes counted from 0.
-        classes: their names.
         test_images: as `train_images`, same H and W; None: a fifth of the training images, always the same ones.
         resolution: side at which to use them by default; None: the larger of H and W.
         mean, std: of pixels in 0..1, for red, green and blue, both or neither; None: computed from the training split.

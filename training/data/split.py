@@ -132,7 +132,6 @@ class Data:
     Attributes:
         classes: names of the outputs, of a classification in the order of the labels.
         mean, std: per channel, of pixels in 0..1.
-        resolution: height and width of a batch's images.
         train: what weights are fitted on.
         val: held out of the training images; what a search validates on.
         test: reported once, at the end; nothing is ever chosen by it.

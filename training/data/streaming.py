@@ -23,11 +23,7 @@ class FilePool:
 
     Evaluation: shorter side to R + 2 * margin, centre crop of R. Training: a random resized crop of 20 to 100 % of the
     area at aspect ratios 3/4 to 4/3 (Szegedy et al. 2015), and a mirror image in half of the cases. With `stretch` both
-    see the whole image as it is, brought to R x R.
-
-    Attributes:
-        augmentation: what training does with an image, in words.
-        crop_pct: share of an image's shorter side that evaluation sees.
+    see the whole image as it is, brought to R x R. `augmentation` and `crop_pct` are those of an `ImageStore`.
     """
 
     def __init__(

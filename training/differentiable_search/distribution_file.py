@@ -21,12 +21,7 @@ FILE = "architecture.json"
 
 @dataclass(frozen=True)
 class Distribution:
-    """A distribution over the architectures of a space: decisions are independent.
-
-    Attributes:
-        log_probabilities: per decision the log probabilities of its options, float64.
-        about: how it was learned.
-    """
+    """A distribution over the architectures of a space, independent for every decision, and how it was learned."""
 
     log_probabilities: list[NDArray[np.float64]]
     derived: Architecture

@@ -81,11 +81,9 @@ class FrozenLearning:
             self._checkpoint.load_into(self)
 
     def state_dict(self) -> dict[str, Any]:
-        """The learner's state, and the number of its steps."""
         return {"learner": self._learner.state_dict(), "step": self._made}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
         self._learner.load_state_dict(state["learner"])
         self._made = int(state["step"])
 

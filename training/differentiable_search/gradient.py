@@ -25,10 +25,7 @@ Objective = Callable[[], Tensor]
 class WeightUpdate:
     """The step of the weights that second order looks through.
 
-    Attributes:
-        parameters: the weights.
-        optimizer: theirs; sgd's momentum and weight decay are taken into account, of others the plain gradient step.
-        lr: of this step.
+    Of sgd, momentum and weight decay are taken into account, of other optimizers the plain gradient step.
     """
 
     parameters: Sequence[nn.Parameter]
@@ -61,7 +58,6 @@ def second_order(
 
     Args:
         model: its batch norms take in no statistics here; its weights are left as they were, bit for bit.
-        step: the step of the weights.
         training: the training loss at the weights and logits as they are when it is called; the same draw of gates
             each time.
         validation: the validation loss, likewise.

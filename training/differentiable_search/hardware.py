@@ -27,7 +27,6 @@ class Hardware:
     """The hardware side of an architecture's objective.
 
     Attributes:
-        tables: by name.
         targets: by table, in the unit of the flags: what is aimed at, or with multipliers the greatest cost allowed.
         penalised: (loss, expected costs (K,)) -> the loss with what they add to it.
         multipliers: of hard targets, None with a penalty.
@@ -81,8 +80,7 @@ def make_hardware(
 ) -> Hardware | None:
     """The costs that the options ask for; None where cost does not count.
 
-    Args:
-        tables: of the space, by name; None: they are loaded and counted here.
+    Tables of the space that are not given are loaded and counted here.
 
     Raises:
         UserError: a metric without a table, a penalty that does not fit, or limits that nothing is within (it says

@@ -192,7 +192,6 @@ class ArchitectureLearner:
         return f"{text}; {kind} {goals}"
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and primitives."""
         return {
             "parameters": self.parameters.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -200,7 +199,6 @@ class ArchitectureLearner:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
         self.parameters.load_state_dict(state["parameters"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.multipliers is not None:

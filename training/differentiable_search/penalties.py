@@ -159,9 +159,7 @@ class Multipliers:
         return torch.maximum(values, lowest).clamp(-self.bound, self.bound)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors."""
         return {"values": self.values}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
         self.values = state["values"].to(self.values.device)
