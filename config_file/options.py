@@ -63,9 +63,10 @@ def part_of(options: Any, part: type[T]) -> T:
 
 
 def compose(*registries: Mapping[str, Any]) -> Any:
-    """One options class with the options of all entries of registries, as a base of a stage's options."""
+    """One options class with the options of all entries of registries, in their order, as a base of a stage's."""
     parts = _options_of_entries(entry for registry in registries for entry in registry.values())
-    return options()(type("RegisteredOptions", _outermost(parts), {"__doc__": "Options of registered entries."}))
+    bases = _outermost(parts)[::-1]  # a dataclass has the fields of its last base first
+    return options()(type("RegisteredOptions", bases, {"__doc__": "Options of registered entries."}))
 
 
 def with_registered(options_class: type[T], *entries: Any) -> type[T]:

@@ -91,15 +91,6 @@ def _import(module_name: str, where: str) -> Any:
         raise _in_one_line(where, module_name, error) from error
 
 
-def call_own(reference: str, *arguments: Any, **keywords: Any) -> Any:
-    """Call what ``package.module:callable`` names.
-
-    Raises:
-        UserError: it cannot be loaded, or it raised an exception.
-    """
-    return guarded(reference, load_object(reference))(*arguments, **keywords)
-
-
 def reference_of(name: str, entry: Any, room: str) -> str | None:
     """``module:name`` of an entry that a module of the user's own made in a registry of a room; ``None`` of ours."""
     module: str = getattr(entry, "__module__", room)

@@ -1,22 +1,13 @@
 """Options of the search stage."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from config_file.fields import option
-from config_file.options import options
+from config_file.options import compose, options
 from lookup_tables.options import ConstraintOptions
 from search.evaluators.options import EvaluationOptions
 from search.schedules import SCHEDULES
 from search.strategies import STRATEGIES
-from search.strategies.bayesian import BayesianOptions
-from search.strategies.evolution import EvolutionOptions
-from search.strategies.grid import GridOptions
-from search.strategies.local_search import LocalSearchOptions
-from search.strategies.nsga import NsgaOptions
-from search.strategies.policy_gradient import PolicyOptions
-from search.strategies.predictor import PredictorOptions
-from search.strategies.random_search import RandomOptions
-from search.strategies.regularized_evolution import RegularizedEvolutionOptions
 from training.differentiable_search.options import GradientOptions
 from training.options import SupernetOptions
 from training.recipe_options import FittingOptions
@@ -68,26 +59,21 @@ class BudgetOptions:
     )
 
 
-@options()
-class RegisteredOptions(
-    PredictorOptions,
-    NsgaOptions,
-    PolicyOptions,
-    BayesianOptions,
-    LocalSearchOptions,
-    RegularizedEvolutionOptions,
-    EvolutionOptions,
-    GridOptions,
-    RandomOptions,
-    BudgetOptions,
-):
-    """Options that only some strategies read."""
+if TYPE_CHECKING:
+
+    class StrategiesOptions:
+        """The options of all strategies, composed of what is registered."""
+
+        def __getattr__(self, name: str) -> Any: ...
+else:
+    StrategiesOptions = compose(STRATEGIES)
 
 
 @options("Run")
 class SearchOptions(
+    StrategiesOptions,
     GradientOptions,
-    RegisteredOptions,
+    BudgetOptions,
     StrategyOptions,
     EvaluationOptions,
     ConstraintOptions,

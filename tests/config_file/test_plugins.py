@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from config_file.errors import UserError
-from config_file.plugins import call_own, guarded, is_reference, load_object
+from config_file.plugins import guarded, is_reference, load_object
 
 
 @pytest.fixture
@@ -64,12 +64,13 @@ def test_so_does_one_of_the_users_callable(mine: Path) -> None:
     (mine / "my_calling_plugin.py").write_text(
         "import json\ndef deep(text):\n    return json.loads(text)\ndef f(text):\n    return deep(text)\n"
     )
-    assert call_own("my_calling_plugin:f", "[1]") == [1]
+    call_own = guarded("my_calling_plugin:f", load_object("my_calling_plugin:f"))
+    assert call_own("[1]") == [1]
     with pytest.raises(UserError, match=r"raised JSONDecodeError: .*my_calling_plugin\.py, line 3\)") as caught:
-        call_own("my_calling_plugin:f", "[1")
+        call_own("[1")
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=r"raised TypeError: .*missing 1 required positional argument"):
-        call_own("my_calling_plugin:f")
+        call_own()
     with pytest.raises(KeyboardInterrupt):
         guarded("my_calling_plugin:f", interrupted)()
 
