@@ -116,13 +116,9 @@ def best_within(loss: NDArray[np.float64], cost: NDArray[np.float64], budgets: S
 def reference_directions(objectives: int, points: int) -> Values:
     """(K, M) evenly spaced points of the unit simplex, as many as fit into `points` (Das and Dennis 1998)."""
     partitions = 1
-    while _simplex_size(objectives, partitions + 1) <= points:
+    while len(_compositions(objectives, partitions + 1)) <= points:
         partitions += 1
     return np.array(_compositions(objectives, partitions), dtype=np.float64) / partitions
-
-
-def _simplex_size(objectives: int, partitions: int) -> int:
-    return len(_compositions(objectives, partitions))
 
 
 def _compositions(parts: int, total: int) -> list[tuple[int, ...]]:

@@ -33,10 +33,8 @@ class Search:
     """Everything one search needs, ready to run.
 
     Attributes:
-        context: what the evaluator was made in.
         measures: {metric: whether more is better} of the evaluator, the one that is shown first.
-        prepared: the strategy, None where `learning` comes first.
-        learning: what an architecture is learnt by on frozen weights, where it is.
+        prepared: the strategy, None where `learning`, on frozen weights, comes first.
     """
 
     options: SearchOptions
@@ -76,7 +74,7 @@ class Search:
             UserError: a checkpoint to go on from does not fit, or what is learnt became NaN.
             KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint.
         """
-        if self.learning is None or self.prepared is not None:
+        if self.learning is None:
             return self
         problem = replace(self.problem, distribution=self.learning.run())
         strategy = make_strategy(self.options.search_strategy, problem, self.options)
@@ -84,7 +82,6 @@ class Search:
 
     @property
     def of_a_front(self) -> bool:
-        """True where a front is searched for."""
         return searches_front(self.options.search_strategy)
 
     @property

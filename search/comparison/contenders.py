@@ -83,12 +83,11 @@ def line_up(options: VerdictOptions, finished: FinishedSearch, table: CostTable)
     for index, architecture in enumerate(found):
         cost = float(table.cost([architecture])[0])
         same = Limits(space, [Limit(table, upper=cost, lower=cost * (1 - SAME_COST))])
-        for seed in seeds:  # another network for each training: what is asked is how good a random one is
+        for number, seed in enumerate(seeds):  # another network for each: what is asked is how good a random one is
             drawn = same.sample(rng)
             if drawn is None:
                 raise UserError(f"no random architecture costs within {SAME_COST:.0%} of {table.metric.in_words(cost)}")
-            which = index * len(seeds) + seed - options.random_seed
-            add(RANDOM, which, seed, drawn)
+            add(RANDOM, index * len(seeds) + number, seed, drawn)
     counted = FLOPS if table.metric.count is None else table.metric
     shape = (space.input_shape[0], table.resolution, table.resolution)
 

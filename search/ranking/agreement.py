@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from search.ranking.statistics import Estimate, Statistic, bootstrap, kendall_tau, spearman_rho, top_k_regret
+from search.ranking.statistics import Estimate, bootstrap, kendall_tau, spearman_rho, top_k_regret
 
 TOP_K = (1, 5, 10)
 
@@ -28,19 +28,12 @@ def compare(
     scores: Mapping[str, NDArray[np.float64]], truth: NDArray[np.float64], resamples: int, seed: int
 ) -> list[Agreement]:
     """One row per kind of score; all intervals from the same resampled networks."""
-
-    def estimate(statistic: Statistic, values: NDArray[np.float64]) -> Estimate:
-        return bootstrap(statistic, values, truth, resamples=resamples, seed=seed)
-
-    return [
-        Agreement(
-            name,
-            estimate(kendall_tau, values),
-            estimate(spearman_rho, values),
-            [estimate(top_k_regret(k), values) for k in TOP_K],
-        )
-        for name, values in scores.items()
-    ]
+    statistics = (kendall_tau, spearman_rho, *map(top_k_regret, TOP_K))
+    rows = []
+    for name, values in scores.items():
+        tau, rho, *regret = (bootstrap(s, values, truth, resamples=resamples, seed=seed) for s in statistics)
+        rows.append(Agreement(name, tau, rho, regret))
+    return rows
 
 
 def ceiling(seeds: NDArray[np.float64], resamples: int, seed: int) -> Agreement | None:

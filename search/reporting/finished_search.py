@@ -71,7 +71,6 @@ class FinishedSearch:
 
     @property
     def task(self) -> Task:
-        """The task of the networks."""
         return task_of(dict(self.best))
 
     @property
@@ -95,7 +94,7 @@ class FinishedSearch:
 
     @property
     def axis(self) -> str:
-        """The title of an axis of the metric."""
+        """The title of the metric's axis."""
         return self.measured.axis(self.best["search"]["method"])
 
     def ends(self, interval: Sequence[float] | None) -> list[float]:
@@ -114,7 +113,6 @@ class FinishedSearch:
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """The objectives that were optimised."""
         return parse_objectives(",".join(self.best["search"].get("objectives", ())), self.measures)
 
     def metric(self, name: str) -> Metric:
@@ -122,7 +120,6 @@ class FinishedSearch:
         return metric_called(self.best["search"].get("metrics", {}).get(name, name))
 
     def cost_in_words(self, name: str, value: float) -> str:
-        """A cost for people."""
         return self.metric(name).in_short(value, name)
 
     @property
@@ -175,8 +172,7 @@ class FinishedSearch:
         """
         numbered = list(enumerate(self.results, start=1))
         strategy = STRATEGIES.get(str(self.options.get("search_strategy")))
-        sizes = getattr(strategy, "generation_sizes", lambda saved: None)(self.options)
-        if sizes is not None:
+        if (sizes := getattr(strategy, "generation_sizes", lambda saved: None)(self.options)) is not None:
             first, size = sizes
             starts = [0, *range(first, len(numbered), size)]
             names = [f"{number}" for number in range(len(starts))]

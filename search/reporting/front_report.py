@@ -31,11 +31,10 @@ class Front:
     """The results that nothing dominates.
 
     Attributes:
-        objectives: M of them.
         candidates: the N results it was taken from.
         members: their positions, the best by the first objective first.
         knee: the position of the one farthest below the plane through the front's ends.
-        reference: (M,) the worst of each objective among the candidates, minimised.
+        reference: (M,) the worst of each of M objectives among the candidates, minimised.
         volume: what the front dominates up to `reference`.
         within: (cost, budget, position of the best by the first objective) for a few budgets of every cost.
         metrics: of the costs, by name.

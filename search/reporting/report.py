@@ -113,6 +113,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
     interval = f", 95 % interval {run.interval_in_words(best['interval'])}" if best["interval"] else ""
     searched = best["search"]
     failed = sum(r.failed for r in run.results)
+    on = f" on {run.fidelity}" if run.fidelity else ""
     limits = [
         f"{word} {run.cost_in_words(run.metrics[0], limit)}"
         for word, limit in zip(("at least", "at most"), run.limits, strict=True)
@@ -130,7 +131,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
                 )
                 for metric in run.metrics
             ),
-            (f"{len(run.results):,}", f"evaluations on {_images(run)} images{f', {failed} failed' if failed else ''}"),
+            (f"{len(run.results):,}", f"evaluations{on}{f', {failed} failed' if failed else ''}"),
             (_size(space.size), "architectures in the space"),
             (_duration(sum(r.seconds for r in run.results)), "of evaluation"),
         ],
@@ -180,7 +181,7 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
             "evaluations": f"{len(run.results):,}",
             "value": run.measured.digits(run.found),
             "interval": run.interval_in_words(run.best["interval"]),
-            "images": _images(run),
+            "images": f"{run.fidelity['images']:,}" if "images" in run.fidelity else str(run.fidelity),
             "costs": [run.cost_in_words(metric, run.best["cost"][metric]) for metric in shared],
             "weights": str(run.best["search"].get("supernet_sha256", ""))[:8],
             "method": run.best["search"]["method"],
@@ -279,10 +280,6 @@ def _environment(content: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _plain(value: Any) -> str:
     return ", ".join(map(_plain, value)) if isinstance(value, list) else str(value)
-
-
-def _images(run: FinishedSearch) -> str:
-    return f"{run.fidelity.get('images', 0):,}"
 
 
 def _size(size: int) -> str:

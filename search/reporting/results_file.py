@@ -40,12 +40,13 @@ def write_results(path: Path, results: Sequence[Result], constraint: Limits, met
         allowed, value = constraint.allows(result.architecture), result.value(metric.name)
         if allowed and not result.failed and result.fidelity == most and metric.better(value, best):
             best = value
-        ends = (math.nan, math.nan) if result.failed or result.interval is None else result.interval
+        low, high = (math.nan, math.nan) if result.failed or result.interval is None else result.interval
         table.writerow(
             {
                 "evaluation": number,
                 **{name: _decimal(math.nan if result.failed else result.value(name)) for name in metrics},
-                **dict(zip(("ci_low", "ci_high"), map(_decimal, ends), strict=True)),
+                "ci_low": _decimal(low),
+                "ci_high": _decimal(high),
                 **{name: f"{result.cost[name]:.12g}" for name in costs},
                 "within_limits": int(allowed),
                 "best_so_far": _decimal(best),

@@ -141,9 +141,5 @@ def round_step(step: float) -> float:
 
 def stairs(points: Sequence[tuple[float, float]], until: float) -> list[tuple[float, float]]:
     """A line that holds each value until the next one, up to x = `until`."""
-    path: list[tuple[float, float]] = []
-    for x, y in points:
-        if path:
-            path.append((x, path[-1][1]))
-        path.append((x, y))
-    return [*path, (until, path[-1][1])] if path else []
+    ends = [*(x for x, _ in points[1:]), until]
+    return [corner for (x, y), end in zip(points, ends, strict=True) for corner in ((x, y), (end, y))] if points else []
