@@ -96,9 +96,7 @@ def best_so_far(runs: Sequence[FinishedSearch]) -> Plot:
                 best = run.value(r)
                 curve.append((float(n), best))
         curves.append(curve)
-    known = [a for curve in curves for _, a in curve]
-    if alone:
-        known += [runs[0].value(r) for _, r in runs[0].inside]
+    known = [runs[0].value(r) for _, r in runs[0].inside] if alone else [a for curve in curves for _, a in curve]
     evaluations = [float(max(len(run.results) for run in runs))]
     figure = plot("best so far", (evaluations, "evaluations"), (known, runs[0].axis), from_zero=True)
     if alone:

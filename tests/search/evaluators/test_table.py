@@ -180,6 +180,22 @@ def test_any_evaluator_is_ranked(here: Path, capsys: pytest.CaptureFixture[str])
     assert names[:2] == ["letters_rank:goodness", "letters_rank:goodness, by its size"]
 
 
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("[]", r"the evaluator gave no result of \("),
+        ('[Result(a, {"my_score": 1.0}) for a in architectures]', r"was asked for Fidelity\(epochs=4\) and gave"),
+    ],
+)
+def test_a_ranking_holds_it_to_its_promises_too(what: str, message: str, here: Path) -> None:
+    name = f"wrong_in_rank_{abs(hash(what))}"
+    (here / f"{name}.py").write_text(OWN.replace("WHAT", what))
+    (here / "truth.csv").write_text("architecture,accuracy\n0 0 0 0,1\n0 0 0 1,2\n0 0 1 1,3\n")
+    base = ["--title", "t", "--evaluator", f"{name}:Wrong", "--truth", "truth.csv", "--resamples", "20"]
+    with pytest.raises(UserError, match=message):
+        rank([*base, "--no-tensorboard", "--threads", "1"])
+
+
 def test_what_fails_is_not_an_exception() -> None:
     (result,) = TableEvaluator({}, measures={"score": True}).evaluate([(7,)])
     assert isinstance(result, Result)

@@ -163,6 +163,12 @@ def test_a_bad_table_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_damaged_score_is_named(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    scores = write(tmp_path / "bad.csv", ["architecture", "score"], [["0 1", "much"]])
+    with pytest.raises(UserError, match="line 2: score is not a number: 'much'"):
+        main(["--scores", str(scores), "--truth", str(tables[0]), "--output", str(tmp_path / "out")])
+
+
 @pytest.mark.parametrize("which", ["nasbench_macro", "nowhere.npz", "nasbench_marco"])
 def test_a_missing_truth_is_one_line(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NAS_SHARED_DATA", raising=False)

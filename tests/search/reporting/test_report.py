@@ -299,6 +299,17 @@ def test_a_damaged_search_is_refused(content: str, chain: SearchSpace, tmp_path:
         read_search(folder)
 
 
+def test_a_chosen_network_that_was_not_evaluated_is_refused(chain: SearchSpace, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", chain, 5)
+    best = json.loads((folder / "search/best.json").read_text())
+    evaluated = {result.architecture for result in read_search(folder).results}
+    rng = random.Random(1)
+    best["architecture"] = next(a for a in iter(lambda: chain.sample(rng), None) if a not in evaluated)
+    (folder / "search/best.json").write_text(json.dumps(best))
+    with pytest.raises(UserError, match="damaged"):
+        read_search(folder)
+
+
 def test_ticks_are_round_and_inside() -> None:
     assert [label for _, label in Axis(53.2, 61.1, 0, 100, "").ticks] == ["54", "56", "58", "60"]
     assert [label for _, label in Axis(-0.011, 0.012, 0, 1, "").ticks] == [
