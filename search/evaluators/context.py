@@ -42,7 +42,7 @@ class Context:
 
     @cached_property
     def device(self) -> torch.device:
-        """Where to compute; prepared."""
+        """The device, prepared."""
         device = choose_device(self.options.device)
         prepare_device(device, self.options.threads)
         return device

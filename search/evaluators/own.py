@@ -56,7 +56,7 @@ class OwnEvaluator:
             yield result
 
     def _asked(self, method: str, argument: Any) -> Any:
-        """What a method of its own answers; None where it has none."""
+        """The answer of a method of its own; None where it has none."""
         return guarded(self.reference, getattr(self.own, method))(argument) if hasattr(self.own, method) else None
 
     def describe(self, schedule: Schedule) -> str:

@@ -21,8 +21,8 @@ UNFINISHED = re.compile(r"\b(TOD[O]|FIXM[E]|XX[X])\b")
 LINK = re.compile(r"!?\[[^\]]*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 CODE = re.compile(r"^(```|~~~).*?^\1\s*$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc"}
-# Longer is a sign of a second idea; aim at 350.
-MOST_LINES = 450
+# Longer is a sign of a second idea.
+MOST_LINES, MOST_LINES_OF_A_TEST = 350, 450
 
 
 @cache
@@ -116,7 +116,9 @@ def test_safe_calls_are_not() -> None:
 
 def test_files_hold_one_idea_and_are_named_after_it() -> None:
     vague = [str(path) for path, _ in _texts(".py") if path.stem in VAGUE_NAMES]
-    long = [f"{path}: {n} lines" for path, text in _texts(".py") if (n := len(text.splitlines())) > MOST_LINES]
+    lengths = {path: len(text.splitlines()) for path, text in _texts(".py")}
+    most = {path: MOST_LINES_OF_A_TEST if path.parts[0] == "tests" else MOST_LINES for path in lengths}
+    long = [f"{path}: {n} lines" for path, n in lengths.items() if n > most[path]]
     assert not vague + long, "\n".join(vague + long)
 
 
@@ -139,3 +141,26 @@ def test_links_of_the_documents_resolve() -> None:
             if not file_path.exists() or (anchor and anchor not in _anchors(file_path.read_bytes().decode())):
                 broken.append(f"{path}: {target}")
     assert not broken, "\n".join(broken)
+
+
+QUESTION = ("What", "Who", "How", "Whether", "Which", "Why", "Where", "When")
+
+
+def riddles(source: str) -> Iterator[tuple[int, str]]:
+    """Yield (line, first word) of every docstring that begins with a question instead of a noun or a verb."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            words = (ast.get_docstring(node) or "").split()
+            if words and words[0].rstrip(",:") in QUESTION:
+                yield getattr(node, "lineno", 1), words[0]
+
+
+def test_docstrings_begin_with_a_noun_or_a_verb() -> None:
+    texts = [(path, text) for path, text in _texts(".py") if path.parts[0] != "tests"]
+    found = [f"{path}:{line}: {word} ..." for path, text in texts for line, word in riddles(text)]
+    assert not found, "\n".join(found)
+
+
+def test_a_riddle_is_caught() -> None:
+    assert list(riddles('def f():\n    """Whether it is."""')) == [(1, "Whether")]
+    assert list(riddles('"""True if it is what it was."""')) == []
