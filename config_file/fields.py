@@ -20,28 +20,47 @@ _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Option:
-    """Everything about one option beside its name and default; see ``option`` for the meaning of each field."""
+    """Everything about one option.
 
-    name: str
+    Attributes:
+        meaning: what it does, without default and unit, which are added; "{names}" becomes the list of `names`.
+        group: heading in ``--help`` and (lower case) in the saved YAML; by default that of its class.
+        unit: unit of the number.
+        choices: all valid values; anything else is an error here.
+        names: the registry of an open set; who looks the value up in it checks it. It may grow.
+        aliases: other spellings of values, ``{other: ours}``; those that an entry of `names` carries come on top.
+        flags: other names of the option itself.
+        at_least, above, at_most, below: bounds of a number, or of every entry of a tuple.
+        inherit: a later stage takes the value from the stage it builds upon unless told otherwise.
+        saved: whether it belongs in ``config.yaml`` (what a run is), not only to one invocation.
+        as_json: text that may also be written as a YAML list or mapping; it is kept as JSON text.
+        metavar: how ``--help`` shows the value of a text option.
+        decides: the courses that another value changes, such as "training" (several in one text, with blanks
+            between): work that was begun with one value is not continued with another.
+        repeat: text that may be given several times on the command line; it is kept with commas in between.
+        name, kind, optional, default: those of its field: the type without ``| None``, and whether that was there.
+    """
+
     meaning: str
-    group: str
-    unit: str
-    choices: tuple[str, ...]
-    names: Collection[str]
-    aliases: dict[str, str]
-    flags: tuple[str, ...]
-    at_least: float | None
-    above: float | None
-    at_most: float | None
-    below: float | None
-    inherit: bool
-    saved: bool
-    as_json: bool
-    metavar: str
-    decides: tuple[str, ...] = ()
+    group: str = ""
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    names: Collection[str] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    inherit: bool = False
+    saved: bool = True
+    as_json: bool = False
+    metavar: str = ""
+    decides: str = ""
     repeat: bool = False
+    name: str = ""
     kind: type = str
     optional: bool = False
     default: Any = None
@@ -62,69 +81,12 @@ class Option:
         return list(self.names.values()) if isinstance(self.names, Mapping) else []
 
 
-def option(
-    default: Any,
-    meaning: str,
-    *,
-    group: str = "",
-    unit: str = "",
-    choices: tuple[str, ...] = (),
-    names: Collection[str] = (),
-    aliases: dict[str, str] | None = None,
-    flags: tuple[str, ...] = (),
-    at_least: float | None = None,
-    above: float | None = None,
-    at_most: float | None = None,
-    below: float | None = None,
-    inherit: bool = False,
-    saved: bool = True,
-    as_json: bool = False,
-    metavar: str = "",
-    decides: str = "",
-    repeat: bool = False,
-) -> Any:
-    """A dataclass field that is also a flag, a YAML key and a line of ``--help``.
+def option(default: Any, meaning: str, **settings: Any) -> Any:
+    """A dataclass field that is also a flag, a YAML key and a line of ``--help``; `settings` are those of `Option`.
 
     Its type is the field's annotation: ``bool``, ``int``, ``float``, ``str`` or ``tuple[int, ...]``, also ``| None``.
-
-    Args:
-        meaning: what it does, without default and unit, which are added; "{names}" becomes the list of `names`.
-        group: heading in ``--help`` and (lower case) in the saved YAML; by default that of its class.
-        unit: unit of the number.
-        choices: all valid values; anything else is an error here.
-        names: the registry of an open set; who looks the value up in it checks it. It may grow.
-        aliases: other spellings of values, ``{other: ours}``; those that an entry of `names` carries come on top.
-        flags: other names of the option itself.
-        at_least, above, at_most, below: bounds of a number, or of every entry of a tuple.
-        inherit: a later stage takes the value from the stage it builds upon unless told otherwise.
-        saved: whether it belongs in ``config.yaml`` (what a run is), not only to one invocation.
-        metavar: how ``--help`` shows the value of a text option.
-        decides: the courses that another value changes, such as "training" (several in one text, with blanks
-            between): work that was begun with one value is not continued with another.
-        repeat: text that may be given several times on the command line; it is kept with commas in between.
-        as_json: text that may also be written as a YAML list or mapping; it is kept as JSON text.
     """
-    spec = Option(
-        name="",
-        meaning=meaning,
-        group=group,
-        unit=unit,
-        choices=choices,
-        names=names,
-        aliases=dict(aliases or {}),
-        flags=flags,
-        at_least=at_least,
-        above=above,
-        at_most=at_most,
-        below=below,
-        inherit=inherit,
-        saved=saved,
-        as_json=as_json,
-        metavar=metavar,
-        decides=tuple(decides.split()),
-        repeat=repeat,
-    )
-    return field(default=default, metadata={METADATA_KEY: spec})
+    return field(default=default, metadata={METADATA_KEY: Option(meaning=meaning, **settings)})
 
 
 def options_of(options_class: type) -> dict[str, Option]:

@@ -108,7 +108,9 @@ def in_use(options: Any) -> dict[str, Option]:
 
 def deciding(options: Any, course: str) -> dict[str, Any]:
     """{flag: value} of the options that decide a course, such as "training": what is continued needs the same ones."""
-    return {spec.flag: getattr(options, name) for name, spec in in_use(options).items() if course in spec.decides}
+    return {
+        spec.flag: getattr(options, name) for name, spec in in_use(options).items() if course in spec.decides.split()
+    }
 
 
 def check_options(options: Any) -> None:

@@ -72,7 +72,24 @@ class RunFolder:
         """
         path = Path(path)
         try:
-            return cls._create(path, options, overwrite, resume)
+            mark = _checked_mark(path, options, overwrite, resume)
+            remove_leftovers(path)
+            environment = describe_environment()
+            changed: dict[str, tuple[Any, Any]] = {}
+            if mark is not None and resume:
+                changed = _changes(path, options)
+                mark = {**mark, "resumed": [*mark.get("resumed", []), environment]}
+            else:
+                if mark is not None:
+                    _remove_artefacts(path, mark)
+                mark = {"format": FORMAT, "stage": options.stage, **environment, "resumed": [], "files": [], "runs": []}
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            _write_mark(path, mark)
+            save(options, path / "config.yaml")
+            folder = cls(path, options, resumed=resume, changed=changed)
+            for name, (saved, now) in changed.items():
+                folder.log(f"resumed with --{name.replace('_', '-')} {now} instead of {saved}")
+            return folder
         except OSError as error:
             raise UserError(f"cannot write the run's folder {path}: {system_error(error) or error}") from None
 
@@ -92,27 +109,6 @@ class RunFolder:
         except UserError as error:
             return str(error)
         return None
-
-    @classmethod
-    def _create(cls, path: Path, options: Any, overwrite: bool, resume: bool) -> "RunFolder":
-        mark = _checked_mark(path, options, overwrite, resume)
-        remove_leftovers(path)
-        environment = describe_environment()
-        changed: dict[str, tuple[Any, Any]] = {}
-        if mark is not None and resume:
-            changed = _changes(path, options)
-            mark = {**mark, "resumed": [*mark.get("resumed", []), environment]}
-        else:
-            if mark is not None:
-                _remove_artefacts(path, mark)
-            mark = {"format": FORMAT, "stage": options.stage, **environment, "resumed": [], "files": [], "runs": []}
-        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        _write_mark(path, mark)
-        save(options, path / "config.yaml")
-        folder = cls(path, options, resumed=resume, changed=changed)
-        for name, (saved, now) in changed.items():
-            folder.log(f"resumed with --{name.replace('_', '-')} {now} instead of {saved}")
-        return folder
 
     def file(self, name: str) -> Path:
         """The path of a file that this stage leaves behind; ``--overwrite`` will know that it is ours."""

@@ -22,12 +22,12 @@ class TableOptions(PlaceOptions):
 
     metric: str = option(
         "flops", "what a network costs: {names} (flops: multiply-accumulates, batch 1; latency is measured here)",
-        metavar="NAME", names=METRICS,
+        metavar="NAME", names=METRICS
     )  # fmt: skip
     counter: str = option(
         OURS,
         "who counts: our own arithmetic, or a tool that traces the built blocks, with its difference explained",
-        choices=tuple(COUNTERS),
+        choices=tuple(COUNTERS)
     )  # fmt: skip
     engine: str = option("onnxruntime", "what runs the blocks: {names}", group=_LATENCY, metavar="NAME", names=ENGINES)
     threads: int = option(1, "that the engine uses", group=_LATENCY, at_least=1, at_most=1024)

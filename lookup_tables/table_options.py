@@ -23,7 +23,7 @@ class PlaceOptions(SpaceOptions):
 
     resolution: int | None = option(
         None, "height and width of the image; none: the space's own", group="Space", unit="pixels", at_least=1,
-        flags=("input_size",),
+        flags=("input_size",)
     )  # fmt: skip
     num_classes: int = option(1000, "width of the classifier", at_least=1)
     in_channels: int = option(3, "channels of the image", at_least=1)

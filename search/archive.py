@@ -4,8 +4,6 @@ The first line says what the results depend on. A search needs no checkpoint bes
 its seed and of what it was told, so it is driven again from the start, and everything evaluated before is a look-up.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

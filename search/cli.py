@@ -1,7 +1,5 @@
 """`python search.py`: from a trained supernet to the architecture that is best within the limits."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Sequence

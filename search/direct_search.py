@@ -1,7 +1,5 @@
 """`search.py --directly-search`: the supernet is trained first, with its architecture parameters."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from config_file.errors import UserError

@@ -1,7 +1,5 @@
 """The search loop: ask a strategy, look up or evaluate, keep, tell; until its nature, a budget or the space ends it."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

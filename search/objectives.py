@@ -3,8 +3,6 @@
 --objective accuracy --objective flops --objective my_score:max
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """After a search: what is chosen, the files that say so, and the lines for people."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

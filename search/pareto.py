@@ -3,8 +3,6 @@
 All values are minimised: (N, M) arrays of N points with M objectives, without NaN.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The problem of a search: what there is to choose from, within which limits, and what is better."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 

@@ -4,8 +4,6 @@ A schedule is a pure function of results. Fidelities rise, and what is chosen in
 that no network is picked for its luck at a lower one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median

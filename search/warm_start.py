@@ -1,7 +1,5 @@
 """Results of earlier searches, to learn from: an archive.jsonl or a results.csv."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """python -m supernet --search-space NAME [--architecture FILE|JSON|random] [--json]"""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from typing import Any

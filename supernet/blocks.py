@@ -59,7 +59,8 @@ class Block:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            meaning, is_valid = VALID.get(str(field.type), ("", lambda _: True))
+            annotation = field.type.__name__ if isinstance(field.type, type) else str(field.type)
+            meaning, is_valid = VALID.get(annotation, ("", lambda _: True))
             if not is_valid(value):
                 raise ValueError(f"{type(self).__name__}: {field.name} must be {meaning}, not {value!r}")
 

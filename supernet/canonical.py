@@ -1,7 +1,5 @@
 """Decisions that matter in an architecture, and the number of architectures that differ in one that does."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

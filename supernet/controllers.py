@@ -4,8 +4,6 @@ Both controllers give, for option indices (N, D), the logarithm of their probabi
 distributions they were drawn from. A decision that does not matter is -1: it is left out of both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -5,8 +5,6 @@ options of the decisions that sites on both sides read; an identity is a silent 
 subset construction counts once, however many architectures spell them.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache

@@ -5,8 +5,6 @@ the sites where blocks stand (`supernet.space`), while a table of measured resul
 more than the decisions.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import random

@@ -4,8 +4,6 @@ The objective and every cost are sums of factors over decisions (`supernet.elimi
 finds the exact optimum.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

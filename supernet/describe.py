@@ -1,7 +1,5 @@
 """A search space, and a network of it, described: as data and as a table to read."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import groupby
 from math import log10

@@ -10,8 +10,6 @@ size of the space: a 7^21 chain takes 21 steps over 7 numbers. With the message 
 (bucket elimination, Dechter 1999), in which (sum, *) is (min, +), (max, +) or (+, *) on exact integers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 

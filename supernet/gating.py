@@ -6,8 +6,6 @@ product <dy, f(x)> (Cai et al. 2019, eq. 4), computed in the backward pass alone
 read and write every feature map once more.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple

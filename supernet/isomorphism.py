@@ -4,8 +4,6 @@ Blocks that nothing reads are left out, sums of sums are one sum, and zeros add 
 reads only zeros stays: behind its batch norm is a shift that is learned.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple

@@ -9,8 +9,6 @@ It is the labelling algorithm of resource-constrained shortest paths (Desrochers
 Handler and Zang (1980), on a sweep of variable elimination instead of a graph.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, NamedTuple

@@ -5,8 +5,6 @@ feature map weighs every place of a channel. Its kernel is as large as the map o
 out for; a map of another size is brought to it by averaging first, so that one set of weights serves every resolution.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import nn

@@ -1,7 +1,5 @@
 """The few layers that torch does not have ready made."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

@@ -4,8 +4,6 @@ A cost is a sum over the blocks of a network. It is counted from them (FLOPs, pa
 lookup table (latency). Files and results hold raw units; the options give limits in the unit of the flags.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

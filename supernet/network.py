@@ -1,7 +1,5 @@
 """Network: a NetSpec as a module, and the walk through its layers that supernets use too."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 

@@ -5,8 +5,6 @@ option of the site has tensors of exactly the layer's names and shapes. That is 
 (1 in the first block); of sliced weights it is the slice the option uses: of a super-kernel of 5x5 the centre.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache

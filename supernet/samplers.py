@@ -3,8 +3,6 @@
 Every rank draws the same paths without talking to the others, and a resumed run needs only the step number.
 """
 
-from __future__ import annotations
-
 import random
 from typing import Protocol
 

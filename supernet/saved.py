@@ -7,8 +7,6 @@ Fingerprints: weights and lookup tables are of the very space they were made for
 is of any space with the same decisions (`decisions_fingerprint`), which may be wider, deeper or for other images.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 import random

@@ -1,7 +1,5 @@
 """Sites: the places of a network where blocks stand and weights live. Plain data."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product

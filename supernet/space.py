@@ -4,8 +4,6 @@
 is there. Decode, the supernet, extraction, cost and report read those.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property

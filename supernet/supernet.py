@@ -1,7 +1,5 @@
 """Supernet: a bank `site -> shared weights`. The architecture is an argument of forward; there is no active subnet."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, cast

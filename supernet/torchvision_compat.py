@@ -9,8 +9,6 @@ detection are then missing, and nothing that image classification needs. Declari
 fails, as it must.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from types import ModuleType

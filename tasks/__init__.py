@@ -5,8 +5,6 @@ export ask the task for the metric, its direction, what an output means and what
 metric is a mean over images and shown in percent. A new task is one file here and an entry in TASKS.
 """
 
-from __future__ import annotations
-
 from tasks.classification import CLASSIFICATION, Classification, wilson_interval
 from tasks.landmarks import LANDMARKS, Landmarks
 from tasks.task import RIGHT, Floats, Targets, Task, measured_on

@@ -1,7 +1,5 @@
 """Classification: an image is of one class."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Landmarks: an image has points, such as those of a face."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

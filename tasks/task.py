@@ -1,7 +1,5 @@
 """Task: the interface of a kind of prediction. Everything that depends on it is asked here."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

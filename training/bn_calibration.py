@@ -6,8 +6,6 @@ means are apart; here moments are merged as Chan et al. (1983) do, so that the r
 all images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

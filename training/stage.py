@@ -1,7 +1,5 @@
 """The course of the stages that train: check, prepare, open, log, run, finish, next command."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

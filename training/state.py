@@ -1,7 +1,5 @@
 """TrainingState: everything that changes during a training, which is the content of a checkpoint."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

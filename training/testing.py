@@ -7,8 +7,6 @@
 They run under pytest on a supernet that trains in a second; with `network = True` on one of its networks.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from typing import Any, ClassVar

@@ -12,8 +12,6 @@ loss, so that a step can distil from a teacher, from another pass of its own, or
             return kl_div(outputs.log_softmax(1), self.teacher(x).softmax(1), reduction="batchmean"), outputs
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager

@@ -60,7 +60,7 @@ class ImportOptions(PlaceOptions):
     file: str | None = option(None, "the file, or the kit's folder", metavar="FILE")
     format: str = option(
         KIT, "what it is: kit, proxylessnas, ofa (YAML), osnaslib (JSON), fbnet, nni (text) or csv (layer, option, ms)",
-        choices=(KIT, *FORMATS),
+        choices=(KIT, *FORMATS)
     )  # fmt: skip
     metric: str = option("latency", "what is taken of an osnaslib file", choices=("latency", "flops", "params"))
     device: str | None = option(None, "what it was measured on, in words", metavar="NAME")

@@ -1,7 +1,5 @@
 """The networks of the comparison: what the search found, random ones of the same cost, and a scaled MobileNetV2."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from random import Random
 

@@ -1,7 +1,5 @@
 """Findings of the comparison: how far apart the arms are, in lines for people and in `verdict.json`."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from collections.abc import Sequence

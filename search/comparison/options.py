@@ -1,7 +1,5 @@
 """Options of `python -m search.verdict`, and the arms of its comparison."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from config_file.errors import UserError
@@ -22,11 +20,11 @@ class VerdictOptions(RetrainOptions):
     seeds: int = option(3, "trainings of each: seeds RANDOM_SEED, RANDOM_SEED + 1, ...", group="Verdict", at_least=2)
     lookup_table: str | None = option(
         None, "table of the cost that the search was limited in; none: the one it used", group="Verdict",
-        metavar="[NAME=]FILE.json", repeat=True, flags=("lookup_table_path",), inherit=True,
+        metavar="[NAME=]FILE.json", repeat=True, flags=("lookup_table_path",), inherit=True
     )  # fmt: skip
     only: str = option(
         "all", "train one arm of the comparison here, to share the work between processes", group="Verdict",
-        choices=("all", FOUND, RANDOM, BASELINE), saved=False,
+        choices=("all", FOUND, RANDOM, BASELINE), saved=False
     )  # fmt: skip
 
     def rules(self) -> None:

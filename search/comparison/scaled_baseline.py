@@ -5,8 +5,6 @@ Sandler et al. 2018: inverted residuals k3e6, widths 16, 24, 32, 64, 96, 160, 32
 that both see the same resolutions; elsewhere MobileNetV2's own, with the usual change for small images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from supernet import NetSpec, SearchSpace

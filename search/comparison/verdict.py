@@ -5,8 +5,6 @@ alike, and says how large the difference is, with an interval, and in words, "no
 is done is kept, so the same command with --resume goes on after an interruption.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

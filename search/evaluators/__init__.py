@@ -4,8 +4,6 @@ A new one is one file with an entry in EVALUATORS, or `--evaluator package.modul
 is `search.evaluators.evaluator.Evaluator`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

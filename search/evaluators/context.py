@@ -1,7 +1,5 @@
 """The context an evaluator is made in: the options and what they name, each read when it is first asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path

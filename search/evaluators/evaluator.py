@@ -1,7 +1,5 @@
 """The interface of an evaluator: anything that scores architectures, such as a supernet, real training or a table."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol

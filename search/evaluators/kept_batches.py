@@ -1,7 +1,5 @@
 """Batches that are evaluated again and again: the same ones in every pass, decoded once where there is room."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 
 from torch import Tensor

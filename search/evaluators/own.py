@@ -1,7 +1,5 @@
 """An evaluator of the user's own, `--evaluator package.module:callable`, held to what an evaluator is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ other images makes for each image (Allen 1974, PRESS), so the validation images 
 judged by a fit that saw it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """A table as evaluator: architectures whose metrics are known, such as the networks of a published benchmark."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

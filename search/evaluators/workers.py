@@ -5,8 +5,6 @@ their prefixes. Each process evaluates one run after another, and results are ha
 neither how many processes there are nor which one was faster can be seen in the archive.
 """
 
-from __future__ import annotations
-
 import signal
 import threading
 import traceback

@@ -1,7 +1,5 @@
 """The agreement of scores with a truth, beside that of costs, and the most that noise leaves room for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations

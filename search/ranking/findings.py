@@ -1,7 +1,5 @@
 """Findings of a ranking: the lines for people, `rank.json`, `scores.csv` and `ranking.png`."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Options of `python -m search.rank`."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from config_file.errors import UserError
@@ -24,14 +22,14 @@ class RankOptions(EvaluationOptions, SpaceOptions, DataOptions, RunOptions):
     truth: str = option(
         "nasbench_macro", "accuracies of networks trained alone: nasbench_macro, nasbench201 (files in the folder that "
         "NAS_SHARED_DATA names), FILE.npz of either, or FILE.csv with architecture and accuracy", group=_GROUP,
-        metavar="TRUTH",
+        metavar="TRUTH"
     )  # fmt: skip
     truth_dataset: str = option(
         "cifar10", "data set of nasbench201", group=_GROUP, choices=("cifar10", "cifar100", "ImageNet16-120")
     )
     scores: str | None = option(
         None, "rank these scores instead of a supernet's: CSV with architecture and score or accuracy", group=_GROUP,
-        metavar="FILE.csv",
+        metavar="FILE.csv"
     )  # fmt: skip
     architectures: int = option(0, "networks of the truth, drawn uniformly; 0: all", group=_GROUP, at_least=0)
     resamples: int = option(1000, "of the bootstrap", group=_GROUP, at_least=10)

@@ -7,8 +7,6 @@ accuracies, its losses, and what each says of single options. Evaluations are ke
 interruption.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path

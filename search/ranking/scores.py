@@ -1,7 +1,5 @@
 """Scores of networks, to be compared with what the networks reach when they are trained alone."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 

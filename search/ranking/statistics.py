@@ -1,7 +1,5 @@
 """Statistics of ranking: Kendall's tau-b, Spearman's rho, top-k regret, with bootstrap intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A finished search read back from its folder: what the report and comparisons of runs are made of."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Mapping, Sequence

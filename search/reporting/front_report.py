@@ -1,7 +1,5 @@
 """The front of a finished search: `front.csv`, its hypervolume, its knee, and the best under each budget."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Mapping, Sequence

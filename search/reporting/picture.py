@@ -1,7 +1,5 @@
 """The picture of a search: every evaluation as accuracy against cost, and the best so far."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

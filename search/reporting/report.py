@@ -5,8 +5,6 @@ cost, best so far, generations, the chosen network layer by layer, which options
 ranking quality and the verdict where they are known, settings and environment. Several runs are compared.
 """
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The plots of the report."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from statistics import median

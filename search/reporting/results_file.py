@@ -1,7 +1,5 @@
 """The files a search leaves: `results.csv`, every evaluation in a row, and `best.json`, which retraining reads."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Plots as data: where the template of the report draws marks, lines and ticks. All lengths are in SVG units."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

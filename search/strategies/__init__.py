@@ -5,8 +5,6 @@ training or a table. It is a function of its seed and of what it was told: a sea
 A new one is one file with a class as below and one entry in STRATEGIES, or `package.module:callable` from outside.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol

@@ -4,8 +4,6 @@ The kernel is a Matern 5/2 on the indicators of the options that matter. The poo
 neighbours of the best ones, because that is where an acquisition function has its maxima.
 """
 
-from __future__ import annotations
-
 import warnings
 from typing import ClassVar
 

@@ -3,8 +3,6 @@
 Every evolutionary strategy breeds here; they differ in who becomes a parent, in the operators and in who survives.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from functools import partial

@@ -5,8 +5,6 @@ crossover of two random parents followed by a mutation, and population - parents
 a generation is half mutants and half uniform crossovers, filled up to the population with random architectures.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Set
 from typing import ClassVar, NamedTuple
 

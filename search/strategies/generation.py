@@ -5,8 +5,6 @@ these were told. That makes a strategy independent of how many architectures are
 which results arrive.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import isnan

@@ -4,8 +4,6 @@ The grid is walked as a tree, one decision per level. A subtree is left out as s
 much, its dearest too little, or a decision made in it cannot matter any more.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from random import Random

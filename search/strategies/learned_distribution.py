@@ -1,7 +1,5 @@
 """A learned distribution as a strategy: the architecture that was derived from it first, then draws."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from random import Random
 from typing import ClassVar

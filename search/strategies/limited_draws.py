@@ -10,8 +10,6 @@ given the limits. The tilts t_k >= 0 are those of Chernoff's bound, which makes 
 whose logarithm is convex in t, as a sum of linear terms and of logarithms of sums of exponentials.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

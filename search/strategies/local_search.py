@@ -4,8 +4,6 @@ From a random start it moves to a better neighbour: to the first one found, in a
 At a local optimum it jumps to a random architecture two decisions away, whatever that is worth, and goes on.
 """
 
-from __future__ import annotations
-
 from math import inf
 
 from config_file.fields import option

@@ -4,8 +4,6 @@ Both cross the winners of binary tournaments decision by decision, mutate one de
 parents and children survive; they differ in which those are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence, Set
 from typing import ClassVar
 

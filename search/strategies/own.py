@@ -1,7 +1,5 @@
 """A strategy of the user's own, by reference or entered by one of --plugins, held to what a strategy is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

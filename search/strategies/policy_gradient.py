@@ -4,8 +4,6 @@ The reward is the score; a moving average of it is the baseline, and an entropy 
 Pham et al. 2018). The update is REINFORCE, or PPO's clipped one in mini-batches as NNI's (Schulman et al. 2017).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -5,8 +5,6 @@ predictors; what it ends with is the next population. Unlike in DyNAS-T decision
 is measured twice, costs that a table knows are not predicted, and every member of the final front was really measured.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from math import isnan
 from typing import ClassVar

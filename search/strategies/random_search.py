@@ -1,7 +1,5 @@
 """Random search: uniformly drawn architectures within the cost limits (Li and Talwalkar 2019 make it the baseline)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from random import Random
 from typing import ClassVar

@@ -4,8 +4,6 @@ A child is a mutant of the best of a few randomly drawn members of the populatio
 oldest member leaves, so that nothing survives on one lucky evaluation.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Set

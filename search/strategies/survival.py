@@ -1,7 +1,5 @@
 """Survival in multi-objective evolution: by rank and crowding (NSGA-II) or by reference directions (NSGA-III)."""
 
-from __future__ import annotations
-
 from random import Random
 
 import numpy as np

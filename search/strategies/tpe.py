@@ -1,7 +1,5 @@
 """Tree-structured Parzen estimator (Bergstra et al. 2011), by Optuna: pip install 'oneshot-nas[tpe]'."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any, ClassVar
 

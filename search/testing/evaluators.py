@@ -12,8 +12,6 @@
 They run under pytest.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

@@ -5,8 +5,6 @@ def make(self, problem, seed=0, evaluations=120):
 return Mine(problem, Mine.Options(), seed)
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 

@@ -1,7 +1,5 @@
 """A search space small enough to enumerate, its costs, and a score that has an optimum to find."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from lookup_tables import CostTable, build_table

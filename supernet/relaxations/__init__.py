@@ -4,8 +4,6 @@ A relaxation turns architecture parameters into gates: which options run, and wi
 comes from the tables of the sites that depend on the decision, so that sites may read several decisions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

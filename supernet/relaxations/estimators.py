@@ -12,8 +12,6 @@
 Only the indices of the options that run cross from the device to the host, once per step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 Decisions are independent. What is random in a step is a function of (seed, step) alone.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 

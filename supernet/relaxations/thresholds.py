@@ -9,8 +9,6 @@ Is the norm of the first half of the channels above a threshold (else the layer 
 (else expansion 3), that of the ring around the 3x3 (else kernel 3)? In the gradient an indicator is a sigmoid.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor, nn

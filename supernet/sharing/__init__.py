@@ -1,7 +1,5 @@
 """Ways in which the options of one site share their weights. A site of a supernet is one of these modules."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from supernet.blocks import Block

@@ -1,7 +1,5 @@
 """The weights at one site of a supernet, and the plain case: every option has weights of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import partial

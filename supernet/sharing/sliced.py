@@ -1,7 +1,5 @@
 """A site whose options of one structure are slices of the largest of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

@@ -4,8 +4,6 @@ A layer is one inverted residual, the largest. A 3x3 kernel is the centre of its
 channels, expansion 0 the skip. `supernet.relaxations.thresholds` has the indicators that choose among them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """The shipped search spaces by name, and how a space is built from a name, a YAML file or the user's own code."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

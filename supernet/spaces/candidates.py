@@ -1,7 +1,5 @@
 """Candidates of a chain's layers by the names that papers and YAML files give them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import NamedTuple

@@ -4,8 +4,6 @@ Each of seven stages repeats its block 1 to 4 times and has one of two widths. W
 beyond the depth is left out) and width (the narrow layer is the first channels of the wide one).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -15,8 +15,6 @@ Candidates, widths, strides and the head are NNI's, number for number (examples/
   not part of the space: it is thrown away before deployment.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

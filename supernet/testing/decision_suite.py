@@ -1,7 +1,5 @@
 """The behaviour of every space of decisions, whether networks can be built of it or not."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Sequence
 from functools import lru_cache

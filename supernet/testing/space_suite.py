@@ -1,7 +1,5 @@
 """The behaviour of every search space: networks are data, and supernet, extracted and standalone network agree."""
 
-from __future__ import annotations
-
 import io
 import json
 import random

@@ -1,7 +1,5 @@
 """Weights of networks under test: put into a state as after training, compared and remembered."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -216,3 +217,18 @@ def test_channels_that_do_not_fit_are_refused():
         ShuffleBlock(7).params((7, 1, 1))
     with pytest.raises(ValueError, match="cannot follow"):
         ShuffleBlock(8, stride=2).params((8, 1, 1))
+
+
+def test_a_block_is_checked_whether_or_not_its_module_postpones_annotations() -> None:
+    """What is annotated with a type is checked as what is annotated with its name."""
+    named = dataclasses.make_dataclass(
+        "Named", [("size", "int", dataclasses.field(default=1))], bases=(Block,), frozen=True
+    )
+    typed = dataclasses.make_dataclass(
+        "Typed", [("size", int, dataclasses.field(default=1))], bases=(Block,), frozen=True
+    )
+    for kind in (named, typed):
+        Block.kinds.pop(kind.__name__)
+        assert kind(size=2).size == 2
+        with pytest.raises(ValueError, match="size must be a whole number of at least 1, not 0"):
+            kind(size=0)

@@ -19,7 +19,7 @@ from config_file.run_folder import RunFolder
 from supernet import Architecture, Network
 from supernet.controllers import FactorisedController
 from training import Context, PathTrainer, Trainer, TrainingStep
-from training.data.split_part import divide
+from training.data.split import divide
 from training.initialise import initialise
 
 

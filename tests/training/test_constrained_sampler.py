@@ -14,11 +14,10 @@ from lookup_tables import CostTable, build_table
 from lookup_tables.limits import Limit, Limits
 from supernet import build_space
 from tests.training import toy
-from training.constrained_sampler import ConstrainedSampler
 from training.recipe import trajectory
 from training.supernet_file import load_supernet
 from training.train_supernet import prepare_supernet, train_supernet
-from training.trainers.paths import Uniform
+from training.trainers.paths import ConstrainedSampler, Uniform
 
 
 @pytest.fixture(scope="module")

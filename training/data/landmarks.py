@@ -14,8 +14,6 @@ Empty lines and lines that begin with # are left out. The image is brought to th
 coordinates stay what they are; there is no augmentation. A mirrored face would need its points renumbered.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -166,3 +166,25 @@ class Data:
             f"{self.name}: {len(self.train):,} train, {len(self.val):,} validation, "
             f"{len(self.test):,} test images, {self.task.describe(self.classes)}, {self.resolution} px"
         )
+
+
+class SplitPart(Split):
+    """The images of `whole` at `positions` (int64, (n,)): a part, where a training needs two sets that do not meet."""
+
+    def __init__(self, whole: Split, positions: Tensor) -> None:
+        super().__init__(whole.labels[positions], whole.normalisation, whole.task)
+        self.whole = whole
+        self.positions = positions
+
+    def raw(self, indices: Sequence[int] | Tensor) -> Tensor:
+        return self.whole.raw(self.positions[torch.as_tensor(indices, dtype=torch.int64)])
+
+    def _load(self, batches: list[Tensor], request: Request) -> Iterator[Batch]:
+        return self.whole._load([self.positions[batch] for batch in batches], request)
+
+
+def divide(split: Split, share: float, seed: int) -> tuple[SplitPart, SplitPart]:
+    """Two parts at random: (1 - share, share) of the images, each at least one."""
+    order = torch.randperm(len(split), generator=generator_of("divide", seed))
+    second = min(max(1, round(share * len(split))), len(split) - 1)
+    return SplitPart(split, order[second:]), SplitPart(split, order[:second])

@@ -10,8 +10,6 @@ outer corner), 97-105 right brow; left is the left of the image. These are no ph
 nothing about real faces.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import sys

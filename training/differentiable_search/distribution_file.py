@@ -1,7 +1,5 @@
 """Learned architecture parameters on disk: `architecture.json`, beside the supernet they were learned with."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

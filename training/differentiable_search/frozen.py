@@ -1,7 +1,5 @@
 """Architecture parameters learned on the weights of a supernet trained by sampling, which stay as they are."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The hardware side of a differentiable search: tables, the part of the loss, the limits of the derivation."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The steps of the architecture parameters: each on a batch of images that the weights do not see."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

@@ -5,8 +5,6 @@ logits), in the unit of the flags: millions for flops and params, ms for latency
 cost; only `constrained` holds a limit: multipliers that adapt during the training, and a derivation that is exact.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """A picture of how the probabilities of the options evolved."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The course of a differentiable search: the distribution epoch by epoch, and in the end its file and a picture."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

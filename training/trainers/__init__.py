@@ -4,8 +4,6 @@ A new trainer is one file here and an entry, or a callable of the user's own, `p
 called with a `Context` and gives a `Trainer`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

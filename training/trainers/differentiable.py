@@ -5,8 +5,6 @@ the relaxation mixes, or, with sampled gates, on a path drawn from the distribut
 cheap as a single-path step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -17,7 +15,7 @@ from torch.optim import Optimizer
 
 from config_file.run_folder import RunFolder
 from supernet import Architecture
-from training.data.split_part import divide
+from training.data.split import divide
 from training.differentiable_search.gradient import WeightUpdate
 from training.differentiable_search.hardware import make_hardware
 from training.differentiable_search.learner import ArchitectureLearner

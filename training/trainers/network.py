@@ -1,7 +1,5 @@
 """The trainer of one network."""
 
-from __future__ import annotations
-
 from training.trainer import Context, Trainer, TrainingStep
 
 

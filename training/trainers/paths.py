@@ -4,16 +4,16 @@ Strict fairness as FairNAS defines it (Chu et al. 2021): on one batch, n single-
 candidate of every layer is used exactly once; the gradients are summed, not averaged; one optimizer step follows.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
+from random import Random
+
+import numpy as np
 
 from config_file.errors import UserError
-from lookup_tables.limits import limits_of
+from lookup_tables.limits import Limits, as_architecture, limits_of
 from lookup_tables.loading import tables_of
 from supernet import Architecture
 from supernet.samplers import FairSampler, Sampler, UniformSampler
-from training.constrained_sampler import ConstrainedSampler
 from training.trainer import Context, Trainer, TrainingStep
 
 
@@ -52,6 +52,27 @@ class PathTrainer(Trainer):
                     "indices"
                 )
         return list(given)
+
+
+class ConstrainedSampler:
+    """One path per step, uniform over all encodings within limits: SPOS's sampling by FLOPs (Guo et al. 2020) without
+    bins; a pure function of (seed, step).
+
+    Raises:
+        UserError: nothing is within the limits; says the exact range of the space.
+    """
+
+    paths_per_step = 1
+
+    def __init__(self, limits: Limits, seed: int) -> None:
+        self.limits, self.seed = limits, seed
+        limits.check()
+        self.paths(0)  # an empty gap between two costs is found out now
+
+    def paths(self, step: int) -> list[Architecture]:
+        """The architecture of this step; the same for the same (seed, step)."""
+        rng = np.random.default_rng(Random(f"constrained {self.seed} {step}").getrandbits(64))
+        return list(map(as_architecture, self.limits.encodings(rng, 1)))
 
 
 class Uniform(PathTrainer):
