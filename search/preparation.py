@@ -17,7 +17,7 @@ from search.objectives import Objective, check_objectives, chosen_by, parse_obje
 from search.options import SearchOptions
 from search.problem import Problem
 from search.schedules import Schedule, make_schedule
-from search.strategies import Strategy, make_strategy, needs_distribution, searches_front
+from search.strategies import Strategy, make_strategy, needs_distribution, searches_front, takes_warm_start
 from search.warm_start import read_results
 from supernet import SearchSpace
 from supernet.decisions import DecisionSpace
@@ -126,7 +126,8 @@ def prepare(options: SearchOptions) -> Search:
     check_objectives(objectives, measures, tables)
     limits = limits_of(options, space, tables) if tables else without_limits(options, space)
     limits.check()
-    earlier = read_results(options.warm_start, space, objectives) if options.warm_start else []
+    warm = options.warm_start if takes_warm_start(options.search_strategy) else None
+    earlier = read_results(warm, space, objectives) if warm else []
     problem = Problem(limits, objectives, tables, [with_costs(result, tables) for result in earlier])
     learnt = needs_distribution(options.search_strategy)
     to_learn = learnt and not (context.source / FILE).is_file()

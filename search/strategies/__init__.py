@@ -89,6 +89,13 @@ def needs_distribution(name: str) -> bool:
     return bool(getattr(entry_of(name), "needs_distribution", False))
 
 
+def takes_warm_start(name: str) -> bool:
+    """True for a strategy that learns from earlier results; one of the user's own may."""
+    entry = entry_of(name)
+    own = is_reference(name) or reference_of(name, entry, "search") is not None
+    return own or hasattr(getattr(entry, "Options", None), "warm_start")
+
+
 def make_strategy(name: str, problem: Problem, options: Any) -> Strategy:
     """A registered strategy, or the user's own `package.module:callable`, which is called like the registered ones.
 
@@ -102,6 +109,6 @@ def make_strategy(name: str, problem: Problem, options: Any) -> Strategy:
     reference = name if is_reference(name) else reference_of(name, entry, "search")
     if reference is not None:
         return OwnStrategy(name, reference, partial(entry, problem, settings, seed), problem.space)
-    if options.warm_start and not hasattr(part, "warm_start"):
+    if options.warm_start and not takes_warm_start(name):
         raise UserError(f"--warm-start is for --search-strategy predictor: {name} learns only from what it measures")
     return entry(problem, settings, seed)

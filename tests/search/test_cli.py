@@ -236,6 +236,10 @@ def test_a_lookup_table_from_a_file(here: Path) -> None:
         (["--train-portion", "0.5"], "split differently"),
         (["--dataset", "nowhere"], "unknown dataset"),
         (["--parent-num", "8"], "no room for children"),
+        (
+            ["--search-strategy", "random", "--warm-start", "absent.csv"],
+            "--warm-start is for --search-strategy predictor",
+        ),
         (["--title", "other"], r"no supernet stage at .*python train_supernet\.py --title other"),
         (["--lookup-table", "missing.json"], "no such file"),
         (["--resume"], "nothing to resume"),
