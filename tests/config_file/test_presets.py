@@ -27,5 +27,9 @@ def test_preset(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert options != options_of_stage(stage)(title="a"), "a preset sets something"
     if path.name == "quickstart.yml":
         assert options.title == "quickstart"
-    first = path.read_text(encoding="utf-8").splitlines()[0]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
+    assert "Time: " in head
+    assert "Result: " in head
+    first = lines[0]
     assert first.startswith(f"# python {STAGES[stage].script} --config {path.relative_to(ROOT)}")
