@@ -12,6 +12,8 @@ import contextlib
 import json
 import math
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -187,6 +189,34 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class Work:
+    """A stage that is ready: lines for its log, what goes on from an interrupted run, and what runs in its folder."""
+
+    run: Callable[[RunFolder], None]
+    lines: Sequence[str] = ()
+    resume: Callable[[], None] = lambda: None
+
+
+def run_stage(options: Any, prepare: Callable[[], Work]) -> Path:
+    """Run a stage in its folder, which is returned: check, prepare, go on, open, log, run.
+
+    Nothing is written before everything is ready: what is refused, an old run or a checkpoint, is left as it was.
+
+    Raises:
+        UserError: as ``RunFolder.open``, and whatever the stage raises.
+    """
+    RunFolder.check(options)
+    work = prepare()
+    if options.resume:
+        work.resume()
+    with RunFolder.open(options) as folder:
+        for line in work.lines:
+            folder.log(line)
+        work.run(folder)
+    return folder.path
 
 
 def _checked_mark(path: Path, options: Any, overwrite: bool, resume: bool) -> dict[str, Any] | None:

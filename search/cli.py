@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from config_file.loader import parse
 from config_file.progress import progress
-from config_file.run_folder import RunFolder
+from config_file.run_folder import RunFolder, Work, run_stage
 from config_file.stages import command, stage_path
 from lookup_tables.constraint_text import with_constraints
 from search import engine
@@ -24,6 +24,7 @@ from search.options import SearchOptions
 from search.outcome import pick, write_outcome
 from search.pareto import joined
 from search.preparation import Search, prepare
+from search.reporting.finished_search import ARCHIVE
 from search.reporting.front_report import values_of
 from search.result import Result
 from search.strategies import needs_distribution
@@ -51,35 +52,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = with_constraints(options, upper_only=learnt)
     if options.directly_search:
         options = train_first(options)
-    path = stage_path(options) / "archive.jsonl"
-    if options.resume or not options.plan:
-        RunFolder.check(options)
-    search = prepare(options)
     if options.plan:
+        if options.resume:
+            RunFolder.check(options)
+        search = prepare(options)
         print("plan of search; nothing is started and nothing written")
         print("\n".join([*search.describe(), *estimate(search)]))
         return 0
-    if path.is_file() and options.resume:
-        Archive(path, search.evaluator.fingerprints)  # before the folder is opened: what is refused is left as it was
-    with RunFolder.open(options) as folder:
-        for line in search.describe():
-            folder.log(line)
-        if search.learning is not None:
-            folder.run_inside(search.learning.path.name)
-        search = search.learn()
-        archive = Archive(folder.file("archive.jsonl"), search.evaluator.fingerprints)
-        if len(archive):
-            folder.log(f"resumed    {len(archive):,} evaluations are kept in {archive.path}")
-            folder.truncate_metrics(len(archive))
-        started = time.perf_counter()
-        try:
-            with closing(search.evaluator):
-                evaluate_all(search, archive, folder)
-        except KeyboardInterrupt:
-            again = f"{command('search', options)} --resume"
-            raise KeyboardInterrupt(f"{len(archive):,} evaluations are kept; continue with: {again}") from None
-        write_outcome(search, archive, folder, time.perf_counter() - started)
+
+    def work() -> Work:
+        search = prepare(options)
+        return Work(partial(run_search, search), search.describe(), partial(check_archive, search))
+
+    run_stage(options, work)
     return 0
+
+
+def check_archive(search: Search) -> None:
+    """Raises UserError where the evaluations of an interrupted run cannot be continued."""
+    path = stage_path(search.options) / ARCHIVE
+    if path.is_file():
+        Archive(path, search.evaluator.fingerprints)
+
+
+def run_search(search: Search, folder: RunFolder) -> None:
+    """Learn what is to be learned first, evaluate what the strategy proposes, and write the outcome.
+
+    Raises KeyboardInterrupt: Ctrl-C; its text says how to continue.
+    """
+    if search.learning is not None:
+        folder.run_inside(search.learning.path.name)
+    search = search.learn()
+    archive = Archive(folder.file(ARCHIVE), search.evaluator.fingerprints)
+    if len(archive):
+        folder.log(f"resumed    {len(archive):,} evaluations are kept in {archive.path}")
+        folder.truncate_metrics(len(archive))
+    started = time.perf_counter()
+    try:
+        with closing(search.evaluator):
+            evaluate_all(search, archive, folder)
+    except KeyboardInterrupt:
+        again = f"{command('search', search.options)} --resume"
+        raise KeyboardInterrupt(f"{len(archive):,} evaluations are kept; continue with: {again}") from None
+    write_outcome(search, archive, folder, time.perf_counter() - started)
 
 
 def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:

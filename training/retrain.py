@@ -29,7 +29,7 @@ from training.loop import fit
 from training.options import RetrainOptions
 from training.planning import duration, print_plan
 from training.recipe import Recipe
-from training.stage import Training, run_stage
+from training.stage import Training, run_training
 from training.state import TrainingState, make_context, make_state
 from training.supernet_file import load_supernet
 from training.trainer import Context, Reporter, Silent
@@ -208,7 +208,7 @@ def retrain_stage(options: RetrainOptions) -> Path:
             not fit, divergence.
         KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
     """
-    return run_stage(options, WEIGHTS, "export", lambda: _prepare(options, inherit=options.init == "supernet"))
+    return run_training(options, "export", lambda: _prepare(options, inherit=options.init == "supernet"))
 
 
 def _prepare(options: RetrainOptions, inherit: bool) -> tuple[Training, Callable[[RunFolder], None]]:

@@ -1,15 +1,16 @@
-"""The course of the stages that train: check, prepare, open, log, run, finish, next command."""
+"""The stages that train: a training that is ready, and its course to the next command."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config_file.run_folder import RunFolder
-from config_file.stages import command, stage_path
+from config_file.run_folder import RunFolder, Work, run_stage
+from config_file.stages import STAGES, command, stage_path
 from training.checkpoint import LAST, Checkpoint
 from training.data import Data
 from training.loop import fit
+from training.options import RetrainOptions, TrainSupernetOptions
 from training.recipe import Recipe, trajectory
 from training.recipe_options import FittingOptions
 from training.state import TrainingState
@@ -82,35 +83,34 @@ class Training:
         )
 
 
-def run_stage(
-    options: FittingOptions,
-    mark: str,
+def run_training(
+    options: TrainSupernetOptions | RetrainOptions,
     next_stage: str,
     prepare: Callable[[], tuple[Training, Callable[[RunFolder], None]]],
 ) -> Path:
-    """Run a stage that trains, into its run folder, which is returned.
+    """Run a stage that trains, in its run folder, which is returned.
 
     Args:
-        mark: the file that a finished stage leaves.
-        prepare: makes everything ready without writing anything: the training, and what writes its results, the mark
-            last.
+        prepare: makes everything ready without writing anything: the training, and what writes its results, the file
+            that marks a finished stage last.
 
     Raises:
         UserError: bad options or data, a folder that is taken, a checkpoint that does not fit, divergence.
         KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
     """
     folder = stage_path(options)
-    if options.resume and (folder / mark).is_file():
+    if options.resume and (folder / STAGES[options.stage].result).is_file():
         print(f"{folder} has finished already; next: {command(next_stage, options)}")
         return folder
-    RunFolder.check(options)
-    training, finish = prepare()
-    if options.resume:  # before the folder is opened: a checkpoint that is refused leaves everything as it was
-        training.resume()
-    with RunFolder.open(options) as run:
-        for line in training.lines:
-            run.log(line)
-        training.run(run)
-        finish(run)
-        run.log(f"next: {command(next_stage, options)}")
-    return folder
+
+    def work() -> Work:
+        training, finish = prepare()
+
+        def run(folder: RunFolder) -> None:
+            training.run(folder)
+            finish(folder)
+            folder.log(f"next: {command(next_stage, options)}")
+
+        return Work(run, training.lines, training.resume)
+
+    return run_stage(options, work)

@@ -18,7 +18,7 @@ from training.initialise import initialise
 from training.options import TrainSupernetOptions
 from training.planning import duration, print_plan
 from training.recipe import Recipe
-from training.stage import Training, run_stage
+from training.stage import Training, run_training
 from training.state import make_context, make_state
 from training.supernet_file import DESCRIPTION, WEIGHTS, save_supernet
 from training.trainer import Trainer
@@ -94,7 +94,7 @@ def train_supernet(options: TrainSupernetOptions) -> Path:
         UserError: bad options or data, a folder that is taken, a checkpoint that does not fit, divergence.
         KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
     """
-    return run_stage(options, WEIGHTS, "search", lambda: (job := prepare_supernet(options), partial(_finish, job)))
+    return run_training(options, "search", lambda: (job := prepare_supernet(options), partial(_finish, job)))
 
 
 def _finish(training: Training, run: RunFolder) -> None:

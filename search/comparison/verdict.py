@@ -12,8 +12,8 @@ from typing import Any
 from config_file.errors import UserError
 from config_file.files import append_jsonl, read_jsonl
 from config_file.loader import parse
-from config_file.run_folder import RunFolder
-from config_file.stages import command, find_stage, stage_path
+from config_file.run_folder import RunFolder, Work, run_stage
+from config_file.stages import command, find_stage
 from search.comparison.contenders import Contender, line_up, table_of
 from search.comparison.findings import write_findings
 from search.comparison.options import VerdictOptions
@@ -44,11 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for contender in contenders:
             print(f"  {contender.title:24s} {contender.name} {contender.metric.in_words(contender.cost)}")
         return 0
-    folder = stage_path(options)
-    rows_file = folder / "trainings.jsonl"
     data = load_data(options, best["resolution"])
-    with RunFolder.open(options) as run:
-        run.file(rows_file.name)
+
+    def compare(run: RunFolder) -> None:
+        rows_file = run.file("trainings.jsonl")
         for contender in contenders:
             run.run_inside(f"trainings/{contender.title}")
         for contender in contenders:
@@ -59,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if {row["title"] for row in rows} >= {contender.title for contender in contenders}:
             same_cost = len({contender.name for contender in contenders}) == 1
             write_findings(run, rows, same_cost, options.search_space)
+
+    run_stage(options, lambda: Work(compare))
     return 0
 
 

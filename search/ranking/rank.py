@@ -9,6 +9,7 @@ interruption.
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,7 +19,7 @@ from tqdm import tqdm
 from config_file.errors import UserError
 from config_file.loader import parse
 from config_file.progress import progress
-from config_file.run_folder import RunFolder
+from config_file.run_folder import RunFolder, Work, run_stage
 from search.archive import Archive
 from search.engine import evaluated
 from search.evaluators import Context, Evaluator, context_of, make_evaluator, measures_of
@@ -53,8 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         chosen = networks(options, [a for a in truth.accuracy if a in given])
         if options.plan:
             return _planned(chosen, truth)
-        with RunFolder.open(options) as run:
-            write_findings(run, Scores("scores", chosen, given), truth, options)
+        run_stage(
+            options, lambda: Work(lambda run: write_findings(run, Scores("scores", chosen, given), truth, options))
+        )
         return 0
     context = context_of(options.evaluator, options)
     space = context.space
@@ -66,17 +68,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = networks(options, [a for a in truth.accuracy if space.is_valid(a)])
     if options.plan:
         return _planned(chosen, truth, _tree(options, context, chosen))
-    evaluator = make_evaluator(options.evaluator, context)
-    with closing(evaluator), RunFolder.open(options) as run:
+    run_stage(
+        options,
+        lambda: Work(partial(rank, options, context, truth, chosen, make_evaluator(options.evaluator, context))),
+    )
+    return 0
+
+
+def rank(
+    options: RankOptions,
+    context: Context,
+    truth: Truth,
+    chosen: Sequence[Architecture],
+    evaluator: Evaluator,
+    run: RunFolder,
+) -> None:
+    """Evaluate the networks, as far as they are not known, and write how their scores rank."""
+    with closing(evaluator):
         archive = Archive(run.file("archive.jsonl"), evaluator.fingerprints)
         kept = [result for result in evaluate_all(options, evaluator, archive, chosen) if not result.failed]
-        if len(kept) < 3:
-            failed = f"{len(chosen) - len(kept)} of {len(chosen)}"
-            raise UserError(f"{failed} evaluations failed (no finite loss){context.doubt}")
-        measures = measures_of(options.evaluator, context)
-        scores = scores_of(options.evaluator, evaluator.method, space, measures, kept)
-        write_findings(run, scores, truth, options, space, context.resolution)
-    return 0
+    if len(kept) < 3:
+        failed = f"{len(chosen) - len(kept)} of {len(chosen)}"
+        raise UserError(f"{failed} evaluations failed (no finite loss){context.doubt}")
+    measures = measures_of(options.evaluator, context)
+    scores = scores_of(options.evaluator, evaluator.method, context.space, measures, kept)
+    write_findings(run, scores, truth, options, context.space, context.resolution)
 
 
 def networks(options: RankOptions, architectures: Sequence[Architecture]) -> list[Architecture]:
