@@ -22,7 +22,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 CODE = re.compile(r"^(```|~~~).*?^\1\s*$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc"}
 # Longer is a sign of a second idea.
-MOST_LINES, MOST_LINES_OF_A_TEST = 350, 450
+MOST_LINES = 350
 
 
 @cache
@@ -117,8 +117,7 @@ def test_safe_calls_are_not() -> None:
 def test_files_hold_one_idea_and_are_named_after_it() -> None:
     vague = [str(path) for path, _ in _texts(".py") if path.stem in VAGUE_NAMES]
     lengths = {path: len(text.splitlines()) for path, text in _texts(".py")}
-    most = {path: MOST_LINES_OF_A_TEST if path.parts[0] == "tests" else MOST_LINES for path in lengths}
-    long = [f"{path}: {n} lines" for path, n in lengths.items() if n > most[path]]
+    long = [f"{path}: {n} lines" for path, n in lengths.items() if n > MOST_LINES]
     assert not vague + long, "\n".join(vague + long)
 
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import statistics
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ from search.engine import best_of, with_costs
 from search.reporting.finished_search import read_search
 from search.reporting.report import main, renew_report, write_report
 from search.reporting.results_file import write_best
-from search.reporting.svg_plot import Axis, stairs
 from search.result import Fidelity, Result
 from supernet import SearchSpace, build_space
 from tasks import wilson_interval
+from tests.search.reporting.page import Page
 from training.differentiable_search.distribution_file import Distribution, save_distribution
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
@@ -41,25 +40,6 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--virtual-time-budget=5000"),
 )
-
-
-class Page(HTMLParser):
-    """The elements of a page, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def of_class(self, name: str) -> list[dict[str, str | None]]:
-        return [attrs for _, attrs in self.elements if name in (attrs.get("class") or "").split()]
 
 
 def make_run(
@@ -308,18 +288,6 @@ def test_a_chosen_network_that_was_not_evaluated_is_refused(chain: SearchSpace, 
     (folder / "search/best.json").write_text(json.dumps(best))
     with pytest.raises(UserError, match="damaged"):
         read_search(folder)
-
-
-def test_ticks_are_round_and_inside() -> None:
-    assert [label for _, label in Axis(53.2, 61.1, 0, 100, "").ticks] == ["54", "56", "58", "60"]
-    assert [label for _, label in Axis(-0.011, 0.012, 0, 1, "").ticks] == [
-        "-0.010",
-        "-0.005",
-        "0.000",
-        "0.005",
-        "0.010",
-    ]
-    assert stairs([(1, 2), (3, 5)], 7) == [(1, 2), (3, 2), (3, 5), (7, 5)]
 
 
 def test_it_opens_in_a_real_browser(run: Path, tmp_path: Path) -> None:
