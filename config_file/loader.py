@@ -55,9 +55,10 @@ def parse(
     given = _command_line(options_class, words, prog, description, examples)
     file = read_config(options_class, given["config"]) if given.get("config") else {}
     asked = {**file, **given}
-    values = {**_earlier(options_class, asked), **asked}
+    earlier, asked_before = _earlier(options_class, asked)
+    values = {**earlier, **asked}
     _refuse_code_of_files(options_class, values, given)
-    return options_class(**values, given=frozenset(asked))  # type: ignore[call-arg]
+    return options_class(**values, given=asked_before.union(asked))  # type: ignore[call-arg]
 
 
 def load(options_class: type[T], path: str | Path) -> T:
@@ -238,21 +239,25 @@ def _groups(options_class: type) -> set[str]:
     return {_group_key(spec) for spec in options_of(options_class).values()}
 
 
-def _earlier(options_class: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values below the file: the run's own saved options on --resume, else what the stages before it were given."""
+def _earlier(options_class: type, values: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """The values below the file: the run's own saved options on --resume, else what the stages before it were given.
+
+    With them the names that were asked for when the run began: on --resume those it has otherwise than it would have
+    had them from the stages before it, or by default.
+    """
     stage = getattr(options_class, "stage", None)
     if stage is None:
-        return {}
+        return {}, set()
     specs = options_of(options_class)
     run = argparse.Namespace(stage=stage, **{name: values.get(name, spec.default) for name, spec in specs.items()})
-    if run.resume:
-        own = _saved_options(run, stage)
-        return read_config(options_class, own) if own else {}
-    for previous in STAGES[stage].previous:
-        path = _saved_options(run, previous)
-        if path is not None:
-            return _inherited(specs, path, values)
-    return {}
+    path = _saved_options(run, stage) if run.resume else None
+    own = {} if path is None else read_config(options_class, path)
+    before = (_saved_options(run, previous) for previous in STAGES[stage].previous)
+    found = next((path for path in before if path is not None), None)
+    below = {} if found is None or (run.resume and path is None) else _inherited(specs, found, {**own, **values})
+    if path is None:
+        return below, set()
+    return own, {name for name, value in own.items() if value != below.get(name, specs[name].default)}
 
 
 def _inherited(specs: Mapping[str, Option], path: Path, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from config_file.plugins import PluginOptions
 from config_file.run_folder import RunFolder
 from config_file.run_options import RunOptions
 from config_file.stages import command
-from training.options import TrainSupernetOptions
+from training.options import RetrainOptions, TrainSupernetOptions
 
 
 class Plain:
@@ -219,3 +219,22 @@ def test_a_folder_of_an_older_version_is_refused_in_words() -> None:
     (folder.path / "env.json").write_text(json.dumps({**mark, "format": "oneshot-nas run 1"}))
     with pytest.raises(UserError, match="was run by an older version of this toolkit"):
         RunFolder.open(SportOptions(title="a", overwrite=True))
+
+
+def test_what_was_asked_for_when_a_run_began_counts_when_it_is_resumed() -> None:
+    """Else a network that is retrained wider than it was searched would be another one after an interruption."""
+
+    def retrain(*argv: str) -> RetrainOptions:
+        return parse(RetrainOptions, ["--title", "a", *argv], "retrain.py", "")
+
+    RunFolder.open(TrainSupernetOptions(title="a", search_space="spos", widths=(1, 2, 3, 4, 5, 6)))
+    first = retrain("--widths", "2", "2", "3", "4", "5", "6", "--epochs", "7")
+    assert first.search_space == "spos"
+    assert not was_given(first, "search_space")
+    RunFolder.open(first)
+    again = retrain("--resume")
+    assert (again.widths, again.epochs) == (first.widths, 7)
+    assert was_given(again, "widths")
+    assert was_given(again, "epochs")
+    assert not was_given(again, "search_space")  # inherited then, and so now
+    assert not was_given(again, "lr")
