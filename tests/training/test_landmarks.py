@@ -106,6 +106,19 @@ def test_lists_that_are_missing_or_empty(listed):
         load_landmarks(Settings(data_path=str(listed)))
 
 
+def test_an_image_is_listed_once_whatever_it_is_called(listed):
+    (listed / "b.png").symlink_to("a.png")
+    for again in ("a.png", "./a.png", "b.png"):
+        (listed / "list.txt").write_text(f"a.png {POINTS}\n{again} {POINTS}\n")
+        with pytest.raises(UserError, match=rf"list.txt: {again} is there twice"):
+            load_landmarks(Settings(data_path=str(listed)))
+    (listed / "test_data").mkdir()
+    (listed / "list.txt").write_text(f"a.png {POINTS}\n")
+    (listed / "test_data" / "list.txt").write_text(f"b.png {POINTS}\n")
+    with pytest.raises(UserError, match=r"b.png tests, but .* trains on it"):
+        load_landmarks(Settings(data_path=str(listed)))
+
+
 def test_an_image_does_not_train_and_test(listed):
     (listed / "test_data").mkdir()
     (listed / "test_data" / "list.txt").write_text(f"a.png {POINTS}\n")

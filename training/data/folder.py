@@ -9,6 +9,7 @@ import numpy as np
 
 from config_file.errors import UserError
 from training.data.image_files import IMAGE_SUFFIXES, typical_shorter_side
+from training.data.real_files import find_images, is_image, repetitions
 from training.data.source import ImageFiles, Source
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -44,7 +45,7 @@ def folder_source(name: str, root: Path, **known: Any) -> Source:
     Raises:
         UserError: no class folders, one class only, an empty class, or classes that differ between the splits.
     """
-    folders = {entry.name for entry in os.scandir(root) if entry.is_dir()} & {"train", "val", "test"}
+    folders = {part for part in ("train", "val", "test") if (root / part).is_dir()}
     if not folders:
         parts = {"train": ""}
     elif "train" not in folders:
@@ -65,30 +66,52 @@ def _read_parts(name: str, root: Path, parts: Mapping[str, str], **known: Any) -
         raise UserError(
             f"{root / parts['train']} holds one class only ({classes[0]!r}): there is nothing to tell apart"
         )
-    names: list[str] = []
-    labels: list[int] = []
-    rows = {}
+    found: list[tuple[str, str, int]] = []  # part, path and class of every file
+    inodes: list[int] = []
     for part, folder in parts.items():
         _compare_classes(root / folder, classes)
-        start = len(names)
         for label, class_name in enumerate(classes):
-            images = _images(root, Path(folder, class_name))
-            names += images
-            labels += [label] * len(images)
-        rows[part] = np.arange(start, len(names))
-    files = ImageFiles(root, tuple(names))
+            images = find_images(root, str(Path(folder, class_name)))
+            if not images:
+                raise UserError(
+                    f"class folder {root / folder / class_name} holds no images ({' '.join(sorted(IMAGE_SUFFIXES))})"
+                )
+            found += [(part, name, label) for name in images]
+            inodes += images.values()
+    found = _each_once(root, found, inodes)
+    files = ImageFiles(root, tuple(name for _, name, _ in found))
+    rows = {part: np.flatnonzero([where == part for where, _, _ in found]) for part in parts}
     if "resolution" not in known:
         known["resolution"] = min(max(32 * round(typical_shorter_side(files, rows["train"]) / 32), 32), 224)
     return Source(
         name=name,
         classes=classes,
         images=files,
-        labels=np.asarray(labels, dtype=np.int64),
+        labels=np.asarray([label for _, _, label in found], dtype=np.int64),
         train=rows["train"],
         test=rows.get("test"),
         val=rows.get("val"),
         **known,
     )
+
+
+def _each_once(root: Path, found: list[tuple[str, str, int]], inodes: list[int]) -> list[tuple[str, str, int]]:
+    """The files (part, path, class) without those that another path of the same part and class leads to.
+
+    Raises:
+        UserError: one file is of two classes or parts.
+    """
+    files = ImageFiles(root, tuple(name for _, name, _ in found))
+    again = set()
+    for first, row in repetitions(files, inodes):
+        (part, name, label), (other_part, other_name, other_label) = found[first], found[row]
+        if label != other_label or part != other_part:
+            what = "class" if label != other_label else f"of {part} and {other_part}"
+            raise UserError(
+                f"{root / name} and {root / other_name} are one file by a link: an image belongs to one {what} only"
+            )
+        again.add(row)
+    return [file for row, file in enumerate(found) if row not in again] if again else found
 
 
 def existing_folder(options: Any) -> Path:
@@ -103,10 +126,14 @@ def existing_folder(options: Any) -> Path:
 
 def _class_folders(folder: Path) -> tuple[str, ...]:
     entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
-    classes = sorted(entry.name for entry in entries if entry.is_dir())
+    # A link to itself is an error for the entry, which knows without a look what is no link.
+    classes = sorted(entry.name for entry in entries if (Path(entry.path) if entry.is_symlink() else entry).is_dir())
     if classes:
+        for name in classes:
+            if not _is_text(name):
+                raise UserError(f"{folder}: the name of a class must be UTF-8, not {os.fsencode(name)!r}; rename it")
         return tuple(classes)
-    if any(_is_image(entry.name) for entry in entries):
+    if any(is_image(entry.name) for entry in entries):
         raise UserError(f"{folder} holds images but no class folders: put those of each class into a folder of its own")
     raise UserError(f"{folder} holds no class folders and no images")
 
@@ -123,17 +150,5 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _images(root: Path, folder: Path) -> list[str]:
-    """Paths relative to `root` of all images in and below a class folder, sorted."""
-    found = []
-    for parent, folders, names in os.walk(root / folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        relative = os.path.relpath(parent, root)
-        found += [f"{relative}{os.sep}{name}" for name in names if _is_image(name)]
-    if not found:
-        raise UserError(f"class folder {root / folder} holds no images ({' '.join(sorted(IMAGE_SUFFIXES))})")
-    return sorted(found)
-
-
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
+def _is_text(name: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)  # what stands for bytes that are no UTF-8

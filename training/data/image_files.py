@@ -1,6 +1,7 @@
 """Image files to pixels: one file with its errors explained, or a whole list with a pool of threads."""
 
 import os
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,20 @@ _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _CHUNK = 64
 
 
+_SPECIAL = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def special_file(mode: int) -> str:
+    """The kind of what is no ordinary file, in words, by its `st_mode`; "" for a file."""
+    return _SPECIAL.get(stat.S_IFMT(mode), "")
+
+
 def read_image(path: str | Path, shorter_side: int | None = None) -> Image.Image:
     """An image as RGB, upright (EXIF orientation applied), without its transparency.
 
@@ -27,10 +42,11 @@ def read_image(path: str | Path, shorter_side: int | None = None) -> Image.Image
             stays at least twice this.
 
     Raises:
-        UserError: the file is no image, truncated, or of a kind that is not read (16 bits per channel).
+        UserError: the file is no image, truncated, or of a kind that is not read (16 bits per channel); it is a pipe or
+            a device, which would never end.
     """
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with _open(path) as image:
             if shorter_side is not None:
                 image.draft(None, (2 * shorter_side, 2 * shorter_side))
             if image.mode.startswith(("I", "F")):
@@ -101,9 +117,15 @@ def typical_shorter_side(files: ImageFiles, rows: Sequence[int] | NDArray[np.int
     for row in chosen.tolist():
         path = files.root / files.names[row]
         try:
-            with Image.open(path, formats=_FORMATS) as image:
+            with _open(path) as image:
                 sides.append(min(image.size))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             read_image(path)  # says what is wrong with it
             raise
     return int(np.median(sides))
+
+
+def _open(path: str | Path) -> Image.Image:
+    if kind := special_file(Path(path).stat().st_mode):
+        raise UserError(f"cannot read image {path}: it is {kind}")
+    return Image.open(path, formats=_FORMATS)

@@ -26,6 +26,7 @@ from config_file.fields import option
 from config_file.options import options, part_of
 from tasks import LANDMARKS
 from training.data.folder import existing_folder
+from training.data.real_files import repetitions
 from training.data.source import ImageFiles, Source
 
 POINTS = 106
@@ -77,14 +78,17 @@ def load_landmarks(options: Any) -> Source:
     count = len(names)
     if test.is_file():
         others, more = read_list(test, root)
-        both = set(names) & set(others)
-        if both:
-            raise UserError(f"{test}: {min(both)} tests, but {found} trains on it")
         names, targets = names + others, np.concatenate((targets, more))
+    files = ImageFiles(root, tuple(names))
+    for first, again in repetitions(files, [(root / name).stat().st_ino for name in names]):
+        if first < count <= again:
+            raise UserError(f"{test}: {names[again]} tests, but {found} trains on it")
+        other = "" if names[first] == names[again] else f", once as {names[first]}"
+        raise UserError(f"{found if first < count else test}: {names[again]} is there twice{other}")
     return Source(
         name="landmarks",
         classes=tuple(f"{axis}{point}" for point in range(POINTS) for axis in "xy"),
-        images=ImageFiles(root, tuple(names)),
+        images=files,
         labels=targets,
         train=np.arange(count),
         test=np.arange(count, len(names)) if len(names) > count else None,

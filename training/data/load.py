@@ -159,7 +159,9 @@ def _split(source: Source, options: Any) -> tuple[dict[str, Indices], dict[str, 
     record["sizes"] = {name: len(indices) for name, indices in rows.items()}
     record["sha256"] = {name: fingerprint(indices) for name, indices in rows.items()}
     if isinstance(source.images, ImageFiles):
-        record["sha256"]["files"] = hashlib.sha256("\n".join(source.images.names).encode()).hexdigest()
+        record["sha256"]["files"] = hashlib.sha256(
+            "\n".join(source.images.names).encode(errors="surrogateescape")
+        ).hexdigest()
     rows["trainval"] = np.concatenate((train, val))
     # In a fixed random order: files come class by class, and the first n images of a split must be a sample of it.
     seed = seed_of("order of a split")
