@@ -17,6 +17,11 @@ EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
+LONGEST = 800
+"""Characters of a message."""
+
+_LONGEST_NAME = 200
+
 _SYSTEM_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -33,11 +38,20 @@ _SYSTEM_ERRORS = {
 
 
 class UserError(Exception):
-    """Something the user asked for cannot be done; the message is one line that says what and what would work."""
+    """Something the user asked for cannot be done; the message is one line that says what and what would work.
+
+    However it was put together, it is one line that a terminal can show, and not longer than ``LONGEST`` characters:
+    a bad value may be a whole file.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_presentable(message))
 
 
 def nearest(name: str, choices: Collection[str]) -> str:
     """The closest of ``choices`` as a hint to append to a message, such as ``"; did you mean 'fbnet'?"``, or ``""``."""
+    if len(name) > _LONGEST_NAME:
+        return ""
     plain = {_plain(choice): choice for choice in choices}
     close = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.5)
     if not close and len(name) >= 3:  # a shortened name: "evo" for "evolution"
@@ -122,6 +136,15 @@ def _end(line: str, status: int) -> NoReturn:
 def _discard_stdout() -> None:
     """Python flushes stdout once more at exit; give what is left in it somewhere to go."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _presentable(message: str) -> str:
+    """A message in one line without what moves a cursor or cannot be written as UTF-8; its middle left out if long."""
+    if len(message) > LONGEST:
+        message = f"{message[: 2 * LONGEST // 3]} ... {message[-LONGEST // 4 :]}"
+    return "".join(
+        letter if letter.isprintable() else " " if letter.isspace() else ascii(letter)[1:-1] for letter in message
+    )
 
 
 def _plain(name: str) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from config_file.errors import UserError
+from config_file.readers.json_text import is_row
 
 _MARK = ".partial-"  # in the name of every temporary file, so that those a killed process left can be told
 
@@ -111,7 +111,7 @@ def append_jsonl(path: str | Path, row: Mapping[str, Any]) -> None:
         end = _end_of_last_line(file)
         file.seek(end)
         rest = file.read()
-        if rest and _is_row(rest):  # complete, it only lacks its newline
+        if rest and is_row(rest):  # complete, it only lacks its newline
             line, end = b"\n" + line, end + len(rest)
         file.truncate(end)
         try:
@@ -130,34 +130,6 @@ def mend_jsonl(path: str | Path) -> None:
     if Path(path).exists():
         with Path(path).open("r+b") as file:
             file.truncate(_end_of_last_line(file))
-
-
-def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
-    """All rows of a JSON-lines file; ``[]`` if there is none. A torn last line (no newline, not JSON) is left out.
-
-    Raises:
-        UserError: a line other than the last is damaged.
-    """
-    path = Path(path)
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        if _is_row(line):
-            rows.append(json.loads(line))
-        elif number < len(lines):  # the last one has not even a newline: its writer was killed
-            raise UserError(f"{path}, line {number}: damaged, not a JSON object")
-    return rows
-
-
-def _is_row(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
 
 
 def _end_of_last_line(file: Any) -> int:

@@ -17,8 +17,8 @@ from config_file.errors import UserError, nearest
 from config_file.fields import Option, convert, options_of
 from config_file.options import with_registered
 from config_file.plugins import import_plugins, is_reference, load_object
+from config_file.readers.yaml_text import read_mapping, write_mapping
 from config_file.stages import STAGES, options_of_stage, stage_path
-from config_file.yaml_text import read_mapping, write_mapping
 
 T = TypeVar("T")
 

@@ -21,8 +21,9 @@ from typing import Any, Self
 from config_file.environment import describe_environment
 from config_file.errors import UserError, system_error
 from config_file.fields import options_of
-from config_file.files import append_jsonl, atomic_write_text, is_leftover, read_jsonl, remove_leftovers
+from config_file.files import append_jsonl, atomic_write_text, is_leftover, remove_leftovers
 from config_file.loader import load, save
+from config_file.readers.json_text import read_jsonl
 from config_file.stages import command, stage_path
 
 FORMAT = "oneshot-nas run 2"

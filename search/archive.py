@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
-from config_file.files import append_jsonl, mend_jsonl, read_jsonl
+from config_file.files import append_jsonl, mend_jsonl
+from config_file.readers.json_text import read_jsonl
 from search.result import Fidelity, Result
 from supernet import Architecture
 

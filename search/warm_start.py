@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from config_file.errors import UserError
-from config_file.files import read_jsonl
+from config_file.readers.json_text import read_jsonl
 from search.archive import FORMAT, check_format, results_of
 from search.objectives import Objective
 from search.result import Result

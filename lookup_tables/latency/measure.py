@@ -11,8 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from config_file.errors import UserError, choose
-from config_file.files import append_jsonl, read_jsonl
+from config_file.files import append_jsonl
 from config_file.progress import progress
+from config_file.readers.json_text import read_jsonl
 from deployment.engines import ENGINES, Engine, Layer
 from lookup_tables.cost_table import CostTable
 from lookup_tables.latency.calibration import latency_table

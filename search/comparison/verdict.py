@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from config_file.errors import UserError
-from config_file.files import append_jsonl, read_jsonl
+from config_file.files import append_jsonl
 from config_file.loader import parse
+from config_file.readers.json_text import read_jsonl
 from config_file.run_folder import RunFolder, Work, run_stage
 from config_file.stages import command, find_stage
 from search.comparison.contenders import Contender, line_up, table_of

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError
-from config_file.files import read_jsonl
-from config_file.yaml_text import read_mapping
+from config_file.readers.json_text import read_jsonl
+from config_file.readers.yaml_text import read_mapping
 from lookup_tables.constraint_text import limited
 from lookup_tables.limits import raw
 from search.archive import check_format, results_of

@@ -21,10 +21,10 @@ from config_file.files import (
     atomic_path,
     atomic_write_bytes,
     atomic_write_text,
-    read_jsonl,
     remove_leftovers,
     staging_folder,
 )
+from config_file.readers.json_text import read_jsonl
 
 NUMBERS = st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False), max_size=4)
 

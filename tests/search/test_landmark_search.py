@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from config_file.errors import UserError
-from config_file.files import read_jsonl
+from config_file.readers.json_text import read_jsonl
 from deployment.cli import main as export
 from deployment.weights import load_network
 from search.cli import main as search

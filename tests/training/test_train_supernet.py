@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from config_file.errors import UserError
-from config_file.files import read_jsonl
+from config_file.readers.json_text import read_jsonl
 from config_file.run_folder import RunFolder
 from supernet import Supernet
 from supernet.samplers import FairSampler, UniformSampler

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from config_file.errors import UserError
-from config_file.files import read_jsonl
+from config_file.readers.json_text import read_jsonl
 from deployment.weights import load_network
 from tests.training import own_trainers, toy
 from tests.training.own_trainers import Auxiliary, Broken, Controlled, Distilled, Given, Sandwich

@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from config_file.errors import UserError
-from config_file.files import read_jsonl
+from config_file.readers.json_text import read_jsonl
 from search.cli import main as search
 from search.evaluators.refitted_head import PENALTY, check_head, left_out_predictions, refitted_score, without_head
 from search.evaluators.workers import WorkerEvaluator

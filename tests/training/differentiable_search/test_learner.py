@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from config_file.errors import UserError
-from config_file.files import read_jsonl
+from config_file.readers.json_text import read_jsonl
 from lookup_tables import build_table
 from lookup_tables.constraint_text import parse_constraints, parse_limits
 from supernet import build_space
