@@ -116,6 +116,31 @@ class CostDistribution:
         drawn = self._draw(self._cumulative(lower, upper), PROBES, np.random.default_rng(0))
         return possibly / float(self.counts.sum()) * float(self._inside(drawn, lower, upper).mean())
 
+    def around(self, lower: float, upper: float) -> tuple[float, float]:
+        """The greatest cost below a band and the least above it, infinite where there is none.
+
+        Where costs are rounded, of `PROBES` draws near the ends of the band.
+        """
+        low, high = self._ends()
+        below = np.flatnonzero((self.counts > 0) & (low < lower))[::-1]
+        above = np.flatnonzero((self.counts > 0) & (high > upper))
+        return (
+            self._nearest(below, lambda costs: float(costs[costs < lower].max(initial=-inf))),
+            self._nearest(above, lambda costs: float(costs[costs > upper].min(initial=inf))),
+        )
+
+    def _nearest(self, bins: NDArray[np.intp], pick: Callable[[NDArray[np.float64]], float]) -> float:
+        # As far as rounding moves a cost, the bins after the first may hold a nearer one.
+        taken = 1 + int((self.rounding[1] - self.rounding[0]) / self.unit)
+        while True:
+            counts = np.zeros(self._bins)
+            counts[bins[:taken]] = self.counts[bins[:taken]]
+            drawn = self._draw(counts.cumsum(), PROBES if len(bins) else 0, np.random.default_rng(0))
+            best = pick(self._cost(drawn))
+            if np.isfinite(best) or taken >= len(bins):
+                return best
+            taken *= 2
+
     def sample(self, lower: float, upper: float, n: int, rng: np.random.Generator) -> NDArray[np.unsignedinteger]:
         """Independent, uniformly drawn encodings with lower <= cost <= upper.
 

@@ -56,6 +56,12 @@ class Limit:
         if self.lower > self.upper:
             raise UserError(f"{low} is above {high}: nothing lies between them; {span}")
 
+    @property
+    def given(self) -> list[str]:
+        """The flags of the ends that there are."""
+        ends = (self.lower > -math.inf, self.upper < math.inf)
+        return [flag for flag, there in zip(self.flags, ends, strict=True) if there]
+
     def describe(self) -> str:
         """The limit in words; "" where there is none."""
         shown = self.table.metric.in_words
@@ -104,18 +110,43 @@ class Limits:
     def check(self) -> None:
         """Raises UserError, with the exact range of the space, where no architecture can be within the limits.
 
-        With several limits that is exact for upper ends and in a small space; else a sample must find one.
+        A band that lies in a gap between two costs is refused with those. With several limits the check is exact for
+        upper ends and in a small space; else a sample must find one.
         """
         for limit in (*self.limits[1:], *self.limits[:1]):
             limit.check()
+            Limits(self.space, [limit])._check_gap()
         if len(self.limits) < 2:
             return
         if all(limit.lower == -math.inf for limit in self._binding) and self.space.size > ENUMERABLE:
             check_feasible(self.space.sizes, [b for limit in self._binding for b in limit.bounds(Metric.in_words)])
         elif not self.draw(Random(0), 1):
+            flags = dict.fromkeys(flag for limit in self.limits for flag in limit.given)
             raise UserError(
-                f"no architecture was found that is within all limits at once: {' and '.join(self.describe())}"
+                f"{', '.join(flags)}: no architecture was found that is within all limits at once: "
+                f"{' and '.join(self.describe())}"
             )
+
+    def _check_gap(self) -> None:
+        """Raises UserError, with the nearest costs, where no architecture's cost is between the ends of the one limit.
+
+        Only a band can be: a limit with one end is met by the cheapest or by the dearest architecture.
+        """
+        (limit,) = self.limits
+        table, lower, upper = limit.table, limit.lower, limit.upper
+        least, greatest = table.minimum()[0], table.maximum()[0]
+        if lower <= least or upper >= greatest or self.draw(Random(0), 1):
+            return
+        if self.space.size <= ENUMERABLE:
+            costs = table.cost(self._every)
+            nearest = float(costs[costs < lower].max()), float(costs[costs > upper].min())
+        else:
+            nearest = table.distribution.around(lower, upper)
+        (from_, to), (below, above) = (map(table.metric.in_words, ends) for ends in ((lower, upper), nearest))
+        raise UserError(
+            f"{', '.join(dict.fromkeys(limit.flags))}: no architecture of {self.space.name} has {table.name} from "
+            f"{from_} to {to}; the nearest have {below} and {above}"
+        )
 
     def describe(self) -> list[str]:
         """Each limit in words."""
@@ -224,9 +255,12 @@ class Limits:
         return min(self._binding, key=lambda limit: Limits(self.space, [limit]).acceptance)
 
     @cached_property
+    def _every(self) -> NDArray[np.integer]:
+        return np.asarray(list(product(*map(range, self.space.sizes))))
+
+    @cached_property
     def _listed(self) -> NDArray[np.integer]:
-        every = np.asarray(list(product(*map(range, self.space.sizes))))
-        return every[self._inside(every)]
+        return self._every[self._inside(self._every)]
 
     @cached_property
     def _listed_canonical(self) -> list[Architecture]:

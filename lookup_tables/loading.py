@@ -1,5 +1,6 @@
 """Open the tables that somebody names: `--lookup-table [NAME=]FILE.json`."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -8,10 +9,16 @@ from config_file.errors import UserError, nearest
 from lookup_tables.cost_table import CostTable
 from lookup_tables.counters import build_table
 from supernet import SearchSpace
-from supernet.metrics import counted_metrics
+from supernet.metrics import METRICS, Metric, counted_metrics, metric_name
+from tasks import TASKS
 
-RESERVED = ("accuracy", "loss")
-"""Names that results have for something else."""
+RESERVED = (
+    *(task.metric for task in TASKS.values()),
+    *("loss", "acc", "top1"),
+    *("evaluation", "ci_low", "ci_high", "within_limits", "best_so_far", "seconds"),
+    *("indices", "architecture", "names", "knee"),
+)
+"""Names that results and objectives have for something else."""
 
 
 def load_tables(text: str | None, space: SearchSpace, resolution: int) -> dict[str, CostTable]:
@@ -25,13 +32,26 @@ def load_tables(text: str | None, space: SearchSpace, resolution: int) -> dict[s
         before, equals, after = entry.partition("=")
         table = CostTable.load(after.strip() if equals else entry, space, resolution)
         if equals:
-            table = replace(table, title=before.strip())
-            if not before.strip() or table.title in RESERVED:
-                raise UserError(f"--lookup-table {entry}: {before.strip()!r} is no name for a table")
+            table = replace(table, title=_title(before.strip(), table.metric, entry))
         if table.name in tables:
             raise UserError(f"--lookup-table: two tables of {table.name}; name them, as in cpu=FILE.json")
         tables[table.name] = table
     return tables
+
+
+def _title(name: str, metric: Metric, entry: str) -> str:
+    """A name that the user gives to a table. Raises UserError for one that stands for something else."""
+    said = METRICS.get(metric_name(name))
+    if name in RESERVED or (said is not None and (said is not metric or said.count is not None)):
+        raise UserError(
+            f"--lookup-table {entry}: {name!r} is reserved; call the table something else, as in phone=FILE.json"
+        )
+    # What the grammars of --constraint and --objective take apart: signs, colons, commas.
+    if not re.fullmatch(r"\w[\w .+-]*", name):
+        raise UserError(
+            f"--lookup-table {entry}: {name!r} is no name for a table; letters, digits, _, . and - make one"
+        )
+    return name
 
 
 def tables_of(options: Any, space: SearchSpace, resolution: int, names: Iterable[str]) -> dict[str, CostTable]:

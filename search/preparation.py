@@ -123,6 +123,10 @@ def prepare(options: SearchOptions) -> Search:
     objectives = objectives_of(options, measures)
     options = replace(options, objective=",".join(map(str, objectives)))
     tables = tables_for(options, space, context.resolution, objectives)
+    if taken := [table.title for table in tables.values() if table.title in measures]:
+        raise UserError(
+            f"--lookup-table {taken[0]}=...: --evaluator {options.evaluator} measures that: name it otherwise"
+        )
     check_objectives(objectives, measures, tables)
     limits = limits_of(options, space, tables) if tables else without_limits(options, space)
     limits.check()
@@ -167,8 +171,8 @@ def tables_for(
     for name, table in given.items():
         if name not in used and table.title is None:
             raise UserError(
-                f"--lookup-table holds {name}, not {options.info_metric}; if it is only to be recorded, name it: "
-                f"{name}=FILE.json"
+                f"--lookup-table holds {name}, not {options.info_metric}; if it is only to be recorded, name it, as in "
+                "mine=FILE.json"
             )
     counters = {metric.name: OURS for metric in counted_metrics()}
     if options.info_metric in counters:

@@ -50,7 +50,13 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
     make_trainer = find_trainer("sample strategy", options.sample_strategy, TRAINERS)
     device = choose_device(options.device)
     prepare_device(device, options.threads)
-    data = load_data(options, options.resolution)
+    band = getattr(make_trainer, "band", None)
+
+    def check(classes: int, resolution: int) -> None:
+        if band is not None:
+            band(options, named_space(options, resolution=resolution, num_classes=classes))
+
+    data = load_data(options, options.resolution, check)
     supernet = Supernet(space_of(options, data), recompute=options.recompute)
     initialise(supernet, options.random_seed)
     if options.pretrained is not None:

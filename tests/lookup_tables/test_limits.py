@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import math
 import random
+import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
 from config_file.errors import UserError
-from lookup_tables import CostTable
-from lookup_tables.limits import Limit, Limits
+from lookup_tables import CostTable, Entry
+from lookup_tables.limits import ENUMERABLE, Limit, Limits
 from search.testing.toy import toy_space, toy_tables
 from supernet import SearchSpace, build_space
 
@@ -48,6 +51,28 @@ def test_a_band_between_two_neighbouring_costs_is_empty(space: SearchSpace, tabl
     gap = Limits(space, [Limit(table, lower=costs[3] + 1, upper=costs[4] - 1)])
     assert gap.acceptance == 0
     assert gap.sample(random.Random(0)) is None
+    with pytest.raises(UserError) as error:
+        gap.check()
+    assert re.fullmatch(
+        rf"--min-hc, --target-hc: no architecture of {space.name} has flops from {costs[3] + 1:,.0f} \(.*\) to "
+        rf"{costs[4] - 1:,.0f} \(.*\); the nearest have {costs[3]:,.0f} \(.*\) and {costs[4]:,.0f} \(.*\)",
+        str(error.value),
+    )
+    Limits(space, [Limit(table, lower=costs[3], upper=costs[4] - 1)]).check()
+
+
+def test_a_gap_of_a_large_space_names_the_nearest_costs() -> None:
+    """A chain whose cost is the number of layers kept: every band between two whole numbers is empty."""
+    space = build_space("proxylessnas", resolution=32, num_classes=10, skip="identity")
+    zero = toy_tables(space)["flops"]
+    entries = {key: Entry(1e6, 1e6) if key[0].label == "k3e3" else Entry(0, 0) for key in zero.entries}
+    table = replace(zero, entries=entries)
+    assert space.size > ENUMERABLE
+    with pytest.raises(UserError, match=r"from 4,500,000 \(4.5 M\) to .*the nearest have 4,000,000 .* and 5,000,000 "):
+        Limits(space, [Limit(table, lower=4.5e6, upper=4.6e6)]).check()
+    uneven = replace(table, scale=math.pi, offset=1 / 3)  # rounded: nothing is a whole number of bins
+    with pytest.raises(UserError, match=r"the nearest have 12,566,371 .* and 15,707,964 "):
+        Limits(space, [Limit(uneven, lower=13e6, upper=15e6)]).check()
 
 
 def test_every_encoding_in_the_band_is_as_likely(space: SearchSpace, table: CostTable) -> None:

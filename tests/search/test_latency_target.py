@@ -77,6 +77,31 @@ def test_a_search_within_milliseconds(space: SearchSpace, capsys: pytest.Capture
     assert re.search(r"latency of at most [0-9.]+ ms", capsys.readouterr().out)
 
 
+STRATEGIES = {
+    "random": ["--random-iteration", "3"],
+    "evolution": ["--population", "4", "--parent-num", "2", "--generation-num", "1"],
+    "differentiable": ["--a-samples", "2", "--a-epochs", "1"],
+}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_search_with_one_objective_takes_a_table_by_its_name(space: SearchSpace, strategy: str) -> None:
+    """The table holds latencies, and everything else calls it what the user does."""
+    table = milliseconds(space)
+    table.save("t.json")
+    middle = (table.minimum()[0] + table.maximum()[0]) / 2
+    flags = ["--info-metric", "phone", "--lookup-table", "phone=t.json", "--target-hc", f"{middle}"]
+    flags += ["--search-strategy", strategy, *STRATEGIES[strategy]]
+    assert main(["--title", "toy", *QUICK[4:-4], *flags]) == 0
+    best = json.loads(Path("runs/toy/search/best.json").read_text())
+    assert best["cost"]["phone"] == pytest.approx(table.cost([tuple(best["architecture"])])[0])
+    assert best["cost"]["phone"] <= middle
+    assert set(best["cost"]) == {"flops", "params", "phone"}
+    found = read_search(Path("runs/toy/search"))
+    assert found.metric("phone") is LATENCY
+    assert found.limits == (float("-inf"), pytest.approx(middle))
+
+
 def test_two_latencies_are_objectives_and_limits(space: SearchSpace, capsys: pytest.CaptureFixture[str]) -> None:
     cpu = milliseconds(space)
     phone = replace(cpu, offset=9.0, scale=0.7)
@@ -155,13 +180,21 @@ def test_a_counted_metric_of_one_s_own(
     [
         (["--lookup-table", "t.json", "--lookup-table", "t.json"], "two tables of latency; name them"),
         (["--lookup-table", "=t.json"], "no name for a table"),
-        (["--lookup-table", "loss=t.json"], "no name for a table"),
+        (["--lookup-table", "a<b=t.json"], "no name for a table"),
+        (["--lookup-table", "loss=t.json"], "'loss' is reserved"),
+        (["--lookup-table", "nme=t.json"], "'nme' is reserved"),
+        (["--lookup-table", "seconds=t.json"], "'seconds' is reserved"),
+        (["--lookup-table", "flops=t.json"], "'flops' is reserved"),
+        (["--lookup-table", "macs=t.json"], "'macs' is reserved"),
+        (["--lookup-table", "params=t.json", "--info-metric", "params"], "'params' is reserved"),
+        (["--lookup-table", "latency=f.json"], "'latency' is reserved"),
         (["--lookup-table", "t.json", "--constraint", "latnecy<=3"], "latnecy needs .*did you mean 'latency'"),
         (["--lookup-table", "t.json", "--constraint", "params<=0.000001"], "--constraint params<=.*no architecture"),
     ],
 )
 def test_tables_and_limits_that_cannot_be(space: SearchSpace, flags: list[str], message: str) -> None:
     milliseconds(space).save("t.json")
+    build_table(space, "flops", 16).save("f.json")
     with pytest.raises(UserError, match=message):
         main([*QUICK, "--target-hc", "1000", *flags])
     assert not Path("runs/toy/search").exists()

@@ -14,6 +14,7 @@ from lookup_tables import CostTable, build_table
 from lookup_tables.limits import Limit, Limits
 from supernet import build_space
 from tests.training import toy
+from training.data import load
 from training.recipe import trajectory
 from training.supernet_file import load_supernet
 from training.train_supernet import prepare_supernet, train_supernet
@@ -57,7 +58,7 @@ def test_a_band_without_paths_is_refused(table: CostTable) -> None:
         ConstrainedSampler(Limits(table.space, [Limit(table, 0, low / 2)]), 0)
     with pytest.raises(UserError, match="--min-hc"):
         ConstrainedSampler(Limits(table.space, [Limit(table, 2 * high, np.inf)]), 0)
-    with pytest.raises(UserError, match="no architecture with a cost"):
+    with pytest.raises(UserError, match=rf"--min-hc, --target-hc: no .* the nearest have {low:,.0f} \(.*\) and "):
         ConstrainedSampler(Limits(table.space, [Limit(table, low + 1, low + 2)]), 0)
 
 
@@ -95,3 +96,20 @@ def test_limits_that_cannot_be_held(tmp_path: Path, changes: dict, said: str) ->
     with pytest.raises(UserError, match=said):
         prepare_supernet(toy.supernet_options(tmp_path, **changes))
     assert not any(tmp_path.iterdir())
+
+
+def test_what_nothing_is_within_is_refused_before_images_are_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = prepare_supernet(toy.supernet_options(tmp_path)).trainer.context.space
+    costs = np.unique(build_table(space, "flops").cost(np.array(list(space.enumerate()))))
+
+    def forbidden(*given: object) -> None:
+        pytest.fail("images are prepared")
+
+    monkeypatch.setattr(load, "_build", forbidden)
+    gap = {"min_hc": (costs[3] + 1) / 1e6, "target_hc": (costs[4] - 1) / 1e6}
+    with pytest.raises(UserError, match=rf"--min-hc, --target-hc: .* have {costs[3]:,.0f} .* and {costs[4]:,.0f} "):
+        prepare_supernet(toy.supernet_options(tmp_path, **gap))
+    with pytest.raises(UserError, match="--target-hc: no architecture has flops"):
+        prepare_supernet(toy.supernet_options(tmp_path, target_hc=1e-9))

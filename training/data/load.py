@@ -42,7 +42,7 @@ TEST_SHARE = 0.2
 TEST_SEED = 0
 
 
-def load_data(options: Any, resolution: int | None = None) -> Data:
+def load_data(options: Any, resolution: int | None = None, check: Callable[[int, int], None] | None = None) -> Data:
     """The data set that the options name, split and at the network's resolution.
 
     The validation split is held out of the training images, per class, by `split_seed` and `train_portion`. A data set
@@ -58,6 +58,8 @@ def load_data(options: Any, resolution: int | None = None) -> Data:
         options: `dataset` is a name in `DATASETS` or ``package.module:callable``. The callable gets `options` and
             returns arrays (an `ImageArrays`, or a dict with its keys), or a `Data` to be used as it is.
         resolution: height and width; None is the data set's own.
+        check: called with the number of classes and the resolution, before the images are prepared, which takes long;
+            not called for a `Data` of a user's own.
 
     Raises:
         UserError: unknown data set, missing or damaged files, or classes too small to be split.
@@ -78,6 +80,8 @@ def load_data(options: Any, resolution: int | None = None) -> Data:
         raise UserError(f"--flip: a mirrored image of {source.name} has another target (left and right change places)")
     if options.flip is not None:
         source = replace(source, horizontal_flip=options.flip)
+    if check is not None:
+        check(len(source.classes), resolution or source.resolution)
     return _build(source, options, resolution or source.resolution)
 
 

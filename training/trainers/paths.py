@@ -6,13 +6,14 @@ candidate of every layer is used exactly once; the gradients are summed, not ave
 
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import numpy as np
 
 from config_file.errors import UserError
 from lookup_tables.limits import Limits, as_architecture, limits_of
 from lookup_tables.loading import tables_of
-from supernet import Architecture
+from supernet import Architecture, SearchSpace
 from supernet.samplers import FairSampler, Sampler, UniformSampler
 from training.trainer import Context, Trainer, TrainingStep
 
@@ -67,7 +68,6 @@ class ConstrainedSampler:
     def __init__(self, limits: Limits, seed: int) -> None:
         self.limits, self.seed = limits, seed
         limits.check()
-        self.paths(0)  # an empty gap between two costs is found out now
 
     def paths(self, step: int) -> list[Architecture]:
         """The architecture of this step; the same for the same (seed, step)."""
@@ -81,14 +81,22 @@ class Uniform(PathTrainer):
     keeps_limits = True
 
     def __init__(self, context: Context) -> None:
-        options = context.options
         sampler: Sampler = UniformSampler(context.space, context.seed)
-        if options.target_hc is not None or options.min_hc is not None:
-            tables = tables_of(options, context.space, context.data.resolution, [options.info_metric])
-            # --constraint is for what is derived and searched later, not for the paths that are trained.
-            limits = limits_of(replace(options, constraint=None), context.space, tables)
+        limits = self.band(context.options, context.space)
+        if limits is not None:
             sampler = ConstrainedSampler(limits, context.seed)
         super().__init__(context, sampler)
+
+    @staticmethod
+    def band(options: Any, space: SearchSpace) -> Limits | None:
+        """The limits of the paths; None: none. Raises UserError where nothing is within them, without any image."""
+        if options.target_hc is None and options.min_hc is None:
+            return None
+        tables = tables_of(options, space, space.input_shape[1], [options.info_metric])
+        # --constraint is for what is derived and searched later, not for the paths that are trained.
+        limits = limits_of(replace(options, constraint=None), space, tables)
+        limits.check()
+        return limits
 
     def paths_to_validate(self, count: int, steps: int) -> list[Architecture]:
         del steps
