@@ -8,16 +8,16 @@ is of any space with the same decisions (`decisions_fingerprint`), which may be 
 """
 
 import inspect
-import json
 import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from config_file.errors import UserError
 from config_file.plugins import is_reference
+from config_file.readers.arrays import read_array
+from config_file.readers.door import reading
+from config_file.readers.json_text import parse_json, read_json
 from supernet.decisions import Architecture, DecisionSpace
 from supernet.space import SearchSpace
 from supernet.spaces import SETTINGS, build_space
@@ -57,10 +57,8 @@ def space_of(record: Mapping[str, Any], where: str | Path, trusted: str | None =
             f"{where}: {name} is code of your own that a file names, and no file decides which code is run: "
             f"give --search-space {name} in this command too"
         )
-    try:
+    with reading(where, "its 'space_options' are not those of a search space"):
         space = build_space(**recipe)
-    except TypeError:
-        raise unreadable from None
     if not changes and record.get("macro_fingerprint", space.macro_fingerprint) != space.macro_fingerprint:
         raise UserError(f"{where}: the search space {space.name} is declared differently than when this was made")
     return space
@@ -94,19 +92,40 @@ def read_architecture(text: str) -> Any:
     if text.strip() == RANDOM:
         return RANDOM
     if text.lstrip().startswith(("[", "{")):
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            raise UserError(f"--architecture {text}: not JSON; a list of names or indices is expected") from None
+        return parse_json(text, "--architecture: a list of names or indices is expected")
     path = Path(text).expanduser()
     if not path.is_file():
         raise UserError(f"--architecture {text}: no such file ({FORMS})")
+    if path.suffix != ".npy":
+        return read_json(path, f"--architecture {text}")
+    array = read_array(path)
+    if array.dtype.kind not in "iuf" or (array % 1).any():
+        raise UserError(f"--architecture {text}: it holds {array.dtype}, not indices of options")
+    return array.astype(int).ravel().tolist()
+
+
+def architecture_in(text: str, space: DecisionSpace | None, where: str | Path) -> Architecture:
+    """The canonical architecture that a cell or a line of a file says.
+
+    Its options stand with blanks in between, as names (of a space) or indices, indices also with "-" or ","; or they
+    are a JSON list of either.
+
+    Raises:
+        UserError: it is none of the space, or without a space no list of indices; begins with `where`.
+    """
+    if text.startswith("["):
+        words = parse_json(text, where)
+    else:
+        words = text.replace(",", " ").replace("-", " ").split() if text[:1].isdigit() else text.split()
+    options = [int(word) if isinstance(word, str) and word.isdecimal() and len(word) < 10 else word for word in words]
+    if space is None:
+        if not options or not all(type(option) is int and option >= 0 for option in options):
+            raise UserError(f"{where}: without a search space an architecture is a list of indices, not {text!r:.60}")
+        return tuple(options)
     try:
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False).astype(int).ravel().tolist()
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, EOFError, RecursionError):
-        raise UserError(f"--architecture {text}: not an architecture ({FORMS})") from None
+        return space.canonical(space.parse(options))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def architecture_of(content: Any, space: DecisionSpace, where: str | Path, random_seed: int = 42) -> Architecture:

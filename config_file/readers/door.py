@@ -8,9 +8,12 @@ wrap in it what they make of that data.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from config_file.errors import UserError, system_error
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 MEBI = 2**20
 
@@ -69,6 +72,17 @@ def decoded(content: bytes, where: str | Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{where} is not a text file in UTF-8") from None
+
+
+def put_once(found: dict[K, V], key: K, value: V, where: str | Path, what: str = "") -> None:
+    """Enter what may stand in a file only once. Raises UserError that begins with `where` where it is there already.
+
+    Args:
+        what: the key in words, for the message.
+    """
+    if key in found:
+        raise UserError(f"{where}: {what or repr(key)} is there twice")
+    found[key] = value
 
 
 def check_plain(content: Any, where: str | Path, most_levels: int = 64) -> None:

@@ -1,6 +1,5 @@
 """The truth of a ranking: networks that were trained alone, from NAS-Bench-Macro, NAS-Bench-201 or a table."""
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError, choose
+from config_file.readers.arrays import array_names, read_arrays
+from config_file.readers.csv_text import read_csv
+from config_file.readers.door import reading
+from config_file.readers.numbers import number_in
 from supernet import Architecture
 from supernet.decisions import DecisionSpace
+from supernet.saved import architecture_in
 
 FOLDER = "NAS_SHARED_DATA"
 FILES = {"nasbench_macro": "nasbench_macro_cifar10.npz", "nasbench201": "nb201.npz"}
@@ -32,6 +36,15 @@ class Truth:
     accuracy: Mapping[Architecture, float]
     seeds: NDArray[np.float64] | None = None
     costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where the table cannot be one of accuracies."""
+        values = np.array([*self.accuracy.values()])
+        if not ((values >= 0) & (values <= 100)).all():
+            raise ValueError("accuracies must be from 0 to 100")
+        for rows in [] if self.seeds is None else [self.seeds, *self.costs.values()]:
+            if len(rows) != len(values):
+                raise ValueError(f"{len(rows)} rows for {len(values)} architectures")
 
     def rows(self, architectures: Sequence[Architecture]) -> list[int]:
         """The positions of architectures in `accuracy`, `seeds` and `costs`."""
@@ -60,16 +73,25 @@ def load_truth(which: str, space: DecisionSpace | None = None, dataset: str = "c
     if not path.is_file():
         raise UserError(f"--truth: no such file {path}")
     if path.suffix == ".csv":
-        return Truth(path.name, read_scores(path, ("accuracy",), space))
-    try:
-        with np.load(path, allow_pickle=False) as table:
-            if "mean_acc" in table:
-                return _nasbench_macro(table)
-            if "valtest_acc_200_seeds" in table:
-                return _nasbench201(table, dataset)
-    except (OSError, ValueError, KeyError):
-        raise UserError(f"{path} is damaged: not a table of NAS-Bench-Macro or NAS-Bench-201") from None
+        with reading(path, "not a table of networks trained alone"):
+            return _repeated(path.name, read_repeated(path, ("accuracy",), space))
+    names = array_names(path)
+    with reading(path, "it is damaged, or not a table of NAS-Bench-Macro or NAS-Bench-201"):
+        if "mean_acc" in names:
+            return _nasbench_macro(read_arrays(path, ("arch", "test_acc", "mean_acc", "macs", "params")))
+        if "valtest_acc_200_seeds" in names:
+            needed = ("arch", "datasets", "test_acc_200", "flops_m", "params_m", "valtest_acc_200_seeds")
+            return _nasbench201(read_arrays(path, needed), dataset)
     raise UserError(f"{path} is not a table of NAS-Bench-Macro or NAS-Bench-201")
+
+
+def _repeated(name: str, found: Mapping[Architecture, Sequence[float]]) -> Truth:
+    """The means of what was trained several times, and the trainings apart if there are any."""
+    seeds = np.full((len(found), max(map(len, found.values()), default=0)), np.nan)
+    for row, numbers in zip(seeds, found.values(), strict=True):
+        row[: len(numbers)] = numbers
+    accuracy = {architecture: float(np.mean(numbers)) for architecture, numbers in found.items()}
+    return Truth(name, accuracy, seeds if seeds.shape[1] > 1 else None)
 
 
 def _nasbench_macro(table: Mapping[str, NDArray]) -> Truth:
@@ -94,47 +116,30 @@ def _nasbench201(table: Mapping[str, NDArray], dataset: str) -> Truth:
 
 
 def read_scores(path: Path, names: Sequence[str], space: DecisionSpace | None = None) -> dict[Architecture, float]:
-    """{architecture: number} of a CSV file with the columns `architecture` (or `indices`) and the first of `names`.
+    """The means of `read_repeated`, by architecture. Raises UserError."""
+    return {row: float(np.mean(numbers)) for row, numbers in read_repeated(path, names, space).items()}
 
-    An architecture is its options with spaces in between, as names (with a space) or indices; "-" or "," may stand in
-    between as well. Rows without a number, such as those of failed evaluations, are left out.
+
+def read_repeated(
+    path: Path, names: Sequence[str], space: DecisionSpace | None = None
+) -> dict[Architecture, list[float]]:
+    """{architecture: numbers} of a CSV file with the columns `architecture` (or `indices`) and the first of `names`.
+
+    Rows of one architecture are repetitions, such as seeds. Rows without a number, such as those of failed evaluations,
+    are left out. An architecture is written as `supernet.saved.architecture_in` takes it.
 
     Raises:
         UserError: the file or a column is missing, or a row is not an architecture of the space.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        raise UserError(f"{path}: not a CSV file that can be read") from None
-    columns = list(rows[0]) if rows else []
+    columns, rows = read_csv(path)
     key = "indices" if "indices" in columns else "architecture"
     column = next((name for name in names if name in columns), names[-1])
     for name in (key, column):
         if name not in columns:
             raise UserError(f"{path} has no column {name!r}: it needs architecture and {column}")
-    found: dict[Architecture, float] = {}
-    for line, row in enumerate(rows, start=2):
-        text = str(row[column] or "").strip()
-        if text:
-            try:
-                number = float(text)
-            except ValueError:
-                raise UserError(f"{path}, line {line}: {column} is not a number: {text!r}") from None
-            if np.isfinite(number):
-                found[_architecture(str(row[key]), space, f"{path}, line {line}")] = number
+    found: dict[Architecture, list[float]] = {}
+    for line, row in rows:
+        if row[column] not in ("", "nan"):
+            number = number_in(row[column], f"{path}, line {line}: {column}")
+            found.setdefault(architecture_in(row[key], space, f"{path}, line {line}"), []).append(number)
     return found
-
-
-def _architecture(text: str, space: DecisionSpace | None, where: str) -> Architecture:
-    words = text.replace(",", " ").replace("-", " ").split() if text[:1].isdigit() else text.split()
-    options: list[str | int] = [int(word) if word.isdecimal() else word for word in words]
-    if space is not None:
-        try:
-            return space.canonical(space.parse(options))
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from None
-    indices = tuple(option for option in options if isinstance(option, int))
-    if len(indices) < len(options) or not indices:
-        raise UserError(f"{where}: without a search space an architecture is a list of indices, not {text!r}")
-    return indices

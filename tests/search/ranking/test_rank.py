@@ -102,6 +102,7 @@ def write(path: Path, columns: list[str], rows: list[list[object]]) -> Path:
 def tables(tmp_path: Path) -> tuple[Path, Path]:
     """(truth, scores) of 30 architectures; the scores know a few others."""
     scores, truth = noisy(30)
+    truth = truth + 50  # percent
     names = [f"{i // 9} {i // 3 % 3} {i % 3} {i % 2}" for i in range(30)]
     return (
         write(tmp_path / "truth.csv", ["architecture", "accuracy"], list(map(list, zip(names, truth, strict=True)))),
@@ -134,6 +135,16 @@ def test_scores_from_a_file_are_ranked(tables: tuple[Path, Path], tmp_path: Path
     assert json.loads((folder / "rank.json").read_text())["networks"] == 10
 
 
+def test_rows_of_one_network_are_its_seeds(tmp_path: Path) -> None:
+    rows = [["0 1", 90], ["[1, 1]", 80.5], ["0 1", 92], ["1-1", 80.5], ["0,1", 91]]
+    found = load_truth(str(write(tmp_path / "seeds.csv", ["architecture", "accuracy"], rows)))
+    assert found.accuracy == {(0, 1): 91, (1, 1): 80.5}
+    assert found.seeds is not None
+    np.testing.assert_array_equal(found.seeds, [[90, 92, 91], [80.5, 80.5, np.nan]])
+    with pytest.raises(UserError, match="from 0 to 100"):
+        load_truth(str(write(tmp_path / "wrong.csv", ["architecture", "accuracy"], [["0 1", 101]])))
+
+
 def test_names_and_indices_are_read(tmp_path: Path) -> None:
     space = build_space("nasbench_macro", resolution=32, num_classes=10)
     rng = random.Random(0)
@@ -148,7 +159,7 @@ def test_names_and_indices_are_read(tmp_path: Path) -> None:
     ("columns", "rows", "message"),
     [
         (["architecture", "acc"], [["0 1", 1]], "no column 'accuracy'"),
-        (["architecture", "accuracy"], [["0 1", "much"]], "line 2: accuracy is not a number: 'much'"),
+        (["architecture", "accuracy"], [["0 1", "much"]], "line 2: accuracy must be a number, not 'much'"),
         (["architecture", "accuracy"], [["k3 k5", 1]], "line 2: without a search space"),
         (["architecture", "accuracy"], [["0 1", 1], ["0 2", 2]], "only 2 architectures"),
     ],
@@ -165,7 +176,7 @@ def test_a_bad_table_is_one_line(
 
 def test_a_damaged_score_is_named(tables: tuple[Path, Path], tmp_path: Path) -> None:
     scores = write(tmp_path / "bad.csv", ["architecture", "score"], [["0 1", "much"]])
-    with pytest.raises(UserError, match="line 2: score is not a number: 'much'"):
+    with pytest.raises(UserError, match="line 2: score must be a number, not 'much'"):
         main(["--scores", str(scores), "--truth", str(tables[0]), "--output", str(tmp_path / "out")])
 
 

@@ -124,16 +124,29 @@ def test_results_of_landmarks_are_known_by_their_nme(tmp_path: Path) -> None:
             read_results(tmp_path / name, space, parse_objectives("accuracy,flops"))
 
 
-@pytest.mark.parametrize("content", ["a,b\n1,2\n", "indices,accuracy\nx,1\n"])
-def test_a_table_of_something_else_is_refused(content: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a,b\n1,2\n", "has no column accuracy or nme"),
+        ("indices,accuracy\nx,1\n", "line 2: toy has 5 decisions"),
+        ("names,accuracy\nx,1\n", "neither an archive.jsonl nor a results.csv"),
+    ],
+)
+def test_a_table_of_something_else_is_refused(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(content)
-    with pytest.raises(UserError, match="neither"):
+    with pytest.raises(UserError, match=message):
         read_results(tmp_path / "a.csv", toy_space())
+
+
+def test_rows_of_one_architecture_are_repetitions_of_it(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("indices,accuracy\n1 2 1 0 0,0.5\n0 0 0 0 0,0.25\n1 2 1 0 0,0.75\n")
+    read = read_results(tmp_path / "a.csv", toy_space())
+    assert {r.architecture: r.value("accuracy") for r in read} == {(1, 2, 1, 0, 0): 0.625, (0, 0, 0, 0, 0): 0.25}
 
 
 def test_results_of_another_space_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("indices,accuracy\n0 9,0.5\n")
-    with pytest.raises(UserError, match="no architecture of toy"):
+    with pytest.raises(UserError, match="line 2: toy has 5 decisions"):
         read_results(tmp_path / "a.csv", toy_space())
     with pytest.raises(UserError, match="no such file"):
         read_results(tmp_path / "b.csv", toy_space())
