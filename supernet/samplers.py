@@ -3,11 +3,17 @@
 Every rank draws the same paths without talking to the others, and a resumed run needs only the step number.
 """
 
+import math
 import random
+from collections.abc import Sequence
 from typing import Protocol
 
+from config_file.errors import UserError
 from supernet.decisions import Architecture
 from supernet.space import SearchSpace
+
+MOST_PATHS = 128
+"""Passes of one step that a least common multiple may come to."""
 
 
 class Sampler(Protocol):
@@ -34,30 +40,52 @@ class UniformSampler:
 
 
 class FairSampler:
-    """Strict fairness (FairNAS; Chu et al. 2021): per step n paths that use every candidate of every layer once.
+    """Strict fairness (FairNAS; Chu et al. 2021): per step n paths that use every candidate of every layer.
 
-    n is the largest number of options of any decision. Each decision deals its options from shuffled decks without
-    ever stopping: a decision with n options uses one deck per step; one with m < n options has used every option
-    equally often after lcm(m, n) paths, and equally often but for one at any time.
+    n is the largest number of options of any decision, or with `multiple` the least common multiple of all numbers.
+    Each decision deals its options from shuffled decks without ever stopping. One whose number of options divides n
+    uses each equally often in every step, as the paper defines it; any other at least once in every step, equally often
+    over lcm(m, n) paths, and equally often but for one at any time.
+
+    Raises:
+        UserError: the multiple is above `MOST_PATHS`.
     """
 
-    def __init__(self, space: SearchSpace, seed: int) -> None:
+    def __init__(self, space: SearchSpace, seed: int, multiple: bool = False) -> None:
         self.space = space
         self.seed = seed
-        self.paths_per_step = max(space.sizes, default=1)
+        self.paths_per_step = math.lcm(*space.sizes) if multiple else max(space.sizes, default=1)
+        if multiple and self.paths_per_step > MOST_PATHS:
+            numbers = ", ".join(map(str, sorted(set(space.sizes))))
+            raise UserError(
+                f"{space.name}: its decisions have {numbers} options, whose least common multiple are "
+                f"{self.paths_per_step:,} passes per step (at most {MOST_PATHS}); deal to the largest number instead"
+            )
 
     def paths(self, step: int) -> list[Architecture]:
-        first = step * self.paths_per_step
-        dealt = [self._deal(decision, first) for decision in range(len(self.space.sizes))]
+        dealt = [self._deal(decision, step) for decision in range(len(self.space.sizes))]
         return [tuple(options[path] for options in dealt) for path in range(self.paths_per_step)]
 
-    def _deal(self, decision: int, first: int) -> list[int]:
-        """The options of one decision for paths first, first + 1, ... of the whole training."""
-        size = self.space.sizes[decision]
+    def _deal(self, decision: int, step: int) -> list[int]:
+        """The options of one decision for the paths of a step."""
+        size, n = self.space.sizes[decision], self.paths_per_step
+        # Decks and steps begin together once in a period: what is dealt depends on nothing before it.
+        period = math.lcm(size, n)
+        place = step % (period // n)
+        deck = (step - place) * n // size
         options: list[int] = []
-        for deck in range(first // size, (first + self.paths_per_step - 1) // size + 1):
+        while len(options) < (place + 1) * n:
             cards = list(range(size))
             random.Random(f"fair {self.seed} {decision} {deck}").shuffle(cards)
-            options += cards
-        offset = first % size
-        return options[offset : offset + self.paths_per_step]
+            begun = len(options) % n  # cards of this step that came from the deck before
+            options += _completing(options[len(options) - begun :], cards, n - begun)
+            deck += 1
+        return options[place * n : (place + 1) * n]
+
+
+def _completing(begun: Sequence[int], deck: Sequence[int], wanted: int) -> list[int]:
+    """The deck with all cards that a step lacks among the first `wanted`, which end it; else in its order."""
+    missing = [card for card in deck if card not in begun]
+    others = [card for card in deck if card in begun]
+    first = {*missing, *others[: max(0, wanted - len(missing))]}
+    return sorted(deck, key=lambda card: card not in first)  # stable

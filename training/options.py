@@ -16,7 +16,7 @@ class SupernetOptions:
 
     sample_strategy: str = option(
         "uniform",
-        "{names} or module:callable (fair as FairNAS: every candidate once per step; differentiable: weights and "
+        "{names} or module:callable (fair as FairNAS: every candidate in every step; differentiable: weights and "
         "architecture parameters)",
         metavar="NAME",
         names=TRAINERS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from math import lcm
 
@@ -10,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from config_file.errors import UserError
 from supernet import Decision, SearchSpace, Site, build_space
 from supernet.blocks import Conv, Head
 from supernet.samplers import FairSampler, UniformSampler
+from supernet.spaces import SPACES
 
 
 def space_of(sizes: tuple[int, ...]) -> SearchSpace:
@@ -50,7 +53,7 @@ def test_every_rank_draws_the_same_paths_in_any_process():
     # Written down once: neither Python's hash seed nor the platform may change them.
     space = space_of((4, 3, 2))
     assert UniformSampler(space, 7).paths(3) == [(0, 0, 1)]
-    assert FairSampler(space, 7).paths(1) == [(3, 1, 1), (2, 0, 0), (0, 1, 0), (1, 0, 1)]
+    assert FairSampler(space, 7).paths(1) == [(3, 1, 1), (2, 0, 0), (0, 1, 0), (1, 2, 1)]
 
 
 @given(seed=st.integers(0, 10**6), step=st.integers(0, 10**6))
@@ -80,21 +83,73 @@ def test_fair_draws_permutations_independently_per_layer_and_step():
 )
 @settings(max_examples=60)
 def test_fair_with_unequal_numbers_of_options(sizes, seed, start):
-    """Exactly equal over the least common multiple; at any moment, every option as often as any other but for one."""
+    """Every option in every step (Chu et al. 2021), exactly equal over the least common multiple; at any moment, every
+    option as often as any other but for one.
+    """
     space = space_of(sizes)
     sampler = FairSampler(space, seed)
     most = max(sizes)
     steps = start + lcm(*sizes, most) // most
     for decision, size in enumerate(sizes):
         counts = Counter(dict.fromkeys(range(size), 0))
-        for path in (path for step in range(steps) for path in sampler.paths(step)):
-            counts[path[decision]] += 1
-            assert max(counts.values()) - min(counts.values()) <= 1
+        for step in range(steps):
+            paths = sampler.paths(step)
+            assert {path[decision] for path in paths} == set(range(size))
+            for path in paths:
+                counts[path[decision]] += 1
+                assert max(counts.values()) - min(counts.values()) <= 1
     whole = Counter()
     for path in (path for step in range(lcm(*sizes, most) // most) for path in sampler.paths(step)):
         whole.update(enumerate(path))
     for decision, size in enumerate(sizes):
         assert len({whole[decision, option] for option in range(size)}) == 1
+
+
+@given(
+    sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple),
+    seed=st.integers(0, 10**6),
+    step=st.integers(0, 10**6),
+)
+@settings(max_examples=40)
+def test_by_the_multiple_every_step_is_exactly_fair(sizes, seed, step):
+    sampler = FairSampler(space_of(sizes), seed, multiple=True)
+    assert sampler.paths_per_step == lcm(*sizes)
+    for size, options in zip(sizes, zip(*sampler.paths(step), strict=True), strict=True):
+        assert Counter(options) == dict.fromkeys(range(size), lcm(*sizes) // size)
+
+
+def test_a_multiple_too_large_to_train_by_is_refused():
+    with pytest.raises(UserError, match=r"have 5, 7, 8, 9 options, whose .* are 2,520 passes per step \(at most 128\)"):
+        FairSampler(space_of((9, 7, 8, 5)), 0, multiple=True)
+    assert FairSampler(space_of((9, 7, 8, 5)), 0).paths_per_step == 9
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_in_every_space_every_step_uses_every_candidate(name):
+    space = build_space(name, num_classes=212 if name == "pfld" else 10)
+    sampler, total = FairSampler(space, 5), Counter()
+    for step in range(12):  # a multiple of every period there is
+        paths = sampler.paths(step)
+        assert len(paths) == max(space.sizes)
+        for decision, (size, options) in enumerate(zip(space.sizes, zip(*paths, strict=True), strict=True)):
+            counts = Counter(options)
+            assert set(counts) == set(range(size))
+            if len(paths) % size == 0:
+                assert set(counts.values()) == {len(paths) // size}
+            total.update((decision, option) for option in options)
+    for decision, size in enumerate(space.sizes):
+        assert len({total[decision, option] for option in range(size)}) == 1
+
+
+def test_equal_numbers_of_options_are_dealt_as_ever():
+    space, seed = space_of((5, 5, 5)), 3
+    for step in range(20):
+        columns = []
+        for decision in range(3):
+            cards = list(range(5))
+            random.Random(f"fair {seed} {decision} {step}").shuffle(cards)
+            columns.append(cards)
+        assert FairSampler(space, seed).paths(step) == list(zip(*columns, strict=True))
 
 
 def test_uniform_is_uniform():

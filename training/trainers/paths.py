@@ -1,7 +1,8 @@
 """Trainers that run sampled paths: uniform (within a cost band too), strictly fair, or of a sampler of your own.
 
 Strict fairness as FairNAS defines it (Chu et al. 2021): on one batch, n single-path backward passes in which every
-candidate of every layer is used exactly once; the gradients are summed, not averaged; one optimizer step follows.
+candidate of every layer is used, exactly once where layers have equally many; the gradients are summed, not averaged;
+one optimizer step follows.
 """
 
 from dataclasses import replace
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from config_file.errors import UserError
+from config_file.fields import option
+from config_file.options import options, part_of
 from lookup_tables.limits import Limits, as_architecture, limits_of
 from lookup_tables.loading import tables_of
 from supernet import Architecture, SearchSpace
@@ -103,11 +106,27 @@ class Uniform(PathTrainer):
         return [self.paths(-1 - index)[0] for index in range(count)]  # of no step that a training reaches
 
 
+@options("Training")
+class FairOptions:
+    """Strict fairness where decisions have different numbers of options."""
+
+    fair_passes: str = option(
+        "largest",
+        "fair: passes per step where decisions have unequal numbers of options: the largest number (each option at "
+        "least once, equally often over time), or their least common multiple (equally often in every step)",
+        choices=("largest", "multiple"),
+        decides="training",
+    )
+
+
 class Fair(PathTrainer):
-    """Strict fairness: as many paths as a layer has candidates, each of them used once."""
+    """Strict fairness: on one batch as many paths as any decision has options, every option of each used."""
+
+    Options = FairOptions
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context, FairSampler(context.space, context.seed))
+        passes = part_of(context.options, FairOptions).fair_passes
+        super().__init__(context, FairSampler(context.space, context.seed, multiple=passes == "multiple"))
 
 
 def _shown(value: object) -> str:
