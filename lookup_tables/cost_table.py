@@ -7,7 +7,6 @@ one (block, input shape). Sums, extremes and expectations are exact and computed
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from config_file.errors import UserError, choose
+from config_file.readers.numbers import number_in
 from lookup_tables.distribution import CostDistribution
 from lookup_tables.packed_lookup import PackedLookup
 from lookup_tables.table_file import Entry, entry_key, read_table, write_table
@@ -251,12 +251,8 @@ def _check_header(
     unit = choose(f"metric in lookup table {path}:", found, METRICS).unit
     if header.get("unit") != unit:
         raise UserError(f"lookup table {path}: {found} must be in {unit}, not in {header.get('unit')}")
-    for name in ("scale", "offset"):
-        number = header.get(name, 0.0)
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or not isfinite(number):
-            raise UserError(f"lookup table {path}: {name} must be a number, not {number!r}")
-    if header.get("scale", 1.0) <= 0:
-        raise UserError(f"lookup table {path}: scale must be above 0, not {header['scale']}")
+    number_in(header.get("scale", 1.0), f"lookup table {path}: scale", above=0)
+    number_in(header.get("offset", 0.0), f"lookup table {path}: offset")
 
 
 def input_shape(space: SearchSpace, resolution: int) -> Shape:

@@ -18,19 +18,21 @@ get the mean:
 """
 
 import ast
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite, sqrt
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from config_file.errors import UserError, choose, nearest
+from config_file.readers.csv_text import read_csv
+from config_file.readers.door import put_once, read_text, reading
+from config_file.readers.json_text import read_json
+from config_file.readers.numbers import number_in
+from config_file.readers.yaml_text import read_yaml
 from lookup_tables.cost_table import Key, distinct_blocks, input_shape
-from lookup_tables.latency.measurements import read_csv, read_text
 from lookup_tables.table_file import Entry
 from supernet import SearchSpace, Shape
 from supernet.blocks import Block, Conv, Head, Identity
@@ -40,13 +42,12 @@ from supernet.metrics import LATENCY
 Imported = tuple[dict[Key, Entry], float]
 """An entry for every block of the space, in the raw unit of the metric, and what every network costs beside them."""
 
+_LONGEST_LINE = 1000
+
 
 def by_key(path: Path, space: SearchSpace) -> Imported:
     """ProxylessNAS's and once-for-all's YAML. Raises UserError."""
-    try:
-        content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     if not isinstance(content, Mapping) or not all(isinstance(key, str) and "-input:" in key for key in content):
         raise UserError(f"{path}: expected keys such as expanded_conv-input:56x56x24-output:56x56x24-expand:3-...")
     entries: dict[Key, Entry] = {}
@@ -72,10 +73,7 @@ def by_key(path: Path, space: SearchSpace) -> Imported:
 
 def osnaslib(path: Path, space: SearchSpace, metric: str = LATENCY.name) -> Imported:
     """OSNASLib's JSON. Raises UserError."""
-    try:
-        content = json.loads(read_text(path))
-    except ValueError:
-        raise UserError(f"{path}: not a JSON file") from None
+    content = read_json(path)
     name, unit = {"flops": ("flops", 1e6), "params": ("param", 1.0), "latency": ("latency", 1e3)}[metric]
     if not isinstance(content, Mapping) or name not in content:
         raise UserError(f"{path}: expected the key {name!r}, as in a lookup table of OSNASLib")
@@ -101,7 +99,9 @@ def fbnet(path: Path, space: SearchSpace) -> Imported:
     for (layer, row), decision in zip(enumerate(rows, 1), space.decisions, strict=True):
         if len(row) != len(header):
             raise UserError(f"{path}, layer {layer}: {len(row)} numbers for {len(header)} options")
-        found = dict(zip(map(_plain, header), row, strict=True))
+        found: dict[str, str] = {}
+        for option, cell in zip(map(_plain, header), row, strict=True):
+            put_once(found, option, cell, path, f"the column {option}")
         for option in decision.options:
             if _plain(option) not in found:
                 raise UserError(f"{path}: no option {option}{nearest(option, header)} (it has: {' '.join(header)})")
@@ -115,14 +115,15 @@ def nni(path: Path, space: SearchSpace) -> Imported:
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if line.strip():
             where = f"{path}, line {number}"
-            try:
-                row = ast.literal_eval(line.strip())
-                key = row["op_name"], *row["op_data_shape"]
-                known[key] = _number(row["op_latency"], where) / 1e3
-            except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
-                raise UserError(
-                    f"{where}: expected {{'op_name': ..., 'op_data_shape': ..., 'op_latency': ...}}"
-                ) from None
+            with reading(where, "expected {'op_name': ..., 'op_data_shape': ..., 'op_latency': ...}"):
+                row = ast.literal_eval(line.strip()[:_LONGEST_LINE])
+                key = row.get("op_dtype", "float"), row["op_name"], *row["op_data_shape"]
+                put_once(known, key, _number(row["op_latency"], where) / 1e3, where, f"{row['op_name']} at {key[2:]}")
+    # Of several types of numbers NNI takes float.
+    types = sorted({str(key[0]) for key in known})
+    if len(types) > 1 and "float" not in types:
+        raise UserError(f"{path} holds times of several types, {', '.join(types)}, and none of float")
+    known = {key[1:]: time for key, time in known.items() if key[0] == "float" or len(types) == 1}
     values: list[list[float]] = [[] for _ in space.decisions]
     for scope, keys in space.factors(input_shape(space, space.input_shape[1])):
         if len(scope) != 1 or None in keys.flat:
@@ -138,15 +139,12 @@ def nni(path: Path, space: SearchSpace) -> Imported:
 
 def layers_csv(path: Path, space: SearchSpace) -> Imported:
     """Our own table by layer and option. Raises UserError."""
-    header, rows = read_csv(path)
-    if not {"layer", "option", "ms"} <= set(header):
-        raise UserError(f"{path}: expected the columns layer, option and ms, not {', '.join(header)}")
+    _, rows = read_csv(path, ("layer", "option", "ms"))
     cells: dict[tuple[str, str], float] = {}
     for line, row in rows:
         cell = row["layer"], row["option"]
-        if cell in cells:
-            raise UserError(f"{path}, line {line}: {' '.join(cell).strip()} is there twice")
-        cells[cell] = _number(row["ms"], f"{path}, line {line}")
+        where = f"{path}, line {line}"
+        put_once(cells, cell, _number(row["ms"], where), where, " ".join(cell).strip())
     values = []
     for decision in space.decisions:
         wanted = [(decision.name, option) for option in decision.options]
@@ -256,13 +254,7 @@ def _sum(entries: Sequence[Entry]) -> Entry:
 
 
 def _number(value: Any, where: str) -> float:
-    try:
-        number = float(value) if not isinstance(value, bool) else float("nan")
-    except (TypeError, ValueError, OverflowError):
-        number = float("nan")
-    if not isfinite(number) or number < 0:
-        raise UserError(f"{where}: expected a number of at least 0, not {value}")
-    return number
+    return number_in(value, f"{where}: what it costs", at_least=0)
 
 
 def _plain(option: str) -> str:

@@ -6,7 +6,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,27 @@ from typing import Any
 
 from config_file.errors import UserError
 from config_file.files import atomic_write_text
+from config_file.readers.door import put_once
+from config_file.readers.form import check_form
+from config_file.readers.json_text import read_json
+from config_file.readers.numbers import number_in
 
 FORMAT = "oneshot-nas lookup table"
 VERSION = 2
 
 _NOT_OURS = "is not a lookup table of this toolkit; python -m lookup_tables build makes one"
+
+_HEADER = {
+    "metric": str,
+    "scale?": float,
+    "offset?": float,
+    "resolution": int,
+    "in_channels": int,
+    "space_options": dict,
+}
+"""The fields that a reader counts with; what else is said is for people."""
+
+_NUMBERS = ("value", "median", "spread", "count")
 
 
 @dataclass(frozen=True)
@@ -52,13 +67,13 @@ def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, Entry]]:
     Raises:
         UserError: no such file, truncated or damaged, not a table of ours, of a newer version, or changed since.
     """
+    if not Path(path).exists():
+        raise UserError(f"lookup table {path}: no such file")
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"lookup table {path}: no such file") from None
-    except (ValueError, RecursionError):
+        content = read_json(path, f"lookup table {path}: truncated or damaged")
+    except UserError:
         if is_table(path):
-            raise UserError(f"lookup table {path}: truncated or damaged, it is not valid JSON") from None
+            raise
         raise UserError(f"{path} {_NOT_OURS}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} {_NOT_OURS}")
@@ -69,37 +84,28 @@ def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, Entry]]:
     rows = content.pop("entries", None)
     if not isinstance(rows, list) or _checksum(rows) != content.get("checksum"):
         raise UserError(f"lookup table {path}: its entries do not match their checksum: edited or damaged")
-    entries = {}
+    check_form(content, _HEADER, f"lookup table {path}")
+    entries: dict[str, Entry] = {}
     for number, row in enumerate(rows, 1):
-        try:
-            entries[json.dumps([row["block"], row["input_shape"]], sort_keys=True)] = _entry(row)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise UserError(f"lookup table {path}, entry {number}: {reason}") from None
+        where = f"lookup table {path}, entry {number}"
+        check_form(row, {"block": dict, "input_shape": [int], **dict.fromkeys(_NUMBERS, float)}, where)
+        numbers = [number_in(row[name], f"{where}: {name}", at_least=0) for name in _NUMBERS]
+        put_once(entries, entry_key(row["block"], row["input_shape"]), Entry(*numbers), where, "its block")
     return content, entries
 
 
 def is_table(path: str | Path) -> bool:
     """True for a lookup table of ours, whole or not."""
-    try:
-        with Path(path).open(encoding="utf-8") as file:
-            return FORMAT in file.read(200)
-    except UnicodeDecodeError:
+    path = Path(path)
+    if not path.is_file():
         return False
+    with path.open("rb") as file:
+        return FORMAT.encode() in file.read(200)
 
 
 def entry_key(block: Mapping[str, Any], input_shape: Sequence[int]) -> str:
     """The key of an entry: the block as plain data and its input shape, as canonical JSON."""
     return json.dumps([block, list(input_shape)], sort_keys=True)
-
-
-def _entry(row: Mapping[str, Any]) -> Entry:
-    entry = Entry(row["value"], row["median"], row["spread"], row["count"])
-    for name in ("value", "median", "spread", "count"):
-        number = getattr(entry, name)
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number) or number < 0:
-            raise ValueError(f"{name} must be a number of at least 0, not {number!r}")
-    return entry
 
 
 def _checksum(rows: Sequence[Any]) -> str:

@@ -7,6 +7,7 @@ itself: what a scalar is, the option it is meant for decides, exactly as on the 
 
 import re
 from collections.abc import Hashable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 from config_file.errors import UserError
 from config_file.files import atomic_write_text
 from config_file.readers.door import MEBI, check_plain, read_text, reading
+from config_file.readers.json_text import parse_json
 
 _MOST_BYTES, _MOST_LEVELS, _MOST_NODES = 16 * MEBI, 64, 10**6
 _NULL = ("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"))
@@ -112,6 +114,9 @@ def write_mapping(path: str | Path, content: dict[str, dict[str, Any]]) -> None:
 
 def _read(path: str | Path, loader: type[_NumberLoader]) -> Any:
     text = read_text(path, _MOST_BYTES)
+    if loader is _NumberLoader and text.lstrip()[:1] in ("{", "["):
+        with suppress(UserError):  # JSON is YAML, but only JSON may be indented by tabs
+            return parse_json(text, path)
     with reading(path, "not valid YAML"):
         try:
             content = loader(text).get_single_data()

@@ -13,11 +13,14 @@ from config_file.files import atomic_write_bytes, atomic_write_text
 from config_file.loader import parse
 from config_file.options import options
 from config_file.progress import progress
+from config_file.readers.csv_text import read_csv
+from config_file.readers.form import check_form
+from config_file.readers.json_text import read_object
 from deployment.onnx_export import to_onnx
 from lookup_tables.cost_table import CostTable
 from lookup_tables.imports import FORMATS, read_foreign
 from lookup_tables.latency.calibration import latency_table
-from lookup_tables.latency.measurements import MS, milliseconds, read_csv
+from lookup_tables.latency.measurements import MS, milliseconds
 from lookup_tables.latency.probes import all_probes, probe_names, spread_architectures, timed_blocks
 from lookup_tables.table_options import PROG, PlaceOptions, save_and_report, space_of, table_path
 from supernet import SearchSpace
@@ -114,16 +117,13 @@ def write_kit(folder: Path, space: SearchSpace, asked: KitOptions, command: str)
 
 def read_about(folder: Path) -> dict[str, Any]:
     """The description in a kit. Raises UserError where the folder is no kit."""
-    try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{folder} is not a kit: there is no {ABOUT} in it") from None
-    except ValueError:
-        raise UserError(f"{folder / ABOUT}: damaged, not a JSON file") from None
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    if not (folder / ABOUT).is_file():
+        raise UserError(f"{folder} is not a kit: there is no {ABOUT} in it")
+    about = read_object(folder / ABOUT)
+    if about.get("format") != FORMAT:
         raise UserError(f"{folder / ABOUT} is not of a kit that this version reads")
-    if type(about.get("resolution")) is not int or not isinstance(about.get("networks"), list):
-        raise UserError(f"{folder / ABOUT}: damaged, it must say a resolution and networks")
+    form = {"resolution": int, "networks": [[int]], "space_options": dict, "macro_fingerprint": str}
+    check_form(about, form, f"{folder / ABOUT} is damaged")
     return about
 
 
@@ -148,9 +148,7 @@ def read_kit(folder: Path, space: SearchSpace, about: dict[str, Any], **measured
 
 
 def _filled_in(path: Path, expected: Sequence[str]) -> dict[str, list[float]]:
-    header, rows = read_csv(path)
-    if not {"file", MS} <= set(header):
-        raise UserError(f"{path}: expected the columns file and {MS}, not {', '.join(header)}")
+    _, rows = read_csv(path, ("file", MS))
     times: dict[str, list[float]] = {}
     for line, row in rows:
         name = row["file"].removesuffix(".onnx")

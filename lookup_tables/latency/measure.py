@@ -13,7 +13,9 @@ from tqdm import tqdm
 from config_file.errors import UserError, choose
 from config_file.files import append_jsonl
 from config_file.progress import progress
+from config_file.readers.form import check_form
 from config_file.readers.json_text import read_jsonl
+from config_file.readers.numbers import number_in
 from deployment.engines import ENGINES, Engine, Layer
 from lookup_tables.cost_table import CostTable
 from lookup_tables.latency.calibration import latency_table
@@ -47,6 +49,8 @@ class Rounds:
             raise UserError(
                 f"{path} was measured with another {', '.join(changed) or 'version'}; --overwrite starts anew"
             )
+        for line, row in enumerate(rows[1:], start=2):
+            _check_round(row, f"{path}, line {line}", rows[1])
         self._rows = rows
 
     def __len__(self) -> int:
@@ -76,6 +80,16 @@ class Rounds:
     def _keep(self, row: dict[str, Any]) -> None:
         append_jsonl(self.path, row)
         self._rows.append(row)
+
+
+def _check_round(row: Mapping[str, Any], where: str, first: Mapping[str, Any]) -> None:
+    """Raise UserError unless a row holds times above 0 of the same probes as the first one."""
+    check_form(row, {"ms": {...: [float]}}, where)
+    if row["ms"].keys() != first["ms"].keys() or not all(row["ms"].values()):
+        raise UserError(f"{where}: it lacks times of some of the probes")
+    for name, times in row["ms"].items():
+        for ms in times:
+            number_in(ms, f"{where}: {name}", above=0)
 
 
 def measure_table(

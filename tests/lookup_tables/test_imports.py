@@ -108,6 +108,30 @@ def test_nni_s_table_of_pfld(tmp_path: Path) -> None:
             table_of(write(tmp_path, line), "nni", PFLD)
 
 
+def test_of_several_types_of_numbers_nni_s_float_is_taken(tmp_path: Path) -> None:
+    lines = nni_lines()
+    typed = [line.replace("'float'", f"'{kind}'") for kind in ("int8", "float") for line in lines]
+    slow = [line.replace("'op_latency': ", "'op_latency': 1") if "'float'" in line else line for line in typed]
+    architecture = [(0, 0, 0)]
+    expected = table_of(write(tmp_path, "\n".join(slow[len(lines) :])), "nni", PFLD).cost(architecture)[0]
+    assert table_of(write(tmp_path, "\n".join(slow)), "nni", PFLD).cost(architecture)[0] == expected
+    assert table_of(write(tmp_path, "\n".join(reversed(slow))), "nni", PFLD).cost(architecture)[0] == expected
+    for text, said in (
+        ("\n".join(slow).replace("float", "int16"), "int16, int8, and none of float"),
+        ("\n".join([*lines, lines[0]]), "is there twice"),
+    ):
+        with pytest.raises(UserError, match=said):
+            table_of(write(tmp_path, text), "nni", PFLD)
+
+
+def test_json_may_be_indented_by_tabs(space: SearchSpace, tmp_path: Path) -> None:
+    text = json.dumps(yaml.safe_load(PROXYLESS), indent="\t")
+    assert (
+        table_of(write(tmp_path, text), "ofa", space).entries
+        == table_of(write(tmp_path, PROXYLESS), "ofa", space).entries
+    )
+
+
 def test_fbnet_s_text_carries_pfld(tmp_path: Path) -> None:
     """Layers have different options: the header is all of them, and a layer reads its own."""
     names = list(dict.fromkeys(name for decision in PFLD.decisions for name in decision.options))
@@ -147,23 +171,30 @@ def test_layers_with_the_same_block_get_its_mean(tmp_path: Path) -> None:
 
 BAD = [
     ("proxylessnas", PROXYLESS.replace("16x16", "20x20"), r"no entry for \d+ of \d+ blocks of tiny at 16 pixels"),
-    ("proxylessnas", PROXYLESS.replace("mean: 2.0", "mean: -2.0"), "expected a number of at least 0, not -2"),
-    ("proxylessnas", PROXYLESS.replace("mean: 2.0", "mean: .nan"), "expected a number of at least 0, not nan"),
+    ("proxylessnas", PROXYLESS.replace("mean: 2.0", "mean: -2.0"), "must be a number of at least 0, not -2"),
+    ("proxylessnas", PROXYLESS.replace("mean: 2.0", "mean: .nan"), "nan is not a finite number"),
     ("ofa", "- 1\n- 2\n", "expected keys such as expanded_conv-input"),
-    ("ofa", "{a: [", "not a YAML file"),
-    ("osnaslib", "{", "not a JSON file"),
+    ("ofa", "{a: [", "not valid YAML"),
+    ("osnaslib", "{", "damaged, not JSON"),
     ("osnaslib", '{"flops": []}', "expected the key 'latency'"),
     ("osnaslib", '{"latency": [[1, 2], [1, 2]]}', "has 2 layers of 2 options, tiny 3 of 2 to 3"),
-    ("osnaslib", '{"latency": [[1, 2, "x"], [1, 2], [1, 2, 3]]}', "layer 1: expected a number of at least 0, not x"),
+    (
+        "osnaslib",
+        '{"latency": [[1, 2, "x"], [1, 2], [1, 2, 3]]}',
+        "layer 1: what it costs must be a number",
+    ),
     ("osnaslib", '{"latency": 3}', "must be a list of layers"),
     ("fbnet", "k3e3 k5e6 skip\n1 2 3\n", "has 1 layers, tiny 3"),
     ("fbnet", "k3e3 k5e5 skip\n1 2 3\n1 2 3\n1 2 3\n", "no option k5e6; did you mean 'k5e5'"),
     ("fbnet", "k3e3 k5e6 skip\n1 2 3\n1 2\n1 2 3\n", "layer 2: 2 numbers for 3 options"),
     ("fbnet", "", "expected a line of option names"),
-    ("csv", "layer,ms\n", "expected the columns layer, option and ms"),
+    ("fbnet", "k3e3 k5e6 skip ir_k3_e3\n" + "1 2 3 4\n" * 3, "the column k3e3 is there twice"),
+    ("proxylessnas", PROXYLESS + PROXYLESS.splitlines()[-1], "is set twice"),
+    ("osnaslib", '{"latency": [[1, 2]], "latency": [[1, 3]]}', "'latency' is there twice"),
+    ("csv", "layer,ms\n", "expected the columns layer, option, ms"),
     ("csv", "layer,option,ms\nstage1/0,k3e3,1\n", "no line for layer stage1/0, option k5e6"),
     ("csv", "layer,option,ms\nstage1/0,k3e3,1\nstage1/0,k3e3,1\n", "stage1/0 k3e3 is there twice"),
-    ("csv", "layer,option,ms\nstage1/0,k3e3,-1\n", "line 2: expected a number of at least 0, not -1"),
+    ("csv", "layer,option,ms\nstage1/0,k3e3,-1\n", "line 2: what it costs must be a number of at least 0, not -1"),
 ]
 
 

@@ -275,7 +275,7 @@ def test_a_filled_in_kit_becomes_a_table(kit: Path, tmp_path: Path, capsys: pyte
         ),
         ({"blocks/003.onnx": "-2"}, "ms must be a number above 0, not -2"),
         ({"blocks/003.onnx": "1 nan"}, "ms must be a number above 0, not nan"),
-        ({"networks/000.onnx": "1,5"}, "ms must be a number, not '1,5'"),
+        ({"networks/000.onnx": "1,5"}, "ms must be a number above 0, not '1,5'"),
     ],
 )
 def test_a_sheet_that_cannot_be_used(kit: Path, tmp_path: Path, ms: dict[str, str], said: str) -> None:
