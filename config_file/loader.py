@@ -71,16 +71,16 @@ def load(options_class: type[T], path: str | Path) -> T:
     return options_class(**read_config(options_class, path))
 
 
-def save(options: Any, path: str | Path) -> None:
+def save(options: Any, path: str | Path, heading: str = "") -> None:
     """Write all options of a run, by group, as YAML that ``--config`` and ``load`` read back to equal options.
 
-    What concerns one invocation only (``--config --resume --overwrite --plan``) is left out.
+    What concerns one invocation only (``--config --resume --overwrite --plan``) is left out. `heading`: comments above.
     """
     groups: dict[str, dict[str, Any]] = {}
     for name, spec in options_of(type(options)).items():
         if spec.saved:
             groups.setdefault(_group_key(spec), {})[name] = _as_text(getattr(options, name))
-    write_mapping(path, groups)
+    write_mapping(path, groups, heading)
 
 
 def read_config(options_class: type, path: str | Path) -> dict[str, Any]:

@@ -6,13 +6,14 @@
     folder.file("best.json")                # where to write what a stage leaves behind, with config_file.files
 
 A folder is never silently overwritten: where the stage has been run before, ``--resume`` or ``--overwrite`` is needed.
+It is open for one process at a time.
 """
 
-import contextlib
 import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,18 +22,23 @@ from typing import Any, Self
 from config_file.environment import describe_environment
 from config_file.errors import UserError, system_error
 from config_file.fields import options_of
-from config_file.files import append_jsonl, atomic_write_text, is_leftover, remove_leftovers
+from config_file.files import append_jsonl, atomic_write_text, remove_leftovers
 from config_file.loader import load, save
+from config_file.lock import only_process
 from config_file.readers.json_text import read_jsonl
-from config_file.stages import command, stage_path
-
-FORMAT = "oneshot-nas run 2"
-
-# Beside the files that a stage hands out (`RunFolder.file`): --overwrite removes these, nothing else. The last one is
-# the mark that makes the folder ours, so that an interrupted removal can be repeated.
-EVERY_STAGE = (
-    "log.txt", "metrics.jsonl", "tensorboard/events.out.tfevents.*", "checkpoints/*.pt", "config.yaml", "env.json",
-)  # fmt: skip
+from config_file.run_mark import (
+    MARK,
+    OPTIONS,
+    checked_mark,
+    heading,
+    is_emptied,
+    is_finished,
+    new_mark,
+    read_mark,
+    remove_run,
+)
+from config_file.run_options import RunOptions
+from config_file.stages import stage_path
 
 
 class RunFolder:
@@ -46,12 +52,13 @@ class RunFolder:
         changed: on resume, options that differ from the saved ones: ``{name: (saved, now)}``.
     """
 
-    def __init__(self, path: Path, options: Any, *, resumed: bool, changed: dict[str, tuple[Any, Any]]) -> None:
+    def __init__(self, path: Path, options: Any, held: ExitStack) -> None:
         self.path = path
         self.config = options
         self.checkpoints = path / "checkpoints"
-        self.resumed = resumed
-        self.changed = changed
+        self.resumed = False
+        self.changed: dict[str, tuple[Any, Any]] = {}
+        self._held = held
         self._tensorboard: Any = None
         self._purge_step: int | None = None
 
@@ -62,7 +69,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path, options: Any, overwrite: bool = False, resume: bool = False) -> "RunFolder":
-        """Make the folder and write ``env.json`` and ``config.yaml``.
+        """Make the folder, hold it, and write ``config.yaml`` and ``env.json``.
 
         Args:
             overwrite: remove what an earlier run of this stage wrote here (the files it asked ``file`` for, and those
@@ -71,30 +78,39 @@ class RunFolder:
 
         Raises:
             UserError: the stage has been run here and neither is set; there is nothing to resume; the folder holds
-                other things than a run of this stage; it cannot be written.
+                other things than a run of this stage; it cannot be written; another process writes there.
         """
         path = Path(path)
-        try:
-            mark = _checked_mark(path, options, overwrite, resume)
-            remove_leftovers(path)
-            environment = describe_environment()
-            changed: dict[str, tuple[Any, Any]] = {}
-            if mark is not None and resume:
-                changed = _changes(path, options)
-                mark = {**mark, "resumed": [*mark.get("resumed", []), environment]}
-            else:
-                if mark is not None:
-                    _remove_artefacts(path, mark)
-                mark = {"format": FORMAT, "stage": options.stage, **environment, "resumed": [], "files": [], "runs": []}
-            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-            _write_mark(path, mark)
-            save(options, path / "config.yaml")
-            folder = cls(path, options, resumed=resume, changed=changed)
-            for name, (saved, now) in changed.items():
+        checked_mark(path, options, overwrite, resume)
+        with ExitStack() as held:
+            held.enter_context(only_process(path))
+            folder = cls(path, options, held)
+            try:
+                folder._begin(overwrite, resume)
+            except OSError as error:
+                raise UserError(f"cannot write the run's folder {path}: {system_error(error) or error}") from None
+            for name, (saved, now) in folder.changed.items():
                 folder.log(f"resumed with --{name.replace('_', '-')} {now} instead of {saved}")
-            return folder
-        except OSError as error:
-            raise UserError(f"cannot write the run's folder {path}: {system_error(error) or error}") from None
+            folder._held = held.pop_all()
+        return folder
+
+    def _begin(self, overwrite: bool, resume: bool) -> None:
+        """Write what says that a run has begun, or goes on."""
+        path, options = self.path, self.config
+        begun = checked_mark(path, options, overwrite, resume) is not None
+        remove_leftovers(path)
+        path.mkdir(parents=True, exist_ok=True)
+        if begun and resume:
+            _finish_emptying(path)
+            self.changed, self.resumed = _changes(path, options), True
+            mark = read_mark(path) or new_mark(options.stage)
+            _write_mark(path, {**mark, "resumed": [*mark["resumed"], describe_environment()]})
+            save(options, path / OPTIONS, heading(options.stage))
+        else:
+            save(options, path / OPTIONS, heading(options.stage, instead_of=path))
+            remove_run(path)
+            _write_mark(path, new_mark(options.stage))
+        self.checkpoints.mkdir(exist_ok=True)
 
     @classmethod
     def check(cls, options: Any) -> None:
@@ -102,7 +118,7 @@ class RunFolder:
 
         For a stage that works before it writes: an old result is then kept until there is a new one to take its place.
         """
-        _checked_mark(stage_path(options), options, options.overwrite, options.resume)
+        checked_mark(stage_path(options), options, options.overwrite, options.resume)
 
     @classmethod
     def obstacle(cls, options: Any) -> str | None:
@@ -122,7 +138,7 @@ class RunFolder:
         return self._enter("runs", name)
 
     def _enter(self, kind: str, name: str) -> Path:
-        mark = _read_mark(self.path)
+        mark = read_mark(self.path)
         if mark is not None and name not in mark[kind]:
             _write_mark(self.path, {**mark, kind: [*mark[kind], name]})
         return self.path / name
@@ -178,10 +194,11 @@ class RunFolder:
         return self._tensorboard
 
     def close(self) -> None:
-        """Flush and close what is open. The folder may be used again afterwards."""
-        if self._tensorboard is not None:
-            self._tensorboard.close()
-            self._tensorboard = None
+        """Flush and close what is open, and let other processes write."""
+        writer, self._tensorboard = self._tensorboard, None
+        with self._held:
+            if writer is not None:
+                writer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -202,7 +219,7 @@ class Work:
 
 
 def run_stage(options: Any, prepare: Callable[[], Work]) -> Path:
-    """Run a stage in its folder, which is returned: check, prepare, go on, open, log, run.
+    """Run a stage in its folder, which is returned: check, hold, prepare, go on, open, log, run.
 
     Nothing is written before everything is ready: what is refused, an old run or a checkpoint, is left as it was.
 
@@ -210,85 +227,57 @@ def run_stage(options: Any, prepare: Callable[[], Work]) -> Path:
         UserError: as ``RunFolder.open``, and whatever the stage raises.
     """
     RunFolder.check(options)
-    work = prepare()
-    if options.resume:
-        work.resume()
-    with RunFolder.open(options) as folder:
-        for line in work.lines:
-            folder.log(line)
-        work.run(folder)
+    with only_process(stage_path(options)):
+        if options.resume:
+            _finish_emptying(stage_path(options))
+        work = prepare()
+        if options.resume:
+            work.resume()
+        with RunFolder.open(options) as folder:
+            for line in work.lines:
+                folder.log(line)
+            work.run(folder)
     return folder.path
 
 
-def _checked_mark(path: Path, options: Any, overwrite: bool, resume: bool) -> dict[str, Any] | None:
-    """The content of ``env.json``, ``None`` in a folder that is new; UserError where this stage must not write."""
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file; the run needs a folder there: choose another --title or --output")
-    mark = _read_mark(path)
-    if mark is None and _says(path, "oneshot-nas run 1"):
-        raise UserError(f"{path} was run by an older version of this toolkit: choose another --title or --output")
-    if mark is None and any(file.is_file() and not is_leftover(file) for file in path.rglob("*")):
-        raise UserError(f"{path} holds files that are not of a run: choose another --title or --output")
-    if mark is not None and mark.get("stage") != options.stage:
-        raise UserError(f"{path} holds the {mark.get('stage')} stage, not {options.stage}: choose another --output")
-    if mark is not None and not (overwrite or resume):
+def has_finished(options: Any) -> bool:
+    """True under ``--resume`` where the stage has finished before: nothing is left to do.
+
+    A means of running it (``--threads``) that is another now is named in a line.
+
+    Raises:
+        UserError: something else is asked for than it has finished with.
+    """
+    path = stage_path(options)
+    if not (options.resume and is_finished(path, options.stage)):
+        return False
+    changed, means = _changes(path, options), {n for n, spec in options_of(RunOptions).items() if not spec.decides}
+    asked = [f"--{name.replace('_', '-')} {now} instead of {saved}" for name, (saved, now) in changed.items()]
+    if not changed.keys() <= means:
         raise UserError(
-            f"{path} has been run before: --resume continues it, --overwrite starts it anew, another --title keeps both"
+            f"{path} has finished already, without {' and '.join(asked)}: --overwrite starts it anew, another --title "
+            "keeps both"
         )
-    if mark is None and resume:
-        raise UserError(f"nothing to resume at {path}; start with: {command(options.stage, options)}")
-    return mark
-
-
-def _read_mark(path: Path) -> dict[str, Any] | None:
-    """``env.json`` of a folder that a run of ours made, else ``None``."""
-    return _says(path, FORMAT)
-
-
-def _says(path: Path, form: str) -> dict[str, Any] | None:
-    """``env.json`` if it says that it is of this form."""
-    try:
-        mark = json.loads((path / "env.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(mark, dict) or mark.get("format") != form:
-        return None
-    lists = (mark.get(kind, []) for kind in ("files", "runs"))
-    inside = all(isinstance(names, list) and all(map(_stays_inside, names)) for names in lists)
-    return mark if inside else None
-
-
-def _stays_inside(name: Any) -> bool:
-    """True if a name in a mark can be one that we wrote: a relative path without a step up."""
-    return isinstance(name, str) and not Path(name).is_absolute() and ".." not in Path(name).parts
+    for words in asked:
+        print(f"{words} changes nothing in {path} any more")
+    return True
 
 
 def _write_mark(path: Path, mark: dict[str, Any]) -> None:
-    atomic_write_text(path / "env.json", json.dumps(mark, indent=1) + "\n")
+    atomic_write_text(path / MARK, json.dumps(mark, indent=1) + "\n")
 
 
-def _remove_artefacts(path: Path, mark: dict[str, Any]) -> None:
-    for name in mark["runs"]:
-        inner = path / name
-        inner_mark = _read_mark(inner)
-        if inner_mark is not None:
-            _remove_artefacts(inner, inner_mark)
-            _remove_if_empty(inner)
-        if inner.parent != path:
-            _remove_if_empty(inner.parent)
-    for file in (file for pattern in (*mark["files"], *EVERY_STAGE) for file in path.glob(pattern)):
-        file.unlink()
-    for name in ("tensorboard", "checkpoints"):
-        _remove_if_empty(path / name)
-
-
-def _remove_if_empty(path: Path) -> None:
-    with contextlib.suppress(OSError):  # absent, or holds something that is not ours
-        path.rmdir()
+def _finish_emptying(path: Path) -> None:
+    """Do what an interrupted --overwrite has left to do, so that the new run can go on."""
+    if is_emptied(path) and (mark := read_mark(path)) is not None:
+        remove_run(path)
+        _write_mark(path, new_mark(mark["stage"]))
 
 
 def _changes(path: Path, options: Any) -> dict[str, tuple[Any, Any]]:
-    saved = load(type(options), path / "config.yaml")
+    if not (path / OPTIONS).is_file():
+        return {}
+    saved = load(type(options), path / OPTIONS)
     return {
         name: (getattr(saved, name), getattr(options, name))
         for name, spec in options_of(type(options)).items()

@@ -13,7 +13,9 @@ from config_file.plugins import is_reference
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: the script that runs it, the file that shows it has finished, and the stages it builds upon.
+    """One stage: the script that runs it, the last file it writes, and the stages it builds upon.
+
+    The last file shows that the stage has finished: where it is, the others are there and whole.
 
     `options` is where its options class is, ``module:name``: a room that is not imported until an error needs it.
     """
@@ -25,7 +27,7 @@ class Stage:
 
 
 STAGES: dict[str, Stage] = {
-    "supernet": Stage("train_supernet.py", "supernet.safetensors", (), "training.options:TrainSupernetOptions"),
+    "supernet": Stage("train_supernet.py", "supernet.json", (), "training.options:TrainSupernetOptions"),
     "search": Stage("search.py", "best.json", ("supernet",), "search.options:SearchOptions"),
     "retrain": Stage("retrain.py", "model.safetensors", ("search", "supernet"), "training.options:RetrainOptions"),
     "verdict": Stage(

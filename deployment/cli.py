@@ -10,9 +10,10 @@ import torch
 from config_file.environment import peak_resident
 from config_file.files import staging_folder
 from config_file.loader import parse
-from config_file.run_folder import RunFolder
+from config_file.lock import only_process
+from config_file.run_folder import RunFolder, has_finished
 from config_file.stages import find_stage, stage_path
-from deployment.handover import ONNX_FILE, files_of, hand_over
+from deployment.handover import files_of, hand_over
 from deployment.onnx_export import check_opset
 from deployment.options import ExportOptions
 from deployment.retrained import Retrained, load_retrained
@@ -39,17 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         weights = Path(options.weights).expanduser()
     else:
         weights = find_stage(options, "retrain") / "model.safetensors"
+    if not options.plan and has_finished(options):
+        print(f"{stage_path(options)} has finished already; --overwrite exports anew")
+        return 0
     source = load_retrained(weights, options.samples, options.parity_images)
     if options.plan:
         print(_plan(options, source))
         return 0
-    place = stage_path(options)
-    if options.resume and (place / ONNX_FILE).is_file():
-        print(f"{place} has finished already; --overwrite exports anew")
-        return 0
     RunFolder.check(options)
     try:
-        _export(options, source)
+        with only_process(stage_path(options)):
+            _export(options, source)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("nothing was exported; give the same command again") from None
     return 0

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from config_file.fields import option
 from config_file.loader import parse
+from config_file.lock import only_process
 from config_file.options import options
 from deployment.engines import ENGINES
 from lookup_tables.counters import COUNTERS, OURS, TRACED, build_table
@@ -71,15 +72,15 @@ def _measure(space: SearchSpace, options: TableOptions) -> None:
     resolution = space.input_shape[1]
     path = table_path(options, space.name, options.engine, "latency", str(resolution))
     kept = path.with_suffix(".rounds.jsonl")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    if options.overwrite:
-        kept.unlink(missing_ok=True)
-    try:
-        asked = {name: getattr(options, name) for name in ("engine", "threads", "rounds", "networks")}
-        table = measure_table(space, resolution, kept, **asked, seed=options.random_seed)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"finished rounds are kept in {kept}; the same command continues") from None
-    save_and_report(table, path)
+    with only_process(kept):
+        if options.overwrite:
+            kept.unlink(missing_ok=True)
+        try:
+            asked = {name: getattr(options, name) for name in ("engine", "threads", "rounds", "networks")}
+            table = measure_table(space, resolution, kept, **asked, seed=options.random_seed)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"finished rounds are kept in {kept}; the same command continues") from None
+        save_and_report(table, path)
     print(f"rounds   {kept}: more --rounds are added to these")
 
 

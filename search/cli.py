@@ -86,7 +86,7 @@ def run_search(search: Search, folder: RunFolder) -> None:
     archive = Archive(folder.file(ARCHIVE), search.evaluator.fingerprints)
     if len(archive):
         folder.log(f"resumed    {len(archive):,} evaluations are kept in {archive.path}")
-        folder.truncate_metrics(len(archive))
+        restore_metrics(search, archive, folder)
     started = time.perf_counter()
     try:
         with closing(search.evaluator):
@@ -95,6 +95,25 @@ def run_search(search: Search, folder: RunFolder) -> None:
         again = f"{command('search', search.options)} --resume"
         raise KeyboardInterrupt(f"{len(archive):,} evaluations are kept; continue with: {again}") from None
     write_outcome(search, archive, folder, time.perf_counter() - started)
+
+
+def restore_metrics(search: Search, archive: Archive, folder: RunFolder) -> None:
+    """Write the rows of metrics that lack of what was evaluated: a process may be killed between one and the other."""
+    numbers = {row["step"] for row in folder.metrics()}
+    written = next((step for step in range(len(archive)) if step + 1 not in numbers), len(archive))
+    folder.truncate_metrics(written)
+    best: Result | None = None
+    for step, result in enumerate(archive, start=1):
+        best = engine.best_of([result] if best is None else [best, result], search.problem.limits, search.objective)
+        if step > written:
+            folder.metric(step, **metrics_of(search, result, best))
+
+
+def metrics_of(search: Search, result: Result, best: Result | None) -> dict[str, float]:
+    """The numbers of an evaluation's row: what was measured, the best so far, the costs."""
+    metric = search.metric
+    found = math.nan if best is None else metric.value(best)
+    return {metric.name: metric.value(result), f"best_{metric.name}": found, **result.cost}
 
 
 def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
@@ -114,12 +133,11 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
             bar.update(int(first))
             if result.fidelity >= last and engine.allowed([result], search.problem.limits):
                 front = joined(front, values_of([result], objectives))
-            found = math.nan if best is None else metric.value(best)
             if best is not None:
-                bar.set_postfix_str(f"best {metric.in_words(found)}, front of {len(front)}", refresh=False)
+                found = metric.in_words(metric.value(best))
+                bar.set_postfix_str(f"best {found}, front of {len(front)}", refresh=False)
             if not cached:
-                measured = {metric.name: metric.value(result), f"best_{metric.name}": found}
-                folder.metric(len(archive), **measured, **result.cost)
+                folder.metric(len(archive), **metrics_of(search, result, best))
 
         evaluator = in_processes(search.evaluator, search.options.workers, search.options.threads)
         ledger = engine.Ledger(search.stop)

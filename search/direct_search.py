@@ -6,10 +6,10 @@ from config_file.errors import UserError
 from config_file.fields import options_of
 from config_file.options import was_given
 from config_file.run_folder import RunFolder
+from config_file.run_mark import has_begun, is_finished
 from config_file.stages import stage_path
 from search.options import SearchOptions
 from training.options import TrainSupernetOptions
-from training.supernet_file import WEIGHTS
 from training.train_supernet import train_supernet
 from training.trainers import relaxation_of
 
@@ -39,8 +39,7 @@ def train_first(options: SearchOptions) -> SearchOptions:
     training = TrainSupernetOptions(**settings)
     if not options.resume:
         RunFolder.check(options)  # before the training, not hours later
-    if not (options.resume and (folder / WEIGHTS).is_file()):
-        begun = options.resume and (folder / "config.yaml").is_file()
-        train_supernet(replace(training, resume=begun))
-    searched = (stage_path(options) / "env.json").is_file()
-    return replace(options, search_strategy="differentiable", resume=options.resume and searched)
+    if not (options.resume and is_finished(folder, "supernet")):
+        train_supernet(replace(training, resume=options.resume and has_begun(folder)))
+    searched = options.resume and has_begun(stage_path(options))
+    return replace(options, search_strategy="differentiable", resume=searched)

@@ -36,6 +36,7 @@ def write_outcome(search: Search, archive: Archive, folder: RunFolder, seconds: 
 
     Raises UserError where nothing was found.
     """
+    folder.file("best.json").unlink(missing_ok=True)  # it says that everything else is there, and is written last
     evaluations = [engine.with_costs(result, search.problem.tables) for result in archive]
     results_file.write_results(folder.file("results.csv"), evaluations, search.problem.limits, search.metric)
     results = comparable(evaluations)
@@ -43,14 +44,15 @@ def write_outcome(search: Search, archive: Archive, folder: RunFolder, seconds: 
     if best is None:
         raise UserError(nothing_found(search, evaluations))
     about = how_found(search, len(evaluations))
-    results_file.write_best(folder.file("best.json"), best, search.space, search.context.resolution, about)
+    chosen = best, search.space, search.context.resolution, about
     files = ["best.json", "results.csv", "archive.jsonl"]
     if search.problem.limits.first is not None:
         size = f" at {search.context.resolution} px" if search.context.resolution else ""
         title = f"{search.options.search_strategy} over {search.space.name}{size}: {len(results):,} evaluations"
         path = folder.file("accuracy_vs_cost.png")
         picture.draw_search(path, results, best, search.problem.limits, title, search.metric, search.evaluator.method)
-        write_report(folder.file("report.html"), [read_search(folder.path, search.options.search_space)])
+        found = read_search(folder.path, search.options.search_space, results_file.about_best(*chosen))
+        write_report(folder.file("report.html"), [found])
         files = ["best.json", "report.html", "results.csv", path.name, "archive.jsonl"]
     folder.log()
     for line in outcome(search, best, evaluations, seconds):
@@ -62,6 +64,7 @@ def write_outcome(search: Search, archive: Archive, folder: RunFolder, seconds: 
         for what, words in front.in_words():
             folder.log(f"{what:10} {words}")
         files.append("front.csv")
+    results_file.write_best(folder.file("best.json"), *chosen)
     folder.log(f"files      {folder.path}/: {' '.join(files)}")
     if isinstance(search.space, SearchSpace):
         folder.log(f"next       {command('retrain', search.options)}")

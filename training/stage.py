@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config_file.run_folder import RunFolder, Work, run_stage
-from config_file.stages import STAGES, command, stage_path
+from config_file.run_folder import RunFolder, Work, has_finished, run_stage
+from config_file.stages import command, stage_path
 from training.checkpoint import LAST, Checkpoint
 from training.data import Data
 from training.loop import fit
@@ -98,10 +98,9 @@ def run_training(
         UserError: bad options or data, a folder that is taken, a checkpoint that does not fit, divergence.
         KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
     """
-    folder = stage_path(options)
-    if options.resume and (folder / STAGES[options.stage].result).is_file():
-        print(f"{folder} has finished already; next: {command(next_stage, options)}")
-        return folder
+    if has_finished(options):
+        print(f"{stage_path(options)} has finished already; next: {command(next_stage, options)}")
+        return stage_path(options)
 
     def work() -> Work:
         training, finish = prepare()

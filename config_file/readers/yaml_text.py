@@ -107,9 +107,10 @@ def read_yaml(path: str | Path) -> Any:
     return _read(path, _NumberLoader)
 
 
-def write_mapping(path: str | Path, content: dict[str, dict[str, Any]]) -> None:
+def write_mapping(path: str | Path, content: dict[str, dict[str, Any]], heading: str = "") -> None:
     """Write groups of options as YAML that ``read_mapping`` gives back; leaves are text, ``None`` or lists of text."""
-    atomic_write_text(path, yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+    text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    atomic_write_text(path, heading + text)
 
 
 def _read(path: str | Path, loader: type[_NumberLoader]) -> Any:

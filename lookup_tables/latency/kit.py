@@ -9,8 +9,9 @@ from typing import Any
 
 from config_file.errors import UserError
 from config_file.fields import option
-from config_file.files import atomic_write_bytes, atomic_write_text
+from config_file.files import atomic_write_bytes, atomic_write_text, is_leftover, remove_leftovers
 from config_file.loader import parse
+from config_file.lock import only_process
 from config_file.options import options
 from config_file.progress import progress
 from config_file.readers.csv_text import read_csv
@@ -82,7 +83,7 @@ def write_kit(folder: Path, space: SearchSpace, asked: KitOptions, command: str)
         UserError: the folder holds something else, or a block that the exporter cannot write.
     """
     resolution = space.input_shape[1]
-    if folder.exists() and any(folder.iterdir()) and not (folder / ABOUT).exists():
+    if folder.exists() and not (folder / ABOUT).exists() and any(not is_leftover(path) for path in folder.iterdir()):
         raise UserError(f"--output {folder} is not empty and not a kit; it is left alone")
     if (folder / MANIFEST).exists() and any(row[MS] for _, row in read_csv(folder / MANIFEST)[1]):
         raise UserError(f"{folder / MANIFEST} has been filled in already; it is left alone")
@@ -90,8 +91,8 @@ def write_kit(folder: Path, space: SearchSpace, asked: KitOptions, command: str)
     probes = all_probes(space, resolution, architectures)
     blocks = [("block", block.label, block.macs(shape)) for block, shape in timed_blocks(space, resolution)]
     whole = [("network", " ".join(space.names(a)), space.decode(a).macs(space.image(a))) for a in architectures]
-    for name in ("blocks", "networks"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     about = {
         "format": FORMAT,
         "search_space": space.name,
@@ -100,7 +101,9 @@ def write_kit(folder: Path, space: SearchSpace, asked: KitOptions, command: str)
         "resolution": resolution,
         "networks": [list(architecture) for architecture in architectures],
     }
-    atomic_write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")
+    atomic_write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")  # first: with it the folder is a kit
+    for name in ("blocks", "networks"):
+        (folder / name).mkdir(exist_ok=True)
     atomic_write_text(folder / README, INSTRUCTIONS.format(command=command))
     rows = []
     exported = progress([*zip(probes.items(), [*blocks, *whole], strict=True)], f"exporting {space.name}", "file")
@@ -111,7 +114,7 @@ def write_kit(folder: Path, space: SearchSpace, asked: KitOptions, command: str)
         rows.append([f"{name}.onnx", kind, what, image, f"{macs / 1e6:.4f}", ""])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
-    atomic_write_text(folder / MANIFEST, text.getvalue())
+    atomic_write_text(folder / MANIFEST, text.getvalue())  # last: with it the kit is whole
     return len(rows)
 
 
@@ -177,7 +180,8 @@ def kit(argv: Sequence[str]) -> None:
     resolution = space.input_shape[1]
     folder = Path(options.output or f"kit-{space.name.replace('/', '-')}-{resolution}")
     command = f"{PROG} import --format kit --file {folder} --device 'YOUR DEVICE' --engine 'YOUR ENGINE'"
-    count = write_kit(folder, space, options, command)
+    with only_process(folder):
+        count = write_kit(folder, space, options, command)
     print(f"wrote {count} ONNX files of {space.name} at {resolution} pixels to {folder}/")
     print(f"next: run them on your device, fill in the column ms of {folder / MANIFEST}, then\n{command}")
 

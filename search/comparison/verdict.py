@@ -14,6 +14,7 @@ from config_file.files import append_jsonl
 from config_file.loader import parse
 from config_file.readers.json_text import read_jsonl
 from config_file.run_folder import RunFolder, Work, run_stage
+from config_file.run_mark import has_begun
 from config_file.stages import command, find_stage
 from search.comparison.contenders import Contender, line_up, table_of
 from search.comparison.findings import write_findings
@@ -71,7 +72,7 @@ def train(options: VerdictOptions, contender: Contender, data: Data, run: RunFol
     """
     folder = run.path / "trainings" / contender.title
     one = replace(options, random_seed=contender.seed, output=str(folder), resume=False)
-    started = (folder / "config.yaml").is_file() and not options.overwrite
+    started = has_begun(folder) and not options.overwrite
     run.log(f"training   {contender.title}: {contender.name} {contender.metric.in_words(contender.cost)}")
     with RunFolder.create(folder, one, options.overwrite, started) as training:
         try:

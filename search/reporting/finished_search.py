@@ -181,21 +181,23 @@ class FinishedSearch:
         return [(name, numbered[a:b]) for name, a, b in zip(names, starts, ends, strict=True) if a < b]
 
 
-def read_search(folder: Path, trusted: str | None = None) -> FinishedSearch:
+def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any] | None = None) -> FinishedSearch:
     """Read a search from its folder, or from the run's folder that holds it.
 
     Args:
         folder: either.
         trusted: the space that the command at hand names, see `supernet.saved`.
+        best: the content of `best.json`, of a search that is about to write it.
 
     Raises:
         UserError: there is no finished search, or a file of it is damaged.
     """
     if (folder / "search").is_dir():
         folder = folder / "search"
-    if not (folder / BEST).is_file():
-        raise UserError(f"no finished search in {folder}: {BEST} is missing")
-    best = _read_json(folder / BEST)
+    if best is None:
+        if not (folder / BEST).is_file():
+            raise UserError(f"no finished search in {folder}: {BEST} is missing")
+        best = _read_json(folder / BEST)
     try:
         rows = read_jsonl(folder / ARCHIVE)
         check_format(folder / ARCHIVE, rows[0])

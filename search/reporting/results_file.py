@@ -66,9 +66,12 @@ def _decimal(number: float) -> str:
     return f"{number:.6f}" if math.isfinite(number) else ""
 
 
-def write_best(path: Path, best: Result, space: DecisionSpace, resolution: int, about: dict[str, Any]) -> None:
-    """The chosen architecture with all that is needed to build and train it; `about`: how it was found."""
-    content = {
+def about_best(best: Result, space: DecisionSpace, resolution: int, about: dict[str, Any]) -> dict[str, Any]:
+    """The content of `best.json`: the chosen architecture with all that is needed to build and train it.
+
+    `about`: how it was found.
+    """
+    return {
         "search_space": space.name,
         **({"space_options": space.describe()} if isinstance(space, SearchSpace) else {}),
         "architecture": list(best.architecture),
@@ -81,4 +84,9 @@ def write_best(path: Path, best: Result, space: DecisionSpace, resolution: int, 
         "resolution": resolution,
         **about,
     }
+
+
+def write_best(path: Path, best: Result, space: DecisionSpace, resolution: int, about: dict[str, Any]) -> None:
+    """Write `best.json`, the last file of a search."""
+    content = about_best(best, space, resolution, about)
     atomic_write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -1,0 +1,146 @@
+"""The mark of a run's folder, ``env.json``: that it is ours, of which stage, and which files the stage has left there.
+
+A run has begun when its first file is there whole: ``config.yaml``, whose first line says so. The mark follows. Where a
+run is overwritten its options are replaced first, by some whose first line names the old mark; what that lists is then
+removed, and a new mark written. A process may be killed anywhere in between: nothing of the old run is taken for new.
+"""
+
+import contextlib
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from config_file.environment import describe_environment
+from config_file.errors import UserError
+from config_file.files import is_leftover
+from config_file.lock import lock_name
+from config_file.stages import STAGES, command
+
+FORMAT = "oneshot-nas run 2"
+MARK, OPTIONS = "env.json", "config.yaml"
+
+# Beside the files that a stage hands out (`RunFolder.file`): --overwrite removes these, nothing else.
+EVERY_STAGE = ("log.txt", "metrics.jsonl", "tensorboard/events.out.tfevents.*", "checkpoints/*.pt")
+
+
+def checked_mark(path: Path, options: Any, overwrite: bool, resume: bool) -> dict[str, Any] | None:
+    """The mark of a run that has begun, ``None`` in a folder that is new; UserError where this stage must not write."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file; the run needs a folder there: choose another --title or --output")
+    mark = read_mark(path)
+    if mark is None and _says(path, "oneshot-nas run 1"):
+        raise UserError(f"{path} was run by an older version of this toolkit: choose another --title or --output")
+    begun = _heading(path)
+    ours = {path / lock_name(path.resolve()), *([path / OPTIONS] if begun else [])}
+    if mark is None and any(f.is_file() and f not in ours and not is_leftover(f) for f in path.rglob("*")):
+        raise UserError(f"{path} holds files that are not of a run: choose another --title or --output")
+    if mark is None and begun:
+        mark = {"stage": begun["stage"], "files": [], "runs": []}  # killed between its first two files
+    if mark is not None and mark.get("stage") != options.stage:
+        raise UserError(f"{path} holds the {mark.get('stage')} stage, not {options.stage}: choose another --output")
+    if mark is not None and not (overwrite or resume):
+        raise UserError(
+            f"{path} has been run before: --resume continues it, --overwrite starts it anew, another --title keeps both"
+        )
+    if mark is None and resume:
+        raise UserError(f"nothing to resume at {path}; start with: {command(options.stage, options)}")
+    return mark
+
+
+def has_begun(path: Path) -> bool:
+    """True where a run has begun in the folder, finished or not."""
+    return bool(_heading(path)) or read_mark(path) is not None
+
+
+def is_finished(path: Path, stage: str) -> bool:
+    """True where the last file of the stage is in the folder, and not about to be removed."""
+    return (path / STAGES[stage].result).is_file() and not is_emptied(path)
+
+
+def read_mark(path: Path) -> dict[str, Any] | None:
+    """``env.json`` of a folder that a run of ours made, else ``None``."""
+    return _says(path, FORMAT)
+
+
+def new_mark(stage: str) -> dict[str, Any]:
+    """The mark of a run that begins."""
+    return {"format": FORMAT, "stage": stage, **describe_environment(), "resumed": [], "files": [], "runs": []}
+
+
+def heading(stage: str, instead_of: Path | None = None) -> str:
+    """The first line of the options of a stage; those of a run that is overwritten name its mark as the old one."""
+    old = None if instead_of is None else _digest(instead_of)
+    return f"# {FORMAT}: {stage}{f', in the place of {old}' if old else ''}\n"
+
+
+def is_emptied(path: Path) -> bool:
+    """True where --overwrite was interrupted: what the mark in the folder lists belongs to a run that is given up."""
+    old = _heading(path).get("old")
+    return old is not None and old == _digest(path)
+
+
+def remove_run(path: Path) -> None:
+    """Remove what the run in the folder wrote, and what runs inside it wrote, but its options and its mark.
+
+    The file that says the stage has finished goes first.
+    """
+    mark = read_mark(path)
+    if mark is None:
+        return
+    result = STAGES[mark["stage"]].result
+    names = sorted(mark["files"], key=lambda name: name != result)
+    for file in (file for pattern in (*names, *EVERY_STAGE) for file in path.glob(pattern)):
+        file.unlink()
+    for name in ("tensorboard", "checkpoints"):
+        _remove_if_empty(path / name)
+    for inner in (path / name for name in mark["runs"]):
+        if read_mark(inner) is not None or _heading(inner):
+            remove_run(inner)
+            for file in (inner.parent / lock_name(inner), inner / OPTIONS, inner / MARK):
+                file.unlink(missing_ok=True)
+            _remove_if_empty(inner)
+        if inner.parent != path:
+            _remove_if_empty(inner.parent)
+
+
+def _heading(path: Path) -> dict[str, str]:
+    """What the first line of the options says: the stage, and perhaps the old mark; {} if it is not ours."""
+    try:
+        with (path / OPTIONS).open(encoding="utf-8") as file:
+            found = re.fullmatch(rf"# {FORMAT}: (?P<stage>\w+)(, in the place of (?P<old>\w+))?\n", file.readline(200))
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {} if found is None else {name: text for name, text in found.groupdict().items() if text is not None}
+
+
+def _digest(path: Path) -> str | None:
+    """A short digest of the mark, ``None`` where there is none."""
+    try:
+        return hashlib.sha256((path / MARK).read_bytes()).hexdigest()[:16]
+    except OSError:
+        return None
+
+
+def _says(path: Path, form: str) -> dict[str, Any] | None:
+    """``env.json`` if it says that it is of this form."""
+    try:
+        mark = json.loads((path / MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(mark, dict) or mark.get("format") != form or mark.get("stage") not in STAGES:
+        return None
+    lists = (mark.get(kind, []) for kind in ("files", "runs"))
+    inside = all(isinstance(names, list) and all(map(_stays_inside, names)) for names in lists)
+    return mark if inside else None
+
+
+def _stays_inside(name: Any) -> bool:
+    """True if a name in a mark can be one that we wrote: a relative path without a step up."""
+    return isinstance(name, str) and not Path(name).is_absolute() and ".." not in Path(name).parts
+
+
+def _remove_if_empty(path: Path) -> None:
+    with contextlib.suppress(OSError):  # absent, or holds something that is not ours
+        path.rmdir()
