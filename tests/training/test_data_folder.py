@@ -63,7 +63,7 @@ def test_larger_images_are_cropped_inside_and_seen_in_the_middle(settings, tmp_p
             (tmp_path / split / name).mkdir(parents=True)
             for number in range(3):
                 gradient(160, 80).save(tmp_path / split / name / f"{number}.png")
-    data = load_data(settings("imagefolder", tmp_path), 56)
+    data = load_data(settings("imagefolder", tmp_path, augmentation="shift"), 56)
     assert data.split_record["augmentation"] == "random crop of 56 from 64 pixels inside the image, horizontal flip"
     assert data.crop_pct == 56 / 64
     seen = data.test.raw([0])[0].float()  # the middle 56 of 64 pixels of the middle 80 of 160

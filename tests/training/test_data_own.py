@@ -75,8 +75,9 @@ def test_a_data_object_is_used_as_it_is(own, settings) -> None:
     assert load_data(settings(name), 32) is given
     with pytest.raises(UserError, match="comes at 32 px, not at the 64 px asked for"):
         load_data(settings(name), 64)
-    with pytest.raises(UserError, match="--flip does not apply"):
-        load_data(settings(name, flip=True))
+    for flag, value in (("flip", True), ("augmentation", "shift")):
+        with pytest.raises(UserError, match=f"--{flag} does not apply"):
+            load_data(settings(name, **{flag: value}))
 
 
 @pytest.mark.parametrize(("flip", "says"), [(None, False), (True, True), (False, False)])
@@ -85,21 +86,26 @@ def test_the_option_overrules_what_the_data_set_says_of_mirroring(own, settings,
     assert ("horizontal flip" in load_data(settings(name, flip=flip)).split_record["augmentation"]) == says
 
 
-def test_arrays_too_large_at_the_resolution_are_resized_by_the_batch(own, settings) -> None:
-    name = own(lambda _: arrays(shape=(16, 16, 3)))
-    at_once, by_batch = load_data(settings(name), 64), load_data(settings(name, memory_limit=1e-4), 64)
-    assert by_batch.split_record["augmentation"].startswith("random crop of 16 from 20 pixels with zero padding")
+@pytest.mark.parametrize(("shape", "resolution"), [((16, 16, 3), 64), ((20, 16, 3), 12), ((64, 80, 3), 48)])
+@pytest.mark.parametrize("augmentation", ["auto", "shift", "resized_crop", "off"])
+def test_arrays_too_large_at_the_resolution_are_resized_by_the_batch(
+    own, settings, shape, resolution, augmentation
+) -> None:
+    pixels = torch.randint(256, (20, *shape), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    name = own(lambda _: arrays() | {"train_images": pixels})
+    at_once, by_batch = (
+        load_data(settings(name, augmentation=augmentation, memory_limit=limit), resolution) for limit in (2, 0)
+    )
+    assert at_once.split_record == by_batch.split_record
     assert torch.equal(at_once.test.raw(range(4)), by_batch.test.raw(range(4)))
     x, _ = next(by_batch.test.batches(4))
     assert torch.equal(by_batch.test.normalisation(by_batch.test.raw(range(4))), x)
-    assert next(by_batch.train.batches(4, augment=True))[0].shape == (4, 3, 64, 64)
-
-
-def test_large_arrays_over_the_limit_keep_their_own_margin(own, settings) -> None:
-    name = own(lambda _: arrays(shape=(64, 80, 3)))
-    data = load_data(settings(name, memory_limit=0), 48)
-    assert data.split_record["augmentation"].startswith("random crop of 56 from 64 pixels inside the image")
-    assert next(data.train.batches(4, augment=True))[0].shape == (4, 3, 48, 48)
+    for (x, y), (x_again, y_again) in zip(
+        *(data.train.batches(5, shuffle=True, augment=True, epoch=2) for data in (at_once, by_batch)), strict=True
+    ):
+        assert x.shape[2:] == (resolution, resolution)
+        assert torch.equal(x, x_again)
+        assert torch.equal(y, y_again)
 
 
 @pytest.mark.parametrize(

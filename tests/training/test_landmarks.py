@@ -36,6 +36,7 @@ class Settings:
     flip: bool | None = None
     memory_limit: float = 2.0
     num_workers: int = 0
+    augmentation: str = "auto"
 
 
 @pytest.fixture
@@ -197,6 +198,10 @@ def test_faces_are_not_mirrored(faces):
     with pytest.raises(UserError, match="--flip"):
         load(faces, flip=True)
     assert load(faces, flip=False).split_record["augmentation"] == "none"
+    for crop in ("shift", "resized_crop"):
+        with pytest.raises(UserError, match=rf"--augmentation {crop}: .* which is never cropped"):
+            load(faces, augmentation=crop)
+    assert load(faces, augmentation="off").split_record["augmentation"] == "none"
 
 
 # ---- losses

@@ -1,9 +1,9 @@
 """Images decoded once into one uint8 tensor; a batch is cut, mirrored and normalised as a tensor.
 
 An image is stored with a margin around the window that evaluation sees: (S, S) pixels with S = window + 2 * margin.
-Training cuts the window at a random place of each image, evaluation in the middle. What the margin holds is decided
-when the images are decoded: black for images no larger than the input (the usual crop with zero padding), more of the
-image for larger ones.
+Training cuts the window at a random place of each image, evaluation in the middle. The margin is black for images no
+larger than the input (the usual crop with zero padding), more of the image for larger ones. Images that would be too
+large with it lie as they come, and are laid out so batch by batch: the same pixels, later.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tasks import CLASSIFICATION, Task
+from training.data.augmentation import Frame, draw_shifts
 from training.data.seeds import generator_of
 from training.data.split import Batch, Normalisation, Request, Split
+
+_CHUNK = 1024
 
 
 class ImageStore:
@@ -25,12 +28,9 @@ class ImageStore:
     Args:
         images: uint8 (N, S, S, 3), contiguous.
         window: side of the cut window; S - window is even.
-        resolution: side of the images handed out; where it is not `window`, batches are resized.
-        padded: whether the margin is black, not image (to be described; it changes nothing here).
-
-    Attributes:
-        augmentation: what training does with an image, in words.
-        crop_pct: share of an image's shorter side that evaluation sees.
+        resolution: side of the images handed out; where it is not `window`, `images` are as they come.
+        horizontal_flip, shift: training mirrors half of the images, and cuts at random places.
+        frame: the layout, of images as they come.
     """
 
     def __init__(
@@ -41,7 +41,8 @@ class ImageStore:
         resolution: int,
         *,
         horizontal_flip: bool = True,
-        padded: bool = True,
+        shift: bool = True,
+        frame: Frame | None = None,
         task: Task = CLASSIFICATION,
     ) -> None:
         self.images = images
@@ -50,14 +51,9 @@ class ImageStore:
         self.margin = (images.shape[1] - window) // 2
         self.resolution = resolution
         self.horizontal_flip = horizontal_flip
+        self.shift = shift
+        self.frame = frame
         self.task = task
-        self.crop_pct = 1.0 if padded else window / images.shape[1]
-        self.augmentation = (
-            f"random crop of {window} from {images.shape[1]} pixels"
-            f"{' with zero padding' if padded else ' inside the image'}{', horizontal flip' if horizontal_flip else ''}"
-        )
-        if not self.margin and not horizontal_flip:
-            self.augmentation = "none"
         self._on_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     @property
@@ -83,19 +79,34 @@ class ImageStore:
         `draw` gives places and mirroring; None is the middle window as it is. It is a CPU generator, so that every
         device cuts alike.
         """
-        B, places = len(rows), 2 * self.margin + 1
-        if draw is None:
-            top = left = torch.full((B,), self.margin)
-            mirror = torch.zeros(B, dtype=torch.bool)
-        else:
-            top, left = torch.randint(0, places, (2, B), generator=draw).unbind()
-            mirror = (torch.rand(B, generator=draw) < 0.5) & self.horizontal_flip
+        if self.frame is not None:
+            return self._laid_out(rows, self.frame).cut(torch.arange(len(rows)), draw, device)
+        B = len(rows)
+        top = left = torch.full((B,), self.margin)
+        mirror = torch.zeros(B, dtype=torch.bool)
+        if draw is not None:
+            places = draw_shifts(draw, B, self.margin)
+            if self.shift:
+                top, left = places[:2]
+            mirror = places[2] & self.horizontal_flip
         if device.type == "cpu":
-            return self._resized(self._cut_with_numpy(rows, top, left, mirror)), self.labels[rows]
+            return self._cut_with_numpy(rows, top, left, mirror), self.labels[rows]
         # One small copy to the device per batch instead of four.
         rows, top, left, mirror = torch.stack((rows, top, left, mirror.long())).to(device, non_blocking=True).unbind()
         images, labels = self._copy_on(device)
-        return self._resized(cut_windows(images[rows], self.window, top, left, mirror.bool())), labels[rows]
+        return cut_windows(images[rows], self.window, top, left, mirror.bool()), labels[rows]
+
+    def _laid_out(self, rows: Tensor, frame: Frame) -> "ImageStore":
+        """A store of these images only."""
+        return ImageStore(
+            lay_out(self.images[rows], frame),
+            self.labels[rows],
+            frame.resolution,
+            frame.resolution,
+            horizontal_flip=self.horizontal_flip,
+            shift=self.shift,
+            task=self.task,
+        )
 
     def _cut_with_numpy(self, rows: Tensor, top: Tensor, left: Tensor, mirror: Tensor) -> Tensor:
         windows = self._windows[rows.numpy(), top.numpy(), left.numpy()]  # (B, W, W * 3)
@@ -111,11 +122,6 @@ class ImageStore:
         if device not in self._on_device:
             self._on_device[device] = (self.images.to(device), self.labels.to(device))
         return self._on_device[device]
-
-    def _resized(self, windows: Tensor) -> Tensor:
-        if self.resolution == self.window:
-            return windows
-        return resize(windows, self.resolution)
 
 
 def cut_windows(images: Tensor, window: int, top: Tensor, left: Tensor, mirror: Tensor) -> Tensor:
@@ -135,19 +141,45 @@ def resize(images: Tensor, resolution: int) -> Tensor:
     return x.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-class InMemorySplit(Split):
-    """The rows `indices` (int64, (n,)) of an `ImageStore`."""
+def lay_out(images: Tensor, frame: Frame) -> Tensor:
+    """Centred squares of uint8 (N, H, W, 3), resized, in their frame: (N, side, side, 3)."""
+    H, W = images.shape[1:3]
+    short = min(H, W)
+    top, left = (H - short) // 2, (W - short) // 2
+    squares = images[:, top : top + short, left : left + short]
+    laid_out, filled = empty_frames(len(images), frame)
+    for rows in np.array_split(np.arange(len(images)), -(-len(images) // _CHUNK)):
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        filled[part] = squares[part] if short == filled.shape[1] else resize(squares[part], filled.shape[1])
+    return laid_out
 
-    def __init__(self, store: ImageStore, indices: Tensor, normalisation: Normalisation) -> None:
+
+def empty_frames(count: int, frame: Frame) -> tuple[Tensor, Tensor]:
+    """Black squares (N, side, side, 3), and the view of them that images go into."""
+    frames = torch.zeros(count, frame.side, frame.side, 3, dtype=torch.uint8)
+    inner = slice(frame.margin, frame.margin + frame.resolution)
+    return frames, frames[:, inner, inner] if frame.padded else frames
+
+
+class InMemorySplit(Split):
+    """The rows `indices` (int64, (n,)) of an `ImageStore`; `augmented` gives batches that no store can cut."""
+
+    def __init__(
+        self, store: ImageStore, indices: Tensor, normalisation: Normalisation, augmented: Split | None = None
+    ) -> None:
         super().__init__(store.labels[indices], normalisation, store.task)
         self.store = store
         self.indices = indices
+        self.augmented = augmented
 
     def raw(self, indices: Sequence[int] | Tensor) -> Tensor:
         rows = self.indices[torch.as_tensor(indices, dtype=torch.int64)]
         return self.store.cut(rows, None, torch.device("cpu"))[0]
 
     def _load(self, batches: list[Tensor], request: Request) -> Iterator[Batch]:
+        if request.augmentation is not None and self.augmented is not None:
+            yield from self.augmented._load(batches, request)
+            return
         for number, positions in enumerate(batches, request.start):
             generator = None if request.augmentation is None else generator_of("augment", *request.augmentation, number)
             images, labels = self.store.cut(self.indices[positions], generator, request.device)

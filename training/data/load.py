@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,14 +10,15 @@ import torch
 from torch import Tensor
 
 from config_file.errors import UserError, choose
+from config_file.options import part_of
 from config_file.plugins import guarded, is_reference, load_object, reference_of
+from training.data.augmentation import AUTO, RESIZED_CROP, AugmentationOptions, augmentation_of, frame_of
 from training.data.cache import cache_images
 from training.data.cifar import load_cifar10, load_cifar100
 from training.data.digits import load_digits
 from training.data.folder import load_image_folder, load_imagenet
 from training.data.holdout import Indices, fingerprint, hold_out
-from training.data.image_files import evaluation_margin, typical_shorter_side
-from training.data.in_memory import ImageStore, InMemorySplit
+from training.data.in_memory import InMemorySplit
 from training.data.landmarks import load_landmarks
 from training.data.seeds import seed_of
 from training.data.source import ImageArrays, ImageFiles, Source
@@ -50,9 +50,9 @@ def load_data(options: Any, resolution: int | None = None, check: Callable[[int,
     fixed random order, so that its first n images are a sample of all classes.
 
     Images no larger than the resolution R are brought to R x R (shorter side, then centre) and cropped with zero
-    padding in training; larger ones are kept at R * 256 / 224, so that training's crop has room and evaluation sees the
-    centre. Files that do not fit in `memory_limit` GiB are read by worker processes, with random resized crops. `flip`
-    overrules what the data set says about mirroring.
+    padding in training; larger ones are brought to R * 256 / 224, of which evaluation sees the centre, and training
+    random resized crops, unless `augmentation` says otherwise. Files that do not fit in `memory_limit` GiB are read by
+    worker processes: the same pixels. `flip` overrules what the data set says about mirroring.
 
     Args:
         options: `dataset` is a name in `DATASETS` or ``package.module:callable``. The callable gets `options` and
@@ -73,8 +73,12 @@ def load_data(options: Any, resolution: int | None = None, check: Callable[[int,
             raise UserError(
                 f"dataset {options.dataset!r} comes at {source.resolution} px, not at the {resolution} px asked for"
             )
-        if options.flip is not None:
-            raise UserError(f"dataset {options.dataset!r} makes its own batches: --flip does not apply to it")
+        for flag, given in (
+            ("flip", options.flip),
+            ("augmentation", part_of(options, AugmentationOptions).augmentation),
+        ):
+            if given not in (None, AUTO):
+                raise UserError(f"dataset {options.dataset!r} makes its own batches: --{flag} does not apply to it")
         return source
     if options.flip and not source.task.mirrors:
         raise UserError(f"--flip: a mirrored image of {source.name} has another target (left and right change places)")
@@ -103,30 +107,36 @@ def _of_user(name: str, returned: Any) -> Source | Data:
 
 def _build(source: Source, options: Any, resolution: int) -> Data:
     rows, record = _split(source, options)
-    pool: ImageStore | FilePool | None = cache_images(source, resolution, int(options.memory_limit * 2**30))
-    make_split: Callable[[Tensor, Normalisation], Split]
-    if isinstance(pool, ImageStore):
-        make_split = partial(InMemorySplit, pool)
-    else:
-        assert isinstance(source.images, ImageFiles)  # arrays always are in memory
-        pool = FilePool(
-            source.images,
-            torch.from_numpy(source.labels),
-            resolution,
-            margin=evaluation_margin(resolution, typical_shorter_side(source.images, source.train)),
-            horizontal_flip=source.horizontal_flip,
-            stretch=source.stretch,
-            task=source.task,
-        )
-        make_split = partial(StreamedSplit, pool, workers=options.num_workers)
-    record["augmentation"] = pool.augmentation
+    frame = frame_of(source, resolution)
+    augmentation = augmentation_of(source, frame, options)
+    store = cache_images(source, frame, augmentation, int(options.memory_limit * 2**30))
+    pool = FilePool(
+        source.images,
+        torch.from_numpy(source.labels),
+        resolution,
+        margin=frame.margin,
+        padded=frame.padded,
+        horizontal_flip=augmentation.mirror,
+        stretch=source.stretch,
+        crop=augmentation.crop,
+        crop_scale=augmentation.scale,
+        task=source.task,
+    )
+
+    def make_split(indices: Tensor, normalisation: Normalisation) -> Split:
+        streamed = StreamedSplit(pool, indices, normalisation, workers=options.num_workers)
+        if store is None:
+            return streamed
+        return InMemorySplit(store, indices, normalisation, streamed if augmentation.crop == RESIZED_CROP else None)
+
+    record["augmentation"] = augmentation.describe(frame)
     tensors = {name: torch.from_numpy(indices) for name, indices in rows.items()}
     if source.mean is not None and source.std is not None:
         normalisation = Normalisation(source.mean, source.std)
         record["normalisation"] = "constants of the data set"
     else:
         plain = make_split(tensors["train"], Normalisation((0.0,) * 3, (1.0,) * 3))
-        normalisation, count = channel_statistics(plain, at_most=10_000 if isinstance(pool, ImageStore) else 1_000)
+        normalisation, count = channel_statistics(plain, at_most=1_000 if store is None else 10_000)
         record["normalisation"] = f"computed from {count} training images"
     splits = {name: make_split(indices, normalisation) for name, indices in tensors.items()}
     return Data(
@@ -139,7 +149,7 @@ def _build(source: Source, options: Any, resolution: int) -> Data:
         val=splits["val"],
         test=splits["test"],
         trainval=splits["trainval"],
-        crop_pct=pool.crop_pct,
+        crop_pct=frame.crop_pct,
         split_record=record,
         stretch=source.stretch,
     )

@@ -3,12 +3,13 @@
 from config_file.fields import option
 from config_file.options import options
 from config_file.run_options import LARGEST_SEED
+from training.data.augmentation import AugmentationOptions
 from training.data.landmarks import ListOptions
 from training.data.load import DATASETS
 
 
 @options("Data")
-class DataOptions(ListOptions):
+class DataOptions(AugmentationOptions, ListOptions):
     """Images, and how they are split. Later stages take these from the supernet's run unless told otherwise."""
 
     dataset: str = option(

@@ -1,7 +1,7 @@
-"""Images too large for memory: read, cropped and augmented by worker processes, batch after batch."""
+"""Images read, cropped and augmented by worker processes, batch after batch: too large for memory, or cropped anew."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,70 +12,99 @@ from torch.utils.data import DataLoader, Dataset
 
 from config_file.errors import UserError
 from tasks import CLASSIFICATION, Task
+from training.data.augmentation import RESIZED_CROP, SHIFT, Frame, draw_shifts
 from training.data.image_files import read_image, square, whole
+from training.data.in_memory import empty_frames
 from training.data.seeds import generator_of
 from training.data.source import ImageFiles
 from training.data.split import Batch, Normalisation, Request, Split
 
+Draw = int | tuple[int, int, bool] | None
+"""Of one image: the seed of a resized crop; (top, left, mirrored) of a shift; None for what evaluation sees."""
+
 
 class FilePool:
-    """All files of a data set and how one of them becomes R x R pixels.
+    """All images of a data set, and how one of them becomes R x R pixels.
 
-    Evaluation: shorter side to R + 2 * margin, centre crop of R. Training: a random resized crop of 20 to 100 % of the
-    area at aspect ratios 3/4 to 4/3 (Szegedy et al. 2015), and a mirror image in half of the cases. With `stretch` both
-    see the whole image as it is, brought to R x R. `augmentation` and `crop_pct` are those of an `ImageStore`.
+    Args:
+        files: the images: files, or uint8 (N, H, W, 3).
+        margin, padded: of the frame.
+        stretch: the whole image as it is, brought to R x R, whatever the purpose.
+        crop_scale: area of the smallest resized crop.
     """
 
     def __init__(
         self,
-        files: ImageFiles,
+        files: ImageFiles | Tensor,
         labels: Tensor,
         resolution: int,
         *,
         margin: int,
+        padded: bool = False,
         horizontal_flip: bool = True,
         stretch: bool = False,
+        crop: str = RESIZED_CROP,
+        crop_scale: float = 0.08,
         task: Task = CLASSIFICATION,
     ) -> None:
-        # Bytes in one array: a list of a million strings would be copied into every worker, as reading moves its
-        # reference counts.
-        self._names = np.array([os.fsencode(name) for name in files.names])
-        self._root = files.root
+        self._names: Any = files
+        if isinstance(files, ImageFiles):
+            # Bytes in one array: a list of a million strings would be copied into every worker, as reading moves its
+            # reference counts.
+            self._names = np.array([os.fsencode(name) for name in files.names])
+            self._root = files.root
         self.labels = labels
-        self.resolution = resolution
-        self.margin = 0 if stretch else margin
+        self.frame = Frame(resolution, 0 if stretch else margin, padded)
         self.stretch = stretch
+        self.horizontal_flip = horizontal_flip
+        self.crop = crop
         self.task = task
-        self.crop_pct = resolution / (resolution + 2 * self.margin)
-        self.augmentation = (
-            f"random resized crop of 20 to 100 % of the area{', horizontal flip' if horizontal_flip else ''}"
-        )
-        if stretch:
-            self.augmentation = "none"
         # Made here, so that torchvision is imported once and not by every worker.
-        self._transform = _training_transform(resolution, horizontal_flip)
+        self._transform: Any = None
+        if crop == RESIZED_CROP and not stretch:
+            self._transform = _training_transform(resolution, horizontal_flip, crop_scale)
 
     def __len__(self) -> int:
         return len(self._names)
 
-    def read(self, row: int, seed: int | None) -> Tensor:
-        """uint8 (R, R, 3); `seed` draws the augmentation, None is what evaluation sees.
+    def read(self, row: int, draw: Draw) -> Tensor:
+        """uint8 (R, R, 3).
 
         Raises:
             UserError: the file cannot be read.
         """
-        path = self._root / os.fsdecode(self._names[row])
+        frame = self.frame
         if self.stretch:
-            image = whole(read_image(path, self.resolution), self.resolution)
-        elif seed is None:
-            side = self.resolution + 2 * self.margin
-            image = square(read_image(path, side), side)
-            inner = self.margin + self.resolution
-            image = image.crop((self.margin, self.margin, inner, inner))
-        else:
+            return torch.from_numpy(np.array(whole(self._image(row, frame.resolution), frame.resolution)))
+        if isinstance(draw, int):
             # A crop of a fifth of the area has less than half the side.
-            image = self._augmented(read_image(path, 2 * self.resolution), seed)
-        return torch.from_numpy(np.array(image))
+            return torch.from_numpy(np.array(self._augmented(self._image(row, 2 * frame.resolution), draw)))
+        top, left, mirrored = (frame.margin, frame.margin, False) if draw is None else draw
+        laid_out, filled = empty_frames(1, frame)
+        side = filled.shape[1]
+        filled[0] = torch.from_numpy(np.array(square(self._image(row, side), side)))
+        window = laid_out[0, top : top + frame.resolution, left : left + frame.resolution]
+        return window.flip(1) if mirrored else window.contiguous()
+
+    def draws(self, count: int, seeds: Sequence[int | str]) -> Callable[[Tensor, int], list[Draw]]:
+        """The draws of an epoch over `count` images: a function of the positions and the number of a batch."""
+        if self.crop == RESIZED_CROP:
+            drawn = torch.randint(2**62, (count,), generator=generator_of("augment", *seeds))
+            return lambda positions, _: drawn[positions].tolist()
+
+        def shifts(positions: Tensor, number: int) -> list[Draw]:
+            generator, margin = generator_of("augment", *seeds, number), self.frame.margin
+            top, left, mirror = draw_shifts(generator, len(positions), margin)
+            if self.crop != SHIFT:
+                top = left = torch.full_like(top, margin)
+            return list(zip(top.tolist(), left.tolist(), (mirror & self.horizontal_flip).tolist(), strict=True))
+
+        return shifts
+
+    def _image(self, row: int, shorter_side: int) -> Image.Image:
+        if isinstance(self._names, Tensor):
+            return Image.fromarray(self._names[row].numpy())
+        return read_image(self._root / os.fsdecode(self._names[row]), shorter_side)
 
     def _augmented(self, image: Image.Image, seed: int) -> Image.Image:
         # torchvision draws from the global generator: lend it a seeded state and put the old one back. The seed goes to
@@ -86,36 +115,29 @@ class FilePool:
         return augmented
 
 
-def _training_transform(resolution: int, horizontal_flip: bool) -> Any:
-    from supernet.torchvision_compat import torchvision  # noqa: PLC0415 - takes a second, and only files need it
+def _training_transform(resolution: int, horizontal_flip: bool, crop_scale: float) -> Any:
+    from supernet.torchvision_compat import torchvision  # noqa: PLC0415 - takes a second, and only few need it
 
     v2 = torchvision.transforms.v2
-    steps = [v2.RandomResizedCrop(resolution, scale=(0.2, 1.0), antialias=True)]
+    steps = [v2.RandomResizedCrop(resolution, scale=(crop_scale, 1.0), antialias=True)]
     if horizontal_flip:
         steps.append(v2.RandomHorizontalFlip())
     return v2.Compose(steps)
 
 
 class _Reader(Dataset[tuple[Tensor, Tensor] | UserError]):
-    """Reads an image for a worker: (row, seed of its augmentation or None)."""
+    """Reads an image for a worker."""
 
     def __init__(self, pool: FilePool) -> None:
         self.pool = pool
 
-    def __getitem__(self, request: tuple[int, int | None]) -> tuple[Tensor, Tensor] | UserError:
-        row, seed = request
+    def __getitem__(self, request: tuple[int, Draw]) -> tuple[Tensor, Tensor] | UserError:
+        row, draw = request
         try:
-            return self.pool.read(row, seed), self.pool.labels[row]
+            return self.pool.read(row, draw), self.pool.labels[row]
         except UserError as error:
             # Raised in a worker, it would arrive wrapped in the worker's traceback.
             return error
-
-
-def _requests(batches: list[Tensor], rows: Tensor, seeds: Tensor | None) -> Iterator[list[tuple[int, int | None]]]:
-    """One list per batch of positions; made as they are asked for, as an epoch may have a million."""
-    for positions in batches:
-        drawn = [None] * len(positions) if seeds is None else seeds[positions].tolist()
-        yield list(zip(rows[positions].tolist(), drawn, strict=True))
 
 
 def _collate(items: list[tuple[Tensor, Tensor] | UserError]) -> Batch | UserError:
@@ -141,13 +163,18 @@ class StreamedSplit(Split):
         rows = self.indices[torch.as_tensor(indices, dtype=torch.int64)]
         return torch.stack([self.pool.read(row, None) for row in rows.tolist()])
 
+    def _requests(self, batches: list[Tensor], request: Request) -> Iterator[list[tuple[int, Draw]]]:
+        """One list per batch of positions; made as they are asked for, as an epoch may have a million."""
+        draws = None if request.augmentation is None else self.pool.draws(len(self), request.augmentation)
+        for number, positions in enumerate(batches, request.start):
+            drawn = [None] * len(positions) if draws is None else draws(positions, number)
+            yield list(zip(self.indices[positions].tolist(), drawn, strict=True))
+
     def _load(self, batches: list[Tensor], request: Request) -> Iterator[Batch]:
-        device, seeds = request.device, None
-        if request.augmentation is not None:
-            seeds = torch.randint(2**62, (len(self),), generator=generator_of("augment", *request.augmentation))
+        device = request.device
         loader = DataLoader(
             _Reader(self.pool),
-            batch_sampler=_requests(batches, self.indices, seeds),
+            batch_sampler=self._requests(batches, request),
             num_workers=min(self.workers, len(batches)),
             collate_fn=_collate,
             pin_memory=device.type == "cuda",
