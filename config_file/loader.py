@@ -295,7 +295,7 @@ def _flat(content: Mapping[str, Any], groups: Collection[str] | None = None) -> 
 
 
 def _group_key(spec: Option) -> str:
-    return spec.group.lower()
+    return _plain(spec.group.lower())
 
 
 def _flag(name: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from config_file.errors import UserError
 from config_file.fields import option, options_of
-from config_file.loader import load, parse
+from config_file.loader import load, parse, save
 from config_file.options import compose, deciding, in_use, options, part_of, was_given, with_registered
 from config_file.plugins import PluginOptions
 from config_file.run_folder import RunFolder
@@ -238,3 +238,14 @@ def test_what_was_asked_for_when_a_run_began_counts_when_it_is_resumed() -> None
     assert was_given(again, "epochs")
     assert not was_given(again, "search_space")  # inherited then, and so now
     assert not was_given(again, "lr")
+
+
+def test_a_group_whose_name_has_a_hyphen_is_read_back(tmp_path: Path) -> None:
+    @options("Semi-final")
+    class Final(RunOptions):
+        stage: ClassVar[str] = "search"
+
+        semi_final: int = option(3, "of the day")
+
+    save(Final(title="a", semi_final=5), tmp_path / "config.yaml")
+    assert load(Final, tmp_path / "config.yaml").semi_final == 5
