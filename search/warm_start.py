@@ -1,7 +1,8 @@
-"""Results of earlier searches, to learn from: an archive.jsonl or a results.csv."""
+"""Results of earlier searches, to learn from: an archive.jsonl, a results.csv, or a table of networks trained alone."""
 
-from collections.abc import Collection, Sequence
-from math import isnan, nan
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,65 +11,91 @@ from config_file.errors import UserError
 from config_file.readers.csv_text import read_csv
 from config_file.readers.door import reading
 from config_file.readers.json_text import read_jsonl
-from config_file.readers.numbers import number_in
 from search.archive import FORMAT, check_format, results_of
 from search.objectives import Objective
-from search.result import Result, of_greatest_fidelity
-from supernet.decisions import Architecture, DecisionSpace
-from supernet.saved import architecture_in
+from search.result import Result, comparable
+from search.result_table import KEYS, are_fractions, averaged, read_rows
+from supernet import Architecture
+from supernet.decisions import DecisionSpace
 from tasks import TASKS
+
+NEITHER = "neither an archive.jsonl nor a results.csv of a search"
 
 
 def read_results(path: str | Path, space: DecisionSpace, objectives: Sequence[Objective] = ()) -> list[Result]:
     """The results in a file, canonical, one for each architecture. Costs are left out.
 
-    A CSV needs the columns `indices` (option indices, blanks in between) or `architecture` (their names), and
-    `accuracy`, another task's metric (a fraction) or what the search optimises; `loss` is read if it is there.
+    A CSV needs the columns `indices` or `architecture` (see `search.result_table`), and `accuracy`, another task's
+    metric or what the search optimises; `loss` is read if it is there. Accuracies are fractions, or percent where one
+    is above 1, which is said. Of an architecture the results of the greatest fidelity count, and several are averaged.
 
     Raises:
-        UserError: there is no such file, it is neither of both, it is of another space, accuracies are no fractions, or
-            none of the results has a number for one of the objectives that is measured.
+        UserError: there is no such file, it is neither of both, it is of another space, accuracies are neither
+            fractions nor percent, or none of the results has a number for one of the objectives that is measured.
     """
-    path, where = Path(path), f"--warm-start {path}"
+    path = Path(path)
+    where = f"--warm-start {path}"
     if not path.is_file():
         raise UserError(f"{where}: no such file")
-    measured = {task.metric: None for task in TASKS.values()} | {o.name: None for o in objectives if o.measured}
-    with reading(where, "neither an archive.jsonl nor a results.csv of a search"):
-        results = _of_table(path, space, measured) if path.suffix == ".csv" else _of_archive(path)
-    found = {}
+    measured = [task.metric for task in TASKS.values()] + [o.name for o in objectives if o.measured]
+    columns = list(dict.fromkeys((*measured, "loss")))
+    found = _of_csv(path, columns, space) if path.suffix == ".csv" else _of_archive(path, space)
+    accuracies = [result.value("accuracy") for result in found if math.isfinite(result.value("accuracy"))]
+    if not are_fractions(accuracies):
+        if wrong := next((accuracy for accuracy in accuracies if not 0 <= accuracy <= 100), None):
+            raise UserError(f"{where}: an accuracy of {wrong:g} is neither a fraction nor percent")
+        print(f"{where}: accuracies above 1, so they are read as percent")
+        found = [_in_fractions(result) for result in found]
+    for objective in objectives:
+        if objective.measured and all(math.isnan(objective.value(result)) for result in found):
+            raise UserError(f"{where}: no result in it has {objective.name}, which this search optimises")
+    return found
+
+
+def _of_archive(path: Path, space: DecisionSpace) -> list[Result]:
+    rows = read_jsonl(path)
+    with reading(f"--warm-start {path}", NEITHER):
+        if not str(rows[0]["format"]).startswith(FORMAT[:-1]):
+            raise ValueError("another format")
+        check_format(path, rows[0])
+        results = list(results_of(path, rows))
+    by_architecture: dict[Architecture, list[Result]] = defaultdict(list)
     for result in results:
         if not space.is_valid(result.architecture):
             raise UserError(f"--warm-start {path}: {result.architecture} is no architecture of {space.name}")
-        if (accuracy := result.value("accuracy")) > 1:
-            raise UserError(f"--warm-start {path}: an accuracy of {accuracy:g}; they must be fractions, up to 1")
-        architecture = space.canonical(result.architecture)
-        found[architecture] = Result(architecture, result.metrics, state=result.state)
-    for objective in objectives:
-        if objective.measured and all(isnan(objective.value(result)) for result in found.values()):
-            raise UserError(f"--warm-start {path}: no result in it has {objective.name}, which this search optimises")
-    return list(found.values())
+        by_architecture[space.canonical(result.architecture)].append(result)
+    return [_mean(architecture, comparable(same)) for architecture, same in by_architecture.items()]
 
 
-def _of_archive(path: Path) -> list[Result]:
-    """Of every architecture the result of its greatest fidelity."""
-    rows = read_jsonl(path)
-    if not str(rows[0]["format"]).startswith(FORMAT[:-1]):
-        raise ValueError
-    check_format(path, rows[0])
-    return list(of_greatest_fidelity(results_of(path, rows)).values())
+def _mean(architecture: Architecture, same: Sequence[Result]) -> Result:
+    """One result of several; one that failed counts only where all did."""
+    good = [result for result in same if not result.failed]
+    if len(good) < 2:
+        result = (good or same)[-1]
+        return Result(architecture, result.metrics, state=result.state)
+    names = dict.fromkeys(name for result in good for name in result.metrics)
+    metrics = {
+        name: float(np.mean([result.metrics[name] for result in good if name in result.metrics])) for name in names
+    }
+    return Result(architecture, metrics)
 
 
-def _of_table(path: Path, space: DecisionSpace, measured: Collection[str]) -> list[Result]:
-    """The results in a table; rows of one architecture are repetitions, of which the mean is taken."""
-    columns, rows = read_csv(path)
-    known = [name for name in (*measured, "loss") if name in columns]
-    if not set(known) & set(measured):
+def _of_csv(path: Path, columns: Sequence[str], space: DecisionSpace) -> list[Result]:
+    there, measured = read_csv(path).columns, [name for name in columns if name != "loss"]
+    if not set(there) & set(measured):
         raise UserError(f"--warm-start {path}: it has no column {' or '.join(measured)}")
-    found: dict[Architecture, list[list[float]]] = {}
-    for line, row in rows:
-        where = f"{path}, line {line}"
-        architecture = architecture_in(row["indices" if "indices" in columns else "architecture"], space, where)
-        numbers = [number_in(row[name], f"{where}: {name}") if row[name] not in ("", "nan") else nan for name in known]
-        found.setdefault(architecture, []).append(numbers)
-    means = {architecture: np.mean(numbers, axis=0).tolist() for architecture, numbers in found.items()}
-    return [Result(architecture, dict(zip(known, mean, strict=True))) for architecture, mean in means.items()]
+    if not set(there) & set(KEYS):
+        raise UserError(f"--warm-start {path}: {NEITHER}")
+    rows = read_rows(path, columns, space)
+    known = {name: averaged(rows, name) for name in columns if name in there}
+    networks = dict.fromkeys(row.architecture for row in rows)
+    return [Result(network, _metrics(network, known)) for network in networks]
+
+
+def _metrics(network: Architecture, known: Mapping[str, Mapping[Architecture, Sequence[float]]]) -> dict[str, float]:
+    return {name: float(np.mean(values[network])) if network in values else math.nan for name, values in known.items()}
+
+
+def _in_fractions(result: Result) -> Result:
+    accuracy = result.value("accuracy") / 100
+    return Result(result.architecture, {**result.metrics, "accuracy": accuracy}, state=result.state)

@@ -1,25 +1,39 @@
-"""Findings of a ranking: the lines for people, `rank.json`, `scores.csv` and `ranking.png`."""
+"""Findings of a ranking: the lines for people, `rank.json`, `rank.csv`, `scores.csv` and `ranking.png`."""
 
+import csv
+import io
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from config_file.files import atomic_path, atomic_write_text
+from config_file.errors import UserError
+from config_file.files import atomic_write_text
 from config_file.run_folder import RunFolder
-from lookup_tables import build_table
-from search.ranking.agreement import TOP_K, Agreement, ceiling, compare
+from search.ranking.agreement import ALL, HALF, NDCG_AT, TENTH, TOP_K, Agreement, compare, strongest
+from search.ranking.baselines import (
+    EQUAL_COST,
+    EQUAL_LAYERS,
+    LIVE,
+    baselines,
+    cost_of,
+    equal_networks,
+    strata,
+)
+from search.ranking.noise import trainings_agree, worth
 from search.ranking.options import RankOptions
-from search.ranking.scores import Scores
+from search.ranking.picture import draw
+from search.ranking.scores import Scores, corrected_scores
+from search.ranking.statistics import Estimate, Floats
 from search.ranking.truth import Truth
-from search.reporting.picture import ACCENT, INK, MUTED, tidy
 from search.reporting.report import renew_report
 from supernet import SearchSpace
 from supernet.decisions import DecisionSpace
-from supernet.metrics import counted_metrics
+from supernet.metrics import FLOPS
+
+GROUPS = (EQUAL_LAYERS, EQUAL_COST, HALF, TENTH)
+LEAST, TAU, LESS, NARROW = 24, 25, 28, 13  # characters of the columns
 
 
 def write_findings(
@@ -30,79 +44,182 @@ def write_findings(
     space: DecisionSpace | None = None,
     resolution: int = 0,
 ) -> None:
-    """Compare the scores with the truth, say what comes out and write it."""
+    """Compare the scores with the truth, beside baselines on the same networks, say what comes out and write it.
+
+    Raises:
+        UserError: there is nothing to rank, or no cost to correct for.
+    """
     networks = scores.networks
-    values = np.array([scores.values[a] for a in networks])
     accuracy = np.array([truth.accuracy[a] for a in networks])
     of_truth = truth.rows(networks)
-    costs = {metric: known[of_truth] for metric, known in truth.costs.items()}
+    if truth.space is not None:
+        space, resolution = truth.space, truth.space.input_shape[1]
+    known = {metric: costs[of_truth] for metric, costs in truth.costs.items()}
+    same = None
     if isinstance(space, SearchSpace):
-        for name in (metric.name for metric in counted_metrics()):
-            if name not in costs:
-                costs[name] = build_table(space, name, resolution).cost(networks)
-    others = {name: np.array([found[a] for a in networks]) for name, found in scores.others.items()}
-    rows = compare({scores.name: values, **others, **costs}, accuracy, options.resamples, options.random_seed)
-    if truth.seeds is not None:
-        top = ceiling(truth.seeds[of_truth], options.resamples, options.random_seed)
-        rows += [] if top is None else [top]
+        known = baselines(space, networks, resolution) | known
+    if options.score == "corrected":
+        if (cost := cost_of(known)) is None:
+            raise UserError("--score corrected: nothing says what these networks cost; give their column flops")
+        if isinstance(space, SearchSpace):
+            same = equal_networks(truth.key_space or space, networks)
+        scores = corrected_scores(scores, cost, same)
+    given = scores.by_name()
+    check_scores(given)
+    rows = compare(given | known, accuracy, options.resamples, options.random_seed, [*known], strata(known))
+    seeds = None if truth.seeds is None else truth.seeds[of_truth]
+    if seeds is not None:
+        rows += trainings_agree(seeds, options.random_seed)
     title = f"{len(networks):,} networks of {truth.name}"
-    tau = f"Kendall τ {rows[0].tau.words()}"
-    words = [f"{title}{f', {scores.method}' if scores.method else ''}: {tau}."]
-    best = max((row for row in rows[1:] if row.name in costs), key=lambda row: row.tau.value, default=None)
-    if best is not None:
-        words.append(_verdict(rows[0], best))
-    run.log(f"{'scores':36s}{'Kendall tau-b':26s}{'Spearman':26s}" + "".join(f"{f'regret top {k}':24s}" for k in TOP_K))
-    for row in rows:
-        regrets = "".join(f"{regret.words(2):24s}" for regret in row.regret)
-        run.log(f"{row.name:36s}{row.tau.words():26s}{row.spearman.words():26s}{regrets}")
-    for line in words:
+    words = [
+        f"{title}{f', {scores.method}' if scores.method else ''}: Kendall τ {rows[0].tau.words()}.",
+        *verdict(rows, seeds, options.random_seed),
+    ]
+    for line in [*truth.notes, *_table(rows), "", *_notes(rows, known), *words]:
         run.log(line)
     metric = scores.metric
-    shown = (
-        values if metric is None else np.array([metric.shown(value if metric.maximise else -value) for value in values])
-    )
+    shown = given[scores.name]
+    if metric is not None:
+        shown = np.array([metric.shown(value if metric.maximise else -value) for value in shown])
     axis = f"score: {scores.name if metric is None else metric.axis(scores.method)}"
-    _picture(run.file("ranking.png"), shown, accuracy, int(np.argmax(values)), f"{title}: {tau}", axis)
-    lines = [f"{' '.join(map(str, a))},{scores.values[a]:.6f},{truth.accuracy[a]:.4f}" for a in networks]
-    atomic_write_text(run.file("scores.csv"), "\n".join(["architecture,score,truth", *lines]) + "\n")
+    best = int(np.argmax(given[scores.name]))
+    draw(run.file("ranking.png"), shown, accuracy, best, words[0].rstrip("."), axis, rows)
+    atomic_write_text(run.file("scores.csv"), _csv(_networks(scores, accuracy, given | known)))
+    atomic_write_text(run.file("rank.csv"), _csv(_numbers(rows)))
     content = {
         "truth": truth.name,
         "networks": len(networks),
+        "score": options.score,
         "words": words,
         "top_k": list(TOP_K),
         "rows": [
             {
                 "name": row.name,
+                "kind": row.kind,
                 "tau": row.tau.words(),
                 "spearman": row.spearman.words(),
                 "regret": [regret.words(2) for regret in row.regret],
+                "within": {group: tau.words() for group, tau in row.within.items()},
                 "numbers": asdict(row),
             }
             for row in rows
         ],
     }
-    atomic_write_text(run.file("rank.json"), json.dumps(content, indent=1) + "\n")
+    atomic_write_text(run.file("rank.json"), json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
     for line in renew_report(run.path, options.search_space):
         run.log(line)
 
 
-def _verdict(ours: Agreement, cost: Agreement) -> str:
-    better, worse = ours.tau.low > cost.tau.high, ours.tau.high < cost.tau.low
-    words = "better" if better else "worse" if worse else "not shown to be better"
-    return f"The order is {words} than that by {cost.name} alone (τ {cost.tau.words()})."
+def check_scores(given: Mapping[str, Floats]) -> None:
+    """Raises UserError where every network has the same score, by whatever it is judged."""
+    if all(np.ptp(values) == 0 for values in given.values()):
+        name, values = next(iter(given.items()))
+        raise UserError(f"{name}: all {len(values):,} networks have the same score: there is no order to judge")
 
 
-def _picture(
-    path: Path, scores: NDArray[np.float64], truth: NDArray[np.float64], best: int, title: str, axis: str
-) -> None:
-    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
-    axes = figure.subplots()
-    axes.scatter(scores, truth, s=10, color=INK, alpha=0.35, linewidths=0)
-    axes.plot(scores[best], truth[best], "*", color=ACCENT, markersize=14, label="greatest score")
-    axes.set_xlabel(axis, color=INK)
-    axes.set_ylabel("accuracy trained alone (%)", color=INK)
-    axes.set_title(title, fontsize=9, color=MUTED, loc="left")
-    tidy(axes)
-    axes.legend(frameon=False, loc="lower right")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+def verdict(rows: Sequence[Agreement], seeds: Floats | None, seed: int) -> list[str]:
+    """Words on what the first row is worth: beside the strongest baseline, over all networks and at equal cost."""
+    first, words = rows[0], []
+    if np.isnan(first.tau.value):
+        return [f"{first.name}: all networks have the same score, so it gives no order."]
+    for group, where in ((ALL, ""), (EQUAL_COST, "Among networks of equal cost: ")):
+        base = strongest(rows, group)
+        if base is None or group not in first.against[base.name]:
+            continue
+        less = first.against[base.name][group]
+        better = "better" if less.low > 0 else "worse" if less.high < 0 else "not shown to be better"
+        if where:
+            start = f"{where}τ {first.tau_in(group).words()}, an order {better} than"
+        else:
+            start = f"The order is {better} than"
+        words.append(
+            f"{start} that by {base.name}, the strongest baseline (τ {base.tau_in(group).value:.3f}): difference "
+            f"{less.words(3, '+')}."
+        )
+    if seeds is not None and (np.isfinite(seeds).sum(1) >= 2).sum() >= 3:
+        words.append(f"The order is {worth(first.tau.value, seeds, seed)}.")
+        regret = worth(first.regret[0].value, seeds, seed, lambda row: row.regret[0].value)
+        words.append(f"Training only the first one loses {first.regret[0].value:.2f} points: {regret}.")
+    return words
+
+
+def _notes(rows: Sequence[Agreement], known: Mapping[str, Floats]) -> list[str]:
+    if not known:
+        return []
+    lines = ["less: tau less that of the strongest baseline, paired, with its 95 % interval"]
+    if EQUAL_COST in rows[0].within:
+        of = LIVE if LIVE in known else FLOPS.name
+        lines.append(
+            f"equal layers, equal cost: tau among networks of equally many layers, and in tenths by {of}; within a "
+            "budget these count"
+        )
+    if LIVE in known and FLOPS.name in known and np.array_equal(known[LIVE], known[FLOPS.name]):
+        lines.append("live flops: in these networks every block is used, so they are the flops")
+    return [*lines, ""]
+
+
+def _table(rows: Sequence[Agreement]) -> list[str]:
+    """The rows to read; regrets are in points of accuracy."""
+    groups = [group for group in GROUPS if group in rows[0].within]
+    base = strongest(rows)
+    wide = max(LEAST, *(len(row.name) + 2 for row in rows))
+    columns = [f"{'scores':{wide}}", f"{'Kendall tau-b':{TAU}}"]
+    columns += [f"{f'less {base.name}':{LESS}}"] if base else []
+    columns += [f"{group:{NARROW}}" for group in groups]
+    columns += [f"{f'nDCG@{NDCG_AT}':9}", f"regret of top {', '.join(map(str, TOP_K))} (points)"]
+    lines = ["".join(columns)]
+    for kind in ("score", "baseline", "trainings"):
+        for row in (row for row in rows if row.kind == kind):
+            cells = [f"{row.name:{wide}}", f"{row.tau.words():{TAU}}"]
+            if base:
+                less = row.against[base.name][ALL].words(3, "+") if base.name in row.against else ""
+                cells.append(f"{less:{LESS}}")
+            cells += [f"{_short(row.within.get(group)):{NARROW}}" for group in groups]
+            cells += [f"{_short(row.ndcg):9}", " ".join(f"{regret.value:6.2f}" for regret in row.regret)]
+            lines.append("".join(cells).rstrip())
+    return lines
+
+
+def _short(value: Estimate | None) -> str:
+    return "" if value is None or np.isnan(value.value) else f"{value.value:z.3f}"
+
+
+def _networks(scores: Scores, accuracy: Floats, known: Mapping[str, Floats]) -> list[list[str]]:
+    """One row per network: its score, its accuracy in percent, further scores and costs."""
+    others = {name: values for name, values in known.items() if name != scores.name}
+    rows = [["architecture", "score", "truth", *others]]
+    for position, architecture in enumerate(scores.networks):
+        numbers = [f"{known[scores.name][position]:.6f}", f"{accuracy[position]:.4f}"]
+        numbers += [f"{values[position]:.10g}" for values in others.values()]
+        rows.append([" ".join(map(str, architecture)), *numbers])
+    return rows
+
+
+def _numbers(rows: Sequence[Agreement]) -> list[list[str]]:
+    """One row per score and number: its value and the ends of its interval."""
+    lines = [["scores", "kind", "number", "value", "low", "high"]]
+    for row in rows:
+        numbers = {"tau": row.tau, "spearman": row.spearman, f"ndcg@{NDCG_AT}": row.ndcg}
+        numbers |= {f"regret top {k}": regret for k, regret in zip(TOP_K, row.regret, strict=True)}
+        numbers |= {f"tau, {group}": tau for group, tau in row.within.items()}
+        for base, groups in row.against.items():
+            numbers |= {f"tau less {base}, {group}": less for group, less in groups.items()}
+        for number, found in numbers.items():
+            cells = ("" if np.isnan(end) else f"{end:.6f}" for end in (found.value, found.low, found.high))
+            lines.append([row.name, row.kind, number, *cells])
+    return lines
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _finite(value: object) -> object:
+    """The same as JSON that every reader understands: null for NaN."""
+    if isinstance(value, Mapping):
+        return {name: _finite(inside) for name, inside in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inside) for inside in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -21,8 +21,9 @@ class RankOptions(EvaluationOptions, SpaceOptions, DataOptions, RunOptions):
 
     truth: str = option(
         "nasbench_macro", "accuracies of networks trained alone: nasbench_macro, nasbench201 (files in the folder that "
-        "NAS_SHARED_DATA names), FILE.npz of either, or FILE.csv with architecture and accuracy", group=_GROUP,
-        metavar="TRUTH"
+        "NAS_SHARED_DATA names), FILE.npz of either, or FILE.csv with architecture (names, indices or a JSON list) and "
+        "accuracy (percent, or fractions where none is above 1; several rows of a network are trainings of it)",
+        group=_GROUP, metavar="TRUTH"
     )  # fmt: skip
     truth_dataset: str = option(
         "cifar10", "data set of nasbench201", group=_GROUP, choices=("cifar10", "cifar100", "ImageNet16-120")
@@ -30,6 +31,11 @@ class RankOptions(EvaluationOptions, SpaceOptions, DataOptions, RunOptions):
     scores: str | None = option(
         None, "rank these scores instead of a supernet's: CSV with architecture and score or accuracy", group=_GROUP,
         metavar="FILE.csv"
+    )  # fmt: skip
+    score: str = option(
+        "raw", "corrected: for cost, by the sum of the logarithms of the ranks of score and live multiply-accumulates, "
+        "equal networks averaged. It helps over a whole space; within a budget tau among networks of equal cost counts",
+        group=_GROUP, choices=("raw", "corrected")
     )  # fmt: skip
     architectures: int = option(0, "networks of the truth, drawn uniformly; 0: all", group=_GROUP, at_least=0)
     resamples: int = option(1000, "of the bootstrap", group=_GROUP, at_least=10)

@@ -1,10 +1,11 @@
 """python -m search.rank --title first --truth nasbench_macro --architectures 1000
 
-Is the ranking any good? Kendall's tau-b, Spearman's rho and the top-k regret of an evaluator's scores, such as a
-supernet's (or of scores from a CSV), against accuracies of networks trained alone, with bootstrap intervals, beside
-FLOPs and parameters as baselines and the noise ceiling: one training seed against another. A supernet's scores are its
-accuracies, its losses, and what each says of single options. Evaluations are kept; --resume goes on after an
-interruption.
+Is the ranking any good? Kendall's tau-b of an evaluator's scores, such as a supernet's (or of scores from a CSV), over
+all networks, within a budget and among the best, nDCG and the top-k regret, against accuracies of networks trained
+alone. Beside them stand what is known without training: FLOPs, live FLOPs, parameters and the number of layers, each
+difference with a paired bootstrap interval; and what trainings agree on, up to the ceiling that their noise leaves. A
+supernet's scores are its accuracies, its losses, and what each says of single options; --score corrected adds what is
+left of their error of size. Evaluations are kept; --resume goes on after an interruption.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from search.engine import evaluated
 from search.evaluators import Context, Evaluator, context_of, make_evaluator, measures_of
 from search.evaluators.prefix_evaluation import PrefixNode, tree_of
 from search.evaluators.workers import in_processes
-from search.ranking.findings import write_findings
+from search.ranking.findings import check_scores, write_findings
 from search.ranking.options import RankOptions
 from search.ranking.scores import Scores, scores_of
 from search.ranking.truth import Truth, load_truth, read_scores
@@ -51,12 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.scores is not None:
         truth = load_truth(options.truth, None, options.truth_dataset)
         given = read_scores(Path(options.scores), ("score", "accuracy"))
-        chosen = networks(options, [a for a in truth.accuracy if a in given])
+        chosen = networks(options, truth, [a for a in truth.accuracy if a in given])
+        scores = Scores("scores", chosen, given)
+        check_scores(scores.by_name())
         if options.plan:
             return _planned(chosen, truth)
-        run_stage(
-            options, lambda: Work(lambda run: write_findings(run, Scores("scores", chosen, given), truth, options))
-        )
+        run_stage(options, lambda: Work(lambda run: write_findings(run, scores, truth, options)))
         return 0
     context = context_of(options.evaluator, options)
     space = context.space
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"the supernet in {context.source} is of {context.task.name}: search.rank ranks by {CLASSIFICATION.metric}"
         )
     truth = load_truth(options.truth, space, options.truth_dataset)
-    chosen = networks(options, [a for a in truth.accuracy if space.is_valid(a)])
+    chosen = networks(options, truth, [a for a in truth.accuracy if space.is_valid(a)])
     if options.plan:
         return _planned(chosen, truth, _tree(options, context, chosen))
     run_stage(
@@ -95,17 +96,21 @@ def rank(
     write_findings(run, scores, truth, options, context.space, context.resolution)
 
 
-def networks(options: RankOptions, architectures: Sequence[Architecture]) -> list[Architecture]:
+def networks(options: RankOptions, truth: Truth, architectures: Sequence[Architecture]) -> list[Architecture]:
     """The networks that are ranked: all, or so many drawn uniformly with the seed.
 
     Raises:
-        UserError: fewer than three have both a score and a truth.
+        UserError: fewer than three have both a score and a truth, or all have the same truth.
     """
     if len(architectures) < 3:
         raise UserError(f"only {len(architectures)} architectures have a score and a truth: at least 3 can be ranked")
     ordered = sorted(architectures)
     if options.architectures and options.architectures < len(ordered):
-        return Random(f"rank {options.random_seed}").sample(ordered, max(3, options.architectures))
+        ordered = Random(f"rank {options.random_seed}").sample(ordered, max(3, options.architectures))
+    if len({truth.accuracy[a] for a in ordered}) == 1:
+        raise UserError(
+            f"all {len(ordered):,} networks of {truth.name} have the same accuracy: there is nothing to rank"
+        )
     return ordered
 
 
@@ -136,6 +141,8 @@ def _tree(options: RankOptions, context: Context, chosen: Sequence[Architecture]
 
 def _planned(chosen: Sequence[Architecture], truth: Truth, tree: PrefixNode | None = None) -> int:
     print(f"plan of rank; nothing is started and nothing written\n{len(chosen):,} architectures of {truth.name}")
+    for note in truth.notes:
+        print(note)
     if tree is not None:
         shared, alone = tree.layers()
         print(f"{shared:,} layers to evaluate instead of {alone:,}: what several networks begin with is computed once")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,18 @@ from numpy.typing import NDArray
 
 from config_file.errors import UserError, choose
 from config_file.readers.arrays import array_names, read_arrays
-from config_file.readers.csv_text import read_csv
 from config_file.readers.door import reading
-from config_file.readers.numbers import number_in
-from supernet import Architecture
+from search.ranking.nasbench201 import nasbench201
+from search.result_table import are_fractions, as_array, averaged, read_rows
+from supernet import Architecture, SearchSpace, build_space
 from supernet.decisions import DecisionSpace
-from supernet.saved import architecture_in
+from supernet.metrics import counted_metrics
 
 FOLDER = "NAS_SHARED_DATA"
+ACCURACY = ("accuracy", "test_accuracy")
+NASBENCH201 = {"cifar10": (10, 32), "cifar100": (100, 32), "ImageNet16-120": (120, 16)}
+"""Classes and pixels of the data sets of NAS-Bench-201."""
+
 FILES = {"nasbench_macro": "nasbench_macro_cifar10.npz", "nasbench201": "nb201.npz"}
 
 
@@ -28,14 +33,21 @@ class Truth:
     Attributes:
         name: of the benchmark or file.
         accuracy: percent, mean over seeds, by architecture.
-        seeds: (networks, seeds) accuracies in the order of `accuracy`; None where seeds are not known apart.
+        seeds: (networks, trainings) accuracies in percent in the order of `accuracy`, NaN where a network has fewer
+            trainings than others; None where they are not known apart.
         costs: {metric: (networks,)} that the table itself gives.
+        space: the networks of a benchmark; None of a file.
+        key_space: a smaller one of which the same architectures are the same network; None: `space`.
+        notes: what was assumed of it, for people.
     """
 
     name: str
     accuracy: Mapping[Architecture, float]
     seeds: NDArray[np.float64] | None = None
     costs: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    space: SearchSpace | None = None
+    key_space: SearchSpace | None = None
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError where the table cannot be one of accuracies."""
@@ -46,10 +58,13 @@ class Truth:
             if len(rows) != len(values):
                 raise ValueError(f"{len(rows)} rows for {len(values)} architectures")
 
+    @cached_property
+    def _position(self) -> dict[Architecture, int]:
+        return {architecture: index for index, architecture in enumerate(self.accuracy)}
+
     def rows(self, architectures: Sequence[Architecture]) -> list[int]:
         """The positions of architectures in `accuracy`, `seeds` and `costs`."""
-        position = {architecture: index for index, architecture in enumerate(self.accuracy)}
-        return [position[architecture] for architecture in architectures]
+        return [self._position[architecture] for architecture in architectures]
 
 
 def load_truth(which: str, space: DecisionSpace | None = None, dataset: str = "cifar10") -> Truth:
@@ -57,7 +72,8 @@ def load_truth(which: str, space: DecisionSpace | None = None, dataset: str = "c
 
     Args:
         which: "nasbench_macro" or "nasbench201" (their files lie in the folder that NAS_SHARED_DATA names), such a file
-            (.npz), or a CSV with the columns architecture and accuracy.
+            (.npz), or a CSV with the columns architecture and accuracy (percent or fractions; several rows of a network
+            are trainings of it), and costs such as flops if they are known.
         space: what names of options in a CSV mean; without it architectures must be indices.
         dataset: of NAS-Bench-201.
 
@@ -74,72 +90,91 @@ def load_truth(which: str, space: DecisionSpace | None = None, dataset: str = "c
         raise UserError(f"--truth: no such file {path}")
     if path.suffix == ".csv":
         with reading(path, "not a table of networks trained alone"):
-            return _repeated(path.name, read_repeated(path, ("accuracy",), space))
+            return _of_csv(path, space)
     names = array_names(path)
     with reading(path, "it is damaged, or not a table of NAS-Bench-Macro or NAS-Bench-201"):
         if "mean_acc" in names:
             return _nasbench_macro(read_arrays(path, ("arch", "test_acc", "mean_acc", "macs", "params")))
         if "valtest_acc_200_seeds" in names:
-            needed = ("arch", "datasets", "test_acc_200", "flops_m", "params_m", "valtest_acc_200_seeds")
+            needed = ("arch", "datasets", "test_acc_200", "valtest_acc_200_seeds")
             return _nasbench201(read_arrays(path, needed), dataset)
     raise UserError(f"{path} is not a table of NAS-Bench-Macro or NAS-Bench-201")
 
 
-def _repeated(name: str, found: Mapping[Architecture, Sequence[float]]) -> Truth:
-    """The means of what was trained several times, and the trainings apart if there are any."""
-    seeds = np.full((len(found), max(map(len, found.values()), default=0)), np.nan)
-    for row, numbers in zip(seeds, found.values(), strict=True):
-        row[: len(numbers)] = numbers
-    accuracy = {architecture: float(np.mean(numbers)) for architecture, numbers in found.items()}
-    return Truth(name, accuracy, seeds if seeds.shape[1] > 1 else None)
+def _of_csv(path: Path, space: DecisionSpace | None) -> Truth:
+    costs = [metric.name for metric in counted_metrics()]
+    rows = read_rows(path, (*ACCURACY, *costs), space)
+    column = next((name for name in ACCURACY if rows and name in rows[0].numbers), None)
+    if column is None:
+        raise UserError(f"{path} has no column 'accuracy': it needs architecture and accuracy")
+    repetitions = averaged(rows, column)
+    notes = []
+    if are_fractions([number for numbers in repetitions.values() for number in numbers]):
+        notes.append(f"{path.name}: no accuracy is above 1, so they are read as fractions, and shown in percent")
+        repetitions = {network: [100 * number for number in numbers] for network, numbers in repetitions.items()}
+    seeds = as_array(repetitions)
+    if seeds.shape[1] > 1:
+        many = int((np.isfinite(seeds).sum(1) > 1).sum())
+        notes.append(f"{path.name}: {many:,} networks have several rows: taken for trainings of each, and averaged")
+    accuracy = {network: float(np.mean(numbers)) for network, numbers in repetitions.items()}
+    known = {name: averaged(rows, name) for name in costs}
+    return Truth(
+        path.name,
+        accuracy,
+        seeds if seeds.shape[1] > 1 else None,
+        {
+            name: np.array([float(np.mean(values[network])) for network in accuracy])
+            for name, values in known.items()
+            if accuracy.keys() <= values.keys()
+        },
+        notes=notes,
+    )
 
 
 def _nasbench_macro(table: Mapping[str, NDArray]) -> Truth:
-    architectures = [tuple(map(int, row)) for row in table["arch"]]
+    space = build_space("nasbench_macro", resolution=32, num_classes=10)
+    architectures = _architectures(table, space)
     seeds = np.asarray(table["test_acc"], dtype=np.float64)
     costs = {"flops": table["macs"].astype(np.float64), "params": table["params"].astype(np.float64)}
     mean = np.asarray(table["mean_acc"], dtype=np.float64)
-    return Truth("NAS-Bench-Macro", dict(zip(architectures, map(float, mean), strict=True)), seeds, costs)
+    accuracy = dict(zip(architectures, map(float, mean), strict=True))
+    return Truth("NAS-Bench-Macro", accuracy, seeds, costs, space)
 
 
 def _nasbench201(table: Mapping[str, NDArray], dataset: str) -> Truth:
-    """Networks trained for 200 epochs. Seeds are judged on validation (and test) images; NaN where one is missing."""
+    """Networks trained for 200 epochs. Seeds are judged on validation (and test) images; NaN where one is missing.
+
+    Costs are counted from the space: those of the file include batch norm and pooling.
+    """
+    classes, resolution = NASBENCH201[dataset]
+    space = nasbench201(num_classes=classes, resolution=resolution)
+    architectures = _architectures(table, space)
     which = [str(name) for name in table["datasets"]].index(dataset)
-    architectures = [tuple(map(int, row)) for row in table["arch"]]
     mean = np.asarray(table["test_acc_200"], dtype=np.float64)[:, which]
-    costs = {
-        metric: 1e6 * np.asarray(table[f"{metric}_m"], dtype=np.float64)[:, which] for metric in ("flops", "params")
-    }
     accuracy = dict(zip(architectures, map(float, mean), strict=True))
     seeds = np.asarray(table["valtest_acc_200_seeds"], dtype=np.float64)[:, which]
-    return Truth(f"NAS-Bench-201, {dataset}", accuracy, seeds, costs)
+    key_space = nasbench201(channels=1, cells=1, stages=1)
+    return Truth(f"NAS-Bench-201, {dataset}", accuracy, seeds, {}, space, key_space)
+
+
+def _architectures(table: Mapping[str, NDArray], space: SearchSpace) -> list[Architecture]:
+    """The networks of a benchmark, each once. Raises ValueError where they are not of its space."""
+    architectures = [tuple(map(int, row)) for row in table["arch"]]
+    if len(set(architectures)) < len(architectures) or not all(map(space.is_valid, architectures)):
+        raise ValueError(f"networks that are not of {space.name}, or one twice")
+    return architectures
 
 
 def read_scores(path: Path, names: Sequence[str], space: DecisionSpace | None = None) -> dict[Architecture, float]:
-    """The means of `read_repeated`, by architecture. Raises UserError."""
-    return {row: float(np.mean(numbers)) for row, numbers in read_repeated(path, names, space).items()}
+    """{architecture: number} of a CSV file with the columns `architecture` (or `indices`) and the first of `names`.
 
-
-def read_repeated(
-    path: Path, names: Sequence[str], space: DecisionSpace | None = None
-) -> dict[Architecture, list[float]]:
-    """{architecture: numbers} of a CSV file with the columns `architecture` (or `indices`) and the first of `names`.
-
-    Rows of one architecture are repetitions, such as seeds. Rows without a number, such as those of failed evaluations,
-    are left out. An architecture is written as `supernet.saved.architecture_in` takes it.
+    Rows without a number, such as those of failed evaluations, are left out; several of one architecture are averaged.
 
     Raises:
         UserError: the file or a column is missing, or a row is not an architecture of the space.
     """
-    columns, rows = read_csv(path)
-    key = "indices" if "indices" in columns else "architecture"
-    column = next((name for name in names if name in columns), names[-1])
-    for name in (key, column):
-        if name not in columns:
-            raise UserError(f"{path} has no column {name!r}: it needs architecture and {column}")
-    found: dict[Architecture, list[float]] = {}
-    for line, row in rows:
-        if row[column] not in ("", "nan"):
-            number = number_in(row[column], f"{path}, line {line}: {column}")
-            found.setdefault(architecture_in(row[key], space, f"{path}, line {line}"), []).append(number)
-    return found
+    rows = read_rows(path, names, space)
+    column = next((name for name in names if rows and name in rows[0].numbers), None)
+    if column is None:
+        raise UserError(f"{path} has no column {names[-1]!r}: it needs architecture and {names[-1]}")
+    return {network: float(np.mean(numbers)) for network, numbers in averaged(rows, column).items()}

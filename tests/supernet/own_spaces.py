@@ -8,8 +8,9 @@ from itertools import product
 
 import numpy as np
 
+from search.ranking.nasbench201 import nasbench201
 from supernet import Decision, SearchSpace, Site
-from supernet.blocks import BatchNormAct, Block, Conv, Head, Identity, Pool, Zero
+from supernet.blocks import Block, Conv, Head, Identity, Pool
 from supernet.composites import InvertedResidual
 from supernet.sites import tabulate
 
@@ -63,63 +64,7 @@ def elastic(
     return SearchSpace("elastic", tuple(decisions), tuple(sites), (in_channels, resolution, resolution))
 
 
-NASBENCH201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-NASBENCH201_EDGES = [(source, target) for target in (1, 2, 3) for source in range(target)]
-
-
-def nasbench201(
-    channels: int = 16,
-    cells: int = 5,
-    ops: Sequence[str] = NASBENCH201_OPS,
-    resolution: int = 32,
-    num_classes: int = 10,
-    in_channels: int = 3,
-) -> SearchSpace:
-    """NAS-Bench-201 (Dong and Yang 2020): one cell of six edges, in every cell the same choices and own weights."""
-    decisions = tuple(Decision(f"{target}<-{source}", tuple(ops)) for source, target in NASBENCH201_EDGES)
-    sites = [Site("stem", (Conv(channels, 3, act=""),), ("input",))]
-    last = "stem"
-    for stage in range(3):
-        width = channels * 2**stage
-        if stage:
-            last = _reduction(f"reduction{stage}", width, last, sites)
-        blocks: dict[str, Block] = {
-            "none": Zero(),
-            "skip_connect": Identity(),
-            "nor_conv_1x1": Conv(width, 1, act="relu", pre_activation=True),
-            "nor_conv_3x3": Conv(width, 3, act="relu", pre_activation=True),
-            "avg_pool_3x3": Pool("avg"),
-        }
-        options = tuple(blocks[op] for op in ops)
-        for cell in range(cells):
-            nodes = [last, *(f"cell{stage}{cell}/{node}" for node in (1, 2, 3))]
-            for target in (1, 2, 3):
-                edges = []
-                for source in range(target):
-                    decision = NASBENCH201_EDGES.index((source, target))
-                    gate = decisions[decision].name
-                    edges.append(f"cell{stage}{cell}/{gate}")
-                    table = tuple(range(len(ops)))
-                    sites.append(Site(edges[-1], options, (nodes[source],), given=(decision,), table=table, gate=gate))
-                sites.append(Site(nodes[target], (Identity(),), tuple(edges)))
-            last = nodes[3]
-    sites += [Site("norm", (BatchNormAct(),), (last,)), Site("head", (Head(num_classes),), ("norm",))]
-    return SearchSpace("nasbench201", decisions, tuple(sites), (in_channels, resolution, resolution))
-
-
 small_nasbench201 = partial(nasbench201, channels=4, cells=2)
-
-
-def _reduction(name: str, width: int, last: str, sites: list[Site]) -> str:
-    """The residual block that halves the resolution between stages."""
-    sites += [
-        Site(f"{name}/a", (Conv(width, 3, 2, act="relu", pre_activation=True),), (last,)),
-        Site(f"{name}/b", (Conv(width, 3, act="relu", pre_activation=True),), (f"{name}/a",)),
-        Site(f"{name}/pool", (Pool("mean2x2"),), (last,)),
-        Site(f"{name}/short", (Conv(width, act="", bn=False),), (f"{name}/pool",)),
-        Site(name, (Identity(),), (f"{name}/b", f"{name}/short")),
-    ]
-    return name
 
 
 def branches(

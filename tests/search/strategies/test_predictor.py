@@ -86,7 +86,7 @@ def test_failures_among_what_is_known_are_no_data() -> None:
     assert not {result.architecture for result in known} & set(strategy.ask(5))
 
 
-def test_it_starts_from_the_files_of_an_earlier_search(tmp_path: Path) -> None:
+def test_it_starts_from_the_files_of_an_earlier_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     space = toy_space()
     tables = toy_tables(space)
     archive = Archive(tmp_path / "archive.jsonl", {})
@@ -106,8 +106,8 @@ def test_it_starts_from_the_files_of_an_earlier_search(tmp_path: Path) -> None:
     (own,) = read_results(tmp_path / "own.csv", space)
     assert (own.architecture, own.value("accuracy")) == ((1, 2, 1, 0, 0), 0.5)
     (tmp_path / "percent.csv").write_text(text.replace("0.5", "50"))
-    with pytest.raises(UserError, match="must be fractions"):
-        read_results(tmp_path / "percent.csv", space)
+    assert read_results(tmp_path / "percent.csv", space)[0].value("accuracy") == 0.5
+    assert "read as percent" in capsys.readouterr().out
 
 
 def test_results_of_landmarks_are_known_by_their_nme(tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""NAS-Bench-201 (Dong and Yang 2020) as a space, for rankings of its published networks. It is no space to train."""
+
+from collections.abc import Sequence
+
+from supernet.blocks import BatchNormAct, Block, Conv, Head, Identity, Pool, Zero
+from supernet.decisions import Decision
+from supernet.sites import Site
+from supernet.space import SearchSpace
+
+NASBENCH201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+NASBENCH201_EDGES = [(source, target) for target in (1, 2, 3) for source in range(target)]
+
+
+def nasbench201(
+    channels: int = 16,
+    cells: int = 5,
+    ops: Sequence[str] = NASBENCH201_OPS,
+    resolution: int = 32,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    stages: int = 3,
+) -> SearchSpace:
+    """One cell of six edges, in every cell the same choices and own weights; a residual block halves the resolution.
+
+    Args:
+        channels: of the first stage.
+        cells: of each stage.
+        ops: the operations of an edge.
+        resolution, num_classes, in_channels: of the images.
+        stages: fewer than the published three have fewer blocks, and the same cells are equal.
+    """
+    decisions = tuple(Decision(f"{target}<-{source}", tuple(ops)) for source, target in NASBENCH201_EDGES)
+    sites = [Site("stem", (Conv(channels, 3, act=""),), ("input",))]
+    last = "stem"
+    for stage in range(stages):
+        width = channels * 2**stage
+        if stage:
+            last = _reduction(f"reduction{stage}", width, last, sites)
+        blocks: dict[str, Block] = {
+            "none": Zero(),
+            "skip_connect": Identity(),
+            "nor_conv_1x1": Conv(width, 1, act="relu", pre_activation=True),
+            "nor_conv_3x3": Conv(width, 3, act="relu", pre_activation=True),
+            "avg_pool_3x3": Pool("avg"),
+        }
+        options = tuple(blocks[op] for op in ops)
+        for cell in range(cells):
+            nodes = [last, *(f"cell{stage}{cell}/{node}" for node in (1, 2, 3))]
+            for target in (1, 2, 3):
+                edges = []
+                for source in range(target):
+                    decision = NASBENCH201_EDGES.index((source, target))
+                    gate = decisions[decision].name
+                    edges.append(f"cell{stage}{cell}/{gate}")
+                    table = tuple(range(len(ops)))
+                    sites.append(Site(edges[-1], options, (nodes[source],), given=(decision,), table=table, gate=gate))
+                sites.append(Site(nodes[target], (Identity(),), tuple(edges)))
+            last = nodes[3]
+    sites += [Site("norm", (BatchNormAct(),), (last,)), Site("head", (Head(num_classes),), ("norm",))]
+    return SearchSpace("nasbench201", decisions, tuple(sites), (in_channels, resolution, resolution))
+
+
+def _reduction(name: str, width: int, last: str, sites: list[Site]) -> str:
+    """The residual block that halves the resolution between stages."""
+    sites += [
+        Site(f"{name}/a", (Conv(width, 3, 2, act="relu", pre_activation=True),), (last,)),
+        Site(f"{name}/b", (Conv(width, 3, act="relu", pre_activation=True),), (f"{name}/a",)),
+        Site(f"{name}/pool", (Pool("mean2x2"),), (last,)),
+        Site(f"{name}/short", (Conv(width, act="", bn=False),), (f"{name}/pool",)),
+        Site(name, (Identity(),), (f"{name}/b", f"{name}/short")),
+    ]
+    return name

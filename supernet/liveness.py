@@ -1,0 +1,87 @@
+"""Live costs: what a network's blocks cost as far as a path from the image to the output uses them.
+
+A block that a decision chose is dead where all that it reads is zeros or nothing, or where nothing up to the output
+reads it. What no decision chooses, such as the stem, always counts. A chain has no dead blocks. A cell may have some:
+many of NAS-Bench-201's networks (Dong and Yang 2020) hold a convolution that nothing reads, and counting every edge
+charges them for it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from supernet.blocks import Block, Shape, Zero
+from supernet.decisions import Architecture
+from supernet.sites import Site
+from supernet.space import SearchSpace
+from supernet.spec import INPUT
+
+SKIPS = ("skip", "identity", "none")
+"""Names of options that leave a layer out, though a projection may stand where the shape changes."""
+
+
+def live_costs(
+    space: SearchSpace,
+    architectures: Sequence[Architecture] | NDArray[np.integer],
+    count: Callable[[Block, Shape], float],
+    shape: Shape | None = None,
+) -> NDArray[np.float64]:
+    """The cost of live blocks.
+
+    Args:
+        architectures: (N, D) option indices.
+        count: (block, (C, H, W) of its input) -> cost, such as `Metric.of`.
+        shape: (C, H, W) of the image; none: the space's own.
+
+    Returns:
+        (N,) in the unit of `count`.
+    """
+    codes = np.asarray(architectures).reshape(-1, len(space.sizes))
+    total = np.zeros(len(codes))
+    for live, (scope, table) in zip(_live(space, codes), space.factors(shape), strict=True):
+        values = np.array([0.0 if entry is None else float(count(*entry)) for entry in table.flat])
+        total += live * values.reshape(table.shape)[tuple(codes[:, decision] for decision in scope)]
+    return total
+
+
+def layers(space: SearchSpace, architectures: Sequence[Architecture] | NDArray[np.integer]) -> NDArray[np.float64]:
+    """(N, D) option indices -> (N,) numbers of live layers with weights that a decision chose, and not as a skip."""
+    codes = np.asarray(architectures).reshape(-1, len(space.sizes))
+    total = np.zeros(len(codes))
+    for site, live, (scope, table) in zip(space.sites, _live(space, codes), space.factors(), strict=True):
+        if site.given:
+            learns = [0.0 if entry is None else float(entry[0].params(entry[1]) > 0) for entry in table.flat]
+            here = live * np.reshape(learns, table.shape)[tuple(codes[:, decision] for decision in scope)]
+            if len(site.given) == 1:
+                (decision,) = site.given
+                names = space.decisions[decision].options
+                here *= np.array([name not in SKIPS for name in names])[codes[:, decision]]
+            total += here
+    return total
+
+
+def _live(space: SearchSpace, codes: NDArray[np.integer]) -> list[NDArray[np.bool_]]:
+    """Per site, in their order, (N,): is it fixed, or does a path from the image to the output lead through it?"""
+    # 1. Forwards: a site carries the image on if a block but Zero stands there and one of its inputs does.
+    carries = {INPUT: np.ones(len(codes), dtype=bool)}
+    for site, stands in zip(space.sites, _standing(space, codes), strict=True):
+        carries[site.name] = stands & np.any([carries[name] for name in site.inputs], axis=0)
+    # 2. Backwards from the output: wanted is what a wanted site reads.
+    wanted = {name: np.zeros(len(codes), dtype=bool) for name in carries}
+    wanted[space.sites[-1].name][:] = True
+    for site in reversed(space.sites):
+        for name in site.inputs:
+            wanted[name] |= wanted[site.name] & carries[site.name]
+    return [(carries[site.name] & wanted[site.name]) | (not site.given) for site in space.sites]
+
+
+def _standing(space: SearchSpace, codes: NDArray[np.integer]) -> Iterator[NDArray[np.bool_]]:
+    for site in space.sites:
+        given, table = space.gates[site.gate_name]
+        passes = np.array([_passes(site, option) for option in table.flat]).reshape(table.shape)
+        yield passes[tuple(codes[:, decision] for decision in given)] & np.ones(len(codes), dtype=bool)
+
+
+def _passes(site: Site, option: int | None) -> bool:
+    return option is not None and not isinstance(site.options[option], Zero)
