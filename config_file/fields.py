@@ -33,6 +33,7 @@ class Option:
         aliases: other spellings of values, ``{other: ours}``; those that an entry of `names` carries come on top.
         flags: other names of the option itself.
         at_least, above, at_most, below: bounds of a number, or of every entry of a tuple.
+        only: ``{other option: values}``: it counts only where the other one has one of these values.
         inherit: a later stage takes the value from the stage it builds upon unless told otherwise.
         saved: whether it belongs in ``config.yaml`` (what a run is), not only to one invocation.
         as_json: text that may also be written as a YAML list or mapping; it is kept as JSON text.
@@ -54,6 +55,7 @@ class Option:
     above: float | None = None
     at_most: float | None = None
     below: float | None = None
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     inherit: bool = False
     saved: bool = True
     as_json: bool = False

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from config_file.errors import UserError, nearest
 from config_file.fields import Option, convert, options_of
-from config_file.options import with_registered
+from config_file.options import why_unused, with_registered
 from config_file.plugins import import_plugins, is_reference, load_object
 from config_file.readers.yaml_text import read_mapping, write_mapping
 from config_file.stages import STAGES, options_of_stage, stage_path
@@ -47,7 +47,7 @@ def parse(
 
     Raises:
         UserError: an unknown flag or key (the message names the nearest), a value of the wrong type or out of bounds,
-            an unreadable file.
+            an unreadable file, or an option that this run does not read.
         SystemExit: after ``--help``, status 0.
     """
     words = _with_hyphens(sys.argv[1:] if argv is None else argv)
@@ -58,7 +58,9 @@ def parse(
     earlier, asked_before = _earlier(options_class, asked)
     values = {**earlier, **asked}
     _refuse_code_of_files(options_class, values, given)
-    return options_class(**values, given=asked_before.union(asked))  # type: ignore[call-arg]
+    options = options_class(**values, given=asked_before.union(asked))  # type: ignore[call-arg]
+    _check_use(options, file, given)
+    return options
 
 
 def load(options_class: type[T], path: str | Path) -> T:
@@ -147,6 +149,16 @@ def _refuse_code_of_files(options_class: type, values: Mapping[str, Any], given:
                 f"{spec.flag} {value} is code of your own that a file names, and no file decides which code is run: "
                 f"give {spec.flag} {value} in this command too"
             )
+
+
+def _check_use(options: Any, file: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse what was typed and is not read; of a file, which may serve several runs, it is said."""
+    for name in given:
+        if (why := why_unused(options, name)) is not None:
+            raise UserError(why)
+    for name in file.keys() - given.keys():
+        if file[name] != options_of(type(options))[name].default and (why := why_unused(options, name)) is not None:
+            print(f"note: {options.config} sets what this run does not read: {why}", file=sys.stderr)
 
 
 def _command_line(

@@ -10,6 +10,7 @@ that has options of its own carries their class as `Options`; a stage that can n
 
 import dataclasses
 import inspect
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast, dataclass_transform
@@ -93,17 +94,93 @@ def _outermost(parts: Collection[type]) -> tuple[type, ...]:
 
 
 def in_use(options: Any) -> dict[str, Option]:
-    """The options that matter: without those of entries of a registry, such as a strategy, that was not chosen."""
+    """The options that matter: without those of entries of a registry, such as a strategy, that was not chosen, and
+    without those that count with other values only (`Option.only`).
+    """
     specs = options_of(type(options))
-    owned: set[str] = set()
-    used: set[str] = set()
-    for name, spec in specs.items():
+    owned, used = ({name for part in parts for name in options_of(part)} for parts in _parts_of_entries(options))
+    return {
+        name: spec for name, spec in specs.items() if (name in used or name not in owned) and not _idle(options, spec)
+    }
+
+
+def why_unused(options: Any, name: str) -> str | None:
+    """The reason for which this run does not read one of its options, as a sentence; None if it does, or may.
+
+    What an entry of somebody else's package reads, which does not say it by `Options`, is not known.
+    """
+    specs = options_of(type(options))
+    spec = specs[name]
+    unread: dict[str, str] = getattr(options, "unread", dict)()
+    if name in unread:
+        return f"{spec.flag} is not read here: {unread[name]}"
+    if name in in_use(options):
+        return None
+    for other, values in _idle(options, spec).items():
+        wanted, found = " or ".join(values), getattr(options, other)
+        return f"{spec.flag} is for {specs[other].flag} {wanted}, not for {found}"
+    owners = {chooser.name: readers for chooser in specs.values() if (readers := _readers(chooser, name))}
+    if any(_silent(options, specs[chooser]) for chooser in owners):
+        return None
+    chooser, readers = next(iter(owners.items()))
+    chosen = getattr(options, chooser)
+    part = getattr(_entry(specs[chooser], chosen), "Options", None)
+    own = ", ".join(spec.flag for spec in options_of(part).values()) if part is not None else "no options of its own"
+    others = "".join(f" or {specs[other].flag} {', '.join(names)}" for other, names in [*owners.items()][1:])
+    return f"{spec.flag} is for {specs[chooser].flag} {', '.join(readers)}{others}, not for {chosen}, which has {own}"
+
+
+def _readers(chooser: Option, name: str) -> list[str]:
+    """The entries of a registry that have an option."""
+    named = chooser.names.items() if isinstance(chooser.names, Mapping) else ()
+    return [key for key, entry in named if any(name in options_of(part) for part in _options_of_entries([entry]))]
+
+
+def _silent(options: Any, chooser: Option) -> bool:
+    """True where it is not known what the chosen entry reads: one that there is not, or of another package than the
+    option that names it, without `Options`.
+    """
+    entry = _entry(chooser, getattr(options, chooser.name))
+    home = next(cls for cls in type(options).__mro__ if chooser.name in inspect.get_annotations(cls)).__module__
+    package = getattr(entry, "__module__", home).partition(".")[0]
+    foreign = package != home.partition(".")[0] and getattr(entry, "Options", None) is None
+    return foreign or (entry is None and getattr(options, chooser.name) is not None)
+
+
+def _entry(chooser: Option, value: Any) -> Any:
+    """The chosen entry of a registry, or the user's own as ``module:callable``, which is never imported here."""
+    if isinstance(chooser.names, Mapping) and value in chooser.names:
+        return chooser.names[value]
+    module, colon, path = str(value).partition(":")
+    found: Any = sys.modules.get(module) if colon else None
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+def _parts_of_entries(options: Any) -> tuple[set[type], set[type]]:
+    """The classes, bases included, that entries of its registries have as `Options`: of all, and of the chosen ones."""
+    owned, used = set(), set()
+    for name, spec in options_of(type(options)).items():
         if isinstance(spec.names, Mapping):
-            for key, entry in spec.names.items():
-                of_entry = {*options_of(entry.Options)} if getattr(entry, "Options", None) is not None else set()
-                owned |= of_entry
-                used |= of_entry if key == getattr(options, name) else set()
-    return {name: spec for name, spec in specs.items() if name in used or name not in owned}
+            owned |= {base for part in _options_of_entries(spec.entries) for base in _bases(part)}
+            used |= {
+                base for part in _options_of_entries([_entry(spec, getattr(options, name))]) for base in _bases(part)
+            }
+    return owned, used
+
+
+def _bases(part: type) -> list[type]:
+    return [base for base in part.__mro__ if dataclasses.is_dataclass(base)]
+
+
+def _idle(options: Any, spec: Option) -> dict[str, tuple[str, ...]]:
+    """The conditions of an option (`Option.only`) that these options do not meet."""
+    return {
+        other: values
+        for other, values in spec.only.items()
+        if hasattr(options, other) and getattr(options, other) not in values
+    }
 
 
 def deciding(options: Any, course: str) -> dict[str, Any]:
@@ -116,7 +193,8 @@ def deciding(options: Any, course: str) -> dict[str, Any]:
 def check_options(options: Any) -> None:
     """Convert and check every option of an options class, in place; it runs whenever one is made.
 
-    After the single values, each class's ``rules()`` method checks what concerns several options together.
+    After the single values, each class's ``rules()`` method checks what concerns several options together; not that
+    of a class whose options do not count, as those of a strategy that was not chosen.
 
     Raises:
         UserError: naming the flag, what is wrong with its value and what would be right.
@@ -127,6 +205,7 @@ def check_options(options: Any) -> None:
     if getattr(options, _GIVEN) is None:
         changed = {name for name, spec in options_of(type(options)).items() if getattr(options, name) != spec.default}
         object.__setattr__(options, _GIVEN, frozenset(changed))
+    owned, used = _parts_of_entries(options)
     for cls in type(options).__mro__:
-        if "rules" in cls.__dict__:
+        if "rules" in cls.__dict__ and (cls in used or cls not in owned):
             cls.__dict__["rules"](options)

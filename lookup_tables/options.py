@@ -3,6 +3,7 @@
 from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
+from lookup_tables.constraint_text import parse_limits
 from lookup_tables.counters import COUNTERS, OURS
 from supernet.metrics import METRICS
 
@@ -41,7 +42,18 @@ class ConstraintOptions:
         decides="training learning",
     )
 
+    constraint: str | None = option(
+        None,
+        "further hard limits, as 'flops<=300' or '10<=latency<=20' (a band: not for differentiable searches); may be "
+        "repeated; of a differentiable search it implies --hc-mode constrained",
+        metavar="[Y<=]METRIC<=X",
+        repeat=True,
+        inherit=True,
+        decides="training learning",
+    )
+
     def rules(self) -> None:
         """Raise UserError where options contradict each other."""
+        parse_limits(self.constraint)
         if self.target_hc is not None and self.min_hc is not None and self.min_hc > self.target_hc:
             raise UserError(f"--min-hc {self.min_hc:g} must be at most --target-hc {self.target_hc:g}")

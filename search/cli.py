@@ -48,8 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(
         SearchOptions, argv, "search.py", "Pick the most accurate architecture of a trained supernet.", EXAMPLES
     )
-    learnt = options.directly_search or needs_distribution(options.search_strategy)
-    options = with_constraints(options, upper_only=learnt)
+    options = with_constraints(options, upper_only=needs_distribution(options.search_strategy))
     if options.directly_search:
         options = train_first(options)
     if options.plan:

@@ -8,7 +8,7 @@ from config_file.options import was_given
 from config_file.run_folder import RunFolder
 from config_file.run_mark import has_begun, is_finished
 from config_file.stages import stage_path
-from search.options import SearchOptions
+from search.options import DERIVED, SearchOptions
 from training.options import TrainSupernetOptions
 from training.train_supernet import train_supernet
 from training.trainers import relaxation_of
@@ -28,7 +28,7 @@ def train_first(options: SearchOptions) -> SearchOptions:
     if relaxation_of(strategy) is None:
         if was_given(options, "sample_strategy"):
             raise UserError(f"--directly-search trains differentiably, not by --sample-strategy {strategy}")
-        strategy = "differentiable"
+        strategy = DERIVED
     if options.plan:
         raise UserError(
             "--directly-search cannot be planned at once: see train_supernet.py --plan, then search.py --plan"
@@ -42,4 +42,4 @@ def train_first(options: SearchOptions) -> SearchOptions:
     if not (options.resume and is_finished(folder, "supernet")):
         train_supernet(replace(training, resume=options.resume and has_begun(folder)))
     searched = options.resume and has_begun(stage_path(options))
-    return replace(options, search_strategy="differentiable", resume=searched)
+    return replace(options, resume=searched)

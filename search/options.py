@@ -2,15 +2,21 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from config_file.fields import option
-from config_file.options import compose, options
+from config_file.errors import UserError
+from config_file.fields import option, options_of
+from config_file.options import compose, options, was_given
 from lookup_tables.options import ConstraintOptions
+from search.evaluators import EVALUATORS
 from search.evaluators.options import EvaluationOptions
+from search.evaluators.supernet import SUPERNET
 from search.schedules import SCHEDULES
 from search.strategies import STRATEGIES
 from training.differentiable_search.options import GradientOptions
 from training.options import SupernetOptions
-from training.recipe_options import FittingOptions
+from training.recipe_options import FittingOptions, TrainingOptions
+
+DERIVED = "differentiable"
+"""The strategy of --directly-search."""
 
 
 @options("Strategy")
@@ -35,7 +41,7 @@ class StrategyOptions:
 class BudgetOptions:
     """The budget of a search, for all strategies that do not count in generations, and what it optimises."""
 
-    evaluations: int = option(1000, "architectures evaluated, by all strategies but random and evolution", at_least=1)
+    evaluations: int = option(1000, "architectures evaluated, by strategies without a number of their own", at_least=1)
     schedule: str | None = option(
         None,
         "which of a population go on to the next fidelity: {names}, or module:callable; none: halving where there are "
@@ -90,3 +96,20 @@ class SearchOptions(
     directly_search: bool = option(
         False, "train the supernet first, differentiably, with the options given here", group="Run", saved=False
     )
+
+    def rules(self) -> None:
+        """Raise UserError where options contradict each other."""
+        if self.directly_search and was_given(self, "search_strategy") and self.search_strategy != DERIVED:
+            raise UserError(f"--directly-search is a {DERIVED} search, not --search-strategy {self.search_strategy}")
+        if self.directly_search:
+            object.__setattr__(self, "search_strategy", DERIVED)
+
+    def unread(self) -> dict[str, str]:
+        """{option of a training: where it is read}, in a search that trains nothing."""
+        if self.directly_search or EVALUATORS.get(self.evaluator) is not SUPERNET:  # one of your own may train
+            return {}
+        learns = {"loss", "label_smoothing", "sample_strategy"} if self.search_strategy == DERIVED else set()
+        return dict.fromkeys(
+            {*options_of(TrainingOptions), *options_of(SupernetOptions)} - learns,
+            "the supernet is trained already (by train_supernet.py, or here with --directly-search)",
+        )

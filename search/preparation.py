@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from config_file.errors import UserError
+from config_file.fields import options_of
 from config_file.options import was_given
 from lookup_tables import CostTable, build_table, load_tables
 from lookup_tables.constraint_text import limited
@@ -17,7 +18,7 @@ from search.objectives import Objective, check_objectives, chosen_by, parse_obje
 from search.options import SearchOptions
 from search.problem import Problem
 from search.schedules import Schedule, make_schedule
-from search.strategies import Strategy, make_strategy, needs_distribution, searches_front, takes_warm_start
+from search.strategies import Strategy, entry_of, make_strategy, needs_distribution, searches_front, takes_warm_start
 from search.warm_start import read_results
 from supernet import SearchSpace
 from supernet.decisions import DecisionSpace
@@ -138,6 +139,7 @@ def prepare(options: SearchOptions) -> Search:
     if learnt and not to_learn:
         problem = replace(problem, distribution=load_distribution(context.source, context.trained.space))
     strategy = None if to_learn else make_strategy(options.search_strategy, problem, options)
+    check_budget(options, sized=strategy is None or strategy.size is not None)
     evaluator = make_evaluator(options.evaluator, context)
     learning = None
     if to_learn:
@@ -147,6 +149,21 @@ def prepare(options: SearchOptions) -> Search:
         learning = FrozenLearning(options, supernet, weights, context.data, context.device, tables, relaxation)
     schedule = make_schedule(options.schedule, evaluator.fidelities, chosen_by(objectives, measures))
     return Search(options, context, problem, measures, strategy, learning, evaluator, schedule)
+
+
+def check_budget(options: SearchOptions, sized: bool) -> None:
+    """Raises UserError for --evaluations where the strategy has a size of its own (`sized`), which would ignore it.
+
+    A saved file gives all options; what is the default there is not meant.
+    """
+    default = options_of(type(options))["evaluations"].default
+    if sized and was_given(options, "evaluations") and options.evaluations != default:
+        part = getattr(entry_of(options.search_strategy), "Options", None)
+        own = f" ({', '.join(spec.flag for spec in options_of(part).values())})" if part is not None else ""
+        raise UserError(
+            f"--evaluations does not count with --search-strategy {options.search_strategy}: how many it evaluates "
+            f"follows from its own options{own}"
+        )
 
 
 def objectives_of(options: SearchOptions, measures: Mapping[str, bool]) -> tuple[Objective, ...]:

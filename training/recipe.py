@@ -58,7 +58,10 @@ def trajectory(options: Any) -> dict[str, Any]:
     Those of costs count where something is limited, or a trainer has options of its own for costs.
     """
     deciders = deciding(options, "training")
-    if "--hc-mode" in deciders or any(deciders.get(flag) is not None for flag in ("--target-hc", "--min-hc")):
+    if "--hc-mode" in deciders:
+        return deciders
+    deciders.pop("--constraint", None)  # of what is derived and searched later, not of the paths that are trained
+    if any(deciders.get(flag) is not None for flag in ("--target-hc", "--min-hc")):
         return deciders
     costs = {spec.flag for spec in options_of(ConstraintOptions).values()}
     return {flag: value for flag, value in deciders.items() if flag not in costs}

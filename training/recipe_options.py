@@ -24,15 +24,25 @@ class TrainingOptions:
     optimizer: str = course("sgd", "{names}", metavar="NAME", names=OPTIMIZERS)
     lr: float = course(0.045, "learning rate after warm-up", above=0)
     weight_decay: float = course(4e-5, "L2 penalty", at_least=0)
-    momentum: float = course(0.9, "of sgd and rmsprop", at_least=0, below=1)
-    alpha: float | None = course(None, "smoothing of rmsprop; none: 0.99", at_least=0, below=1)
-    beta: float | None = course(None, "first beta of adam, adamw; none: 0.9", at_least=0, below=1)
+    momentum: float = course(0.9, "of sgd and rmsprop", at_least=0, below=1, only={"optimizer": ("sgd", "rmsprop")})
+    alpha: float | None = course(
+        None, "smoothing of rmsprop; none: 0.99", at_least=0, below=1, only={"optimizer": ("rmsprop",)}
+    )
+    beta: float | None = course(
+        None, "first beta of adam, adamw; none: 0.9", at_least=0, below=1, only={"optimizer": ("adam", "adamw")}
+    )
     lr_scheduler: str = course("cosine", "{names}", metavar="NAME", names=SCHEDULES)
     warmup_epochs: float = course(0.0, "linear warm-up before the schedule", at_least=0)
     decay_step: int | None = course(
-        None, "step schedule: between two drops; none: a third of the training", unit="epochs", at_least=1
+        None,
+        "step schedule: between two drops; none: a third of the training",
+        unit="epochs",
+        at_least=1,
+        only={"lr_scheduler": ("step",)},
     )
-    decay_ratio: float | None = course(None, "step schedule: factor of a drop; none: 0.1", above=0, at_most=1)
+    decay_ratio: float | None = course(
+        None, "step schedule: factor of a drop; none: 0.1", above=0, at_most=1, only={"lr_scheduler": ("step",)}
+    )
     loss: str | None = option(
         None,
         "{names} or module:callable; none: cross_entropy, for landmarks wing",

@@ -52,7 +52,9 @@ class BayesianOptions(StartupOptions, ProposalsOptions):
 
     bo_pool: int = option(200, "bayesian: random candidates per step; neighbours of the best come on top", at_least=1)
     bo_acquisition: str = option("ei", "expected improvement or upper confidence bound", choices=("ei", "ucb"))
-    bo_kappa: float = option(2.576, "ucb: standard deviations above the mean", at_least=0)
+    bo_kappa: float = option(
+        2.576, "ucb: standard deviations above the mean", at_least=0, only={"bo_acquisition": ("ucb",)}
+    )
 
 
 class BayesianOptimization(Generational):

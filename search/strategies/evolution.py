@@ -20,6 +20,9 @@ from supernet import Architecture
 ATTEMPTS_PER_CHILD = 10  # as in SPOS: then random architectures take the place of the missing children
 
 
+OF_SPOS = {"evolution_form": ("spos",)}
+
+
 @options("Evolution")
 class EvolutionOptions(PopulationOptions, DedupOptions):
     """Evolution, in OSNASLib's form (elites and their children) and SPOS's (mutants, crossovers, random ones)."""
@@ -36,8 +39,18 @@ class EvolutionOptions(PopulationOptions, DedupOptions):
     )
     # The new option always differs. OSNASLib and SPOS redraw among all options: their 0.1 is 0.1 (1 - 1/options) here.
     mutation_prob: float = option(0.1, "probability to redraw a decision", above=0, at_most=1)
-    mutation_num: int | None = option(None, "spos form: children by mutation; none: half the population", at_least=0)
-    crossover_num: int | None = option(None, "spos form: children by crossover; none: half the population", at_least=0)
+    mutation_num: int | None = option(
+        None,
+        "spos form: children by mutation; none: half the population",
+        at_least=0,
+        only={"evolution_form": ("spos",)},
+    )
+    crossover_num: int | None = option(
+        None,
+        "spos form: children by crossover; none: half the population",
+        at_least=0,
+        only={"evolution_form": ("spos",)},
+    )
 
     def rules(self) -> None:
         """Raise UserError where options contradict each other."""

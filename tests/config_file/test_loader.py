@@ -48,9 +48,9 @@ def test_defaults_are_those_of_the_issue() -> None:
 
 
 def test_hyphens_and_underscores() -> None:
-    flags = ("--title=a_b", "--target_hc", "60", "--generation-num=3", "--search_strategy=random_search")
+    flags = ("--title=a_b", "--target_hc", "60", "--random-iteration=3", "--search_strategy=random_search")
     options = search(*flags)
-    assert (options.title, options.target_hc, options.generation_num) == ("a_b", 60.0, 3)
+    assert (options.title, options.target_hc, options.random_iteration) == ("a_b", 60.0, 3)
     assert options.search_strategy == "random"
 
 

@@ -87,7 +87,7 @@ def test_a_registry_may_grow_after_the_class_was_made(monkeypatch: pytest.Monkey
             holes: int = option(9, "to play")
 
     monkeypatch.setitem(SPORTS, "golf", Golf)
-    assert read("--holes", "18").holes == 18  # type: ignore[attr-defined]
+    assert read("--sport", "golf", "--holes", "18").holes == 18  # type: ignore[attr-defined]
     assert options_of(SportOptions)["sport"].text == "one of plain, climbing, swimming, golf"
 
 

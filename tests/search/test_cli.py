@@ -35,8 +35,10 @@ SPACE = {
     "head": 32,
 }
 TARGET = ["--title", "toy", "--target-hc", "0.7", "--threads", "1", "--no-tensorboard"]
-QUICK = [*TARGET, "--calibration-images", "64", "--eval-images", "60", "--population", "8", "--parent-num", "3"]
-EVOLUTION = [*QUICK, "--generation-num", "3"]
+QUICK = [*TARGET, "--calibration-images", "64", "--eval-images", "60"]
+POPULATION = ["--population", "8", "--parent-num", "3"]
+FIRST = [*QUICK, *POPULATION, "--generation-num", "0"]
+EVOLUTION = [*QUICK, *POPULATION, "--generation-num", "3"]
 EVALUATIONS = 8 + 3 * 5
 
 
@@ -219,7 +221,7 @@ def test_a_strategy_of_ones_own_that_is_none(here: Path, monkeypatch, body: str,
 def test_a_lookup_table_from_a_file(here: Path) -> None:
     options = parse(SearchOptions, QUICK, "search.py", "")
     prepare(options).problem.tables["flops"].save(here / "table.json")
-    assert main([*QUICK, "--generation-num", "0", "--lookup-table", "table.json"]) == 0
+    assert main([*FIRST, "--lookup-table", "table.json"]) == 0
     with pytest.raises(UserError, match="holds flops, not params"):
         main([*QUICK, "--lookup-table", "table.json", "--info-metric", "params", "--overwrite"])
 
@@ -235,7 +237,7 @@ def test_a_lookup_table_from_a_file(here: Path) -> None:
         (["--search-space", "fbnet"], r"--search-space|trained with"),
         (["--train-portion", "0.5"], "split differently"),
         (["--dataset", "nowhere"], "unknown dataset"),
-        (["--parent-num", "8"], "no room for children"),
+        (["--population", "8", "--parent-num", "8"], "no room for children"),
         (
             ["--search-strategy", "random", "--warm-start", "absent.csv"],
             "--warm-start is for --search-strategy predictor",
@@ -255,7 +257,7 @@ def test_bad_input_is_one_line(arguments: list[str], message: str, here: Path) -
 
 
 def test_a_finished_search_is_not_overwritten(here: Path) -> None:
-    arguments = [*QUICK, "--generation-num", "0"]
+    arguments = FIRST
     assert main(arguments) == 0
     with pytest.raises(UserError, match=r"--resume .*--overwrite"):
         main(arguments)
@@ -263,7 +265,7 @@ def test_a_finished_search_is_not_overwritten(here: Path) -> None:
 
 
 def test_resuming_on_other_weights_or_settings_is_refused(here: Path) -> None:
-    arguments = [*QUICK, "--generation-num", "0"]
+    arguments = FIRST
     assert main(arguments) == 0
     with pytest.raises(UserError, match="calibration_images was 64, is 32"):
         main([*arguments, "--resume", "--calibration-images", "32"])
@@ -290,3 +292,9 @@ def test_the_script_gives_one_line_and_status_2(here: Path) -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("error: --target-hc")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("strategy", ["evolution", "random", "differentiable"])
+def test_evaluations_are_refused_where_a_strategy_has_a_size(strategy: str, here: Path) -> None:
+    with pytest.raises(UserError, match=f"--evaluations does not count with --search-strategy {strategy}: .*--"):
+        main([*QUICK, "--search-strategy", strategy, "--evaluations", "5"])

@@ -9,14 +9,15 @@ from config_file.errors import UserError
 from search.cli import main
 from tests.search.test_cli import TARGET, here, trained  # noqa: F401 - fixtures
 
-QUICK = [*TARGET, "--calibration-images", "64", "--eval-images", "60", "--population", "6", "--parent-num", "3"]
-QUICK += ["--evaluations", "18"]
+QUICK = [*TARGET, "--calibration-images", "64", "--eval-images", "60"]
+SIZED = ["--evaluations", "18"]
 
 
 @pytest.mark.parametrize("strategy", ["nsga2", "regularized_evolution"])
 def test_it_ends_with_what_was_asked_for(strategy: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     objectives = ["--objective", "loss", *(["--objective", "params"] if strategy == "nsga2" else [])]
-    assert main([*QUICK, "--search-strategy", strategy, *objectives]) == 0
+    size = [*SIZED, *(["--population", "6"] if strategy == "nsga2" else ["--re-population", "6", "--re-sample", "3"])]
+    assert main([*QUICK, *size, "--search-strategy", strategy, *objectives]) == 0
     folder = here / "runs" / "toy" / "search"
     with (folder / "results.csv").open(newline="") as file:
         losses = {row["indices"]: float(row["loss"]) for row in csv.DictReader(file)}

@@ -76,7 +76,7 @@ def test_the_search_picks_the_least_nme(here):
     [
         ["evolution", "--population", "4", "--parent-num", "2", "--generation-num", "1"],
         ["regularized_evolution", "--evaluations", "5", "--refit-head"],
-        ["nsga2", "--population", "4", "--parent-num", "2", "--evaluations", "8"],
+        ["nsga2", "--population", "4", "--evaluations", "8"],
         ["random", "--random-iteration", "6", "--eval-images", "8,0", "--workers", "2"],
     ],
 )

@@ -9,7 +9,6 @@ from functools import partial
 from config_file.errors import choose
 from config_file.fields import option
 from config_file.options import options
-from lookup_tables.constraint_text import parse_limits
 from lookup_tables.options import ConstraintOptions
 from supernet.relaxations import RELAXATIONS
 from training.differentiable_search.penalties import PENALTIES
@@ -73,18 +72,10 @@ class GradientOptions:
     hc_fill: bool = learned(
         True, "constrained: also pull the tightest cost up to its target, and derive what uses 98 % of it if possible"
     )
-    constraint: str | None = learned(
-        None,
-        "further hard limits, as 'flops<=300' or '10<=latency<=20' (a band: not for differentiable searches); may be "
-        "repeated, implies --hc-mode constrained",
-        metavar="[Y<=]METRIC<=X",
-        repeat=True,
-    )
 
     def rules(self) -> None:
         """Raise UserError where options contradict each other."""
         choose("hardware loss", self.hc_loss, dict.fromkeys(PENALTIES))
-        parse_limits(self.constraint)
 
 
 @options()

@@ -27,7 +27,7 @@ from tasks import CLASSIFICATION, LANDMARKS
 from tests.search.evaluators.test_prefix_evaluation import population
 from tests.search.evaluators.test_supernet import make, randomised, scores, some
 from tests.search.evaluators.test_workers import timeless
-from tests.search.test_cli import QUICK, here, other_weights, trained  # noqa: F401 - fixtures
+from tests.search.test_cli import FIRST, QUICK, here, other_weights, trained  # noqa: F401 - fixtures
 from tests.search.toy import toy_data
 from training.bn_calibration import calibrate_batch_norm
 
@@ -242,7 +242,7 @@ def test_searches_and_rankings_are_told(
     here: Path,  # noqa: F811
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    quick = [*QUICK, "--generation-num", "0"]
+    quick = FIRST
     assert search([*quick, "--output", "plain"]) == 0
     assert "refitted head" not in capsys.readouterr().out
     assert search([*quick, "--output", "new", "--refit-head"]) == 0
