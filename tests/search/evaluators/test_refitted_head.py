@@ -275,7 +275,7 @@ def test_searches_and_rankings_are_told(
 
 def test_a_supernet_whose_outputs_overflow_cannot_be_ranked(here: Path) -> None:  # noqa: F811
     other_weights(here / "runs/toy/supernet", lambda supernet: [p.data.fill_(1e38) for p in supernet.parameters()])
-    lines = [f"{' '.join(4 * [name])},1" for name in ("k3e3", "k5e3", "k3e6")]
+    lines = [f"{' '.join(4 * [name])},{number}" for number, name in enumerate(("k3e3", "k5e3", "k3e6"))]
     (here / "truth.csv").write_text("\n".join(["architecture,accuracy", *lines]) + "\n")
     with pytest.raises(UserError, match="3 of 3 evaluations failed"):
         rank([*QUICK[:2], *RANKING])
