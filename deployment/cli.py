@@ -21,7 +21,7 @@ from deployment.retrained import Retrained, load_retrained
 DESCRIPTION = "Write a retrained network as ONNX, prove that onnxruntime computes the same, and describe it in a card."
 EXAMPLES = (
     "python export.py --title first",
-    "python export.py --title first --exporter legacy --opset 13",
+    "python export.py --title first --opset 13",
     "python export.py --weights model.safetensors --samples samples.npz --output exported",
 )
 
@@ -99,7 +99,7 @@ def _plan(options: ExportOptions, source: Retrained) -> str:
     """The files that would be written, and their folder."""
     folder = stage_path(options)
     blocks, megabytes = len(source.network.spec.nodes), 4e-6 * source.network.spec.params(source.shape)
-    seconds = 3 + 0.3 * blocks if options.exporter == "dynamo" else 2 + 0.1 * blocks
+    seconds = 5 + 0.1 * blocks if options.exporter == "dynamo" else 3 + 0.05 * blocks
     resident = peak_resident()
     memory = "" if resident is None else f"; {resident / 2**20:,.0f} MiB of memory so far, some hundreds more"
     batch = "open batch" if options.dynamic_batch else "batch 1"

@@ -59,7 +59,7 @@ def hand_over(
         raise UserError(f"{engine} does not run ONNX files: a network is handed over for an engine that does")
     folder = Path(folder)
     card = describe_network(source, asked)
-    say(f"exporting with PyTorch's {asked.exporter} exporter at opset {asked.opset}, some seconds ...")
+    say(f"exporting with PyTorch's {asked.exporter} exporter at opset {asked.opset} ...")
     start = time.perf_counter()
     model = to_onnx(
         source.network,

@@ -1,8 +1,8 @@
 """A module as an ONNX graph that mobile engines accept, from either of PyTorch's two exporters.
 
-The dynamo exporter (opset 18 and above) is the default; the legacy one serves converters that want opset 13 or 17.
-What the two leave different or awkward is evened out here and in :mod:`deployment.onnx_graph`, so that both give the
-same kinds of nodes, and every graph passes :func:`deployment.onnx_checks.check_graph` before anybody sees it.
+The legacy exporter (opset 13 to 20) is the default, as it takes a second where the dynamo one (opset 18 and above)
+takes several. What the two leave different or awkward is evened out here and in :mod:`deployment.onnx_graph`, so that
+both give the same nodes, and every graph passes :func:`deployment.onnx_checks.check_graph` before anybody sees it.
 """
 
 import copy
@@ -19,6 +19,7 @@ from onnxscript import optimizer
 from torch import nn
 
 from config_file.errors import UserError, choose
+from deployment.folding import fold_batch_norms
 from deployment.onnx_checks import check_graph
 from deployment.onnx_graph import open_batch, simplify, strip
 from supernet.blocks import Shape
@@ -51,7 +52,7 @@ def to_onnx(
     module: nn.Module,
     shape: Shape,
     *,
-    exporter: str = "dynamo",
+    exporter: str = "legacy",
     opset: int = 18,
     dynamic_batch: bool = False,
     normalise: tuple[Sequence[float], Sequence[float]] | None = None,
@@ -61,7 +62,7 @@ def to_onnx(
     Args:
         module: maps (B, C, H, W) to (B, outputs).
         shape: (C, H, W) of one image.
-        exporter: ``"dynamo"`` or ``"legacy"``.
+        exporter: ``"legacy"`` or ``"dynamo"``.
         opset: of the graph; the exporter must honour it exactly.
         dynamic_batch: leave the batch open (named ``batch``) instead of fixing it to 1.
         normalise: (mean, std) per channel, to be baked in as the first two nodes; the graph then takes pixels in 0..1.
@@ -79,8 +80,10 @@ def to_onnx(
         with _quiet(), torch.no_grad():
             model = strip(simplify(EXPORTERS[exporter](module, torch.zeros(1, *shape), opset)))
     except (torch.onnx.OnnxExporterError, torch.onnx.errors.OnnxExporterError) as error:
+        other = next(name for name in OPSETS if name != exporter)
         raise UserError(
-            f"the {exporter} exporter cannot write this network at opset {opset}: {_reason(error)}"
+            f"the {exporter} exporter cannot write this network at opset {opset}: {_reason(error)} "
+            f"(--exporter {other} may)"
         ) from error
     if dynamic_batch:
         # Traced with an open batch, legacy graphs compute sizes at run time (Shape, Gather, Cast, ...), which engines
@@ -131,6 +134,8 @@ def _ready(module: nn.Module, normalise: tuple[Sequence[float], Sequence[float]]
         for name, child in parent.named_children():
             if isinstance(child, ShuffleUnit) and child.projection is None:
                 setattr(parent, name, _SplitUnit(child.main))
+    # Most of an export is tracing, operation by operation: what both exporters fold afterwards is folded before.
+    fold_batch_norms(whole)
     return nn.Sequential(Normalise(*normalise), whole[0]).eval() if normalise else whole[0]
 
 
@@ -148,7 +153,7 @@ class _SplitUnit(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W) -> (B, C', H, W)
         batch, channels, height, width = x.shape
         pairs = x.view(batch, channels // 2, 2, height, width).transpose(1, 2)
-        passing, entering = pairs.reshape(batch, channels, height, width).chunk(2, 1)
+        passing, entering = pairs.reshape(batch, channels, height, width).split(channels // 2, 1)
         return torch.cat((passing, self.main(entering)), 1)
 
 

@@ -1,5 +1,7 @@
 """Rewrites of an exported ONNX graph towards the few operations that every mobile engine runs well."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper, shape_inference
@@ -10,7 +12,8 @@ Arrays = dict[str, np.ndarray]
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     """Rewrite what the exporters write differently, or what engines run badly.
 
-    A mean over height and width becomes GlobalAveragePool, a product with a constant matrix Gemm, and a batch norm
+    A mean over height and width becomes GlobalAveragePool, a product with a constant matrix a Gemm whose matrix is
+    outputs x inputs (transB=1: the only form that every converter takes for a fully connected layer), and a batch norm
     Mul + Add: the exporters fold one into the convolution before it, but not one that follows something else (a
     concatenation, an addition, an activation).
     """
@@ -24,8 +27,8 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
             nodes.extend(_scale_and_shift(node, constants, graph))
         elif node.op_type == "ReduceMean" and _is_global_mean(node, constants, ranks):
             nodes.append(helper.make_node("GlobalAveragePool", node.input[:1], node.output, node.name))
-        elif node.op_type == "MatMul" and ranks.get(node.input[0]) == 2 and node.input[1] in constants:
-            nodes.append(helper.make_node("Gemm", node.input, node.output, node.name))
+        elif _is_fully_connected(node, constants, ranks):
+            nodes.append(_fully_connected(node, constants, graph))
         else:
             nodes.append(node)
     _replace(graph.node, nodes)
@@ -89,8 +92,29 @@ def _scale_and_shift(node: onnx.NodeProto, constants: Arrays, graph: onnx.GraphP
     ]
 
 
+def _is_fully_connected(node: onnx.NodeProto, constants: Arrays, ranks: dict[str, int]) -> bool:
+    """True for a product (rows, inputs) x constant (inputs, outputs)."""
+    if node.op_type not in ("MatMul", "Gemm") or node.input[1] not in constants:
+        return False
+    attributes = _attributes(node)
+    plain = not attributes.get("transA") and not attributes.get("transB")
+    return plain and ranks.get(node.input[0]) == 2 and constants[node.input[1]].ndim == 2
+
+
+def _fully_connected(node: onnx.NodeProto, constants: Arrays, graph: onnx.GraphProto) -> onnx.NodeProto:
+    matrix = f"{node.input[1]}_transposed"
+    if all(tensor.name != matrix for tensor in graph.initializer):  # one matrix may serve several products
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(constants[node.input[1]].T), matrix))
+    inputs = [node.input[0], matrix, *node.input[2:]]
+    return helper.make_node("Gemm", inputs, node.output, node.name, **_attributes(node) | {"transB": 1})
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
 def _is_global_mean(node: onnx.NodeProto, constants: Arrays, ranks: dict[str, int]) -> bool:
-    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    attributes = _attributes(node)
     # Opset 18 made the axes an input.
     axes = constants.get(node.input[1]) if len(node.input) > 1 else attributes.get("axes")
     if axes is None or attributes.get("keepdims", 1) != 1 or ranks.get(node.input[0]) != 4:

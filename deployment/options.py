@@ -27,8 +27,11 @@ class ExportOptions(PluginOptions, RunOptions):
         group="Run",
         metavar="FILE.npz",
     )
-    exporter: str = option("dynamo", "PyTorch's exporter", choices=("dynamo", "legacy"))
-    opset: int = option(18, "ONNX operator set: 18 (dynamo), 13 or 17 (legacy)", at_least=7)
+    exporter: str = option(
+        "legacy", "PyTorch's exporter; both give the same nodes, dynamo in several times the time",
+        choices=("legacy", "dynamo")
+    )  # fmt: skip
+    opset: int = option(18, "ONNX operator set: 13 to 20 (legacy), 18 to 23 (dynamo)", at_least=7)
     dynamic_batch: bool = option(False, "leave the batch size open; otherwise it is 1")
     fold_normalisation: bool = option(False, "put mean and std into the graph, which then takes pixels in 0..1")
     tolerance: float = option(

@@ -67,7 +67,7 @@ def test_the_default_export_is_complete(root, capsys):
     assert card["input"]["mean"] == list(MEAN)
     assert card["input"]["value_range"] == [round(-0.5 / 0.7, 4), 1.4]
     assert card["export"]["opset"] == 18
-    assert card["export"]["exporter"] == "dynamo"
+    assert card["export"]["exporter"] == "legacy"
     assert card["parity"]["images"] == 8
     assert card["parity"]["max_relative"] <= 1e-4
     assert card["accuracy"] == {"dataset": "digits", "test": 0.9876, "validation": None}
@@ -194,7 +194,7 @@ def test_an_interrupted_export_leaves_nothing_behind(root, monkeypatch):
     ("arguments", "message"),
     [
         (["--title", "second"], r"no retrain stage at runs/second/retrain; make it with: python retrain\.py"),
-        (["--title", "first", "--opset", "17"], "use --exporter legacy"),
+        (["--title", "first", "--exporter", "dynamo", "--opset", "17"], "use --exporter legacy"),
         (["--title", "first", "--exporter", "onnx"], "dynamo"),
         (["--title", "first", "--weights", "missing.safetensors"], r"missing\.safetensors: no such file"),
         (["--title", "first", "--weights", "a", "--retrain", "b"], "give one of them"),

@@ -81,7 +81,7 @@ def test_every_family_with_an_open_batch(tmp_path, name):
 @pytest.fixture(scope="module")
 def mixed():
     network = chain(*MIXED)
-    return network, to_onnx(network, SHAPE)
+    return network, to_onnx(network, SHAPE, exporter="dynamo")
 
 
 def test_dynamo_gives_what_pytorch_gives(tmp_path, mixed):
@@ -89,6 +89,42 @@ def test_dynamo_gives_what_pytorch_gives(tmp_path, mixed):
     assert_parity(tmp_path, model, network)
     assert model.opset_import[0].version == 18
     assert sizes(model.graph.input[0]) == [1, *SHAPE]
+
+
+def test_both_exporters_give_the_same_nodes(mixed):
+    network, model = mixed
+    legacy = to_onnx(network, SHAPE)
+    assert operations(legacy) == operations(model)
+    for graph in (legacy.graph, model.graph):  # a product as engines know it, whatever bias it has
+        (last,) = (node for node in graph.node if node.op_type == "Gemm")
+        assert {a.name: a.i for a in last.attribute}["transB"] == 1
+        (matrix,) = (tensor for tensor in graph.initializer if tensor.name == last.input[1])
+        assert list(matrix.dims) == [10, 32]
+
+
+def test_products_are_written_as_outputs_by_inputs(tmp_path):
+    """One constant matrix in two products, as MatMul and as Gemm, beside one that is computed."""
+
+    class Products(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("matrix", torch.randn(3, 3))
+            self.register_buffer("bias", torch.randn(3))
+
+        def forward(self, x):
+            mean = x.mean((2, 3))
+            return torch.addmm(self.bias, mean @ self.matrix, self.matrix)
+
+    network = Products()
+    for exporter in EXPORTERS:
+        model = to_onnx(network, SHAPE, exporter=exporter)
+        x = images()
+        path = tmp_path / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        check_parity(path, x, reference(network, x), tolerance=2e-6)
+        gemms = [{a.name: a.i for a in node.attribute} for node in model.graph.node if node.op_type == "Gemm"]
+        assert [node.get("transB") for node in gemms] == [1, 1]
+        assert "MatMul" not in operations(model)
 
 
 def test_dynamo_leaves_plain_operations_only(mixed):
@@ -105,7 +141,7 @@ def test_dynamo_leaves_plain_operations_only(mixed):
 
 def test_dynamo_with_an_open_batch_and_normalisation_inside(tmp_path):
     network = chain(*FAMILIES["shuffle"])
-    model = to_onnx(network, SHAPE, dynamic_batch=True, normalise=(MEAN, STD))
+    model = to_onnx(network, SHAPE, exporter="dynamo", dynamic_batch=True, normalise=(MEAN, STD))
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
 
     class Normalised(nn.Module):
