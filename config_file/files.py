@@ -10,7 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from config_file.readers.json_text import is_row
+from config_file.readers.checksum import BLANK, FIELD, sealed_json
+from config_file.readers.json_text import is_torn
 
 _MARK = ".partial-"  # in the name of every temporary file, so that those a killed process left can be told
 
@@ -97,6 +98,16 @@ def atomic_write_text(path: str | Path, text: str) -> None:
     atomic_write_bytes(path, text.encode("utf-8"))
 
 
+def write_sealed(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write an object as JSON with a checksum, which `config_file.readers.json_text.read_sealed` compares.
+
+    Raises:
+        ValueError: it holds NaN or infinity, which JSON has no words for.
+    """
+    text = json.dumps(_with_blank(content), indent=1, allow_nan=False)
+    atomic_write_bytes(path, sealed_json(f"{text}\n"))
+
+
 def append_jsonl(path: str | Path, row: Mapping[str, Any]) -> None:
     """Append ``row`` as one line of JSON and hand it to the operating system before returning.
 
@@ -106,16 +117,24 @@ def append_jsonl(path: str | Path, row: Mapping[str, Any]) -> None:
     Raises:
         ValueError: the row holds NaN or infinity, which JSON has no words for.
     """
-    line = json.dumps(row, allow_nan=False).encode("utf-8") + b"\n"
+    _append_line(path, json.dumps(row, allow_nan=False).encode("utf-8"))
+
+
+def append_sealed(path: str | Path, row: Mapping[str, Any]) -> None:
+    """As `append_jsonl`, with a checksum, which `config_file.readers.json_text.read_sealed_jsonl` compares."""
+    _append_line(path, sealed_json(json.dumps(_with_blank(row), allow_nan=False)))
+
+
+def _with_blank(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{name: value for name, value in content.items() if name != FIELD}, FIELD: BLANK}
+
+
+def _append_line(path: str | Path, line: bytes) -> None:
     with Path(path).open("a+b", buffering=0) as file:
-        end = _end_of_last_line(file)
-        file.seek(end)
-        rest = file.read()
-        if rest and is_row(rest):  # complete, it only lacks its newline
-            line, end = b"\n" + line, end + len(rest)
+        end, between = _after_last_row(file)
         file.truncate(end)
         try:
-            left = memoryview(line)
+            left = memoryview(between + line + b"\n")
             while left:  # a disk that fills up takes a part and refuses the rest
                 left = left[file.write(left) :]
         except BaseException as error:
@@ -129,7 +148,15 @@ def mend_jsonl(path: str | Path) -> None:
     """Cut off a last line that its writer did not finish; nothing is done where there is no such file."""
     if Path(path).exists():
         with Path(path).open("r+b") as file:
-            file.truncate(_end_of_last_line(file))
+            file.truncate(_after_last_row(file)[0])
+
+
+def _after_last_row(file: Any) -> tuple[int, bytes]:
+    """Where the last row of a binary file ends, and the newline that it lacks, if it does."""
+    end = _end_of_last_line(file)
+    file.seek(end)
+    rest = file.read()
+    return (end, b"") if is_torn(rest) else (end + len(rest), b"\n")
 
 
 def _end_of_last_line(file: Any) -> int:

@@ -22,7 +22,7 @@ from typing import Any, Self
 from config_file.environment import describe_environment
 from config_file.errors import UserError, system_error
 from config_file.fields import options_of
-from config_file.files import append_jsonl, atomic_write_text, remove_leftovers
+from config_file.files import append_jsonl, atomic_write_text, remove_leftovers, write_sealed
 from config_file.loader import load, save
 from config_file.lock import only_process
 from config_file.readers.json_text import read_jsonl
@@ -264,7 +264,7 @@ def has_finished(options: Any) -> bool:
 
 
 def _write_mark(path: Path, mark: dict[str, Any]) -> None:
-    atomic_write_text(path / MARK, json.dumps(mark, indent=1) + "\n")
+    write_sealed(path / MARK, mark)
 
 
 def _finish_emptying(path: Path) -> None:

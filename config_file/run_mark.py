@@ -7,7 +7,6 @@ removed, and a new mark written. A process may be killed anywhere in between: no
 
 import contextlib
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from config_file.environment import describe_environment
 from config_file.errors import UserError
 from config_file.files import is_leftover
 from config_file.lock import lock_name
+from config_file.readers.json_text import read_object, read_sealed
 from config_file.stages import STAGES, command
 
-FORMAT = "oneshot-nas run 2"
+FORMAT = "oneshot-nas run 3"
 MARK, OPTIONS = "env.json", "config.yaml"
 
 # Beside the files that a stage hands out (`RunFolder.file`): --overwrite removes these, nothing else.
@@ -30,8 +30,6 @@ def checked_mark(path: Path, options: Any, overwrite: bool, resume: bool) -> dic
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file; the run needs a folder there: choose another --title or --output")
     mark = read_mark(path)
-    if mark is None and _says(path, "oneshot-nas run 1"):
-        raise UserError(f"{path} was run by an older version of this toolkit: choose another --title or --output")
     begun = _heading(path)
     ours = {path / lock_name(path.resolve()), *([path / OPTIONS] if begun else [])}
     if mark is None and any(f.is_file() and f not in ours and not is_leftover(f) for f in path.rglob("*")):
@@ -60,8 +58,23 @@ def is_finished(path: Path, stage: str) -> bool:
 
 
 def read_mark(path: Path) -> dict[str, Any] | None:
-    """``env.json`` of a folder that a run of ours made, else ``None``."""
-    return _says(path, FORMAT)
+    """``env.json`` of a folder that a run of ours made, else ``None``.
+
+    Raises:
+        UserError: it is damaged, or of an older version.
+    """
+    if not (path / MARK).is_file():
+        return None
+    mark = read_object(path / MARK)
+    found = str(mark.get("format"))
+    if not found.startswith(FORMAT[:-1]):
+        return None
+    if found != FORMAT:
+        raise UserError(f"{path} was run by an older version of this toolkit: choose another --title or --output")
+    mark = read_sealed(path / MARK)
+    if mark["stage"] not in STAGES or not all(map(_stays_inside, mark["files"] + mark["runs"])):
+        raise UserError(f"{path / MARK} is not of a run that this version reads")
+    return mark
 
 
 def new_mark(stage: str) -> dict[str, Any]:
@@ -121,19 +134,6 @@ def _digest(path: Path) -> str | None:
         return hashlib.sha256((path / MARK).read_bytes()).hexdigest()[:16]
     except OSError:
         return None
-
-
-def _says(path: Path, form: str) -> dict[str, Any] | None:
-    """``env.json`` if it says that it is of this form."""
-    try:
-        mark = json.loads((path / MARK).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(mark, dict) or mark.get("format") != form or mark.get("stage") not in STAGES:
-        return None
-    lists = (mark.get(kind, []) for kind in ("files", "runs"))
-    inside = all(isinstance(names, list) and all(map(_stays_inside, names)) for names in lists)
-    return mark if inside else None
 
 
 def _stays_inside(name: Any) -> bool:

@@ -1,11 +1,12 @@
 """JSON and JSON lines: every key once, numbers that are numbers, and no deeper than anybody writes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
+from config_file.readers.checksum import FIELD, check_json
 from config_file.readers.door import check_plain, decoded, read_bytes, reading
 
 MOST_JSONL = 2**32
@@ -26,9 +27,20 @@ def read_json(path: str | Path, where: str | Path | None = None) -> Any:
 
 def read_object(path: str | Path, where: str | Path | None = None) -> dict[str, Any]:
     """As `read_json`, of a file that holds an object. Raises UserError where it holds something else."""
-    content = read_json(path, where)
-    if not isinstance(content, dict):
-        raise UserError(f"{path if where is None else where} is damaged: not a JSON object")
+    return _parse_object(decoded(read_bytes(path), path if where is None else where), path if where is None else where)
+
+
+def read_sealed(path: str | Path, where: str | Path | None = None) -> dict[str, Any]:
+    """The object in a file that `config_file.files.write_sealed` wrote, without its checksum.
+
+    Raises:
+        UserError: as `read_object`, or it does not match its checksum.
+    """
+    where = path if where is None else where
+    data = read_bytes(path)
+    content = _parse_object(decoded(data, where), where)
+    check_json(data, where)
+    del content[FIELD]
     return content
 
 
@@ -41,39 +53,50 @@ def parse_json(text: str | bytes, where: str | Path) -> Any:
 
 
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
-    """All rows of a JSON-lines file; ``[]`` if there is none. A torn last line (no newline, not JSON) is left out.
+    """All rows of a JSON-lines file; ``[]`` if there is none. A last line that its writer did not finish is left out.
 
     Raises:
-        UserError: a line other than the last is damaged, or is not a JSON object.
+        UserError: another line is damaged, or is not a JSON object.
     """
-    if not Path(path).exists():
-        return []
-    lines = read_bytes(path, MOST_JSONL).split(b"\n")
+    return [_parse_object(line, where) for line, where in _lines(path)]
+
+
+def read_sealed_jsonl(path: str | Path) -> list[dict[str, Any]]:
+    """As `read_jsonl`, of rows that `config_file.files.append_sealed` wrote, without their checksums.
+
+    Raises:
+        UserError: as `read_jsonl`, or a line does not match its checksum.
+    """
     rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(_row(line, f"{path}, line {number}"))
-        except UserError:
-            if number < len(lines):  # the last one has not even a newline: its writer was killed
-                raise
+    for line, where in _lines(path):
+        row = _parse_object(line, where)
+        check_json(line, where)
+        del row[FIELD]
+        rows.append(row)
     return rows
 
 
-def is_row(line: bytes) -> bool:
-    """True if a line is a whole row of a JSON-lines file."""
+def is_torn(line: bytes) -> bool:
+    """True for the beginning of a row, which its writer did not live to finish."""
     try:
-        _row(line, "")
-    except UserError:
-        return False
-    return True
+        json.JSONDecoder().raw_decode(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return True
+    return False  # a whole one, perhaps with something behind it that no writer left
 
 
-def _row(line: bytes, where: str) -> dict[str, Any]:
-    content = parse_json(line, where)
+def _lines(path: str | Path) -> Iterator[tuple[bytes, str]]:
+    """The lines that are not empty, and how to call them in a message."""
+    lines = read_bytes(path, MOST_JSONL).split(b"\n") if Path(path).exists() else []
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not (number == len(lines) and is_torn(line)):
+            yield line, f"{path}, line {number}"
+
+
+def _parse_object(text: str | bytes, where: str | Path) -> dict[str, Any]:
+    content = parse_json(text, where)
     if not isinstance(content, dict):
-        raise UserError(f"{where}: damaged, not a JSON object")
+        raise UserError(f"{where} is damaged: not a JSON object")
     return content
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from config_file.errors import UserError
 from config_file.fields import option, options_of
+from config_file.files import write_sealed
 from config_file.loader import load, parse, save
 from config_file.options import compose, deciding, in_use, options, part_of, was_given, with_registered
 from config_file.plugins import PluginOptions
@@ -208,7 +209,10 @@ def test_a_mark_that_names_files_elsewhere_is_not_ours(tmp_path: Path) -> None:
     mark = json.loads((folder.path / "env.json").read_text())
     assert mark["files"] == ["best.json"]
     (folder.path / "env.json").write_text(json.dumps({**mark, "files": ["../kept.txt"]}))
-    with pytest.raises(UserError, match="holds files that are not of a run"):
+    with pytest.raises(UserError, match=r"env\.json: it does not match its checksum"):
+        RunFolder.open(SportOptions(title="a", overwrite=True))
+    write_sealed(folder.path / "env.json", {**mark, "files": ["../kept.txt"]})
+    with pytest.raises(UserError, match="not of a run that this version reads"):
         RunFolder.open(SportOptions(title="a", overwrite=True))
     assert outside.exists()
 

@@ -189,7 +189,7 @@ def test_an_unwritable_folder_is_one_line(number: int, words: str, monkeypatch: 
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(number, "x")
 
-    monkeypatch.setattr(run_folder, "atomic_write_text", refuse)
+    monkeypatch.setattr(run_folder, "write_sealed", refuse)
     with pytest.raises(UserError, match=f"^cannot write the run's folder runs/a/search: .*{words}"):
         RunFolder.open(options())
 
@@ -204,7 +204,7 @@ def _finish(stage: str, folder: str | None = None) -> Path:
 def test_find_stage() -> None:
     path = _finish("supernet")
     assert find_stage(options(), "supernet") == path
-    for explicit in ("runs/a/supernet", "runs/a", "runs/a/supernet/supernet.safetensors"):
+    for explicit in ("runs/a/supernet", "runs/a", "runs/a/supernet/supernet.json"):
         assert find_stage(options(title="b", supernet=explicit), "supernet") == path
     assert find_stage(RetrainOptions(title="a"), "supernet") == path
     _finish("retrain", "elsewhere")
