@@ -40,6 +40,8 @@ class Option:
         metavar: how ``--help`` shows the value of a text option.
         decides: the courses that another value changes, such as "training" (several in one text, with blanks
             between): work that was begun with one value is not continued with another.
+        derived: where nobody gives a value, `rules` of its class puts one in that follows from other options; it is
+            saved as not given, and follows again.
         repeat: text that may be given several times on the command line; it is kept with commas in between.
         name, kind, optional, default: those of its field: the type without ``| None``, and whether that was there.
     """
@@ -61,6 +63,7 @@ class Option:
     as_json: bool = False
     metavar: str = ""
     decides: str = ""
+    derived: bool = False
     repeat: bool = False
     name: str = ""
     kind: type = str

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from config_file.errors import UserError, nearest
 from config_file.fields import Option, convert, options_of
-from config_file.options import why_unused, with_registered
+from config_file.options import was_given, why_unused, with_registered
 from config_file.plugins import import_plugins, is_reference, load_object
 from config_file.readers.yaml_text import read_mapping, write_mapping
 from config_file.stages import STAGES, options_of_stage, stage_path
@@ -81,7 +81,8 @@ def save(options: Any, path: str | Path, heading: str = "") -> None:
     groups: dict[str, dict[str, Any]] = {}
     for name, spec in options_of(type(options)).items():
         if spec.saved:
-            groups.setdefault(_group_key(spec), {})[name] = _as_text(getattr(options, name))
+            value = None if spec.derived and not was_given(options, name) else getattr(options, name)
+            groups.setdefault(_group_key(spec), {})[name] = _as_text(value)
     write_mapping(path, groups, heading)
 
 

@@ -19,7 +19,7 @@ from config_file.errors import UserError
 from config_file.progress import progress
 from training.checkpoint import Checkpoint
 from training.device import seed_step
-from training.optimizers import update, zero_grad
+from training.optimizers import LEARNING_RATES, update, zero_grad
 from training.recipe import Recipe
 from training.state import TrainingState
 from training.trainer import Reporter
@@ -207,13 +207,28 @@ def _diverged(recipe: Recipe, state: TrainingState, checkpoint: Checkpoint | Non
     kept = "; there was no checkpoint yet"
     if checkpoint is not None and checkpoint.path.is_file():
         kept = f"; the last good checkpoint is kept in {checkpoint.path.parent}"
-    half = ", or --amp off" if recipe.amp is not None else ""
+    *first, last = _remedies(recipe)
     raise UserError(
         f"the {what} became NaN or infinite in epoch {epoch + 1}, by step {position + 1} of {recipe.steps_per_epoch}: "
-        f"try a lower --lr (it was {recipe.rate(state.step - 1):.3g}), --warmup-epochs 1 or a lower --clip-grad-norm"
-        + half
-        + kept
+        f"try {', '.join(first)} or {last}{kept}"
     )
+
+
+def _remedies(recipe: Recipe) -> list[str]:
+    """Ways out of a divergence, from the values that the training has."""
+    options = recipe.options
+    ways = [f"a lower --lr (it is {options.lr:g})"]
+    usual = LEARNING_RATES.get(options.optimizer, options.usual_lr)
+    if options.lr > usual:
+        ways[0] = f"a lower --lr (it is {options.lr:g}, {options.optimizer} takes about {usual:g})"
+    if options.warmup_epochs < options.epochs:
+        begun = options.warmup_epochs
+        ways.append(f"more --warmup-epochs (they are {begun:g})" if begun else "--warmup-epochs 1")
+    limit = options.clip_grad_norm
+    ways.append(f"a lower --clip-grad-norm (it is {limit:g})" if limit else "a limit, as --clip-grad-norm 5")
+    if recipe.amp is not None:
+        ways.append("--amp off")
+    return ways
 
 
 @contextmanager

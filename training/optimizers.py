@@ -143,6 +143,9 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adamw": partial(_adam, kind=torch.optim.AdamW),
 }
 
+LEARNING_RATES = {"rmsprop": 3e-4, "adam": 3e-3, "adamw": 3e-3}
+"""Rates where none is given, rmsprop's with a momentum of 0.9; that of sgd depends on what is trained."""
+
 
 def decay_groups(params: list[Parameter], weight_decay: float, decay_vectors: bool) -> list[dict[str, Any]]:
     """Parameter groups of torch.optim: all alike, or tensors of one dimension without weight decay."""

@@ -6,12 +6,13 @@ from config_file.fields import option
 from config_file.options import options
 from lookup_tables.options import FLOPS_OR_MS
 from training.differentiable_search.options import LearningOptions
-from training.recipe_options import FittingOptions, course
+from training.recipe_options import FittingOptions, course, learning_rate
 from training.trainers import NETWORK_TRAINERS, TRAINERS
+from training.trainers.paths import FairOptions
 
 
 @options("Training")
-class SupernetOptions:
+class SupernetOptions(FairOptions):
     """Sampling of paths, and the weights that the supernet starts from."""
 
     sample_strategy: str = option(
@@ -76,7 +77,8 @@ class RetrainOptions(FittingOptions):
         choices=("trainval", "train"),
         aliases={"train+val": "trainval"},
     )
-    lr: float = course(0.05, "learning rate after warm-up", group="Training", above=0)
+    usual_lr: ClassVar[float] = 0.05
+    lr: float | None = learning_rate(usual_lr)
     weight_decay: float = course(4e-4, "L2 penalty", group="Training", at_least=0)
     trainer: str = course(
         "plain",

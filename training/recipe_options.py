@@ -1,19 +1,27 @@
 """Options of every training: how weights are fitted, of a supernet or of one network."""
 
 from functools import partial
+from typing import Any, ClassVar
 
 from config_file.errors import UserError
 from config_file.fields import option
-from config_file.options import options
+from config_file.options import options, was_given
 from config_file.run_options import RunOptions
 from supernet.spaces.options import SpaceOptions
 from training.data.options import DataOptions
 from training.losses import LOSSES
-from training.optimizers import OPTIMIZERS
+from training.optimizers import LEARNING_RATES, OPTIMIZERS
 from training.schedules import SCHEDULES
 
 # Another value makes another training of it.
 course = partial(option, decides="training")
+
+
+def learning_rate(usual: float) -> Any:
+    """The option --lr of a stage whose usual rate, by sgd, is given."""
+    rates = ", ".join(f"{name} {rate:g}" for name, rate in {"sgd": usual, **LEARNING_RATES}.items())
+    meaning = f"learning rate after warm-up; none: that of the optimizer ({rates})"
+    return course(None, meaning, group="Training", above=0, derived=True)
 
 
 @options("Training")
@@ -22,7 +30,8 @@ class TrainingOptions:
 
     epochs: int = course(120, "passes over the training images", at_least=1)
     optimizer: str = course("sgd", "{names}", metavar="NAME", names=OPTIMIZERS)
-    lr: float = course(0.045, "learning rate after warm-up", above=0)
+    usual_lr: ClassVar[float] = 0.045
+    lr: float | None = learning_rate(usual_lr)
     weight_decay: float = course(4e-5, "L2 penalty", at_least=0)
     momentum: float = course(0.9, "of sgd and rmsprop", at_least=0, below=1, only={"optimizer": ("sgd", "rmsprop")})
     alpha: float | None = course(
@@ -58,7 +67,9 @@ class TrainingOptions:
     validate_every: int = option(1, "between two validations", unit="epochs", at_least=1)
 
     def rules(self) -> None:
-        """Raise UserError where options contradict each other."""
+        """Let the learning rate follow from the optimizer; raise UserError where options contradict each other."""
+        if self.lr is None or not was_given(self, "lr"):
+            object.__setattr__(self, "lr", LEARNING_RATES.get(self.optimizer, self.usual_lr))
         if self.warmup_epochs > self.epochs:
             raise UserError(f"--warmup-epochs {self.warmup_epochs:g} must be at most --epochs {self.epochs}")
 

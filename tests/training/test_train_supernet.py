@@ -223,9 +223,35 @@ def test_a_nan_loss_ends_in_one_line_and_keeps_the_checkpoint_before(tmp_path: P
 def test_a_nan_in_the_very_last_gradient_is_found_too(tmp_path: Path) -> None:
     """The loss that is summed comes before the update it spoils."""
     options = toy.supernet_options(tmp_path, lr=1e30, clip_grad_norm=0, epochs=1, batch_size=256)
-    with pytest.raises(UserError, match="NaN or infinite"):
+    with pytest.raises(UserError, match="NaN or infinite") as caught:
         train_supernet(replace(options, weight_decay=1e30))
+    # A limit that is off cannot be lower, and the rate is the one that was asked for.
+    assert "a lower --lr (it is 1e+30, sgd takes about 0.045), --warmup-epochs 1 or a limit, as --clip" in str(
+        caught.value
+    )
     assert not (tmp_path / "toy" / "supernet" / "checkpoints" / "last.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        (
+            {},
+            "a lower --lr (it is 0.1, sgd takes about 0.045), --warmup-epochs 1 or a lower --clip-grad-norm (it is 5);",
+        ),
+        (
+            {"lr": 1e-4, "optimizer": "adam", "warmup_epochs": 1, "clip_grad_norm": 0},
+            "a lower --lr (it is 0.0001), more --warmup-epochs (they are 1) or a limit, as --clip-grad-norm 5;",
+        ),
+        ({"lr": 0.045, "optimizer": "rmsprop", "warmup_epochs": 2}, "(it is 0.045, rmsprop takes about 0.0003) or a "),
+    ],
+)
+def test_the_advice_after_a_divergence_can_be_followed(tmp_path: Path, changes, advice: str) -> None:
+    toy.reset(nan=1)
+    with pytest.raises(UserError) as caught:
+        train_supernet(toy.supernet_options(tmp_path, **(NOISY | changes)))
+    assert f"try a lower --lr (it is {changes.get('lr', 0.1):g}" in str(caught.value)
+    assert advice in str(caught.value)
 
 
 def test_a_checkpoint_of_another_training_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:

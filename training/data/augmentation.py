@@ -39,6 +39,7 @@ class AugmentationOptions:
         at_most=1,
         inherit=True,
         decides="training",
+        only={"augmentation": (AUTO, RESIZED_CROP)},
     )
 
 
