@@ -38,8 +38,10 @@ def describe_network(source: Retrained, asked: ExportOptions) -> dict[str, Any]:
             "resize": {
                 "crop_pct": metadata.get("crop_pct"),
                 "stretch": bool(metadata.get("stretch")),
+                "side": side_of(source),
                 "size": [height, width],
-                "filter": "bilinear",
+                "filter": "bilinear, antialiased (Pillow's)",
+                "orientation": "EXIF applied",
             },
         },
         "output": {"name": OUTPUT_NAME, "shape": [batch, len(source.classes)], "meaning": task.meaning},
@@ -64,6 +66,12 @@ def describe_network(source: Retrained, asked: ExportOptions) -> dict[str, Any]:
         "example": task.script,
         "weights": {"file": source.weights.name, "bytes": source.weights.stat().st_size, "sha256": source.sha256},
     }
+
+
+def side_of(source: Retrained) -> int:
+    """The side of the square that evaluation resized images to, before it cut the centre out of it."""
+    crop_pct = source.metadata.get("crop_pct")
+    return source.shape[1] if source.metadata.get("stretch") or not crop_pct else round(source.shape[1] / crop_pct)
 
 
 def model_properties(card: dict[str, Any]) -> dict[str, str]:

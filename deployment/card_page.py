@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from deployment.engines import Script
+from deployment.preprocessing import PREPARED, script_of
 from tasks import Task, task_of
 
 
@@ -80,18 +81,17 @@ def _provenance(card: dict[str, Any]) -> list[tuple[str, str]]:
 def example(card: dict[str, Any], script: Script) -> str:
     """A complete Python script that runs the network on an image file with an engine, numpy and Pillow."""
     given = card["input"]
-    height, width = given["resize"]["size"]
+    resize, channels = given["resize"], given["shape"][1]
+    (height, width), side = resize["size"], resize["side"]
     crop = normalise = ""
-    if given["resize"]["crop_pct"] not in (None, 1):
-        why = "of that size are sample.png and others that are cropped already"
-        crop = f"if image.size != ({width}, {height}):  # {why}\n    side *= {given['resize']['crop_pct']}\n"
-    resize = f"""side = min(image.size)
-{crop}left, top = (image.width - side) / 2, (image.height - side) / 2
-box = (left, top, left + side, top + side)
-image = image.resize(({width}, {height}), Image.Resampling.BILINEAR, box=box)"""
-    if given["resize"]["stretch"]:
-        resize = f"""width, height = image.size
-image = image.resize(({width}, {height}), Image.Resampling.BILINEAR)"""
+    sized = "width, height = read_upright(path).size\n" if resize["stretch"] else ""  # points are told in its pixels
+    read = f"{'whole' if resize['stretch'] else 'square'}(read_upright(path, {side}), {side})"
+    if side > height:
+        left, top = (side - width) // 2, (side - height) // 2
+        read = f"{read}.crop(({left}, {top}, {left + width}, {top + height}))"
+        crop = f"""if "{PREPARED}" in Image.open(path).info:  # a sample that has been read so already
+    image = Image.open(path)
+"""
     if given["normalisation"] != "inside the graph":
         normalise = f"x = (x - np.array({given['mean']})) / np.array({given['std']})\n"
     answer = "\n".join(task_of(card).answer_lines)
@@ -101,13 +101,17 @@ from pathlib import Path
 
 import numpy as np
 {script.imports}
-from PIL import Image
+from PIL import Image, ImageOps
+
+
+{script_of(resize["stretch"])}
 
 model = Path(__file__).with_name("{card["onnx"]["file"]}")
 {script.load}
-image = Image.open(sys.argv[1]).convert("{"RGB" if given["shape"][1] == 3 else "L"}")
-{resize}
-x = np.asarray(image, dtype=np.float32).reshape({height}, {width}, {given["shape"][1]}) / 255
+path = sys.argv[1]
+{sized}image = {read}
+{crop}x = np.asarray(image.convert("{"RGB" if channels == 3 else "L"}"), dtype=np.float32) / 255
+x = x.reshape({height}, {width}, {channels})
 {normalise}x = x.transpose(2, 0, 1)[None].astype(np.float32)  # (1, C, H, W)
 outputs = {script.run.format(input=given["name"])}[0]
 {answer}
@@ -121,13 +125,14 @@ def _normalisation(given: dict[str, Any]) -> str:
 
 
 def _resize(resize: dict[str, Any]) -> str:
+    size, how = _sizes(resize["size"]), f"{resize['filter']}; EXIF orientation applied before"
     if resize["stretch"]:
-        return f"the whole image to {_sizes(resize['size'])}, whatever its shape, {resize['filter']}"
-    to = f"resized to {_sizes(resize['size'])}, {resize['filter']}"
+        return f"the whole image to {size}, whatever its shape, {how}"
     if resize["crop_pct"] is None:
-        return f"the centred square, {to} (how much of it the network was evaluated on has not been recorded)"
-    part = "the" if resize["crop_pct"] == 1 else f"{resize['crop_pct']:.4g} of the"
-    return f"the centred square of {part} shorter side, {to}"
+        how += " (how much of it the network was evaluated on has not been recorded)"
+    if resize["side"] > resize["size"][0]:
+        return f"the centred square to {_sizes([resize['side']] * 2)}, {how}; of that the centred {size}"
+    return f"the centred square of the shorter side, resized to {size}, {how}"
 
 
 def _quality(task: Task, found: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from config_file.errors import UserError
 from config_file.files import atomic_path
@@ -21,6 +22,7 @@ from deployment.latency import measure_latency
 from deployment.onnx_export import to_onnx
 from deployment.options import ExportOptions
 from deployment.parity import check_parity
+from deployment.preprocessing import PREPARED
 from deployment.retrained import Retrained, normalised, scaled
 from tasks import Task, measured_on
 
@@ -121,7 +123,9 @@ def _write_sample(source: Retrained, outputs: Floats, folder: Path) -> dict[str,
     right = np.array([task.is_right(value) for value in measured_on(task, outputs, source.labels)])
     chosen = int(right.argmax())
     with atomic_path(folder / SAMPLE_FILE) as temporary:
-        Image.fromarray(np.squeeze(source.images[chosen])).save(temporary)
+        marked = PngInfo()
+        marked.add_text(PREPARED, "the pixels that the network reads")
+        Image.fromarray(np.squeeze(source.images[chosen])).save(temporary, pnginfo=marked)
     return {
         "file": SAMPLE_FILE,
         "label": task.answer(task.as_output(source.labels[chosen], len(names)), names),

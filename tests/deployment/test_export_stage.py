@@ -300,9 +300,9 @@ def test_metadata_that_lack_something_are_refused(tmp_path):
 def test_a_crop_of_the_evaluation_is_in_page_and_script(root):
     retrain_folder(root / "runs" / "first" / "retrain", crop_pct=0.875)
     main(["--title", "first", *LEGACY])
-    assert "0.875 of the shorter side" in (result(root) / "card.md").read_text()
+    assert "the centred square to 18 × 18" in (result(root) / "card.md").read_text()
     script = result(root) / "classify.py"
-    assert "side *= 0.875" in script.read_text()
+    assert ".crop((1, 1, 17, 17))" in script.read_text()
     # The sample is what evaluation saw: nothing more is cut from it.
     assert (
         run_example(script, str(result(root) / "sample.png"))

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from config_file.errors import UserError
+from deployment.preprocessing import square
 from training.data import load_data
-from training.data.image_files import read_image, square
+from training.data.image_files import read_image
 
 
 def gradient(width: int, height: int) -> Image.Image:

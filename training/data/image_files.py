@@ -8,15 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from config_file.errors import UserError
+from deployment.preprocessing import FORMATS, read_upright, square, whole
 from training.data.source import ImageFiles
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-# Pillow would go by content, and for some formats start other programs.
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 _CHUNK = 64
 
 
@@ -46,37 +45,14 @@ def read_image(path: str | Path, shorter_side: int | None = None) -> Image.Image
             a device, which would never end.
     """
     try:
-        with _open(path) as image:
-            if shorter_side is not None:
-                image.draft(None, (2 * shorter_side, 2 * shorter_side))
-            if image.mode.startswith(("I", "F")):
-                raise UserError(f"cannot read image {path}: more than 8 bits per channel (mode {image.mode})")
-            turned = ImageOps.exif_transpose(image) if "exif" in image.info else image
-            if turned.mode == "P" and "transparency" in turned.info:
-                turned = turned.convert("RGBA")
-            turned.load()
-            return turned if turned.mode == "RGB" else turned.convert("RGB")
+        _check_ordinary(path)
+        return read_upright(path, shorter_side)
     except UnidentifiedImageError:
         empty = Path(path).stat().st_size == 0
         raise UserError(f"cannot read image {path}: {'the file is empty' if empty else 'not an image file'}") from None
     # Pillow reports damage by whatever its decoders run into.
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise UserError(f"cannot read image {path}: {error}") from None
-
-
-def square(image: Image.Image, side: int) -> Image.Image:
-    """The centred square of an image, resized to (side, side): "shorter side to `side`, then centre crop" at once."""
-    width, height = image.size
-    if width == height == side:
-        return image
-    short = min(width, height)
-    left, top = (width - short) / 2, (height - short) / 2
-    return image.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + short, top + short))
-
-
-def whole(image: Image.Image, side: int) -> Image.Image:
-    """All of an image, resized to (side, side) whatever its shape."""
-    return image if image.size == (side, side) else image.resize((side, side), Image.Resampling.BILINEAR)
 
 
 def evaluation_margin(resolution: int, shorter_side: int) -> int:
@@ -117,7 +93,8 @@ def typical_shorter_side(files: ImageFiles, rows: Sequence[int] | NDArray[np.int
     for row in chosen.tolist():
         path = files.root / files.names[row]
         try:
-            with _open(path) as image:
+            _check_ordinary(path)
+            with Image.open(path, formats=FORMATS) as image:
                 sides.append(min(image.size))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             read_image(path)  # says what is wrong with it
@@ -125,7 +102,6 @@ def typical_shorter_side(files: ImageFiles, rows: Sequence[int] | NDArray[np.int
     return int(np.median(sides))
 
 
-def _open(path: str | Path) -> Image.Image:
+def _check_ordinary(path: str | Path) -> None:
     if kind := special_file(Path(path).stat().st_mode):
         raise UserError(f"cannot read image {path}: it is {kind}")
-    return Image.open(path, formats=_FORMATS)

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from config_file.errors import UserError
+from deployment.preprocessing import square, whole
 from tasks import CLASSIFICATION, Task
 from training.data.augmentation import RESIZED_CROP, SHIFT, Frame, draw_shifts
-from training.data.image_files import read_image, square, whole
+from training.data.image_files import read_image
 from training.data.in_memory import empty_frames
 from training.data.seeds import generator_of
 from training.data.source import ImageFiles
