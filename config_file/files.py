@@ -152,7 +152,7 @@ def mend_jsonl(path: str | Path) -> None:
 
 
 def _after_last_row(file: Any) -> tuple[int, bytes]:
-    """Where the last row of a binary file ends, and the newline that it lacks, if it does."""
+    """The place where the last row of a binary file ends, and the newline that it lacks, if it does."""
     end = _end_of_last_line(file)
     file.seek(end)
     rest = file.read()

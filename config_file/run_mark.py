@@ -119,7 +119,7 @@ def remove_run(path: Path) -> None:
 
 
 def _heading(path: Path) -> dict[str, str]:
-    """What the first line of the options says: the stage, and perhaps the old mark; {} if it is not ours."""
+    """The first line of the options as an object: the stage, and perhaps the old mark; {} if it is not ours."""
     try:
         with (path / OPTIONS).open(encoding="utf-8") as file:
             found = re.fullmatch(rf"# {FORMAT}: (?P<stage>\w+)(, in the place of (?P<old>\w+))?\n", file.readline(200))

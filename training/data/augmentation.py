@@ -69,7 +69,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What training does with an image.
+    """The change of an image in training.
 
     Attributes:
         crop: SHIFT, RESIZED_CROP or OFF.
