@@ -17,14 +17,16 @@ from config_file.stages import command, stage_path
 from lookup_tables.constraint_text import with_constraints
 from search import engine
 from search.archive import Archive
+from search.confirmation import confirm, confirmations
 from search.direct_search import train_first
+from search.evaluators.evaluator import Judge
 from search.evaluators.workers import in_processes
 from search.objectives import Objective
 from search.options import SearchOptions
 from search.outcome import pick, write_outcome
 from search.pareto import joined
 from search.preparation import Search, prepare
-from search.reporting.finished_search import ARCHIVE
+from search.reporting.finished_search import ARCHIVE, CONFIRMED
 from search.reporting.front_report import values_of
 from search.result import Result
 from search.strategies import needs_distribution
@@ -69,9 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check_archive(search: Search) -> None:
     """Raises UserError where the evaluations of an interrupted run cannot be continued."""
-    path = stage_path(search.options) / ARCHIVE
-    if path.is_file():
-        Archive(path, search.evaluator.fingerprints)
+    path = stage_path(search.options)
+    if (path / ARCHIVE).is_file():
+        Archive(path / ARCHIVE, search.evaluator.fingerprints)
+    if (path / CONFIRMED).is_file():
+        confirmations(search, path / CONFIRMED)
 
 
 def run_search(search: Search, folder: RunFolder) -> None:
@@ -89,11 +93,13 @@ def run_search(search: Search, folder: RunFolder) -> None:
     started = time.perf_counter()
     try:
         with closing(search.evaluator):
-            evaluate_all(search, archive, folder)
+            judge = in_processes(search.evaluator, search.options.workers, search.options.threads)
+            evaluate_all(search, judge, archive, folder)
+            confirmed = confirm(search, judge, archive, folder)
     except KeyboardInterrupt:
         again = f"{command('search', search.options)} --resume"
         raise KeyboardInterrupt(f"{len(archive):,} evaluations are kept; continue with: {again}") from None
-    write_outcome(search, archive, folder, time.perf_counter() - started)
+    write_outcome(search, archive, confirmed, folder, time.perf_counter() - started)
 
 
 def restore_metrics(search: Search, archive: Archive, folder: RunFolder) -> None:
@@ -102,7 +108,7 @@ def restore_metrics(search: Search, archive: Archive, folder: RunFolder) -> None
     written = next((step for step in range(len(archive)) if step + 1 not in numbers), len(archive))
     folder.truncate_metrics(written)
     best: Result | None = None
-    for step, result in enumerate(archive, start=1):
+    for step, result in enumerate((engine.with_costs(kept, search.problem.tables) for kept in archive), start=1):
         best = engine.best_of([result] if best is None else [best, result], search.problem.limits, search.objective)
         if step > written:
             folder.metric(step, **metrics_of(search, result, best))
@@ -115,10 +121,11 @@ def metrics_of(search: Search, result: Result, best: Result | None) -> dict[str,
     return {metric.name: metric.value(result), f"best_{metric.name}": found, **result.cost}
 
 
-def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
+def evaluate_all(search: Search, judge: Judge, archive: Archive, folder: RunFolder) -> None:
     """Run the strategy to its end, showing progress."""
     by, metric, last = search.objective, search.metric, search.schedule.fidelities[-1]
-    best: Result | None = engine.best_of(list(archive), search.problem.limits, by)
+    kept = [engine.with_costs(result, search.problem.tables) for result in archive]
+    best: Result | None = engine.best_of(kept, search.problem.limits, by)
     objectives, limit = search.problem.objectives, search.problem.limits.first
     if len(objectives) == 1 and limit is not None:
         objectives = (*objectives, Objective(limit.table.name))
@@ -138,11 +145,10 @@ def evaluate_all(search: Search, archive: Archive, folder: RunFolder) -> None:
             if not cached:
                 folder.metric(len(archive), **metrics_of(search, result, best))
 
-        evaluator = in_processes(search.evaluator, search.options.workers, search.options.threads)
         ledger = engine.Ledger(search.stop)
         proposals = engine.run(
             search.strategy,
-            evaluator,
+            judge,
             archive,
             search.problem.tables,
             ledger=ledger,

@@ -155,7 +155,7 @@ class _Loop:
         """Evaluate a population at the first fidelity, and those that go on at the next ones."""
         for rung in range(len(self.schedule.fidelities)):
             self.evaluate(proposals, rung)
-            results = self._found(proposals, rung)
+            results = [with_costs(result, self.tables) for result in self._found(proposals, rung)]
             proposals = self.schedule.going_on(rung, results, self._at[rung])
             self._at[rung] += results
             if not proposals or self.ledger.used_up:

@@ -127,9 +127,13 @@ def check_objectives(objectives: Sequence[Objective], measures: Collection[str],
 
 
 def chosen_by(objectives: Sequence[Objective], measures: Mapping[str, bool]) -> Objective:
-    """The objective that one architecture is picked by: the first that is measured, else the first metric there is."""
+    """The objective that one architecture is picked by: the first that is measured, else the first one.
+
+    Without objectives it is the first metric there is.
+    """
     metric, maximise = next(iter(measures.items()))
-    return next((objective for objective in objectives if objective.measured), Objective(metric, maximise, True))
+    usual = objectives[0] if objectives else Objective(metric, maximise, True)
+    return next((objective for objective in objectives if objective.measured), usual)
 
 
 def single(objectives: Sequence[Objective], strategy: str) -> Objective:

@@ -7,6 +7,7 @@ from config_file.fields import option, options_of
 from config_file.options import compose, options, was_given
 from lookup_tables.options import ConstraintOptions
 from search.evaluators import EVALUATORS
+from search.evaluators.held_back import ConfirmationOptions
 from search.evaluators.options import EvaluationOptions
 from search.evaluators.supernet import SUPERNET
 from search.schedules import SCHEDULES
@@ -81,6 +82,7 @@ class SearchOptions(
     GradientOptions,
     BudgetOptions,
     StrategyOptions,
+    ConfirmationOptions,
     EvaluationOptions,
     ConstraintOptions,
     SupernetOptions,

@@ -1,9 +1,10 @@
 """After a search: what is chosen, the files that say so, and the lines for people."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from config_file.errors import UserError
+from config_file.quantity import quantity
 from config_file.run_folder import RunFolder
 from config_file.stages import command
 from search import engine
@@ -15,7 +16,7 @@ from search.reporting.finished_search import read_search
 from search.reporting.front_report import front_among, values_of, write_front
 from search.reporting.report import write_report
 from search.result import Result, comparable
-from supernet import SearchSpace
+from supernet import Architecture, SearchSpace
 from tasks import TASKS
 
 
@@ -29,8 +30,14 @@ def pick(search: Search, results: Sequence[Result]) -> list[Result]:
     return [max(candidates, key=search.objective.score)]
 
 
-def write_outcome(search: Search, archive: Archive, folder: RunFolder, seconds: float) -> None:
-    """Write what the search found, and say it; `seconds`: what this session took.
+def write_outcome(
+    search: Search, archive: Archive, confirmed: Mapping[Architecture, Result], folder: RunFolder, seconds: float
+) -> None:
+    """Write what the search found, and say it.
+
+    Args:
+        confirmed: what was judged once more, by what nothing was selected by.
+        seconds: what this session took.
 
     A space without sites has no costs to plot and no network to describe: it leaves tables only.
 
@@ -38,30 +45,33 @@ def write_outcome(search: Search, archive: Archive, folder: RunFolder, seconds: 
     """
     folder.file("best.json").unlink(missing_ok=True)  # it says that everything else is there, and is written last
     evaluations = [engine.with_costs(result, search.problem.tables) for result in archive]
-    results_file.write_results(folder.file("results.csv"), evaluations, search.problem.limits, search.metric)
+    results_file.write_results(folder.file("results.csv"), evaluations, search.problem.limits, search.metric, confirmed)
     results = comparable(evaluations)
     best = engine.best_of(results, search.problem.limits, search.objective)
     if best is None:
         raise UserError(nothing_found(search, evaluations))
     about = how_found(search, len(evaluations))
-    chosen = best, search.space, search.context.resolution, about
+    judged = confirmed.get(best.architecture)
+    chosen = best, search.space, search.context.resolution, about, judged
     files = ["best.json", "results.csv", "archive.jsonl"]
     if search.problem.limits.first is not None:
         size = f" at {search.context.resolution} px" if search.context.resolution else ""
         title = f"{search.options.search_strategy} over {search.space.name}{size}: {len(results):,} evaluations"
         path = folder.file("accuracy_vs_cost.png")
-        picture.draw_search(path, results, best, search.problem.limits, title, search.metric, search.evaluator.method)
+        method = search.evaluator.method
+        picture.draw_search(path, results, best, search.problem.limits, title, search.metric, method, judged)
         found = read_search(folder.path, search.options.search_space, results_file.about_best(*chosen))
         write_report(folder.file("report.html"), [found])
         files = ["best.json", "report.html", "results.csv", path.name, "archive.jsonl"]
     folder.log()
-    for line in outcome(search, best, evaluations, seconds):
+    for line in outcome(search, best, judged, evaluations, seconds):
         folder.log(line)
     if search.of_a_front:
         metrics = {name: table.metric for name, table in search.problem.tables.items()}
-        front = front_among(engine.allowed(results, search.problem.limits), search.problem.objectives, metrics)
+        inside = engine.allowed(results, search.problem.limits)
+        front = front_among(inside, search.problem.objectives, metrics, confirmed)
         write_front(folder.file("front.csv"), front, search.problem.limits)
-        for what, words in front.in_words():
+        for what, words in front.in_words(search.space):
             folder.log(f"{what:10} {words}")
         files.append("front.csv")
     results_file.write_best(folder.file("best.json"), *chosen)
@@ -104,21 +114,31 @@ def how_found(search: Search, evaluations: int) -> dict[str, Any]:
     }
 
 
-def outcome(search: Search, best: Result, evaluations: Sequence[Result], seconds: float) -> Iterator[str]:
-    """The chosen architecture and what it took to find it, in lines."""
+def outcome(
+    search: Search, best: Result, confirmed: Result | None, evaluations: Sequence[Result], seconds: float
+) -> Iterator[str]:
+    """The chosen architecture and what it took to find it, in lines; `confirmed`: as it was judged once more."""
     metric = search.metric
     failed = sum(result.failed for result in evaluations)
     architectures = len({result.architecture for result in evaluations})
     yield f"best       {' '.join(search.space.names(best.architecture))}"
-    value = f"{metric.in_words(metric.value(best))} {search.evaluator.spell(best.fidelity)}, {search.evaluator.method}"
-    interval = " to ".join(f"{metric.shown(end):.2f}" for end in best.interval or ())
-    yield f"{metric.title:<10} {value}{f' (95 % interval {interval})' if interval else ''}"
+    selected = f"{metric.in_words(metric.value(best))} {search.evaluator.spell(best.fidelity)}"
+    best_of = f"the best of {quantity(architectures, 'architecture')} there"
+    if confirmed is None:
+        yield f"{metric.title:<10} {selected}, {search.evaluator.method}: {best_of}, not confirmed"
+    else:
+        interval = " to ".join(metric.digits(metric.shown(end)) for end in confirmed.interval or ())
+        yield (
+            f"{metric.title:<10} {metric.in_words(metric.value(confirmed))} on {search.evaluator.confirms} that "
+            f"nothing was selected by, {search.evaluator.method}{f' (95 % interval {interval})' if interval else ''}"
+        )
+        yield f"selected   with {selected}: {best_of}, so optimistic"
     if best.cost:
         yield "cost       " + ", ".join(
             f"{name} {search.problem.tables[name].metric.in_words(cost)}" for name, cost in best.cost.items()
         )
     yield (
-        f"effort     {len(evaluations):,} evaluations of {architectures:,} architectures"
+        f"effort     {quantity(len(evaluations), 'evaluation')} of {quantity(architectures, 'architecture')}"
         f"{f', {failed} of them failed' if failed else ''}, {sum(result.seconds for result in evaluations):,.0f} s of "
         f"evaluation, {seconds:,.0f} s in this session"
     )

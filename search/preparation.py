@@ -95,6 +95,16 @@ class Search:
         """The objective that one architecture is picked by."""
         return chosen_by(self.problem.objectives, self.measures)
 
+    @property
+    def confirmation(self) -> str:
+        """The way in which what is chosen is judged once more, in words."""
+        if self.evaluator.confirms:
+            return f"what is chosen, and the front, on {self.evaluator.confirms} that no candidate is judged on"
+        off = (
+            "--confirm-images 0" if self.options.confirm_images == 0 else f"{self.evaluator.method} holds nothing back"
+        )
+        return f"nothing ({off}): where scores are noisy, the best of many is too good"
+
     def describe(self) -> list[str]:
         """The search in lines, for people."""
         limits, space = self.problem.limits, self.space
@@ -110,6 +120,7 @@ class Search:
             *lines,
             f"strategy   {self.options.search_strategy}, at most {self.budget:,} evaluations",
             f"evaluation {self.evaluator.describe(self.schedule)}",
+            f"confirmed  {self.confirmation}",
         ]
 
 
@@ -141,12 +152,15 @@ def prepare(options: SearchOptions) -> Search:
     strategy = None if to_learn else make_strategy(options.search_strategy, problem, options)
     check_budget(options, sized=strategy is None or strategy.size is not None)
     evaluator = make_evaluator(options.evaluator, context)
+    if was_given(options, "confirm_images") and options.confirm_images and not evaluator.confirms:
+        raise UserError(f"--confirm-images: {evaluator.method} holds nothing back that could confirm a network")
     learning = None
     if to_learn:
         supernet = context.trained.supernet.to(context.device)
         weights = context.trained.info["sha256"]
         relaxation = relaxation_of(options.sample_strategy) or Differentiable.relaxation
-        learning = FrozenLearning(options, supernet, weights, context.data, context.device, tables, relaxation)
+        data = replace(context.data, val=context.validation[0]) if context.confirm_images else context.data
+        learning = FrozenLearning(options, supernet, weights, data, context.device, tables, relaxation)
     schedule = make_schedule(options.schedule, evaluator.fidelities, chosen_by(objectives, measures))
     return Search(options, context, problem, measures, strategy, learning, evaluator, schedule)
 

@@ -9,11 +9,12 @@ import torch
 
 from config_file.errors import UserError
 from config_file.stages import find_stage
+from search.evaluators.held_back import hold_back, images_to_hold_back
 from supernet import SearchSpace
 from supernet.decisions import DecisionSpace
 from supernet.spaces import SPACES
 from tasks import Task, task_of
-from training.data import Data, load_data
+from training.data import Data, Split, load_data
 from training.device import choose_device, prepare_device
 from training.supernet_file import TrainedSupernet, load_supernet
 from training.train_supernet import space_of
@@ -95,6 +96,17 @@ class Context:
         data = load_data(self.options, self.resolution)
         check_same_data(data, self.trained.info, self.source)
         return data
+
+    @cached_property
+    def confirm_images(self) -> int:
+        """Validation images that are held back: 0 in a stage that selects nothing, such as a ranking."""
+        asked = getattr(self.options, "confirm_images", 0)
+        return asked if asked == 0 else images_to_hold_back(asked, len(self.data.val))
+
+    @cached_property
+    def validation(self) -> tuple[Split, Split]:
+        """(what the search may see, what confirms it) of the validation images. Raises UserError for too many."""
+        return hold_back(self.data.val, self.confirm_images, self.seed)
 
 
 def check_same_space(options: Any, space: SearchSpace, source: Path) -> None:

@@ -26,7 +26,14 @@ class Evaluates(Protocol):
         """
 
 
-class Evaluator(Evaluates, Protocol):
+class Judge(Evaluates, Protocol):
+    """The part that a search needs to its end: it also judges what was chosen."""
+
+    def confirm(self, architectures: Sequence[Architecture]) -> Iterator[Result]:
+        """The same by what no evaluation sees, one result for each; called where `confirms` says something."""
+
+
+class Evaluator(Judge, Protocol):
     """The interface that the stages need.
 
     An entry of EVALUATORS is called (context) and returns one: a class of one's own, or an `Entry`.
@@ -48,6 +55,10 @@ class Evaluator(Evaluates, Protocol):
     def record(self) -> Mapping[str, Any]:
         """Facts about it for `best.json`, as JSON."""
 
+    @property
+    def confirms(self) -> str:
+        """What it confirms by, for people and with its number: "71 validation images"; "" where it has nothing."""
+
     def describe(self, schedule: Schedule) -> str:
         """The evaluation in words, for people."""
 
@@ -67,7 +78,7 @@ class Shareable(Evaluator, Protocol):
     def order(self, architectures: Sequence[Architecture]) -> list[Architecture]:
         """The distinct ones in the order in which `evaluate` gives their results, neighbours sharing the most work."""
 
-    def factory(self, number: int, count: int, threads: int) -> Callable[[], Evaluates]:
+    def factory(self, number: int, count: int, threads: int) -> Callable[[], Judge]:
         """A picklable callable that makes an equal evaluator in process `number` of `count`, with so many threads."""
 
 

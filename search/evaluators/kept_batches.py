@@ -21,10 +21,11 @@ class Images:
 
 
 class KeptBatches:
-    """The same batches in every pass: decoded once where they fit into KEPT_BYTES, each time anew otherwise."""
+    """The same batches of so many `images` in every pass: decoded once where they fit into KEPT_BYTES, else anew."""
 
-    def __init__(self, load: Callable[[], Iterator[Batch]]) -> None:
+    def __init__(self, load: Callable[[], Iterator[Batch]], images: int) -> None:
         self._load = load
+        self.images = images
         self._kept: list[Batch] | None = []
 
     def __iter__(self) -> Iterator[Batch]:

@@ -1,6 +1,6 @@
 """An evaluator of the user's own, `--evaluator package.module:callable`, held to what an evaluator is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from config_file.errors import UserError
@@ -32,19 +32,30 @@ class OwnEvaluator:
         self.fingerprints: Mapping[str, Any] = {"evaluator": reference, **self._said("fingerprints", {})}
         self.method = str(self._said("method", reference.rpartition(":")[2]))
         self.record: Mapping[str, Any] = self._said("record", {})
+        able = callable(getattr(self.own, "confirm", None))
+        self.confirms = str(self._said("confirms", "what it held back")) if able else ""
 
     def _said(self, name: str, default: Any) -> Any:
         return guarded(self.reference, lambda: getattr(self.own, name, default))()
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """Its results, each one of an architecture that was asked for."""
-        results = guarded(self.reference, lambda: iter(self.own.evaluate(architectures, fidelity)))()
+        yield from self._held_to("evaluate", architectures, lambda: self.own.evaluate(architectures, fidelity))
+
+    def confirm(self, architectures: Sequence[Architecture]) -> Iterator[Result]:
+        """The same of what it confirms."""
+        yield from self._held_to("confirm", architectures, lambda: self.own.confirm(architectures))
+
+    def _held_to(
+        self, method: str, architectures: Sequence[Architecture], call: Callable[[], Iterable[Result]]
+    ) -> Iterator[Result]:
+        results = guarded(self.reference, lambda: iter(call()))()
         wanted = set(architectures)
         end = object()
         while (result := guarded(self.reference, next)(results, end)) is not end:
             if not isinstance(result, Result) or result.architecture not in wanted:
                 raise UserError(
-                    f"--evaluator {self.reference}: evaluate() gave {result!r}, which is not a Result of an "
+                    f"--evaluator {self.reference}: {method}() gave {result!r}, which is not a Result of an "
                     "architecture that was asked for"
                 )
             absent = [metric for metric in self.measures if metric not in result.metrics]

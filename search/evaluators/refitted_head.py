@@ -108,18 +108,21 @@ def _left_out(truth: Tensor, y: Tensor, fitted: Tensor, leverage: Tensor) -> Ten
 
 
 @torch.no_grad()
-def refitted_score(batches: Iterable[tuple[Tensor, Tensor]], outputs: int, task: Task) -> Score:
+def refitted_score(
+    batches: Iterable[tuple[Tensor, Tensor]], outputs: int, task: Task, judged: int | None = None
+) -> Score:
     """Score features (B, D) with their targets by a linear layer of so many outputs that is fitted on them.
 
     The loss is the mean squared distance between predictions and targets (of classes: one-hot rows), summed over the
-    outputs. All features are held meanwhile. Where some are not finite, the score is NaN.
+    outputs. Of the last `judged` images only, None for all: the others are fitted on alone. All features are held
+    meanwhile. Where some are not finite, the score is NaN.
     """
     features, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    images = len(targets)
+    images = judged or len(targets)
     if not torch.isfinite(features).all():
         return Score(math.nan, math.nan, images, math.nan)
     rows = task.as_outputs(targets, outputs)
-    predicted = left_out_predictions(features.flatten(1), rows)
-    measured = task.measure(predicted, targets).double()
-    loss = (predicted - rows).square().sum(1).mean().item()
+    predicted = left_out_predictions(features.flatten(1), rows)[-images:]
+    measured = task.measure(predicted, targets[-images:]).double()
+    loss = (predicted - rows[-images:]).square().sum(1).mean().item()
     return Score(measured.mean().item(), loss, images, measured.std(correction=0).item())

@@ -24,6 +24,7 @@ from config_file.errors import UserError
 from deployment.folding import fold_batch_norms
 from search.evaluators.context import Context
 from search.evaluators.evaluator import Entry
+from search.evaluators.held_back import hold_back
 from search.evaluators.kept_batches import Batch, Images, KeptBatches
 from search.evaluators.prefix_evaluation import LayerChoice, PrefixEvaluation, PrefixNode, tree_of
 from search.evaluators.refitted_head import PENALTY, check_head, refitted_score, without_head
@@ -33,6 +34,7 @@ from search.schedules import Schedule
 from supernet import Architecture, Shape, Supernet, extract
 from training.bn_calibration import calibrate_batch_norm
 from training.data import Data, Split
+from training.data.split import SplitPart
 from training.device import autocast, choose_amp, place, prepare_device
 from training.evaluate import Score, score
 
@@ -50,6 +52,7 @@ class SupernetEvaluator:
             supernet's own statistics, which are mixed over all paths.
         eval_images: validation images per architecture, 0 for all; the same ones for every architecture. Several are
             fidelities: they rise, and images of one are among those of the next.
+        confirm_images: validation images that `confirm` judges on, and `evaluate` does not see.
         batch_size: images per forward pass. In calibration it matters: layers see activations normalised per batch.
         seed: picks the images.
         device: where to run.
@@ -70,6 +73,7 @@ class SupernetEvaluator:
     calibration_images: int = 1024
     eval_images: Sequence[int] = (0,)
     batch_size: int = 256
+    confirm_images: int = 0
     seed: int = 0
     device: torch.device = CPU
     channels_last: bool = True
@@ -82,11 +86,12 @@ class SupernetEvaluator:
     def __post_init__(self) -> None:
         self.task = self.data.task
         self.calibration_images = min(self.calibration_images, len(self.data.train))
-        self.fidelities = fidelities_of(self.eval_images, len(self.data.val))
+        self._seen, self._held_back = hold_back(self.data.val, self.confirm_images, self.seed)
+        self.fidelities = fidelities_of(self.eval_images, len(self._seen))
         self._most_images = int(self.fidelities[-1]["images"])
         self._outputs = self._outputs_of_head() if self.refit_head else 0
         images = self.calibration_images
-        self._calibration = Images(self._batches(self.data.train, images)) if images else None
+        self._calibration = Images(self._batches(self.data.train, images, shuffle=True)) if images else None
         self._validation: dict[int, KeptBatches] = {}
 
     @classmethod
@@ -98,6 +103,7 @@ class SupernetEvaluator:
             context.data,
             calibration_images=options.calibration_images,
             eval_images=options.eval_images,
+            confirm_images=context.confirm_images,
             batch_size=options.eval_batch_size,
             seed=context.seed,
             device=device,
@@ -166,10 +172,27 @@ class SupernetEvaluator:
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """One result for each distinct architecture; those of shared prefixes come one after another."""
-        images = min(int((fidelity or self.fidelities[-1])["images"]), len(self.data.val))
-        batches = self._validation.setdefault(images, self._batches(self.data.val, images))
+        images = min(int((fidelity or self.fidelities[-1])["images"]), len(self._seen))
+        yield from self._results(architectures, self._validation.setdefault(images, self._batches(self._seen, images)))
+
+    @property
+    def confirms(self) -> str:
+        return f"{self.confirm_images:,} validation images" if self.confirm_images else ""
+
+    def confirm(self, architectures: Sequence[Architecture]) -> Iterator[Result]:
+        """The same on the images held back; a head that is fitted anew is fitted on those of the evaluation too."""
+        images = self._held_back
+        if self.refit_head:
+            positions = torch.cat([self._seen.positions[: self._most_images], images.positions])
+            images = SplitPart(self.data.val, positions)
+        yield from self._results(architectures, self._batches(images, len(images)), judged=self.confirm_images)
+
+    def _results(
+        self, architectures: Sequence[Architecture], batches: KeptBatches, judged: int | None = None
+    ) -> Iterator[Result]:
+        """`judged`: so many of the last images count, None for all."""
         start = time.perf_counter()
-        for architecture, found in self._scores(list(dict.fromkeys(architectures)), batches, images):
+        for architecture, found in self._scores(list(dict.fromkeys(architectures)), batches, judged):
             yield self._result(architecture, found, time.perf_counter() - start)
             start = time.perf_counter()
 
@@ -192,23 +215,23 @@ class SupernetEvaluator:
         return self.supernet.space.input_shape[0], self.data.resolution, self.data.resolution
 
     def _scores(
-        self, architectures: Sequence[Architecture], batches: Iterable[Batch], images: int
+        self, architectures: Sequence[Architecture], batches: KeptBatches, judged: int | None
     ) -> Iterator[tuple[Architecture, Score]]:
         tree = self._tree(architectures)
         if tree is None:
-            yield from ((architecture, self._score(architecture, batches)) for architecture in architectures)
+            yield from ((architecture, self._score(architecture, batches, judged)) for architecture in architectures)
             return
         sharing = PrefixEvaluation(
             layer=self._layer,
             finish=fold_batch_norms,
             context=self._inference,
-            score=self._score_of,
-            alone=lambda architecture: self._score(architecture, batches),
+            score=partial(self._score_of, judged=judged),
+            alone=lambda architecture: self._score(architecture, batches, judged),
             calibration=self._calibration,
             calibration_images=self.calibration_images,
             validation=batches,
-            validation_images=images,
-            validation_batches=math.ceil(images / self.batch_size),
+            validation_images=batches.images,
+            validation_batches=math.ceil(batches.images / self.batch_size),
             memory=int(self.memory * (1 << 30)),
         )
         yield from sharing.scores(tree)
@@ -219,18 +242,18 @@ class SupernetEvaluator:
             return None
         return tree_of(self.supernet.space, architectures, self._image)
 
-    def _score(self, architecture: Architecture, batches: Iterable[Batch]) -> Score:
+    def _score(self, architecture: Architecture, batches: Iterable[Batch], judged: int | None = None) -> Score:
         with self._inference():
             network: nn.Module = extract(self.supernet, architecture)
             if self.refit_head:
                 network = without_head(network)
             network = fold_batch_norms(self._calibrated(network))
-            return self._score_of((network(x), y) for x, y in batches)
+            return self._score_of(((network(x), y) for x, y in batches), judged)
 
-    def _score_of(self, outputs: Iterable[Batch]) -> Score:
+    def _score_of(self, outputs: Iterable[Batch], judged: int | None = None) -> Score:
         """Of outputs, or of features where the head is fitted anew, with their targets."""
         if self.refit_head:
-            return refitted_score(outputs, self._outputs, self.task)
+            return refitted_score(outputs, self._outputs, self.task, judged)
         return score(nn.Identity(), outputs, self.device, None, self.task)
 
     def _layer(self, step: LayerChoice) -> nn.Module:
@@ -254,11 +277,11 @@ class SupernetEvaluator:
             interval=None if failed else self.task.interval(found.value, found.deviation, found.images),
         )
 
-    def _batches(self, split: Split, images: int) -> KeptBatches:
+    def _batches(self, split: Split, images: int, shuffle: bool = False) -> KeptBatches:
         # Equal batches: a small remainder would be normalised by poor statistics, and one image has none.
         size = math.ceil(images / math.ceil(images / self.batch_size))
-        load = partial(split.batches, size, seed=self.seed, shuffle=True, limit=images)
-        return KeptBatches(partial(load, device=self.device, channels_last=self.channels_last))
+        load = partial(split.batches, size, seed=self.seed, shuffle=shuffle, limit=images)
+        return KeptBatches(partial(load, device=self.device, channels_last=self.channels_last), images)
 
 
 def fidelities_of(images: Sequence[int], available: int) -> tuple[Fidelity, ...]:

@@ -20,7 +20,7 @@ from typing import Any, cast
 from torch import multiprocessing
 
 from config_file.errors import UserError
-from search.evaluators.evaluator import Evaluates, Evaluator, Shareable
+from search.evaluators.evaluator import Evaluator, Judge, Shareable
 from search.result import Fidelity, Result
 from supernet import Architecture
 
@@ -28,7 +28,7 @@ RUNS_EACH = 4  # so that all end at about the same time
 LONGEST_RUN = 32  # what one process may be ahead of another is lost when all are killed
 
 
-def in_processes(evaluator: Evaluator, count: int, threads: int) -> Evaluates:
+def in_processes(evaluator: Evaluator, count: int, threads: int) -> Judge:
     """The evaluator itself for one process, else one that shares the work; `threads`: CPU threads of each, 0 for one.
 
     Raises UserError for several processes and an evaluator whose work cannot be shared.
@@ -66,11 +66,20 @@ class WorkerEvaluator:
             UserError: the supernet or its data cannot be sent to a process, or a process was killed.
             RuntimeError: an evaluation raised something else; with the traceback of its process.
         """
+        return self._shared(architectures, fidelity, confirming=False)
+
+    def confirm(self, architectures: Sequence[Architecture]) -> Iterator[Result]:
+        """The same of what the evaluator confirms."""
+        return self._shared(architectures, None, confirming=True)
+
+    def _shared(
+        self, architectures: Sequence[Architecture], fidelity: Fidelity | None, confirming: bool
+    ) -> Iterator[Result]:
         order = self._evaluator.order(architectures)
         size = min(LONGEST_RUN, max(1, -(-len(order) // (RUNS_EACH * self._count))))
         runs = [order[start : start + size] for start in range(0, len(order), size)]
         try:
-            yield from self._results(runs, fidelity)
+            yield from self._results(runs, fidelity, confirming)
         except BaseException:
             self.close()  # some are busy with what nobody waits for any more
             raise
@@ -79,7 +88,9 @@ class WorkerEvaluator:
         """End the processes at once."""
         _end(self._workers)
 
-    def _results(self, runs: Sequence[Sequence[Architecture]], fidelity: Fidelity | None) -> Iterator[Result]:
+    def _results(
+        self, runs: Sequence[Sequence[Architecture]], fidelity: Fidelity | None, confirming: bool
+    ) -> Iterator[Result]:
         todo = iter(enumerate(runs))
         ready: defaultdict[int, list[Result]] = defaultdict(list)
         done: set[int] = set()
@@ -88,7 +99,7 @@ class WorkerEvaluator:
         def give(worker: _Worker) -> None:
             for number, run in todo:
                 try:
-                    worker.connection.send((run, fidelity))
+                    worker.connection.send((run, fidelity, confirming))
                 except OSError:
                     raise _dead(worker) from None
                 busy[worker.connection] = worker, number
@@ -138,14 +149,16 @@ class WorkerEvaluator:
         return self._workers[:wanted]
 
 
-def _serve(connection: Connection, factory: Callable[[], Evaluates]) -> None:
-    """A process: (architectures, fidelity) in; Results out, then None, or an exception that ended them."""
+def _serve(connection: Connection, factory: Callable[[], Judge]) -> None:
+    """A process: (architectures, fidelity, confirming) in; Results out, then None, or an exception that ended them."""
     evaluator = factory()
     try:
         while True:
-            architectures, fidelity = connection.recv()
+            architectures, fidelity, confirming = connection.recv()
             try:
-                for result in evaluator.evaluate(architectures, fidelity):
+                for result in (
+                    evaluator.confirm(architectures) if confirming else evaluator.evaluate(architectures, fidelity)
+                ):
                     connection.send(result)
             except UserError as error:
                 connection.send(error)

@@ -28,7 +28,7 @@ from supernet.saved import space_of
 from tasks import Task, task_of
 from training.differentiable_search.distribution_file import load_distribution
 
-ARCHIVE, BEST = "archive.jsonl", "best.json"
+ARCHIVE, BEST, CONFIRMED = "archive.jsonl", "best.json", "confirmed.jsonl"
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class FinishedSearch:
         space: what was searched.
         best: the content of `best.json`.
         results: of every architecture the one of the greatest fidelity, in the order first made, failed ones included.
+        confirmed: what was judged once more by what nothing was selected by: the chosen one and the front.
         config: the saved options by group.
         environment: the content of `env.json`.
         supernet: the content of `supernet.json`, {} where the supernet's folder is not beside the search's.
@@ -53,6 +54,7 @@ class FinishedSearch:
     results: list[Result]
     config: Mapping[str, Mapping[str, Any]]
     environment: Mapping[str, Any]
+    confirmed: Mapping[Architecture, Result] = field(default_factory=dict)
     supernet: Mapping[str, Any] = field(default_factory=dict)
     verdict: Mapping[str, Any] = field(default_factory=dict)
     ranking: Mapping[str, Any] = field(default_factory=dict)
@@ -87,8 +89,28 @@ class FinishedSearch:
 
     @property
     def found(self) -> float:
-        """The metric of the chosen architecture, as it is shown."""
+        """The metric of the chosen architecture, as it is shown; the confirmed one where there is one."""
         return self.measured.shown(float(self.best[self.measured.name]))
+
+    @property
+    def selected(self) -> float:
+        """The metric that it was selected with, as it is shown: the best of many."""
+        return self.value(next(result for result in self.results if result.architecture == self.chosen))
+
+    @property
+    def is_confirmed(self) -> bool:
+        """True if the chosen architecture was judged by what nothing was selected by."""
+        return bool(self.best.get("confirmed"))
+
+    @property
+    def interval(self) -> Sequence[float] | None:
+        """The 95 % interval of `found`; None where it is not confirmed: that of an evaluation forgets that it won."""
+        return self.best["interval"] if self.is_confirmed else None
+
+    @property
+    def judged_on(self) -> Fidelity:
+        """The images, or what else, that `found` is of."""
+        return self.confirmed[self.chosen].fidelity if self.is_confirmed else self.fidelity
 
     @property
     def axis(self) -> str:
@@ -206,10 +228,12 @@ def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any
             raise ValueError
         space = space_of(best, folder / BEST, trusted)
         results = of_greatest_fidelity(results_of(folder / ARCHIVE, rows))
-        if tuple(best["architecture"]) not in results or not space.is_valid(best["architecture"]):
+        confirmed = of_greatest_fidelity(results_of(folder / CONFIRMED, read_jsonl(folder / CONFIRMED)))
+        chosen = tuple(best["architecture"])
+        if chosen not in results or not space.is_valid(chosen) or (best.get("confirmed") and chosen not in confirmed):
             raise ValueError
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-        raise UserError(f"{folder}: {BEST} or {ARCHIVE} is damaged or not of a search") from None
+        raise UserError(f"{folder}: {BEST}, {ARCHIVE} or {CONFIRMED} is damaged or not of a search") from None
     in_a_run = folder.name == "search"
     supernet, verdict, ranking = (
         _read_json(folder.parent / file) if in_a_run else {}
@@ -221,6 +245,7 @@ def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any
         space=space,
         best=best,
         results=list(results.values()),
+        confirmed={architecture: result for architecture, result in confirmed.items() if not result.failed},
         config={group: values for group, values in config.items() if isinstance(values, dict)},
         environment=_read_json(folder / "env.json"),
         supernet=supernet,

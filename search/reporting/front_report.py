@@ -2,17 +2,24 @@
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 
 from config_file.files import atomic_write_text
+from config_file.quantity import quantity
 from lookup_tables.limits import Limits
 from search.objectives import Objective
 from search.pareto import Values, best_within, hypervolume, knee_point, non_dominated
+from search.reporting.results_file import confirmed_cells, confirmed_columns
 from search.result import Result
+from supernet import Architecture
+from supernet.decisions import DecisionSpace
 from supernet.metrics import Metric, metric_called
 
 BUDGETS = 5
@@ -33,9 +40,12 @@ class Front:
         members: their positions, the best by the first objective first.
         knee: the position of the one farthest below the plane through the front's ends.
         reference: (M,) the worst of each of M objectives among the candidates, minimised.
-        volume: what the front dominates up to `reference`.
-        within: (cost, budget, position of the best by the first objective) for a few budgets of every cost.
+        best: (M,) the best of each among the candidates.
+        volume: the share of the box from `best` to `reference` that the front dominates; NaN where the box is flat.
+        within: (cost, least budget, greatest budget, position of the best by the first objective) for a few budgets of
+            every cost; budgets with the same best one are together.
         metrics: of the costs, by name.
+        confirmed: what was judged once more by what nothing was selected by.
     """
 
     objectives: tuple[Objective, ...]
@@ -43,28 +53,47 @@ class Front:
     members: list[int]
     knee: int
     reference: Values
+    best: Values
     volume: float
-    within: list[tuple[str, float, int]]
+    within: list[tuple[str, float, float, int]]
     metrics: Mapping[str, Metric]
+    confirmed: Mapping[Architecture, Result]
 
-    def in_words(self) -> list[tuple[str, str]]:
+    def in_words(self, space: DecisionSpace) -> list[tuple[str, str]]:
         """(what, text) for people: how many, hypervolume, knee, and the best within each budget."""
         names = ", ".join(objective.name for objective in self.objectives)
-        reference = self._shown(self.reference)
-        architecture = " ".join(map(str, self.candidates[self.knee].architecture))
+        networks = quantity(len(self.candidates), "network")
         return [
-            ("front", f"{len(self.members)} of {len(self.candidates):,} networks, which none beats in {names}"),
-            ("hypervol.", f"{self.volume:.6g} to the worst of each: {reference}"),
-            ("knee", f"{self.of(self.knee)}: {architecture}"),
-            *(
-                ("within", f"{cost} {self.metrics[cost].in_words(budget)}: {self.of(position)}")
-                for cost, budget, position in self.within
-            ),
+            ("front", f"{len(self.members)} of {networks}, which none beats in {names}"),
+            ("hypervol.", self.volume_in_words()),
+            ("knee", self.of(self.knee, space)),
+            *(("within", f"{budgets}: {self.of(position, space)}") for budgets, position in self.within_in_words()),
         ]
 
-    def of(self, position: int) -> str:
-        """The objectives of a candidate in words."""
-        return self._shown(values_of([self.candidates[position]], self.objectives)[0])
+    def volume_in_words(self) -> str:
+        """The hypervolume, and of what it is a share."""
+        if np.isnan(self.volume):
+            return "none: in one of the objectives all networks are alike"
+        return (
+            f"{self.volume:.3f} of the box from the best of each objective ({self._shown(self.best)}) to the worst "
+            f"({self._shown(self.reference)}) of this search, 1 at most"
+        )
+
+    def within_in_words(self) -> list[tuple[str, int]]:
+        """(budgets of a cost, position of the best one within them)."""
+        found = []
+        for cost, least, greatest, position in self.within:
+            low, high = (self.metrics[cost].in_short(budget, cost) for budget in (least, greatest))
+            found.append((low if low == high else f"{low} to {high}", position))
+        return found
+
+    def of(self, position: int, space: DecisionSpace) -> str:
+        """The objectives of a candidate in words, as they were confirmed too, and the names of its options."""
+        result = self.candidates[position]
+        judged, measured = self.confirmed.get(result.architecture), [o for o in self.objectives if o.measured]
+        shown = self._shown(values_of([result], self.objectives)[0])
+        again = "" if judged is None else "; ".join(f"{o.name} {o.in_words(o.value(judged))}" for o in measured)
+        return f"{shown}{f' (confirmed: {again})' if again else ''}: {' '.join(space.names(result.architecture))}"
 
     def _shown(self, values: Sequence[float] | Values) -> str:
         pairs = [(o, -value if o.maximise else value) for o, value in zip(self.objectives, values, strict=True)]
@@ -75,12 +104,16 @@ class Front:
 
 
 def front_among(
-    candidates: Sequence[Result], objectives: Sequence[Objective], metrics: Mapping[str, Metric] | None = None
+    candidates: Sequence[Result],
+    objectives: Sequence[Objective],
+    metrics: Mapping[str, Metric] | None = None,
+    confirmed: Mapping[Architecture, Result] | None = None,
 ) -> Front:
     """The front of evaluations that succeeded within the limits.
 
     Args:
         metrics: of the costs, by name; default those of METRICS that are called so.
+        confirmed: of what was judged once more.
 
     Raises ValueError where there are none.
     """
@@ -89,23 +122,29 @@ def front_among(
     values = values_of(candidates, objectives)
     first = non_dominated(values)
     first = first[np.lexsort((first, *reversed(values[first].T)))]
-    reference = values.max(0)
-    within = []
+    reference, ideal = values.max(0), values.min(0)
+    box = float(np.prod(reference - ideal))
+    within: list[tuple[str, float, float, int]] = []
     for index, objective in enumerate(objectives):
         if objectives[0].measured and not objective.measured and not objective.maximise:
             cost = values[:, index]
             budgets = np.unique(np.linspace(cost[first].min(), cost[first].max(), BUDGETS)).tolist()
             best = best_within(values[:, 0], cost, budgets)
-            within += [(objective.name, budget, at) for budget, at in zip(budgets, best, strict=True) if at is not None]
+            found = [(budget, at) for budget, at in zip(budgets, best, strict=True) if at is not None]
+            for at, same in groupby(found, key=itemgetter(1)):
+                together = [budget for budget, _ in same]
+                within.append((objective.name, together[0], together[-1], at))
     return Front(
         tuple(objectives),
         list(candidates),
         first.tolist(),
         knee_point(values),
         reference,
-        hypervolume(values, reference.tolist()),
+        ideal,
+        hypervolume(values, reference.tolist()) / box if box > 0 else math.nan,
         within,
         {o.name: (metrics or {}).get(o.name) or metric_called(o.name) for o in objectives},
+        confirmed or {},
     )
 
 
@@ -113,10 +152,14 @@ def write_front(path: Path, front: Front, constraint: Limits) -> None:
     """One row per member of the front."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow([*(objective.name for objective in front.objectives), "knee", "indices", "architecture"])
+    measured = next((objective for objective in front.objectives if objective.measured), None)
+    again = confirmed_columns(measured, front.confirmed) if measured else []
+    table.writerow([*(objective.name for objective in front.objectives), *again, "knee", "indices", "architecture"])
     for position in front.members:
         result = front.candidates[position]
         shown = [f"{objective.value(result):.12g}" for objective in front.objectives]
         names = " ".join(constraint.space.names(result.architecture))
+        if measured and again:
+            shown += confirmed_cells(measured, front.confirmed.get(result.architecture)).values()
         table.writerow([*shown, int(position == front.knee), " ".join(map(str, result.architecture)), names])
     atomic_write_text(path, text.getvalue())

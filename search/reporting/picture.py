@@ -27,6 +27,7 @@ def draw_search(
     title: str,
     metric: Objective = ACCURACY,
     method: str = "inherited weights",
+    confirmed: Result | None = None,
 ) -> None:
     """Write `accuracy_vs_cost.png`.
 
@@ -35,6 +36,8 @@ def draw_search(
         constraint: the limits, and the table whose cost is the x-axis.
         metric: on the y-axis.
         method: what it was measured with, for people.
+        confirmed: the best one as it was judged by what nothing was selected by; it is shown there then, with the
+            interval, which the score it was selected by has none of.
     """
     limit = constraint.first
     assert limit is not None
@@ -51,7 +54,7 @@ def draw_search(
     figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold", color=INK)
     _range(axes["range"], limit, best.cost[name] / unit, unit, word)
     _metric_against_cost(axes["cost"], order, cost, values, allowed, metric)
-    _chosen(axes["cost"], best, metric, best.cost[name] / unit)
+    _chosen(axes["cost"], best, confirmed, metric, best.cost[name] / unit)
     _limits(axes["cost"], limit, unit)
     axes["cost"].set_xlabel(word, color=INK)
     axes["cost"].set_ylabel(metric.axis(method), color=INK)
@@ -119,12 +122,14 @@ def _metric_against_cost(
     bar.outline.set_visible(False)
 
 
-def _chosen(axes: Any, best: Result, metric: Objective, cost: float) -> None:
-    value = metric.shown(metric.value(best))
-    if best.interval is not None:
-        low, high = map(metric.shown, best.interval)
+def _chosen(axes: Any, best: Result, confirmed: Result | None, metric: Objective, cost: float) -> None:
+    judged = confirmed or best
+    value = metric.shown(metric.value(judged))
+    if confirmed is not None and confirmed.interval is not None:
+        low, high = map(metric.shown, confirmed.interval)
         axes.errorbar(cost, value, [[value - low], [high - value]], color=ACCENT, capsize=3, zorder=4)
-    words = f"chosen: {metric.in_words(metric.value(best))} at {cost:.4g}"
+    how = "chosen, not confirmed" if confirmed is None else "chosen, confirmed"
+    words = f"{how}: {metric.in_words(metric.value(judged))} at {cost:.4g}"
     axes.plot(
         cost, value, "*", color=ACCENT, markersize=16, markeredgecolor="white", linestyle="none", zorder=5, label=words
     )

@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 
 from config_file.errors import UserError, nearest
 from config_file.files import atomic_write_text
+from config_file.quantity import quantity
 from search.reporting import report_plots
 from search.reporting.finished_search import BEST, FinishedSearch, read_search
 from search.reporting.front_report import front_among
@@ -108,10 +109,10 @@ def about(run: FinishedSearch) -> dict[str, Any]:
     colours = report_plots.option_colours(space)
     inside = sorted((r for _, r in run.inside), key=run.measured.score, reverse=True)
     good = inside[: max(10, len(inside) // 10)]
-    interval = f", 95 % interval {run.interval_in_words(best['interval'])}" if best["interval"] else ""
     searched = best["search"]
     failed = sum(r.failed for r in run.results)
     on = f" on {run.fidelity}" if run.fidelity else ""
+    evaluations = "evaluation" if len(run.results) == 1 else "evaluations"
     limits = [
         f"{word} {run.cost_in_words(run.metrics[0], limit)}"
         for word, limit in zip(("at least", "at most"), run.limits, strict=True)
@@ -121,7 +122,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         "name": run.name,
         "heading": f"{searched['strategy']} over {space.name}, {best['dataset']} at {best['resolution']} px",
         "tiles": [
-            (run.measured.digits(run.found, unit=True), f"{run.measured.title} of the chosen one{interval}"),
+            *_chosen_tiles(run),
             *(
                 (
                     run.cost_in_words(metric, best["cost"][metric]),
@@ -129,7 +130,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
                 )
                 for metric in run.metrics
             ),
-            (f"{len(run.results):,}", f"evaluations{on}{f', {failed} failed' if failed else ''}"),
+            (f"{len(run.results):,}", f"{evaluations}{on}{f', {failed} failed' if failed else ''}"),
             (_size(space.size), "architectures in the space"),
             (_duration(sum(r.seconds for r in run.results)), "of evaluation"),
         ],
@@ -153,6 +154,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         else report_plots.probabilities(space, run.learnt, chosen, "probabilities at the end of the learning"),
         "choice_names": list(colours),
         "decisions": [decision.name for decision in space.decisions],
+        "confirmed": bool(run.confirmed),
         "budgets": [_row(run, r) for _, r in run.front(run.metrics[0])],
         "front": _front_facts(run, inside),
         "best": [_row(run, r) for r in inside[:BEST_ROWS]],
@@ -178,8 +180,8 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
             "dataset": run.best["dataset"],
             "evaluations": f"{len(run.results):,}",
             "value": run.measured.digits(run.found),
-            "interval": run.interval_in_words(run.best["interval"]),
-            "images": f"{run.fidelity['images']:,}" if "images" in run.fidelity else str(run.fidelity),
+            "interval": run.interval_in_words(run.interval) if run.is_confirmed else "not confirmed",
+            "images": f"{run.judged_on['images']:,}" if "images" in run.judged_on else str(run.judged_on),
             "costs": [run.cost_in_words(metric, run.best["cost"][metric]) for metric in shared],
             "weights": str(run.best["search"].get("supernet_sha256", ""))[:8],
             "method": run.best["search"]["method"],
@@ -205,23 +207,36 @@ def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[st
     """Facts of a front that was searched for; none where there was one objective."""
     if len(run.objectives) < 2 or not inside:
         return []
-    front = front_among(inside, run.objectives, {name: run.metric(name) for name in run.metrics})
+    front = front_among(inside, run.objectives, {name: run.metric(name) for name in run.metrics}, run.confirmed)
     return [
         ("Objectives", ", ".join(objective.name for objective in front.objectives)),
         ("On the front", f"{len(front.members)} of {len(front.candidates):,}"),
-        ("Hypervolume, to the worst of each", f"{front.volume:.6g}"),
-        ("Knee", front.of(front.knee)),
-        *(
-            (f"Best within {run.cost_in_words(metric, budget)}", front.of(position))
-            for metric, budget, position in front.within
-        ),
+        ("Hypervolume", front.volume_in_words()),
+        ("Knee", front.of(front.knee, run.space)),
+        *((f"Best within {budgets}", front.of(position, run.space)) for budgets, position in front.within_in_words()),
+    ]
+
+
+def _chosen_tiles(run: FinishedSearch) -> list[tuple[str, str]]:
+    """What the chosen one is worth, and what it was selected with."""
+    title, best_of = run.measured.title, f"the best of {quantity(len(run.results), 'evaluation')}"
+    found, selected = (run.measured.digits(value, unit=True) for value in (run.found, run.selected))
+    if not run.is_confirmed:
+        return [(selected, f"{title} of the chosen one, not confirmed: {best_of}, so optimistic")]
+    interval = f", 95 % interval {run.interval_in_words(run.interval)}" if run.interval else ""
+    on = f" on {run.judged_on}" if run.judged_on else ""
+    return [
+        (found, f"{title} of the chosen one, confirmed{on} that nothing was selected by{interval}"),
+        (selected, f"{title} that it was selected with: {best_of}, so optimistic"),
     ]
 
 
 def _row(run: FinishedSearch, result: Result) -> dict[str, Any]:
+    confirmed = run.confirmed.get(result.architecture)
     return {
         "value": run.measured.digits(run.value(result)),
-        "interval": run.interval_in_words(result.interval),
+        "confirmed": "" if confirmed is None else run.measured.digits(run.value(confirmed)),
+        "interval": "" if confirmed is None else run.interval_in_words(confirmed.interval),
         "costs": [run.cost_in_words(metric, result.cost[metric]) for metric in run.metrics],
         "names": run.space.names(result.architecture),
         "chosen": result.architecture == run.chosen,

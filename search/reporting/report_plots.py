@@ -23,14 +23,21 @@ ARMS = {"found": "found", "random": "random, same cost", "mobilenetv2": "MobileN
 
 def tip(run: FinishedSearch, result: Result, number: int | None = None) -> str:
     """The text that hovering over an evaluation shows."""
-    interval = f" (95 % interval {run.interval_in_words(result.interval)})" if result.interval else ""
+    confirmed = run.confirmed.get(result.architecture)
     lines = [
         *([f"evaluation {number}"] if number else []),
-        run.measured.in_words(run.measured.value(result)) + interval,
+        run.measured.in_words(run.measured.value(result)),
+        *([] if confirmed is None else [f"confirmed: {in_words(run, confirmed)}"]),
         ", ".join(run.cost_in_words(name, cost) for name, cost in result.cost.items()),
         " ".join(run.space.names(result.architecture)),
     ]
     return "\n".join(lines)
+
+
+def in_words(run: FinishedSearch, result: Result) -> str:
+    """The metric of a confirmation with its interval."""
+    interval = f" (95 % interval {run.interval_in_words(result.interval)})" if result.interval else ""
+    return run.measured.in_words(run.measured.value(result)) + interval
 
 
 def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
@@ -43,8 +50,10 @@ def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
     wide = max(costs) - min(costs)
     # A limit far from everything evaluated would squeeze the points together.
     limits = [limit for limit in (low, high) if min(costs) - wide < limit < max(costs) + wide]
-    interval = run.ends(run.best["interval"])
-    figure = plot(f"{run.measured.title} against {word}", ([*costs, *limits], word), ([*values, *interval], run.axis))
+    interval, front = run.ends(run.interval), run.front(metric)
+    confirmed = [(r, run.confirmed[r.architecture]) for _, r in front if r.architecture in run.confirmed]
+    shown = [*values, *interval, run.found, *(run.value(judged) for _, judged in confirmed)]
+    figure = plot(f"{run.measured.title} against {word}", ([*costs, *limits], word), (shown, run.axis))
     for limit, end in ((low, figure.x.low), (high, figure.x.high)):
         if limit in limits:
             figure.box((limit, end), (figure.y.low, figure.y.high), "forbidden")
@@ -56,18 +65,21 @@ def metric_against_cost(run: FinishedSearch, metric: str) -> Plot:
     for (n, r), cost, value in zip([*outside, *run.inside], costs, values, strict=True):
         kind, fill = ("point", colours[n - 1]) if n in allowed else ("outside", "")
         figure.mark(cost, value, kind, tip(run, r, n), fill)
-    front = run.front(metric)
     points = _points(run, metric, front)
     figure.line(stairs(points, min(high, figure.x.high)), "front")
     for point, (n, r) in zip(points, front, strict=True):
         figure.mark(*point, "on-front", "on the front, " + tip(run, r, n))
+    for result, judged in confirmed:
+        at = result.cost[metric] / unit
+        figure.mark(at, run.value(judged), "confirmed", "on the front, confirmed\n" + tip(run, result))
     at = run.best["cost"][metric] / unit
     figure.line([(at, end) for end in interval], "interval")
     best = next(r for r in run.results if r.architecture == run.chosen)
     figure.mark(at, run.found, "chosen", "chosen\n" + tip(run, best))
     figure.legend = [
-        ("star", "", "chosen, with its 95 % interval"),
-        ("ring", "", "front: best at or below its cost"),
+        ("star", "", "chosen, confirmed, with its 95 % interval" if run.is_confirmed else "chosen, not confirmed"),
+        ("ring", "", "front: best at or below its cost, by the scores it was selected by"),
+        *([("diamond", "", "the front, confirmed")] if confirmed else []),
         ("dot", colours[0], "first evaluations"),
         ("dot", colours[-1], "last evaluations"),
     ]

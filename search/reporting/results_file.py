@@ -4,23 +4,30 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from config_file.files import atomic_write_text
 from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import FULL, Result
-from supernet import SearchSpace
+from supernet import Architecture, SearchSpace
 from supernet.decisions import DecisionSpace
 
 
-def write_results(path: Path, results: Sequence[Result], constraint: Limits, metric: Objective = ACCURACY) -> None:
+def write_results(
+    path: Path,
+    results: Sequence[Result],
+    constraint: Limits,
+    metric: Objective = ACCURACY,
+    confirmed: Mapping[Architecture, Result] = MappingProxyType({}),
+) -> None:
     """One row per evaluation, in the order they were made; costs in raw units, the metric as it is (a fraction).
 
     An architecture has a row for each fidelity it was evaluated at, in columns named `n_images` and the like; only the
-    greatest one counts for `best_so_far`.
+    greatest one counts for `best_so_far`. What was confirmed has that in columns named `confirmed_...` too.
     """
     metrics = list(dict.fromkeys(name for result in results for name in result.metrics))
     others = [name for name in metrics if name != metric.name]
@@ -28,7 +35,8 @@ def write_results(path: Path, results: Sequence[Result], constraint: Limits, met
     amounts = dict.fromkeys(name for result in results for name in result.fidelity)
     text = io.StringIO()
     columns = [
-        *("evaluation", metric.name, "ci_low", "ci_high", *others, *costs, "within_limits", "best_so_far"),
+        *("evaluation", metric.name, "ci_low", "ci_high", *confirmed_columns(metric, confirmed)),
+        *(*others, *costs, "within_limits", "best_so_far"),
         *(*map(amount_column, amounts), "seconds", "indices", "architecture"),
     ]
     table = csv.DictWriter(text, columns, lineterminator="\n")
@@ -45,6 +53,7 @@ def write_results(path: Path, results: Sequence[Result], constraint: Limits, met
                 **{name: _decimal(math.nan if result.failed else result.value(name)) for name in metrics},
                 "ci_low": _decimal(low),
                 "ci_high": _decimal(high),
+                **(confirmed_cells(metric, confirmed.get(result.architecture)) if confirmed else {}),
                 **{name: f"{result.cost[name]:.12g}" for name in costs},
                 "within_limits": int(allowed),
                 "best_so_far": _decimal(best),
@@ -57,6 +66,19 @@ def write_results(path: Path, results: Sequence[Result], constraint: Limits, met
     atomic_write_text(path, text.getvalue())
 
 
+def confirmed_columns(metric: Objective, confirmed: Mapping[Architecture, Result]) -> list[str]:
+    """The columns for what was confirmed, none where nothing was."""
+    return list(confirmed_cells(metric, None)) if confirmed else []
+
+
+def confirmed_cells(metric: Objective, result: Result | None) -> dict[str, str]:
+    """What is in these columns for one architecture; empty where it was not confirmed."""
+    value = math.nan if result is None else metric.value(result)
+    low, high = (math.nan, math.nan) if result is None or result.interval is None else result.interval
+    names = (f"confirmed_{metric.name}", "confirmed_ci_low", "confirmed_ci_high")
+    return dict(zip(names, map(_decimal, (value, low, high)), strict=True))
+
+
 def amount_column(name: str) -> str:
     """The name under which files give an amount of a fidelity."""
     return f"n_{name}"
@@ -66,19 +88,27 @@ def _decimal(number: float) -> str:
     return f"{number:.6f}" if math.isfinite(number) else ""
 
 
-def about_best(best: Result, space: DecisionSpace, resolution: int, about: dict[str, Any]) -> dict[str, Any]:
+def about_best(
+    best: Result, space: DecisionSpace, resolution: int, about: dict[str, Any], confirmed: Result | None = None
+) -> dict[str, Any]:
     """The content of `best.json`: the chosen architecture with all that is needed to build and train it.
 
-    `about`: how it was found.
+    Args:
+        about: how it was found.
+        confirmed: as it was judged by what nothing was selected by: these are its metrics and its interval then, and
+            what it was selected with stands beside them. Without it no interval is known: that of the evaluation does
+            not know that it won.
     """
+    judged = confirmed or best
     return {
         "search_space": space.name,
         **({"space_options": space.describe()} if isinstance(space, SearchSpace) else {}),
         "architecture": list(best.architecture),
         "names": space.names(best.architecture),
-        **best.metrics,
-        "interval": best.interval,
-        **{amount_column(name): amount for name, amount in best.fidelity.items()},
+        **_scores(judged),
+        "interval": None if confirmed is None else confirmed.interval,
+        "confirmed": confirmed is not None,
+        **({} if confirmed is None else {"selected_with": _scores(best)}),
         "cost": dict(best.cost),
         "decisions_fingerprint": space.decisions_fingerprint,
         "resolution": resolution,
@@ -86,7 +116,18 @@ def about_best(best: Result, space: DecisionSpace, resolution: int, about: dict[
     }
 
 
-def write_best(path: Path, best: Result, space: DecisionSpace, resolution: int, about: dict[str, Any]) -> None:
+def write_best(
+    path: Path,
+    best: Result,
+    space: DecisionSpace,
+    resolution: int,
+    about: dict[str, Any],
+    confirmed: Result | None = None,
+) -> None:
     """Write `best.json`, the last file of a search."""
-    content = about_best(best, space, resolution, about)
+    content = about_best(best, space, resolution, about, confirmed)
     atomic_write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _scores(result: Result) -> dict[str, Any]:
+    return {**result.metrics, **{amount_column(name): amount for name, amount in result.fidelity.items()}}

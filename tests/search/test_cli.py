@@ -101,7 +101,8 @@ def test_the_stage_end_to_end(here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert len({row["indices"] for row in table}) == EVALUATIONS
     assert all(row["within_limits"] == "1" for row in table)
     top = max(table, key=lambda row: float(row["accuracy"]))
-    assert float(top["accuracy"]) == pytest.approx(best["accuracy"], abs=1e-6)
+    assert float(top["accuracy"]) == pytest.approx(best["selected_with"]["accuracy"], abs=1e-6)
+    assert best["confirmed"]
     assert table[-1]["best_so_far"] == top["accuracy"]
     picture = (folder / "accuracy_vs_cost.png").read_bytes()
     assert picture.startswith(b"\x89PNG")

@@ -108,13 +108,14 @@ class Split(ABC):
         count = images // batch_size if drop_last else -(-images // batch_size)
         if count == 0:
             raise UserError(f"{len(self)} images do not fill one batch of {batch_size}: choose a smaller --batch-size")
-        if shuffle:
-            order = torch.randperm(len(self), generator=generator_of("order", seed, epoch))
-        else:
-            order = torch.arange(len(self))
+        order = self.order(seed, epoch) if shuffle else torch.arange(len(self))
         batches = list(order[:limit].split(batch_size))[start:count]
         there = torch.empty(0, device=device or "cpu").device  # "cuda" and "cuda:0" become one
         return self._load(batches, Request(start, (seed, epoch) if augment else None, there, channels_last))
+
+    def order(self, seed: int, epoch: int = 0) -> Tensor:
+        """The positions in the order of a shuffled epoch: int64 (N,)."""
+        return torch.randperm(len(self), generator=generator_of("order", seed, epoch))
 
     @abstractmethod
     def raw(self, indices: Sequence[int] | Tensor) -> Tensor:

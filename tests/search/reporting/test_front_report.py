@@ -26,7 +26,7 @@ def test_the_file_lists_what_nothing_dominates_and_the_text_says_what_to_pick(tm
     constraint = Limits(space, [Limit(tables["flops"], upper=tables["flops"].maximum()[0] * 0.8)])
     front = front_among(allowed(results, constraint), OBJECTIVES)
     write_front(tmp_path / "front.csv", front, constraint)
-    lines = [" ".join(line) for line in front.in_words()]
+    lines = [" ".join(line) for line in front.in_words(space)]
     with (tmp_path / "front.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     within = allowed(results, constraint)
