@@ -30,9 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=2000, help="validation images")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
-    print(
-        "| networks | spread of true accuracies | selected: covers, too good by | confirmed: covers, too good by | cost |"
-    )
+    print("| networks | spread of the truth | selected: covers, too good by | confirmed: covers, too good by | cost |")
     print("|---:|---:|---|---|---:|")
     least = 1.0
     for networks in (20, 280):

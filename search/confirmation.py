@@ -21,12 +21,12 @@ from supernet import Architecture
 
 
 def confirmations(search: Search, path: Any) -> Archive:
-    """What is confirmed already. Raises UserError where it was confirmed by something else."""
+    """The confirmations that there are already. Raises UserError where it was confirmed by something else."""
     return Archive(path, {**search.evaluator.fingerprints, "confirmed on": search.evaluator.confirms})
 
 
 def to_confirm(search: Search, evaluations: Sequence[Result]) -> list[Architecture]:
-    """What would be chosen, first, then the front: of several objectives, and of the score over the limited cost."""
+    """The architecture that would be chosen, then the front of several objectives, and that over the limited cost."""
     limits, results = search.problem.limits, comparable(evaluations)
     best = engine.best_of(results, limits, search.objective)
     if best is None:

@@ -57,7 +57,7 @@ class Evaluator(Judge, Protocol):
 
     @property
     def confirms(self) -> str:
-        """What it confirms by, for people and with its number: "71 validation images"; "" where it has nothing."""
+        """The means of its confirmation, for people: "71 validation images"; "" where it has none."""
 
     def describe(self, schedule: Schedule) -> str:
         """The evaluation in words, for people."""

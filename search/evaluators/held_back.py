@@ -15,7 +15,7 @@ SHARE, AT_MOST = 4, 10_000
 
 @options("Evaluation")
 class ConfirmationOptions:
-    """What is held back of the validation split."""
+    """The part of the validation split that is held back."""
 
     confirm_images: int | None = option(
         None,

@@ -218,7 +218,7 @@ def _front_facts(run: FinishedSearch, inside: Sequence[Result]) -> list[tuple[st
 
 
 def _chosen_tiles(run: FinishedSearch) -> list[tuple[str, str]]:
-    """What the chosen one is worth, and what it was selected with."""
+    """The worth of the chosen one, and the score that it was selected with."""
     title, best_of = run.measured.title, f"the best of {quantity(len(run.results), 'evaluation')}"
     found, selected = (run.measured.digits(value, unit=True) for value in (run.found, run.selected))
     if not run.is_confirmed:

@@ -72,7 +72,7 @@ def confirmed_columns(metric: Objective, confirmed: Mapping[Architecture, Result
 
 
 def confirmed_cells(metric: Objective, result: Result | None) -> dict[str, str]:
-    """What is in these columns for one architecture; empty where it was not confirmed."""
+    """The content of these columns for one architecture; empty where it was not confirmed."""
     value = math.nan if result is None else metric.value(result)
     low, high = (math.nan, math.nan) if result is None or result.interval is None else result.interval
     names = (f"confirmed_{metric.name}", "confirmed_ci_low", "confirmed_ci_high")

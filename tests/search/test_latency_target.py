@@ -115,7 +115,9 @@ def test_two_latencies_are_objectives_and_limits(space: SearchSpace, capsys: pyt
     nsga = [*flags, "--info-metric", "cpu", "--search-strategy", "nsga3", "--population", "4"]
     assert main(["--title", "toy", *QUICK[4:], *nsga]) == 0
     rows = Path("runs/toy/search/front.csv").read_text().splitlines()
-    assert rows[0] == "accuracy,cpu,phone,knee,indices,architecture"
+    assert (
+        rows[0] == "accuracy,cpu,phone,confirmed_accuracy,confirmed_ci_low,confirmed_ci_high,knee,indices,architecture"
+    )
     for row in rows[1:]:
         assert low + 0.1 * (high - low) <= float(row.split(",")[2]) <= low + 0.8 * (high - low)
     best = json.loads(Path("runs/toy/search/best.json").read_text())

@@ -38,7 +38,7 @@ def test_it_ranks_the_derived_architecture_and_samples(tmp_path: Path) -> None:
     learnt = json.loads((tmp_path / "toy" / "supernet" / "architecture.json").read_text())
     assert learnt["derived"] in [row["architecture"] for row in rows]
     assert all(row["cost"]["flops"] <= 0.03e6 for row in rows), "the target is that of the training"
-    assert best(tmp_path)["accuracy"] == max(row["metrics"]["accuracy"] for row in rows)
+    assert best(tmp_path)["selected_with"]["accuracy"] == max(row["metrics"]["accuracy"] for row in rows)
 
 
 def test_on_frozen_weights_it_learns_an_architecture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

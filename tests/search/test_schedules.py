@@ -142,18 +142,18 @@ def test_fidelities_of_the_option() -> None:
 def test_from_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     assert main([*EVOLUTION, "--eval-images", "40,80,0"]) == 0
     out = capsys.readouterr().out
-    assert "accuracy on 40, of the better half on 80, of the better half on 287 validation images" in out
+    assert "accuracy on 40, of the better half on 80, of the better half on 216 validation images" in out
     folder = here / "runs/toy/search"
     with (folder / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     counts = [row["n_images"] for row in rows]
-    assert counts[:14] == ["40"] * 8 + ["80"] * 4 + ["287"] * 2
+    assert counts[:14] == ["40"] * 8 + ["80"] * 4 + ["216"] * 2
     assert rows[7]["best_so_far"] == "" != rows[13]["best_so_far"]
     chosen = json.loads((folder / "best.json").read_text())
-    assert chosen["n_images"] == 287
+    assert chosen["selected_with"]["n_images"] == 216
     assert chosen["search"]["evaluations"] == len(rows)
     on_all = [row for row in rows if row["n_images"] == "287"]
-    assert chosen["accuracy"] == pytest.approx(max(float(row["accuracy"]) for row in on_all), abs=1e-6)
+    assert chosen["selected_with"]["accuracy"] == pytest.approx(max(float(row["accuracy"]) for row in on_all), abs=1e-6)
     search = read_search(folder)
     assert len(search.results) == 8 + 3 * 5
     assert sum(map(search.allows, search.results)) == len(on_all)
