@@ -152,7 +152,7 @@ def test_from_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -
     chosen = json.loads((folder / "best.json").read_text())
     assert chosen["selected_with"]["n_images"] == 216
     assert chosen["search"]["evaluations"] == len(rows)
-    on_all = [row for row in rows if row["n_images"] == "287"]
+    on_all = [row for row in rows if row["n_images"] == "216"]
     assert chosen["selected_with"]["accuracy"] == pytest.approx(max(float(row["accuracy"]) for row in on_all), abs=1e-6)
     search = read_search(folder)
     assert len(search.results) == 8 + 3 * 5
