@@ -29,7 +29,8 @@ from tests.search.test_cli import TARGET, here, rows, trained  # noqa: F401 - fi
 from tests.search.toy import toy_data
 from training.bn_calibration import calibrate_batch_norm
 
-QUICK = [*TARGET, "--calibration-images", "32", "--search-strategy", "random", "--random-iteration", "6"]
+COMMON = [*TARGET, "--calibration-images", "32"]
+QUICK = [*COMMON, "--search-strategy", "random", "--random-iteration", "6"]
 HELD_BACK = 71  # a quarter of the 287 validation images of digits
 
 
@@ -144,7 +145,7 @@ def test_every_file_reports_what_was_confirmed(here: Path, capsys: pytest.Captur
 
 
 def test_whatever_evaluates_together_or_in_processes_confirms_the_same(here: Path) -> None:  # noqa: F811
-    flags = [*QUICK, "--search-strategy", "nsga2", "--population", "4", "--evaluations", "8", "--parent-num", "2"]
+    flags = [*COMMON, "--search-strategy", "nsga2", "--population", "4", "--evaluations", "8"]
     outcomes = []
     for name, more in (("one", []), ("two", ["--workers", "2"]), ("alone", ["--no-prefix-sharing"])):
         assert main([*flags, *more, "--output", name]) == 0
