@@ -1,7 +1,6 @@
 """The start of an export: a network's file, and real images with the logits the trained network gave for them."""
 
 import hashlib
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,9 @@ import numpy.typing as npt
 import torch
 
 from config_file.errors import UserError
+from config_file.readers.arrays import read_arrays
+from config_file.readers.door import reading
+from config_file.readers.form import check_form
 from deployment.engines.engine import Floats
 from deployment.weights import load_network
 from supernet.blocks import Shape
@@ -69,10 +71,8 @@ def load_retrained(weights: str | Path, samples: str | Path | None = None, limit
     weights = Path(weights)
     network, metadata = load_network(weights)
     classes, mean, std, resolution = _described_input(weights, metadata)
-    try:
+    with reading(weights):
         task = task_of(metadata)
-    except KeyError as error:
-        raise UserError(f"{weights}: it is for a task that this version does not know: {error.args[0]!r}") from None
     shape = (network.in_channels, resolution, resolution)
     path = weights.with_name("samples.npz") if samples is None else Path(samples)
     images, labels, recorded = _read_samples(path, limit)
@@ -108,14 +108,10 @@ def scaled(images: npt.NDArray[np.uint8]) -> Floats:
 
 
 def _described_input(path: Path, metadata: dict[str, Any]) -> tuple[tuple[str, ...], Any, Any, int]:
-    try:
-        classes = tuple(str(name) for name in metadata["classes"])
-        mean, std = (tuple(float(value) for value in metadata[name]) for name in ("mean", "std"))
-        resolution, channels = int(metadata["resolution"]), int(metadata["in_channels"])
-    except KeyError as error:
-        raise UserError(f"{path}: its metadata lack {error.args[0]!r}: a user could not feed the network") from None
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: its metadata are damaged ({error})") from None
+    form = {"classes": [str], "mean": [float], "std": [float], "resolution": int, "in_channels": int}
+    check_form(metadata, form, f"{path}: a user could not feed the network")
+    classes, mean, std = (tuple(metadata[name]) for name in ("classes", "mean", "std"))
+    resolution, channels = metadata["resolution"], metadata["in_channels"]
     if len(mean) != channels or len(std) != channels or min(std) <= 0 or resolution < 1 or not classes:
         raise UserError(
             f"{path}: its metadata do not fit together: {channels} channels, mean {list(mean)}, std {list(std)}, "
@@ -127,12 +123,10 @@ def _described_input(path: Path, metadata: dict[str, Any]) -> tuple[tuple[str, .
 def _read_samples(path: Path, limit: int | None) -> tuple[npt.NDArray[np.uint8], Targets, Floats | None]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; parity is checked on real images: give others with --samples FILE.npz")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            images, labels = file["images"][:limit], file["labels"][:limit]
-            logits = file["logits"][:limit] if "logits" in file else None
-    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: truncated, or not an .npz file with images and labels ({error})") from None
+    arrays = read_arrays(path, ("images", "labels"), ("logits",))
+    with reading(path, "does not hold images with labels"):
+        images, labels = arrays["images"][:limit], arrays["labels"][:limit]
+        logits = arrays["logits"][:limit] if "logits" in arrays else None
     if images.dtype != np.uint8 or images.ndim != 4 or labels.dtype.kind not in "iuf":
         raise UserError(f"{path}: expected images uint8 (N, H, W, C) and labels that are numbers, not {images.dtype}")
     if len(images) == 0 or len(labels.shape) == 0 or len(labels) != len(images):

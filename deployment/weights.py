@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from config_file.errors import UserError
 from config_file.files import atomic_path
+from config_file.readers.door import reading
+from config_file.readers.form import check_form
+from config_file.readers.json_text import parse_json
+from config_file.readers.tensors import read_tensors
 from supernet.network import Network
 from supernet.spec import NetSpec
 
@@ -56,24 +60,20 @@ def load_network(path: str | Path) -> tuple[Network, dict[str, Any]]:
         raise UserError(
             f"{path}: no such file; expected a network's weights, such as runs/TITLE/retrain/model.safetensors"
         )
-    try:
-        with safe_open(path, framework="pt") as file:
-            described = file.metadata() or {}
-            if described.get("format") == "oneshot-nas network 1":
-                raise UserError(f"{path}: of an earlier version, whose weights have other names; retrain the network")
-            if described.get("format") != FORMAT:
-                raise UserError(f"{path}: not a network of this toolkit (its metadata does not say {FORMAT!r})")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
-        raise UserError(f"{path}: truncated or not a safetensors file ({_first_line(error)})") from None
-    try:
-        metadata = {name: json.loads(text) for name, text in described.items() if name not in ("format", "spec")}
-        spec = NetSpec.from_json(described["spec"])
+    described, tensors = read_tensors(path)
+    if described.get("format") == "oneshot-nas network 1":
+        raise UserError(f"{path}: of an earlier version, whose weights have other names; retrain the network")
+    if described.get("format") != FORMAT:
+        raise UserError(f"{path}: not a network of this toolkit (its metadata does not say {FORMAT!r})")
+    with reading(path, "has metadata that do not describe a network"):
+        metadata = {
+            name: parse_json(text, f"{path}, metadata {name}") for name, text in described.items() if name != "format"
+        }
+        check_form(metadata, {"spec": list, "in_channels": int}, f"{path}, metadata")
+        spec = NetSpec.from_dict(metadata.pop("spec"))
         # On the meta device a specification costs nothing, however large a damaged one claims to be.
         with torch.device("meta"):
-            network = Network(spec, int(metadata["in_channels"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
-        raise UserError(f"{path}: its metadata do not describe a network ({_first_line(error)})") from None
+            network = Network(spec, metadata["in_channels"])
     _check_tensors(path, network, tensors)
     network.load_state_dict(tensors, strict=True, assign=True)
     return network.eval(), metadata

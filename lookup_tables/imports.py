@@ -115,7 +115,7 @@ def nni(path: Path, space: SearchSpace) -> Imported:
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if line.strip():
             where = f"{path}, line {number}"
-            with reading(where, "expected {'op_name': ..., 'op_data_shape': ..., 'op_latency': ...}"):
+            with reading(where, "is not {'op_name': ..., 'op_data_shape': ..., 'op_latency': ...}"):
                 row = ast.literal_eval(line.strip()[:_LONGEST_LINE])
                 key = row.get("op_dtype", "float"), row["op_name"], *row["op_data_shape"]
                 put_once(known, key, _number(row["op_latency"], where) / 1e3, where, f"{row['op_name']} at {key[2:]}")

@@ -70,7 +70,7 @@ def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, Entry]]:
     if not Path(path).exists():
         raise UserError(f"lookup table {path}: no such file")
     try:
-        content = read_json(path, f"lookup table {path}: truncated or damaged")
+        content = read_json(path, f"lookup table {path}")
     except UserError:
         if is_table(path):
             raise

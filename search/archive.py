@@ -11,6 +11,7 @@ from typing import Any
 
 from config_file.errors import UserError
 from config_file.files import append_jsonl, mend_jsonl
+from config_file.readers.door import reading
 from config_file.readers.json_text import read_jsonl
 from search.result import Fidelity, Result
 from supernet import Architecture
@@ -87,10 +88,9 @@ def check_format(path: Path, header: Mapping[str, Any]) -> None:
 def results_of(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[Result]:
     """The results in the rows of an archive, of which the first is its header. Raises UserError for another row."""
     for line, row in enumerate(rows[1:], start=2):
-        try:
-            yield Result.from_row(row)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise UserError(f"{path}, line {line}: not a row of a search archive") from None
+        with reading(f"{path}, line {line}", "is not a row of a search archive"):
+            result = Result.from_row(row)
+        yield result
 
 
 def _short(value: Any) -> str:

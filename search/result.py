@@ -6,11 +6,24 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import total_ordering
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from config_file.errors import UserError
+from config_file.readers.form import check_form
 from supernet import Architecture
 
 State = Literal["ok", "failed", "stopped"]
+
+_FORM = {
+    "architecture": [int],
+    "metrics": {...: (float, None)},
+    "fidelity": {...: float},
+    "spent": {...: float},
+    "cost": {...: float},
+    "interval": ([float], None),
+    "state": str,
+    "note?": str,
+}
 
 
 @total_ordering
@@ -114,19 +127,20 @@ class Result:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Result:
-        """Raises KeyError, TypeError, AttributeError or ValueError if the row is not one that `to_row` wrote."""
-        interval = row["interval"]
-        if row["state"] not in ("ok", "failed", "stopped"):
-            raise ValueError(row["state"])
+        """Raises UserError if the row is not one that `to_row` wrote."""
+        check_form(row, _FORM, "a result")
+        interval, amounts = row["interval"], [*row["fidelity"].values(), *row["spent"].values()]
+        if row["state"] not in get_args(State) or min(amounts, default=0) < 0 or len(interval or (0, 0)) != 2:
+            raise UserError(f"not a result: state {row['state']}, interval {interval}, spent {row['spent']}")
         return cls(
-            architecture=tuple(int(option) for option in row["architecture"]),
-            metrics={str(name): math.nan if value is None else float(value) for name, value in row["metrics"].items()},
-            fidelity=Fidelity(**{str(name): amount + 0 for name, amount in row["fidelity"].items()}),
-            spent={str(name): amount + 0 for name, amount in row["spent"].items()},
-            cost={str(metric): value + 0 for metric, value in row["cost"].items()},
+            architecture=tuple(row["architecture"]),
+            metrics={name: math.nan if value is None else float(value) for name, value in row["metrics"].items()},
+            fidelity=Fidelity(**row["fidelity"]),
+            spent=row["spent"],
+            cost=row["cost"],
             interval=None if interval is None else (float(interval[0]), float(interval[1])),
             state=row["state"],
-            note=str(row.get("note", "")),
+            note=row.get("note", ""),
         )
 
 

@@ -19,7 +19,7 @@ from supernet import Architecture
 from supernet.decisions import DecisionSpace
 from tasks import TASKS
 
-NEITHER = "neither an archive.jsonl nor a results.csv of a search"
+NEITHER = "is neither an archive.jsonl nor a results.csv of a search"
 
 
 def read_results(path: str | Path, space: DecisionSpace, objectives: Sequence[Objective] = ()) -> list[Result]:

@@ -17,6 +17,7 @@ from config_file.errors import UserError
 from config_file.plugins import is_reference
 from config_file.readers.arrays import read_array
 from config_file.readers.door import reading
+from config_file.readers.form import check_form
 from config_file.readers.json_text import parse_json, read_json
 from supernet.decisions import Architecture, DecisionSpace
 from supernet.space import SearchSpace
@@ -24,6 +25,14 @@ from supernet.spaces import SETTINGS, build_space
 
 FORMS = "FILE, a JSON list of names or indices, or random"
 RANDOM = "random"
+
+_NUMBERS = ([int], None)
+_RECIPE = {
+    "search_space": (str, dict),
+    **dict.fromkeys(("resolution?", "num_classes?", "in_channels?"), (int, None)),
+    **dict.fromkeys(("widths?", "depths?", "strides?"), _NUMBERS),
+    "skip?": (str, None),
+}
 
 
 def named_space(options: Any, **image: Any) -> SearchSpace:
@@ -57,7 +66,8 @@ def space_of(record: Mapping[str, Any], where: str | Path, trusted: str | None =
             f"{where}: {name} is code of your own that a file names, and no file decides which code is run: "
             f"give --search-space {name} in this command too"
         )
-    with reading(where, "its 'space_options' are not those of a search space"):
+    check_form(recipe, _RECIPE, f"{where}: its 'space_options' are not those of a search space")
+    with reading(where, "does not describe a search space"):
         space = build_space(**recipe)
     if not changes and record.get("macro_fingerprint", space.macro_fingerprint) != space.macro_fingerprint:
         raise UserError(f"{where}: the search space {space.name} is declared differently than when this was made")
@@ -92,7 +102,7 @@ def read_architecture(text: str) -> Any:
     if text.strip() == RANDOM:
         return RANDOM
     if text.lstrip().startswith(("[", "{")):
-        return parse_json(text, "--architecture: a list of names or indices is expected")
+        return parse_json(text, "--architecture LIST")
     path = Path(text).expanduser()
     if not path.is_file():
         raise UserError(f"--architecture {text}: no such file ({FORMS})")

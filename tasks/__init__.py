@@ -5,6 +5,7 @@ export ask the task for the metric, its direction, what an output means and what
 metric is a mean over images and shown in percent. A new task is one file here and an entry in TASKS.
 """
 
+from config_file.errors import choose
 from tasks.classification import CLASSIFICATION, Classification, wilson_interval
 from tasks.landmarks import LANDMARKS, Landmarks
 from tasks.task import RIGHT, Floats, Targets, Task, measured_on
@@ -29,6 +30,6 @@ TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, LANDMARKS
 
 
 def task_of(description: object) -> Task:
-    """The task that the description of a trained network or a search names. Raises KeyError for an unknown one."""
+    """The task that the description of a trained network or a search names. Raises UserError for an unknown one."""
     name = description.get("task") if isinstance(description, dict) else None
-    return CLASSIFICATION if name is None else TASKS[name]
+    return CLASSIFICATION if name is None else choose("task", str(name), TASKS)

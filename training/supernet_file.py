@@ -13,17 +13,35 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from config_file.errors import UserError
 from config_file.files import atomic_write_bytes, atomic_write_text
+from config_file.readers.door import reading
+from config_file.readers.form import check_form
+from config_file.readers.json_text import read_object
+from config_file.readers.tensors import read_tensors
 from supernet import SearchSpace, Supernet
 from supernet.saved import space_of
 
 FORMAT = "oneshot-nas supernet 2"
 WEIGHTS, DESCRIPTION = "supernet.safetensors", "supernet.json"
+
+_FORM = {
+    "sha256": str,
+    "search_space": str,
+    "space_options": dict,
+    "decisions_fingerprint": str,
+    "macro_fingerprint": str,
+    "task?": str,
+    "classes?": [str],
+    "resolution?": int,
+    "mean?": [float],
+    "std?": [float],
+    "split?": {"sha256?": (dict, None)},
+    "train?": dict,
+    "validation?": (dict, None),
+}
 
 
 @dataclass(frozen=True)
@@ -66,14 +84,12 @@ def read_description(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
     if not path.is_file():
         raise UserError(f"no trained supernet in {folder}: {DESCRIPTION} is missing")
-    try:
-        info = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise UserError(f"{path} is damaged: not JSON") from None
-    if isinstance(info, dict) and info.get("format") == "oneshot-nas supernet 1":
+    info = read_object(path)
+    if info.get("format") == "oneshot-nas supernet 1":
         raise UserError(f"{path} is of an earlier version, whose weights have other names; train the supernet again")
-    if not isinstance(info, dict) or info.get("format") != FORMAT:
+    if info.get("format") != FORMAT:
         raise UserError(f"{path} does not describe a supernet of this toolkit ({FORMAT})")
+    check_form(info, _FORM, path)
     return info
 
 
@@ -87,15 +103,11 @@ def load_supernet(folder: Path, trusted: str | None = None) -> TrainedSupernet:
     path = folder / WEIGHTS
     if not path.is_file():
         raise UserError(f"no trained supernet in {folder}: {WEIGHTS} is missing")
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != info["sha256"]:
-        raise UserError(f"{path} is not the file that {DESCRIPTION} describes: truncated, or of another run")
+    _, tensors = read_tensors(path, info["sha256"])
     space = space_of(info, folder, trusted)
     supernet = Supernet(space)
-    try:
-        supernet.load_state_dict(load_tensors(content))
-    except (SafetensorError, RuntimeError):
-        raise UserError(f"{path} does not hold the weights of {space.name}") from None
+    with reading(path, f"does not hold the weights of {space.name}"):
+        supernet.load_state_dict(tensors)
     if not all(torch.isfinite(p).all() for p in supernet.parameters()):
         raise UserError(f"{path} holds weights that are not finite: the training diverged")
     return TrainedSupernet(space, supernet, info)

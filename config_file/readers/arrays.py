@@ -21,7 +21,7 @@ _KINDS = "biufcSU"
 
 def array_names(path: str | Path) -> set[str]:
     """The names of the arrays in an .npz file. Raises UserError if it is none."""
-    with reading(path, "not an .npz file"):
+    with reading(path, "is not an .npz file"):
         return set(_members(zipfile.ZipFile(io.BytesIO(read_bytes(path, MOST_BYTES))), path))
 
 
@@ -32,7 +32,7 @@ def read_arrays(path: str | Path, needed: Collection[str], optional: Collection[
         UserError: the file is truncated, damaged (its checksums say so) or no .npz, lacks an array, has one twice,
             holds objects instead of numbers and text, or asks for more memory than its content fills.
     """
-    with reading(path, "truncated, damaged or not an .npz file"):
+    with reading(path, "is truncated, damaged or not an .npz file"):
         archive = zipfile.ZipFile(io.BytesIO(read_bytes(path, MOST_BYTES)))
         members = _members(archive, path)
         missing = [name for name in needed if name not in members]
@@ -60,7 +60,7 @@ def _members(archive: zipfile.ZipFile, path: str | Path) -> dict[str, zipfile.Zi
 
 
 def _array(content: bytes, where: str | Path) -> NDArray[Any]:
-    with reading(where, "damaged, or not an array in numpy's format"):
+    with reading(where, "is damaged, or not an array in numpy's format"):
         file = io.BytesIO(content)
         version = npy.read_magic(file)
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0

@@ -29,7 +29,7 @@ def read_csv(path: str | Path, needed: Collection[str] = ()) -> Table:
     """
     text = read_text(path)
     reader = csv.reader(io.StringIO(text, newline=""))
-    with reading(path, "not a table of comma-separated values"):
+    with reading(path, "is not a table of comma-separated values"):
         lines = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
     if not lines:
         raise UserError(f"{path}: the file is empty")

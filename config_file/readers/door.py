@@ -19,29 +19,32 @@ MEBI = 2**20
 
 
 @contextmanager
-def reading(where: str | Path, otherwise: str = "it is damaged, or not what it should be") -> Iterator[None]:
-    """Turn every exception of the block into one line: ``{where}: {otherwise} (reason)``.
+def reading(where: str | Path, otherwise: str = "is damaged, or not what it should be") -> Iterator[None]:
+    """Turn every exception of the block into one line: ``{where} {otherwise}: reason``.
 
     Args:
         where: the file, and the line in it where that is known.
         otherwise: what the file then is not.
 
     Raises:
-        UserError: instead of whatever was raised, which is its ``__cause__``; a UserError of the block stays as it is.
+        UserError: instead of whatever was raised, which is its ``__cause__``; one of the block that does not say
+            `where` is told so.
     """
     try:
         yield
-    except UserError:
-        raise
+    except UserError as error:
+        if str(where) in str(error):
+            raise
+        raise UserError(f"{where}: {error}") from error
     except OSError as error:
         raise UserError(f"{where}: {_system_words(error)}") from error
     except MemoryError as error:
-        raise UserError(f"{where}: {otherwise} (it asks for more memory than there is)") from error
+        raise UserError(f"{where} {otherwise}: it asks for more memory than there is") from error
     except BaseException as error:
         # A panic of a reader in Rust derives from BaseException, unlike Ctrl-C it is the file's fault.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        raise UserError(f"{where}: {otherwise}{_reason(error)}") from error
+        raise UserError(f"{where} {otherwise}{_reason(error)}") from error
 
 
 def read_bytes(path: str | Path, at_most: int = 256 * MEBI) -> bytes:
@@ -141,8 +144,8 @@ def _system_words(error: OSError) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """The exception's own words in brackets, as far as a reader of the file can use them."""
+    """The exception's own words, as far as a reader of the file can use them."""
     if isinstance(error, KeyError) and error.args:
-        return f" (it lacks {error.args[0]!r})"
+        return f": it lacks {error.args[0]!r}"
     words = next(iter(str(error).splitlines()), "")
-    return f" ({words[:120]})" if words else ""
+    return f": {words[:120]}" if words else ""

@@ -46,7 +46,7 @@ def read_sealed(path: str | Path, where: str | Path | None = None) -> dict[str, 
 
 def parse_json(text: str | bytes, where: str | Path) -> Any:
     """The JSON value that a text is. Raises UserError, which begins with `where`, as `read_json`."""
-    with reading(where, "damaged, not JSON"):
+    with reading(where, "is truncated or damaged, not JSON"):
         content = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
     check_plain(content, where)
     return content

@@ -118,7 +118,7 @@ def _read(path: str | Path, loader: type[_NumberLoader]) -> Any:
     if loader is _NumberLoader and text.lstrip()[:1] in ("{", "["):
         with suppress(UserError):  # JSON is YAML, but only JSON may be indented by tabs
             return parse_json(text, path)
-    with reading(path, "not valid YAML"):
+    with reading(path, "is not valid YAML"):
         try:
             content = loader(text).get_single_data()
         except yaml.YAMLError as error:

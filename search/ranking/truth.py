@@ -89,10 +89,10 @@ def load_truth(which: str, space: DecisionSpace | None = None, dataset: str = "c
     if not path.is_file():
         raise UserError(f"--truth: no such file {path}")
     if path.suffix == ".csv":
-        with reading(path, "not a table of networks trained alone"):
+        with reading(path, "is not a table of networks trained alone"):
             return _of_csv(path, space)
     names = array_names(path)
-    with reading(path, "it is damaged, or not a table of NAS-Bench-Macro or NAS-Bench-201"):
+    with reading(path, "is damaged, or not a table of NAS-Bench-Macro or NAS-Bench-201"):
         if "mean_acc" in names:
             return _nasbench_macro(read_arrays(path, ("arch", "test_acc", "mean_acc", "macs", "params")))
         if "valtest_acc_200_seeds" in names:

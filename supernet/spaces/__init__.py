@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from config_file.errors import UserError, choose
 from config_file.plugins import guarded, is_reference, load_object
+from config_file.readers.door import reading
+from config_file.readers.yaml_text import read_yaml
 from supernet.space import SearchSpace
-from supernet.spaces.chain import ChainTable
+from supernet.spaces.chain import MOST_LAYERS, MOST_STRIDE, MOST_WIDTH, ChainTable
 from supernet.spaces.fbnet import FBNET_L, FBNET_S
 from supernet.spaces.mobilenetv2 import build_mobilenetv2
 from supernet.spaces.nasbench_macro import NASBENCH_MACRO
@@ -23,6 +23,14 @@ from supernet.spaces.spos import SPOS
 
 SETTINGS = ("widths", "depths", "strides", "skip")
 """The settings that a space may have besides the image and the classes."""
+
+MOST = {
+    "resolution": 16384, "num_classes": 10**6, "in_channels": 4096,
+    "widths": MOST_WIDTH, "depths": MOST_LAYERS, "strides": MOST_STRIDE,
+}  # fmt: skip
+"""Upper limits: far beyond what anybody trains, far below what a mistyped number makes of memory and time."""
+
+MOST_PARAMETERS = 2**36
 
 
 @dataclass(frozen=True)
@@ -96,10 +104,13 @@ def build_space(
         search_space = search_space.replace("-", "_")
     recorded, definition = _find(search_space)
     resolution = definition.resolution if resolution is None else resolution
-    if min(resolution, num_classes, in_channels) < 1:
-        raise UserError("resolution, classes and input channels must be at least 1")
-    if any(value < 1 for values in (widths, depths, strides) for value in values or ()):
-        raise UserError("widths, depths and strides must be at least 1")
+    image = {"resolution": resolution, "num_classes": num_classes, "in_channels": in_channels}
+    numbers = list(image.items())
+    for name, several in (("widths", widths), ("depths", depths), ("strides", strides)):
+        numbers += [(name, number) for number in several or ()]
+    for name, number in numbers:
+        if not 1 <= number <= MOST[name]:
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1 and at most {MOST[name]:,}, not {number}")
     settings: dict[str, Any] = {"widths": widths, "depths": depths, "strides": strides, "skip": skip}
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     given = {name: value for name, value in settings.items() if value is not None}
@@ -107,14 +118,12 @@ def build_space(
         if name not in definition.settings:
             has = ", ".join(f"--{other}" for other in definition.settings) or "none of these settings"
             raise UserError(f"--{name} does not apply to {_title(search_space)}: it has {has}")
-    image = {"resolution": resolution, "num_classes": num_classes, "in_channels": in_channels}
-    try:
+    with reading(f"search space {_title(search_space)}", "cannot be built"):
         space = replace(definition.build(**image, **given), recipe={"search_space": recorded, **image, **settings})
-        for _, table in space.factors():
-            for block, shape in dict.fromkeys(entry for entry in table.flat if entry is not None):
-                block.params(shape)  # raises ValueError where channels do not fit
-    except ValueError as error:
-        raise UserError(f"search space {_title(search_space)}: {error}") from None
+        keys = dict.fromkeys(entry for _, table in space.factors() for entry in table.flat if entry is not None)
+        parameters = sum(block.params(shape) for block, shape in keys)  # raises ValueError where channels do not fit
+        if parameters > MOST_PARAMETERS:
+            raise UserError(f"its candidates have {parameters:.2g} parameters, more than {MOST_PARAMETERS:.2g}")
     return space
 
 
@@ -134,19 +143,13 @@ def _find(search_space: str | Mapping[str, Any]) -> tuple[str | Mapping[str, Any
 
 
 def _from_file(search_space: str) -> ChainTable:
-    path = Path(search_space)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"search space {search_space}: no such file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"search space {search_space}: {' '.join(str(error).split())}") from None
+    if not Path(search_space).exists():
+        raise UserError(f"search space {search_space}: no such file")
+    content = read_yaml(search_space)
     if not isinstance(content, Mapping):
         raise UserError(f"search space {search_space}: expected a table of keys such as name, stem, stages")
-    try:
+    with reading(search_space):
         return ChainTable.from_dict(content)
-    except UserError as error:
-        raise UserError(f"{search_space}: {error}") from None
 
 
 def _own_space(reference: str, make: Callable[..., Any], **arguments: Any) -> SearchSpace:

@@ -34,6 +34,9 @@ class Slot(NamedTuple):
 
 Candidate = Callable[[Slot], Block]
 
+_MOST = 100
+_LONGEST = 100
+
 SKIPS = ("skip", "identity")
 _RATIO = r"\d+(?:\.\d+)?"
 _INVERTED_RESIDUAL = re.compile(
@@ -46,6 +49,7 @@ def parse_candidate(name: str) -> Candidate:
     """The block that a candidate's name stands for, given its layer. Raises UserError for a name with no meaning."""
     if name in SKIPS:
         return _skip
+    name = name[:_LONGEST]
     if name == "xception":
         return lambda slot: ShuffleBlock(slot.out_channels, 3, slot.stride, xception=True)
     if match := _SHUFFLE.fullmatch(name):
@@ -55,8 +59,8 @@ def parse_candidate(name: str) -> Candidate:
         kernel, ratio = _odd(int(match["k"] or match["k2"]), name), float(match["e"] or match["e2"])
         expand = int(ratio) if ratio.is_integer() else ratio
         groups, se = int(match["g"] or 1), match["se"] is not None
-        if expand < 1 or not groups:
-            raise UserError(f"candidate {name!r}: expansion and groups must be at least 1")
+        if not 1 <= min(expand, groups) <= max(expand, groups) <= _MOST:
+            raise UserError(f"candidate {name!r}: expansion and groups must be at least 1, at most {_MOST}")
         return lambda slot: InvertedResidual(
             slot.out_channels, kernel, expand, slot.stride, slot.act, se if slot.se is None else slot.se, groups,
             slot.always_expand,
@@ -71,6 +75,6 @@ def _skip(slot: Slot) -> Block:
 
 
 def _odd(kernel: int, name: str) -> int:
-    if kernel % 2 == 0:
-        raise UserError(f"candidate {name!r}: the kernel must be odd")
+    if kernel % 2 == 0 or kernel > _MOST:
+        raise UserError(f"candidate {name!r}: the kernel must be odd, and at most {_MOST}")
     return kernel

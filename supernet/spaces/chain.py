@@ -19,6 +19,9 @@ from supernet.space import SearchSpace
 from supernet.spaces.candidates import SKIPS, Slot, parse_candidate
 from supernet.spec import INPUT
 
+MOST_LAYERS, MOST_WIDTH, MOST_STRIDE = 500, 2**17, 64
+"""Upper limits of a chain: layers that choose, all stages together; channels; strides."""
+
 SMALL_IMAGE = 64
 """At this resolution and below, stem and first strided stage keep the resolution, as is usual for CIFAR."""
 
@@ -110,11 +113,16 @@ class ChainTable:
                 raise UserError(
                     f"{self.name}: unknown {what} {value!r}{nearest(str(value), known)} (choices: {', '.join(known)})"
                 )
-        numbers = [self.stem, self.head, self.stem_stride]
-        numbers += [number for number in (self.first, self.features) if number is not None]
-        numbers += [number for stage in self.stages for number in (stage.channels, stage.depth, stage.stride)]
-        if any(not isinstance(number, int) or isinstance(number, bool) or number < 1 for number in numbers):
+        widths = [self.stem, self.head, *(n for n in (self.first, self.features) if n is not None)]
+        widths += [stage.channels for stage in self.stages]
+        depths, strides = [s.depth for s in self.stages], [self.stem_stride, *(s.stride for s in self.stages)]
+        if any(type(number) is not int or number < 1 for number in (*widths, *depths, *strides)):
             raise UserError(f"{self.name}: channels, depths and strides must be whole numbers of at least 1")
+        if max(widths) > MOST_WIDTH or sum(depths) > MOST_LAYERS or max(strides) > MOST_STRIDE:
+            raise UserError(
+                f"{self.name}: at most {MOST_WIDTH:,} channels, {MOST_LAYERS} layers and strides of {MOST_STRIDE}; "
+                f"it has {max(widths)} channels, {sum(depths)} layers, and a stride of {max(strides)}"
+            )
         for what in ("always_expand", "head_bias", "small_images"):
             if not isinstance(getattr(self, what), bool):
                 raise UserError(f"{self.name}: {what} must be true or false, not {getattr(self, what)!r}")

@@ -147,7 +147,7 @@ def test_changed_entries(file: Path, space: SearchSpace, change: Callable[[dict[
         (lambda entries: entries[2].update(value=-1), "entry 3: value must be a number of at least 0, not -1"),
         (
             lambda entries: entries[2].update(value=float("nan")),
-            "truncated or damaged: damaged, not JSON (NaN",
+            "truncated or damaged, not JSON: NaN",
         ),
         (lambda entries: entries[0].update(value="7"), "entry 1: value must be a number, not"),
         (lambda entries: entries[0].update(count=True), "entry 1: count must be a number"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from config_file.errors import UserError
 from tasks import CLASSIFICATION, LANDMARKS, TASKS, measured_on, task_of
 
 
@@ -63,7 +64,7 @@ def test_intervals():
 def test_a_description_names_its_task():
     assert task_of({}) is CLASSIFICATION
     assert task_of({"task": "landmarks"}) is LANDMARKS
-    with pytest.raises(KeyError):
+    with pytest.raises(UserError, match="unknown task 'depth'"):
         task_of({"task": "depth"})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from config_file.errors import UserError
+from config_file.readers.door import read_bytes, reading
 
 _VALUES = {
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
@@ -28,6 +28,7 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
     "EMPTY_TUPLE": tuple,
 }
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_MOST_BUILDS = 100  # each looks through all that is remembered
 _NUMBERS = re.compile(r"[<>|=]?[uifb][1248]")
 
 
@@ -49,16 +50,15 @@ def load_arrays(path: Path) -> Any:
     Raises:
         UserError: the file is damaged, or asks for anything else.
     """
-    try:
-        return _interpret(path.read_bytes())
-    # A damaged file can fail at any instruction.
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
-        raise UserError(f"{path} is damaged or not a pickle of plain arrays: {error}") from None
+    content = read_bytes(path)
+    with reading(path, "is damaged or not a pickle of plain arrays"):
+        return _interpret(content)
 
 
-def _interpret(content: bytes) -> Any:  # noqa: C901 - one case per instruction, as the format has them
+def _interpret(content: bytes) -> Any:  # noqa: C901, PLR0915 - one case per instruction, as the format has them
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    built = 0
     argument: Any
     for opcode, argument, _ in pickletools.genops(content):
         match opcode.name:
@@ -98,6 +98,9 @@ def _interpret(content: bytes) -> Any:  # noqa: C901 - one case per instruction,
                 name, arguments = _pop(stack, 2)
                 stack.append(_construct(name, arguments))
             case "BUILD":
+                built += 1
+                if built > _MOST_BUILDS:
+                    raise ValueError(f"it holds more than {_MOST_BUILDS} arrays")
                 unfinished, state = _pop(stack, 2)
                 finished = _finish(unfinished, state)
                 memo = {key: finished if value is unfinished else value for key, value in memo.items()}
@@ -114,7 +117,7 @@ def _construct(name: Any, arguments: Sequence[Any]) -> Any:
     match str(name).replace("numpy._core.", "numpy.core."), arguments:
         case "numpy.core.multiarray._reconstruct", _:
             return _EmptyArray()
-        case "numpy.core.numeric._frombuffer", (data, dtype, shape, order):
+        case "numpy.core.numeric._frombuffer", (bytes() | bytearray() as data, dtype, shape, order):
             return np.frombuffer(bytearray(data), dtype=dtype).reshape(shape, order=order)
         case "numpy.dtype", (str() as text, *_) if _NUMBERS.fullmatch(text):
             return np.dtype(text)
@@ -122,7 +125,7 @@ def _construct(name: Any, arguments: Sequence[Any]) -> Any:
             return text.encode("latin1")
         case "__builtin__.bytes", ():  # and so no bytes at all
             return b""
-    raise ValueError(f"it asks for {name}{tuple(arguments)!r:.60}")
+    raise ValueError(f"it asks for {name!s:.60} of {len(arguments)} arguments")
 
 
 def _finish(unfinished: Any, state: Any) -> Any:
@@ -130,6 +133,8 @@ def _finish(unfinished: Any, state: Any) -> Any:
     match unfinished, state:
         case _EmptyArray(), (_, shape, np.dtype() as dtype, fortran, data):
             content = data.encode("latin1") if isinstance(data, str) else data
+            if not isinstance(content, bytes | bytearray):
+                raise ValueError(f"an array of {type(content).__name__}")
             return np.frombuffer(bytearray(content), dtype=dtype).reshape(shape, order="F" if fortran else "C")
         case np.dtype(), (_, "<" | ">" | "|" as byte_order, None, None, None, *_):
             return unfinished.newbyteorder(byte_order)

@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from config_file.errors import UserError
 from config_file.files import atomic_write_text
+from config_file.readers.form import check_form
+from config_file.readers.json_text import read_object
 from supernet import Architecture, SearchSpace
 
 FORMAT = "oneshot-nas architecture parameters 1"
 FILE = "architecture.json"
+
+_FORM = {"decisions_fingerprint": str, "decisions": [{"log_probabilities": [float]}], "derived": [int]}
 
 
 @dataclass(frozen=True)
@@ -52,19 +56,16 @@ def load_distribution(folder: Path, space: SearchSpace) -> Distribution:
     path = folder / FILE
     if not path.is_file():
         raise UserError(f"{folder} has no {FILE}: its supernet was not trained with --sample-strategy differentiable")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise ValueError
-        fingerprint = content["decisions_fingerprint"]
-        rows = [np.array(entry["log_probabilities"], dtype=np.float64) for entry in content["decisions"]]
-        derived = tuple(int(option) for option in content["derived"])
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path} is damaged, or not a file of architecture parameters ({FORMAT})") from None
-    if fingerprint != space.decisions_fingerprint:
+    content = read_object(path)
+    if content.get("format") != FORMAT:
+        raise UserError(f"{path} is damaged, or not a file of architecture parameters ({FORMAT})")
+    check_form(content, _FORM, path)
+    rows = [np.array(entry["log_probabilities"], dtype=np.float64) for entry in content["decisions"]]
+    derived = tuple(content["derived"])
+    if content["decisions_fingerprint"] != space.decisions_fingerprint:
         raise UserError(f"{path} is of {content.get('search_space')} with other decisions than this {space.name}")
     fits = [row.shape for row in rows] == [(size,) for size in space.sizes] and space.is_valid(derived)
-    if not fits or not all(np.isfinite(row).all() and abs(np.exp(row).sum() - 1) < 1e-6 for row in rows):
+    if not fits or not all(abs(np.exp(np.minimum(row, 1)).sum() - 1) < 1e-6 for row in rows):
         raise UserError(f"{path} is damaged: its probabilities are not those of {space.name}")
     known = {"format", "search_space", "decisions_fingerprint", "derived", "names", "decisions"}
     return Distribution(rows, derived, {key: value for key, value in content.items() if key not in known})

@@ -210,7 +210,7 @@ def test_measurements_by_column_and_as_json(tmp_path: Path) -> None:
         ("architecture,ms\n{a},fast\n", "line 2: ms must be a number above 0, not 'fast'"),
         ("architecture,ms\n{a},\n", "line 2: ms is missing"),
         ("architecture,ms\n9 9,3\n", "line 2: .* decisions"),
-        ("architecture,ms\n[1,3\n", "line 2: damaged, not JSON"),
+        ("architecture,ms\n[1,3\n", "line 2 is truncated or damaged, not JSON"),
         ('architecture,ms\n"{{}}",3\n', "line 2: "),
         ("architecture,ms\n{a}\n", "line 2: 1 cells, the header has 2"),
         ("architecture,seconds\n{a},3\n", "expected the columns architecture and ms"),

@@ -284,5 +284,5 @@ def test_a_damaged_or_foreign_distribution_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="its probabilities"):
         load_distribution(folder, space)
     path.write_text(path.read_text()[:200])
-    with pytest.raises(UserError, match="is damaged"):
+    with pytest.raises(UserError, match="is truncated or damaged"):
         load_distribution(folder, space)
