@@ -57,7 +57,7 @@ class Option:
     above: float | None = None
     at_most: float | None = None
     below: float | None = None
-    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    only: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     inherit: bool = False
     saved: bool = True
     as_json: bool = False

@@ -117,8 +117,9 @@ def why_unused(options: Any, name: str) -> str | None:
     if name in in_use(options):
         return None
     for other, values in _idle(options, spec).items():
-        wanted, found = " or ".join(values), getattr(options, other)
-        return f"{spec.flag} is for {specs[other].flag} {wanted}, not for {found}"
+        if specs[other].kind is bool:
+            return f"{spec.flag} is for {specs[other].flag} only"
+        return f"{spec.flag} is for {specs[other].flag} {' or '.join(values)}, not for {getattr(options, other)}"
     owners = {chooser.name: readers for chooser in specs.values() if (readers := _readers(chooser, name))}
     if any(_silent(options, specs[chooser]) for chooser in owners):
         return None
@@ -174,7 +175,7 @@ def _bases(part: type) -> list[type]:
     return [base for base in part.__mro__ if dataclasses.is_dataclass(base)]
 
 
-def _idle(options: Any, spec: Option) -> dict[str, tuple[str, ...]]:
+def _idle(options: Any, spec: Option) -> dict[str, tuple[Any, ...]]:
     """The conditions of an option (`Option.only`) that these options do not meet."""
     return {
         other: values

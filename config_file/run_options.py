@@ -20,6 +20,10 @@ class RunOptions:
     resume: bool = option(False, "continue an interrupted run, with its saved options", saved=False)
     overwrite: bool = option(False, "start anew where this stage has been run before", saved=False)
     plan: bool = option(False, "print what would run, its time and memory, and stop", saved=False)
+    plan_seconds: float = option(
+        10, "of --plan: for timing whole steps or evaluations, where a first estimate says that some fit", unit="s",
+        at_least=0, saved=False, only={"plan": (True,)}
+    )  # fmt: skip
     random_seed: int = option(
         42, "seed of everything random", at_least=0, at_most=LARGEST_SEED, decides="training learning"
     )

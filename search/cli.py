@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
-from random import Random
 from typing import Any
 
 from tqdm import tqdm
@@ -25,12 +24,12 @@ from search.objectives import Objective
 from search.options import SearchOptions
 from search.outcome import pick, write_outcome
 from search.pareto import joined
+from search.planning import estimate, long_search
 from search.preparation import Search, prepare
 from search.reporting.finished_search import ARCHIVE, CONFIRMED
 from search.reporting.front_report import values_of
 from search.result import Result
 from search.strategies import needs_distribution
-from training.planning import duration, peak_memory
 
 EXAMPLES = (
     "python search.py --title first --search-strategy evolution --info-metric flops --target-hc 60",
@@ -90,6 +89,8 @@ def run_search(search: Search, folder: RunFolder) -> None:
     if len(archive):
         folder.log(f"resumed    {len(archive):,} evaluations are kept in {archive.path}")
         restore_metrics(search, archive, folder)
+    if (line := long_search(search)) is not None:
+        folder.log(line)
     started = time.perf_counter()
     try:
         with closing(search.evaluator):
@@ -160,27 +161,3 @@ def evaluate_all(search: Search, judge: Judge, archive: Archive, folder: RunFold
     if made < search.budget:
         why = "the budget is used up" if ledger.used_up else "no further architecture was found within the limits"
         folder.log(f"stopped    after {made:,} of {search.budget:,}: {why}")
-
-
-def estimate(search: Search) -> list[str]:
-    """Time and memory, from a few evaluations that are really done."""
-    rng = Random(search.options.random_seed)
-    timed = [search.problem.limits.sample(rng) for _ in range(3)]
-    results = list(search.evaluator.evaluate([a for a in timed if a is not None]))
-    timings = [result.seconds for result in results[1:]]  # the first one also loads the images
-    budget = search.budget
-    lines = []
-    if search.learning is not None:
-        steps, seconds = search.learning.left, search.learning.seconds()
-        lines.append(f"learning   {steps:,} architecture steps on frozen weights first, about {duration(seconds)}")
-    if timings and budget:
-        each = sum(timings) / len(timings)
-        lines += search.evaluator.estimate(budget)
-        lines.append(
-            f"time       about {duration(each * budget)}: {each:.2f} s per evaluation, timed on {len(timings)}"
-        )
-    lines.append(f"memory     {peak_memory(search.context.device)} at its highest so far")
-    lines.append(f"writes     {stage_path(search.options)}")
-    if (obstacle := RunFolder.obstacle(search.options)) is not None:
-        lines.append(f"but        {obstacle}")
-    return lines

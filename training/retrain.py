@@ -23,11 +23,12 @@ from training.checkpoint import RETRAIN
 from training.data import Data, Split, load_data
 from training.data.seeds import generator_of
 from training.device import choose_device, prepare_device
+from training.estimate import duration
 from training.evaluate import Score, score
 from training.initialise import initialise
 from training.loop import fit
 from training.options import RetrainOptions
-from training.planning import duration, print_plan
+from training.planning import print_plan
 from training.recipe import Recipe
 from training.stage import Training, run_training
 from training.state import TrainingState, make_context, make_state

@@ -9,12 +9,16 @@ from config_file.run_folder import RunFolder, Work, has_finished, run_stage
 from config_file.stages import command, stage_path
 from training.checkpoint import LAST, Checkpoint
 from training.data import Data
+from training.estimate import step_seconds, warning
 from training.loop import fit
 from training.options import RetrainOptions, TrainSupernetOptions
 from training.recipe import Recipe, trajectory
 from training.recipe_options import FittingOptions
 from training.state import TrainingState
 from training.trainer import Trainer
+
+MANY = 5000
+"""Passes from which on it is worth seconds to find out whether a training is long."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,9 @@ class Training:
         if run.resumed:
             run.truncate_metrics(self.state.step)
             run.log(f"resumed after step {self.state.step:,} of {self.recipe.steps:,}")
+        left = self.recipe.steps - self.state.step
+        if left * self.trainer.passes_per_step >= MANY and (line := warning(left * step_seconds(self.recipe))):
+            run.log(line)
         fit(
             self.recipe,
             self.state,

@@ -13,10 +13,11 @@ from training.checkpoint import SUPERNET
 from training.data import Data, load_data
 from training.device import choose_device, place, prepare_device
 from training.differentiable_search.hardware import cost_range
+from training.estimate import duration
 from training.evaluate import score
 from training.initialise import initialise
 from training.options import TrainSupernetOptions
-from training.planning import duration, print_plan
+from training.planning import print_plan
 from training.recipe import Recipe
 from training.stage import Training, run_training
 from training.state import make_context, make_state
@@ -59,7 +60,8 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
     data = load_data(options, options.resolution, check)
     supernet = Supernet(space_of(options, data), recompute=options.recompute)
     initialise(supernet, options.random_seed)
-    if options.pretrained is not None:
+    if options.pretrained is not None and not (options.plan and options.pretrained == "torchvision"):
+        # of a plan nothing is downloaded
         from supernet.pretrained import load_pretrained  # noqa: PLC0415  # seldom needed
 
         load_pretrained(supernet, options.pretrained)

@@ -12,6 +12,7 @@ from typing import Any
 from config_file.errors import UserError
 from config_file.files import append_jsonl
 from config_file.loader import parse
+from config_file.quantity import quantity
 from config_file.readers.json_text import read_jsonl
 from config_file.run_folder import RunFolder, Work, run_stage
 from config_file.run_mark import has_begun
@@ -22,7 +23,8 @@ from search.comparison.options import VerdictOptions
 from search.reporting.finished_search import read_search
 from tasks import CLASSIFICATION
 from training.data import Data, load_data
-from training.retrain import retrain
+from training.estimate import duration, step_seconds
+from training.retrain import prepare_network, retrain
 
 EXAMPLES = ("python -m search.verdict --title first --top-k 3 --seeds 3 --epochs 30",)
 
@@ -41,12 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"{source} is of {finished.task.name}: search.verdict compares test accuracies of classifiers")
     best = finished.best
     contenders = line_up(options, finished, table_of(options, finished))
+    data = load_data(options, best["resolution"])
     if options.plan:
-        print("plan of verdict; nothing is started and nothing written")
+        training = prepare_network(contenders[0].spec, data, options)  # refuses what a training would
+        seconds = len(contenders) * training.recipe.steps * step_seconds(training.recipe)
+        each = f"{quantity(len(contenders), 'training')} of {quantity(options.epochs, 'epoch')}"
+        print(f"plan of verdict: {each}, about {duration(seconds)}; nothing is started and nothing written")
         for contender in contenders:
             print(f"  {contender.title:24s} {contender.name} {contender.metric.in_words(contender.cost)}")
         return 0
-    data = load_data(options, best["resolution"])
 
     def compare(run: RunFolder) -> None:
         rows_file = run.file("trainings.jsonl")

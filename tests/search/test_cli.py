@@ -164,6 +164,21 @@ def test_a_plan_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -
     assert not (here / "runs/toy/search").exists()
     for text in ("range      flops from", f"at most {EVALUATIONS} evaluations", "time ", "memory ", "runs/toy/search"):
         assert text in out
+    assert "timed on 2" in out
+    assert main([*EVOLUTION, "--plan", "--plan-seconds", "0"]) == 0
+    assert "s per evaluation (a first estimate, from a few images; --plan-seconds " in capsys.readouterr().out
+
+
+def test_a_long_search_is_said_before_it_starts(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("search.planning.MANY", 0)
+    assert main([*QUICK, "--search-strategy", "random", "--random-iteration", "2"]) == 0
+    assert "long  " not in capsys.readouterr().out
+    monkeypatch.setattr("training.estimate.LONG", 0.0)
+    assert main([*QUICK, "--search-strategy", "random", "--random-iteration", "2", "--overwrite"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("long       about ")]
 
 
 def test_random_search_for_params_stops_when_the_space_is_exhausted(

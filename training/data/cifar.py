@@ -78,6 +78,8 @@ def load_cifar100(options: Any) -> Source:
 def _load(cifar: _Cifar, options: Any) -> Source:
     root = Path(options.data_path).expanduser()
     source = _find(cifar, root)
+    if source is None and options.download and getattr(options, "plan", False):
+        return _stand_in(cifar)
     if source is None and options.download:
         _download(cifar, root)
         source = _find(cifar, root)
@@ -149,6 +151,21 @@ def _entry(content: object, key: str, path: Path) -> list[str]:
         raise UserError(f"{path} has no {key!r}: not a file of this data set")
     found: list[str] = content[key]
     return found
+
+
+def _stand_in(cifar: _Cifar) -> Source:
+    """Black images, as many and as large: a plan downloads nothing."""
+    classes = 100 if cifar is CIFAR100 else 10
+    train, test = np.zeros((50_000, 32, 32, 3), np.uint8), np.zeros((10_000, 32, 32, 3), np.uint8)
+    return ImageArrays(
+        train_images=train,
+        train_labels=np.arange(len(train)) % classes,
+        test_images=test,
+        test_labels=np.arange(len(test)) % classes,
+        classes=[str(number) for number in range(classes)],
+        mean=cifar.mean,
+        std=cifar.std,
+    ).source(f"{cifar.name} (still to be downloaded)")
 
 
 def _download(cifar: _Cifar, root: Path) -> None:

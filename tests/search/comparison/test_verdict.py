@@ -112,6 +112,9 @@ def test_a_search_within_milliseconds(tmp_path, capsys, monkeypatch) -> None:
     search([*common, "--search-strategy", "random", "--random-iteration", "4", *limit])
     capsys.readouterr()
     arguments = [*common, "--epochs", "1", "--batch-size", "256", "--seeds", "2"]
+    for wrong in (["--optimizer", "abc"], ["--dataset", "abc"], ["--loss", "abc"]):  # as without --plan
+        with pytest.raises(UserError, match="'abc'"):
+            main([*arguments, *wrong, "--plan"])
     assert main([*arguments, "--plan"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
     costs = {title: (metric, float(cost.replace(",", ""))) for title, metric, cost, *_ in lines}
