@@ -25,6 +25,7 @@ from config_file.fields import options_of
 from config_file.files import append_jsonl, atomic_write_text, remove_leftovers, write_sealed
 from config_file.loader import load, save
 from config_file.lock import only_process
+from config_file.readers.form import check_form
 from config_file.readers.json_text import read_jsonl
 from config_file.run_mark import (
     MARK,
@@ -174,7 +175,10 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows written by ``metric`` so far."""
-        return read_jsonl(self.path / "metrics.jsonl")
+        path = self.path / "metrics.jsonl"
+        rows = read_jsonl(path)
+        check_form(rows, [{"step": int}], path)
+        return rows
 
     def truncate_metrics(self, step: int) -> None:
         """Forget the metrics of steps after ``step``: a resumed run will write them again."""

@@ -1,7 +1,6 @@
 """A finished search read back from its folder: what the report and comparisons of runs are made of."""
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError
-from config_file.readers.json_text import read_jsonl
+from config_file.readers.door import reading
+from config_file.readers.form import check_form
+from config_file.readers.json_text import read_jsonl, read_object
 from config_file.readers.yaml_text import read_mapping
 from lookup_tables.constraint_text import limited
 from lookup_tables.limits import raw
@@ -29,6 +30,27 @@ from tasks import Task, task_of
 from training.differentiable_search.distribution_file import load_distribution
 
 ARCHIVE, BEST, CONFIRMED = "archive.jsonl", "best.json", "confirmed.jsonl"
+
+_FORM = {
+    "architecture": [int],
+    "names": [str],
+    "space_options": dict,
+    "interval": ([float], None),
+    "cost": {...: float},
+    "resolution": int,
+    "dataset?": str,
+    "search": {
+        "strategy?": str,
+        "measures": {...: bool},
+        "method": str,
+        "info_metric?": (str, None),
+        "target_hc?": (float, None),
+        "min_hc?": (float, None),
+        "constraint?": (str, None),
+        "metrics?": {...: str},
+        "objectives?": [str],
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -219,40 +241,47 @@ def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any
     if best is None:
         if not (folder / BEST).is_file():
             raise UserError(f"no finished search in {folder}: {BEST} is missing")
-        best = _read_json(folder / BEST)
-    try:
+        best = read_object(folder / BEST)
+        check_form(best, _FORM, folder / BEST)
+        check_form(best, dict.fromkeys(best["search"]["measures"], float), folder / BEST)
+    with reading(folder, f"holds a {BEST}, {ARCHIVE} or {CONFIRMED} that is damaged or not of a search"):
         rows = read_jsonl(folder / ARCHIVE)
         check_format(folder / ARCHIVE, rows[0])
-        needed = {"space_options", "interval", "cost", "names", "resolution", *best["search"]["measures"]}
-        if not needed <= best.keys():
-            raise ValueError
         space = space_of(best, folder / BEST, trusted)
         results = of_greatest_fidelity(results_of(folder / ARCHIVE, rows))
         confirmed = of_greatest_fidelity(results_of(folder / CONFIRMED, read_jsonl(folder / CONFIRMED)))
         chosen = tuple(best["architecture"])
         if chosen not in results or not space.is_valid(chosen) or (best.get("confirmed") and chosen not in confirmed):
-            raise ValueError
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-        raise UserError(f"{folder}: {BEST}, {ARCHIVE} or {CONFIRMED} is damaged or not of a search") from None
+            raise ValueError(f"{list(chosen)} is not what was searched")
     in_a_run = folder.name == "search"
     supernet, verdict, ranking = (
-        _read_json(folder.parent / file) if in_a_run else {}
+        _read_if_there(folder.parent / file) if in_a_run else {}
         for file in ("supernet/supernet.json", "verdict/verdict.json", "rank/rank.json")
     )
     config = read_mapping(folder / "config.yaml") if (folder / "config.yaml").is_file() else {}
-    return FinishedSearch(
+    finished = FinishedSearch(
         name=folder.parent.name if in_a_run else folder.name,
         space=space,
         best=best,
         results=list(results.values()),
         confirmed={architecture: result for architecture, result in confirmed.items() if not result.failed},
         config={group: values for group, values in config.items() if isinstance(values, dict)},
-        environment=_read_json(folder / "env.json"),
+        environment=_read_if_there(folder / "env.json"),
         supernet=supernet,
         verdict=verdict,
         ranking=ranking,
         learnt=_learnt(folder, best, supernet, space),
     )
+    with reading(folder, f"holds a {BEST}, {ARCHIVE} or config.yaml that is damaged or not of a search"):
+        # What is computed when it is asked for, so that no command stumbles over it later.
+        finished.task, finished.objectives, finished.axis, finished.inside, finished.random_start  # noqa: B018
+        finished.generations()
+    return finished
+
+
+def _read_if_there(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, {} where there is none."""
+    return read_object(path) if path.is_file() else {}
 
 
 def _learnt(
@@ -266,16 +295,3 @@ def _learnt(
         with contextlib.suppress(UserError):  # missing, or damaged: then a report does without
             return [np.exp(row) for row in load_distribution(place, space).log_probabilities]
     return None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, {} where there is none."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise UserError(f"{path} is damaged: not JSON") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: not a JSON object")
-    return content

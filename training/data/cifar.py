@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError
+from config_file.readers.door import read_text
+from config_file.readers.form import check_form
 from training.data.folder import folder_source
 from training.data.pickled_arrays import load_arrays
 from training.data.source import ImageArrays, Source
@@ -97,10 +99,11 @@ def _find(cifar: _Cifar, root: Path) -> Source | None:
     for folder in (root / cifar.python_folder, root):
         if (folder / cifar.python_meta).is_file():
             names = _entry(load_arrays(folder / cifar.python_meta), cifar.names_key, folder / cifar.python_meta)
+            check_form(names, [str], f"{folder / cifar.python_meta}, {cifar.names_key}")
             return _assemble(cifar, folder, "", names, _read_python)
     for folder in (root / cifar.binary_folder, root):
         if (folder / cifar.binary_meta).is_file():
-            names = (folder / cifar.binary_meta).read_text(encoding="utf-8").split()
+            names = read_text(folder / cifar.binary_meta).split()
             return _assemble(cifar, folder, ".bin", names, _read_binary)
     return None
 
@@ -126,9 +129,13 @@ def _assemble(
 
 def _read_python(cifar: _Cifar, path: Path) -> _Arrays:
     content = load_arrays(path)
-    pixels = np.asarray(_entry(content, "data", path))
-    labels = np.asarray(_entry(content, cifar.label_key, path))
-    if pixels.dtype != np.uint8 or pixels.shape != (len(labels), 3072) or labels.dtype.kind not in "iu":
+    pixels, given = _entry(content, "data", path), _entry(content, cifar.label_key, path)
+    if not isinstance(given, np.ndarray):
+        check_form(given, [int], f"{path}, {cifar.label_key}")
+    labels = np.asarray(given)
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or labels.dtype.kind not in "iu":
+        raise UserError(f"{path} does not hold images of {cifar.name}")
+    if labels.ndim != 1 or pixels.shape != (len(labels), 3072):
         raise UserError(f"{path} does not hold images of {cifar.name}: pixels {pixels.dtype} {pixels.shape}")
     return _planes_to_pixels(pixels), labels.astype(np.int64)
 
@@ -146,11 +153,10 @@ def _planes_to_pixels(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
 
 
-def _entry(content: object, key: str, path: Path) -> list[str]:
+def _entry(content: object, key: str, path: Path) -> Any:
     if not isinstance(content, dict) or key not in content:
         raise UserError(f"{path} has no {key!r}: not a file of this data set")
-    found: list[str] = content[key]
-    return found
+    return content[key]
 
 
 def _stand_in(cifar: _Cifar) -> Source:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,9 @@ from tqdm import tqdm
 from config_file.errors import UserError
 from deployment.preprocessing import FORMATS, read_upright, square, whole
 from training.data.source import ImageFiles
+
+# Pillow warns, in several lines, of large images and of metadata that it cannot read; neither matters here.
+warnings.filterwarnings("ignore", module="PIL")
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 _CHUNK = 64

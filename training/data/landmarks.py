@@ -24,6 +24,7 @@ import numpy.typing as npt
 from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options, part_of
+from config_file.readers.door import read_text
 from tasks import LANDMARKS
 from training.data.folder import existing_folder
 from training.data.real_files import repetitions
@@ -123,11 +124,7 @@ def read_list(path: Path, root: Path) -> tuple[list[str], npt.NDArray[np.float32
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file") from None
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             yield f"{path}, line {number}", line
 
