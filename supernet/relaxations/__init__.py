@@ -6,13 +6,14 @@ comes from the tables of the sites that depend on the decision, so that sites ma
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from config_file.errors import choose
 from supernet.decisions import Architecture
 from supernet.relaxations import estimators
-from supernet.relaxations.estimators import Estimator, StepGates, check_mixable
+from supernet.relaxations.estimators import Estimator, LossOf, StepGates, check_mixable
 from supernet.relaxations.parameters import ArchitectureParameters
 from supernet.relaxations.thresholds import ThresholdParameters, thresholds
 from supernet.supernet import Supernet
@@ -32,22 +33,33 @@ class RelaxationKind:
         single: it runs one option per decision, so that options of different widths are no trouble.
         soft: weights train as a mixture too; otherwise on paths drawn from the distribution.
         parameters: makes the parameters it is for, of a supernet and a seed.
+        scored: the gradient is that of the score function, of the losses of several paths.
+        scaled: that of the task reaches the parameters through the scale of the one option that runs, which a batch
+            norm behind it undoes.
+        aliases: other spellings of its name.
     """
 
     estimator: Estimator
     single: bool = False
     soft: bool = False
     parameters: Callable[[Supernet, int], ArchitectureParameters] = of_logits
+    scored: bool = False
+    scaled: bool = False
+    aliases: tuple[str, ...] = ()
 
 
 RELAXATIONS: dict[str, RelaxationKind] = {
     "softmax": RelaxationKind(estimators.softmax, soft=True),
     "gumbel": RelaxationKind(estimators.gumbel, soft=True),
-    "gumbel_hard": RelaxationKind(estimators.gumbel_hard, single=True),
-    "binary": RelaxationKind(estimators.binary, single=True),
+    "gumbel_hard": RelaxationKind(estimators.gumbel_hard, single=True, scaled=True),
+    "binary": RelaxationKind(estimators.binary, single=True, scaled=True),
     "binary_two": RelaxationKind(estimators.binary_two),
     "binary_full": RelaxationKind(estimators.binary_full),
-    "thresholds": RelaxationKind(thresholds, soft=True, parameters=ThresholdParameters),
+    "reinforce": RelaxationKind(
+        estimators.binary, single=True, scored=True, aliases=("rl", "RL", "score_function", "score-function")
+    ),
+    "thresholds": RelaxationKind(thresholds, soft=True, parameters=partial(ThresholdParameters, hard=True)),
+    "thresholds_soft": RelaxationKind(thresholds, soft=True, parameters=ThresholdParameters),
 }
 """Relaxations by the name users type."""
 
@@ -69,12 +81,23 @@ class Relaxation:
         self.parameters = parameters
         self.seed = seed
         if not self.kind.single:
-            others = ", ".join(known for known, kind in RELAXATIONS.items() if kind.single)
-            check_mixable(parameters.space, others)
+            check_mixable(parameters.space, next(known for known, kind in RELAXATIONS.items() if kind.scored))
 
     def gates_at(self, step: int, temperature: float = 1.0) -> StepGates:
         """The gates of a step; gradients of their weights reach the parameters."""
         return self.kind.estimator(self.parameters, temperature, self.seed, step)
+
+    def objective(self, loss_of: LossOf, step: int, temperature: float = 1.0, paths: int = 2) -> torch.Tensor:
+        """The task's loss () of a step; its gradient with respect to the parameters is this relaxation's.
+
+        Args:
+            loss_of: the loss along gates or a path.
+            paths: of the score function.
+        """
+        if not self.kind.scored:
+            return loss_of(self.gates_at(step, temperature).gates)
+        drawn = [self.parameters.sample(self.seed, step * paths + number) for number in range(paths)]
+        return estimators.score_function(self.parameters, loss_of, drawn)
 
     def path(self, step: int) -> Architecture:
         """An architecture drawn from p, for a step of the weights; never the draw of the architecture's own step."""

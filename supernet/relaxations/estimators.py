@@ -8,6 +8,7 @@
 | binary       | 1                      | <dy, f(x)> / p of the one that ran: unbiased where the loss is linear in it  |
 | binary_two   | 2, one of them forward | ProxylessNAS's update of a sampled pair (Cai et al. 2019, appendix)          |
 | binary_full  | all, all but 1 forward | ProxylessNAS's gate gradient, every option's output taken into account       |
+| reinforce    | 1, on several paths    | score function: unbiased, of any space (Williams 1992; ProxylessNAS's RL)    |
 
 Only the indices of the options that run cross from the device to the host, once per step.
 """
@@ -19,6 +20,7 @@ from typing import NamedTuple
 import torch
 
 from config_file.errors import UserError
+from supernet.decisions import Architecture
 from supernet.gating import Sampled, Weight
 from supernet.relaxations.parameters import ArchitectureParameters, gumbel_noise
 from supernet.space import SearchSpace
@@ -31,14 +33,19 @@ class StepGates(NamedTuple):
     Attributes:
         gates: for `Supernet.forward`.
         involved: (D, M) of booleans, the options whose parameters this step may move; None means all of them.
+        priced: (D, M) weights at which this step's cost is expected; None: those of the parameters.
     """
 
     gates: Gates
     involved: torch.Tensor | None = None
+    priced: torch.Tensor | None = None
 
 
 Estimator = Callable[[ArchitectureParameters, float, int, int], StepGates]
 """(parameters, temperature, seed, step) -> the gates of the step."""
+
+LossOf = Callable[[Gates | Architecture], torch.Tensor]
+"""The task's loss () of a step's images, along gates or a path."""
 
 
 def softmax(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
@@ -92,7 +99,8 @@ def binary_full(parameters: ArchitectureParameters, temperature: float, seed: in
 def binary_two(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
     """Two options drawn from p without replacement; one of them, drawn again, runs and the other runs forward only.
 
-    Their probabilities are renormalised over the pair, and nothing but the pair's parameters may move.
+    Their probabilities are renormalised over the pair, and nothing but the pair's parameters may move: by the loss and
+    by the pair's own expected cost.
     """
     del temperature
     with torch.no_grad():
@@ -111,7 +119,28 @@ def binary_two(parameters: ArchitectureParameters, temperature: float, seed: int
     involved.scatter_(1, pair, True)
     involved &= ~parameters.absent
     renormalised = parameters.masked().masked_fill(~involved, -torch.inf).softmax(1)
-    return StepGates(_sampled_gates(parameters.space, renormalised, support), involved)
+    # The cost's value is that of p; what it would change by is asked of the pair: a split q makes it q c_i + (1-q) c_j.
+    priced = parameters.probabilities().detach() + (renormalised - renormalised.detach())
+    return StepGates(_sampled_gates(parameters.space, renormalised, support), involved, priced)
+
+
+def score_function(parameters: ArchitectureParameters, loss_of: LossOf, paths: Sequence[Architecture]) -> torch.Tensor:
+    """The mean loss () of some paths drawn from p, whose gradient is that of the score function.
+
+    Williams 1992; ProxylessNAS, section 3.3.2, has it beside its gates. Nothing passes through the paths, so that
+    options may differ in width and a batch norm may follow.
+
+    Args:
+        paths: at least two; each one's baseline is the mean loss of the others, on the same images (Kool et al. 2019),
+            which leaves it unbiased and needs no memory of earlier steps.
+    """
+    # grad_a E_p[L] = E_p[L grad_a log p(path)], estimated by 1/M sum_m (L_m - b_m) grad_a log p(path_m)
+    losses = torch.stack([loss_of(path) for path in paths])  # (M,)
+    fixed, count = losses.detach(), len(paths)
+    baselines = (fixed.sum() - fixed) / (count - 1)
+    scores = torch.stack([parameters.log_probability(path) for path in paths])
+    estimate = ((fixed - baselines) * scores.to(losses.dtype)).mean()
+    return losses.mean() + (estimate - estimate.detach())
 
 
 def soft_gates(space: SearchSpace, weights: torch.Tensor) -> Gates:
@@ -157,9 +186,9 @@ def gate_weights(
             yield gate, weights
 
 
-def check_mixable(space: SearchSpace, others: str) -> None:
-    """Raises UserError, naming the site and other relaxations, where mixed options would differ in shape."""
-    advice = f"mixed: use one of the relaxations that run one option ({others})"
+def check_mixable(space: SearchSpace, other: str) -> None:
+    """Raises UserError, naming the site and another relaxation, where mixed options would differ in shape."""
+    advice = f"mixed: use --relaxation {other}, whose gradient passes through no option"
     for site, (_, table) in zip(space.sites, space.factors(), strict=True):
         if len({block.output_shape(shape) for block, shape in filter(None, table.flat)}) > 1:
             raise UserError(

@@ -44,9 +44,18 @@ class ArchitectureParameters(nn.Module):
         """(D, M) probabilities; each row sums to one."""
         return self.masked().softmax(1)
 
-    def by_decision(self) -> list[torch.Tensor]:
-        """Per decision the probabilities of its options, as a cost table takes them; gradients reach the logits."""
-        return [row[:size] for row, size in zip(self.probabilities().unbind(), self.space.sizes, strict=True)]
+    def priced(self) -> torch.Tensor:
+        """(D, M) weights by which cost is expected: the probabilities."""
+        return self.probabilities()
+
+    def by_decision(self, weights: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """Per decision the weights of its options, as a cost table takes them; gradients reach the logits.
+
+        Args:
+            weights: (D, M); None: the probabilities.
+        """
+        rows = self.probabilities() if weights is None else weights
+        return [row[:size] for row, size in zip(rows.unbind(), self.space.sizes, strict=True)]
 
     @torch.no_grad()
     def log_probabilities(self) -> list[np.ndarray]:
@@ -66,6 +75,11 @@ class ArchitectureParameters(nn.Module):
         """
         derive = derive_filling if filling else derive_within
         return derive(self.space.sizes, self.log_probabilities(), limits)
+
+    def log_probability(self, architecture: Architecture) -> torch.Tensor:
+        """(): log p of an architecture, the sum over its decisions; its gradient reaches the logits."""
+        chosen = torch.tensor(architecture, device=self.logits.device).unsqueeze(1)
+        return self.masked().log_softmax(1).gather(1, chosen).sum()
 
     def sample(self, seed: int, step: int) -> Architecture:
         """An architecture drawn from the distribution; the same for the same (seed, step)."""

@@ -6,7 +6,8 @@ A kernel is its centre plus, where an indicator says so, the ring around it; and
     w_(k, e) = 1(|w_(k, first)|^2 > t_3) (w_(k, first) + 1(|w_(k, second)|^2 > t_6) w_(k, second))
 
 Is the norm of the first half of the channels above a threshold (else the layer is skipped), that of the second half
-(else expansion 3), that of the ring around the 3x3 (else kernel 3)? In the gradient an indicator is a sigmoid.
+(else expansion 3), that of the ring around the 3x3 (else kernel 3)? In the gradient an indicator is a sigmoid, for the
+loss and for the cost alike.
 """
 
 import numpy as np
@@ -30,13 +31,19 @@ class ThresholdParameters(ArchitectureParameters):
     `logits` holds (D, 3): per decision the thresholds of the ring, of the first and of the second half of the channels.
     Norms are mean squares of a part over that of the whole kernel. Thresholds start at 0: everything is used.
 
+    Args:
+        hard: loss and cost are those of the indicators, as in the paper, and each indicator is a sigmoid in the
+            gradient alone, beside the others as they are. Otherwise the cost is that of the probabilities that the
+            sigmoids make together, and their gradient is also the loss's.
+
     Raises:
         UserError: a decision is not that of one super-kernel of two kernel sizes and two expansions.
     """
 
-    def __init__(self, supernet: Supernet, seed: int = 0) -> None:
+    def __init__(self, supernet: Supernet, seed: int = 0, *, hard: bool = False) -> None:
         space = supernet.space
         super().__init__(space, seed)
+        self.hard = hard
         self.logits = nn.Parameter(torch.zeros(len(space.sizes), 3))
         self._sites: dict[int, SuperKernel] = {}
         self._codes: dict[int, list[tuple[int, int] | None]] = {}  # per option (large kernel, all channels), None: skip
@@ -79,6 +86,26 @@ class ThresholdParameters(ArchitectureParameters):
             rows.append(torch.stack(row))
         return torch.stack(rows)
 
+    def indicated(self, temperature: float = 1.0) -> Tensor:
+        """(D, M) weights of the options, one-hot: products of indicators, each a sigmoid in the gradient alone."""
+        rows = []
+        for decision in range(len(self.space.sizes)):
+            margins = self._norms(decision) - self.logits[decision]
+            # g(x) = 1(x > t), dg/dt = d sigmoid(x - t)/dt: the difference below is zero and has that gradient.
+            soft = torch.sigmoid(margins / temperature)
+            on = (margins > 0).to(soft.dtype) + (soft - soft.detach())
+            ring, first, second = (torch.stack((1 - indicator, indicator)) for indicator in on)
+            codes = self._codes[decision]
+            used = first[1] if None in codes else first.new_ones(())
+            row = [first[0] if code is None else used * ring[code[0]] * second[code[1]] for code in codes]
+            row += [self.logits.new_zeros(())] * (self.absent.shape[1] - len(row))
+            rows.append(torch.stack(row))
+        return torch.stack(rows)
+
+    def priced(self) -> Tensor:
+        """(D, M) weights by which cost is expected: what the indicators say, or the probabilities."""
+        return self.indicated() if self.hard else self.probabilities()
+
     def _norms(self, decision: int) -> Tensor:
         kernel = self._sites[decision].kernel().detach().to(self.logits.dtype)
         # Mean squares of the ring and of both halves of the channels, over that of the whole kernel.
@@ -97,11 +124,13 @@ class ThresholdParameters(ArchitectureParameters):
 
 
 def thresholds(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
-    """The most probable option of every decision as a soft weight of one, with the gradient of its probability.
+    """The option of every decision that the indicators say as a soft weight of one, with the gradient of its own.
 
     For `ThresholdParameters`, whose super-kernels run once whatever the weights are.
     """
     del seed, step
+    if isinstance(parameters, ThresholdParameters) and parameters.hard:
+        return StepGates(soft_gates(parameters.space, parameters.indicated(temperature)))
     p = (parameters.masked() / temperature).softmax(1)
     hard = torch.zeros_like(p)
     for decision, option in enumerate(parameters.most_probable()):

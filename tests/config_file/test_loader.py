@@ -38,7 +38,12 @@ def test_defaults_are_those_of_the_issue() -> None:
     options = search("--title", "a")
     assert (options.population, options.parent_num, options.generation_num) == (60, 10, 20)
     assert (options.random_iteration, options.target_hc, options.info_metric) == (1000, 100.0, "flops")
-    assert (options.hc_weight, options.a_lr, options.a_weight_decay) == (0.005, 0.05, 0.0004)
+    # Those of its gradient-based search left short trainings where they began; a preset has them.
+    assert (options.hc_weight, options.a_lr, options.a_weight_decay) == (None, None, 0.0)
+    preset = Path(__file__).resolve().parents[2] / "config_file" / "train" / "osnaslib_differentiable.yml"
+    first = train("--title", "a", "--config", str(preset))
+    assert (first.hc_weight, first.a_lr, first.a_weight_decay) == (0.005, 0.05, 0.0004)
+    assert (first.a_optimizer, first.a_momentum, first.hc_loss, first.hc_mode) == ("sgd", 0.9, "squared", "penalty")
     supernet = train("--title", "a")
     assert (supernet.epochs, supernet.lr, supernet.weight_decay, supernet.momentum) == (120, 0.045, 4e-5, 0.9)
     assert (supernet.lr_scheduler, supernet.train_portion, supernet.random_seed) == ("cosine", 0.8, 42)

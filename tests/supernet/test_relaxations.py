@@ -213,6 +213,33 @@ def test_a_pair_is_drawn_without_replacement_and_the_active_one_by_its_share() -
     assert chi2 < 31.3  # 11 degrees of freedom, p = 0.001
 
 
+def test_a_pair_moves_by_its_own_renormalised_expected_cost() -> None:
+    case = Fixture("binary_two")
+    costs = torch.rand(case.parameters.logits.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    p = F.softmax(case.parameters.logits, 1).detach()
+    for step in range(5):
+        draw = case.relaxation.gates_at(step)
+        assert draw.priced is not None
+        assert draw.involved is not None
+        torch.testing.assert_close(draw.priced.detach(), p)  # the value is that of the whole distribution
+        (ours,) = torch.autograd.grad((draw.priced * costs).sum(), case.parameters.logits)
+        # The pair alone: p_i' = exp a_i / (exp a_i + exp a_j), E' = p_i' c_i + p_j' c_j, by autograd.
+        logits = case.parameters.logits.detach().clone().requires_grad_()
+        expected = torch.zeros((), dtype=torch.float64)
+        for row, pair in enumerate(draw.involved):
+            (options,) = pair.nonzero(as_tuple=True)
+            assert len(options) == 2
+            expected = expected + logits[row, options].softmax(0) @ costs[row, options]
+        (theirs,) = torch.autograd.grad(expected, logits)
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-15)
+        # The whole softmax would move the pair by p_i (c_i - E) and so at times the wrong way.
+        dearer = costs.masked_fill(~draw.involved, -1).argmax(1)
+        cheaper = costs.masked_fill(~draw.involved, 2).argmin(1)
+        rows = torch.arange(3)
+        assert (ours[rows, dearer] > 0).all()
+        assert (ours[rows, cheaper] < 0).all()
+
+
 def test_settling_a_pair_moves_nothing_else_and_keeps_its_share() -> None:
     before, after = torch.randn(3, 4), torch.randn(3, 4)
     involved = torch.tensor([[1, 1, 0, 0], [0, 1, 0, 1], [1, 0, 0, 1]], dtype=torch.bool)
@@ -250,7 +277,7 @@ def test_widths_are_chosen_never_mixed() -> None:
         if RELAXATIONS[name].single:
             Relaxation(name, parameters, 0)
         else:
-            with pytest.raises(UserError, match="differ in width"):
+            with pytest.raises(UserError, match=r"differ in width.*use --relaxation reinforce"):
                 Relaxation(name, parameters, 0)
 
 

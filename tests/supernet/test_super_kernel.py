@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from config_file.errors import UserError
+from lookup_tables import build_table
 from supernet import SearchSpace, Supernet, build_space
-from supernet.relaxations import Relaxation
+from supernet.relaxations import RELAXATIONS, Relaxation
 from supernet.relaxations.parameters import ArchitectureParameters
 from supernet.relaxations.thresholds import ThresholdParameters
 from supernet.sharing.super_kernel import SuperKernel
@@ -111,3 +112,46 @@ def test_softmax_mixes_inside_the_kernel_and_sampled_gates_run_slices() -> None:
 def test_thresholds_need_super_kernels() -> None:
     with pytest.raises(UserError, match="has no super-kernel"):
         ThresholdParameters(Supernet(build_space("nasbench_macro", resolution=16, num_classes=4)))
+
+
+def test_of_hard_indicators_loss_and_cost_are_those_of_the_option_and_the_gradient_is_one_sigmoids() -> None:
+    net = Supernet(single_path()).double()
+    parameters = ThresholdParameters(net, hard=True).double()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        parameters.logits.copy_(1 + torch.randn(parameters.logits.shape, dtype=torch.float64))
+    chosen = parameters.most_probable()
+    weights = parameters.priced()
+    table = build_table(net.space, "flops", 16)
+    assert float(table.expected(parameters.by_decision(weights.detach()))) == table.cost([chosen])[0]
+    assert [int(row.argmax()) for row in weights] == list(chosen)
+    assert float(parameters.probabilities().max()) < 1, "the probabilities are soft all the same"
+    # R = 1(first) (R_3,3 + 1(ring) ... ): one indicator moves the cost by the step between two options, times its
+    # sigmoid's slope, the others being what they are.
+    (grad,) = torch.autograd.grad(table.expected(parameters.by_decision(weights)), parameters.logits)
+    for decision, options in enumerate(d.options for d in net.space.decisions):
+        margins = (parameters._norms(decision) - parameters.logits[decision]).detach()
+        on = margins > 0
+
+        def cost(indicators: list[bool], decision: int = decision, options: tuple[str, ...] = options) -> float:
+            ring, first, second = indicators
+            name = f"k{5 if ring else 3}e{6 if second else 3}" if first or "skip" not in options else "skip"
+            return float(table.cost([(*chosen[:decision], options.index(name), *chosen[decision + 1 :])])[0])
+
+        for which in range(3):
+            states = [[state if i == which else bool(on[i]) for i in range(3)] for state in (True, False)]
+            slope = float(torch.sigmoid(margins[which]) * torch.sigmoid(-margins[which]))
+            expected = -slope * (cost(states[0]) - cost(states[1]))
+            assert float(grad[decision, which]) == pytest.approx(expected, rel=1e-9, abs=1e-6)
+
+
+def test_thresholds_are_the_papers_and_soft_ones_an_option() -> None:
+    net = Supernet(single_path())
+    assert [RELAXATIONS[name].parameters(net, 0).hard for name in ("thresholds", "thresholds_soft")] == [True, False]
+    x = torch.randn(2, 3, 16, 16)
+    for name in ("thresholds", "thresholds_soft"):
+        parameters = RELAXATIONS[name].parameters(net, 0)
+        out = net(x, Relaxation(name, parameters, 0).gates_at(0).gates)
+        torch.testing.assert_close(out, net(x, parameters.most_probable()), rtol=1e-4, atol=1e-4)
+        (grad,) = torch.autograd.grad(out.square().sum(), parameters.logits)
+        assert grad.abs().max() > 0

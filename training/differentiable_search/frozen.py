@@ -67,7 +67,7 @@ class FrozenLearning:
         amp = choose_amp(options.amp, device)
         self._learner = ArchitectureLearner(
             Context(every_step, data, data.val, supernet, make_loss(options, data.task), device, amp),
-            make_hardware(options, supernet.space, data.resolution, device, tables),
+            make_hardware(options, supernet.space, data.resolution, device, self.steps, tables),
             relaxation=relaxation,
             epochs=options.a_epochs,
             steps_per_epoch=self.steps_per_epoch,

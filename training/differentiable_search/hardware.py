@@ -16,7 +16,7 @@ from supernet import Architecture, SearchSpace
 from supernet.derivation import check_feasible
 from supernet.label_setting import Bound
 from supernet.metrics import METRICS
-from training.differentiable_search.options import LearningOptions
+from training.differentiable_search.options import MULTIPLIER_TRAVEL, LearningOptions
 from training.differentiable_search.penalties import Multipliers, make_penalty
 
 
@@ -74,11 +74,14 @@ def make_hardware(
     space: SearchSpace,
     resolution: int,
     device: torch.device,
+    steps: int,
     tables: Mapping[str, CostTable] | None = None,
 ) -> Hardware | None:
     """The costs that the options ask for; None where cost does not count.
 
-    Tables of the space that are not given are loaded and counted here.
+    Args:
+        steps: number of architecture steps of the training.
+        tables: those of the space that are not given are loaded and counted here.
 
     Raises:
         UserError: a metric without a table, a penalty that does not fit, or limits that nothing is within (it says
@@ -94,7 +97,8 @@ def make_hardware(
         tables = tables_of(options, space, resolution, targets)
     if hard:
         check_feasible(space.sizes, bounds_of(tables, targets))
-        multipliers = Multipliers(list(targets.values()), rate=options.hc_rate, fill=options.hc_fill, device=device)
+        rate = MULTIPLIER_TRAVEL / steps if options.hc_rate is None else options.hc_rate
+        multipliers = Multipliers(list(targets.values()), rate=rate, fill=options.hc_fill, device=device)
         return Hardware(tables, targets, multipliers.penalised, multipliers)
     (name,) = targets
     minimum = tables[name].minimum()[0] / tables[name].metric.per_flag

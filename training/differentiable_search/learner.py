@@ -15,6 +15,7 @@ from supernet.supernet import Gates
 from training.device import seed_step
 from training.differentiable_search.gradient import WeightUpdate, first_order, second_order
 from training.differentiable_search.hardware import Hardware
+from training.differentiable_search.options import architecture_optimizer, architecture_steps
 from training.optimizers import make_optimizer
 from training.trainer import Context
 
@@ -49,15 +50,18 @@ class ArchitectureLearner:
         self.hardware = hardware
         self.multipliers = None if hardware is None else hardware.multipliers
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+        self.steps = architecture_steps(options, epochs, steps_per_epoch)
         self.batch_size = min(options.batch_size, len(self.images))
         name = options.relaxation or relaxation
         kind = choose("relaxation", name, RELAXATIONS)
         self.parameters = kind.parameters(self.supernet, context.seed).to(context.device)
+        self._start = self.parameters.logits.detach().clone()
         self.relaxation = Relaxation(name, self.parameters, context.seed)
+        self.optimizer_name, self.rate = architecture_optimizer(options, self.relaxation.name, self.steps)
         self.optimizer = make_optimizer(
-            options.a_optimizer,
+            self.optimizer_name,
             [self.parameters.logits],
-            options.a_lr,
+            self.rate,
             options.a_momentum,
             options.a_weight_decay,
             alpha=options.a_alpha,
@@ -102,16 +106,18 @@ class ArchitectureLearner:
         temperature = self.temperature(step)
         # Estimators are functions of (seed, number): each call below draws the same gates, with a graph of its own.
         drawn = self.relaxation.gates_at(number, temperature)
-        costs: list[Tensor] = []
+
+        def expected() -> Tensor:
+            assert self.hardware is not None
+            weights = self.relaxation.gates_at(number, temperature).priced
+            return self.hardware.expected(
+                self.parameters.by_decision(self.parameters.priced() if weights is None else weights)
+            )
 
         def validation() -> Tensor:
-            loss, _ = self.context.task_pass(self.relaxation.gates_at(number, temperature).gates)(images, labels)
-            if self.hardware is not None:
-                expected = self.hardware.expected(self.parameters.by_decision())
-                costs[:] = [expected.detach()]
-                # L_val + the penalty on E_p[cost], or the constraints' terms of the Lagrangian
-                loss = self.hardware.penalised(loss, expected)
-            return loss
+            loss = self._objective(number, temperature, images, labels)
+            # L_val + the penalty on E_p[cost], or the constraints' terms of the Lagrangian
+            return loss if self.hardware is None else self.hardware.penalised(loss, expected())
 
         logits = self.parameters.logits
         if self.options.a_order == 1:
@@ -121,19 +127,45 @@ class ArchitectureLearner:
             assert weight_update is not None
 
             def training() -> Tensor:
-                return self.context.task_pass(self.relaxation.gates_at(number, temperature).gates)(*batch)[0]
+                return self._objective(number, temperature, *batch)
 
             gradient = second_order(
                 logits, self.supernet, weight_update(), self._scaled(training), self._scaled(validation)
             )
         # The step on a; of a sampled pair its share of p is kept (ProxylessNAS); then dual ascent of the multipliers.
         before = logits.detach().clone()
-        logits.grad = gradient / self._loss_scale
+        gradient = gradient / self._loss_scale
+        if self.multipliers is not None:
+            costs = expected()
+            excess = self.multipliers.excess(costs).unbind()
+            pulls = torch.stack([torch.autograd.grad(g, logits, retain_graph=True)[0] for g in excess])
+            factors = self.multipliers.factors(costs.detach()).to(pulls.dtype)
+            self.multipliers.measure(gradient - torch.tensordot(factors, pulls, 1), pulls)
+            self.multipliers.ascend(costs.detach())
+        logits.grad = gradient
         self.optimizer.step()
         logits.grad = None
         settle(logits, before, drawn.involved)
-        if self.multipliers is not None:
-            self.multipliers.ascend(costs[0])
+
+    def _objective(self, number: int, temperature: float, images: Tensor, labels: Tensor) -> Tensor:
+        """The task's loss () of images (B, C, H, W); a score function of first order needs no gradient of its paths."""
+        scored = self.relaxation.kind.scored and self.options.a_order == 1
+
+        def loss_of(choice: Gates | Architecture) -> Tensor:
+            with torch.set_grad_enabled(not scored and torch.is_grad_enabled()):
+                return self.context.task_pass(choice)(images, labels)[0]
+
+        return self.relaxation.objective(loss_of, number, temperature, self.options.a_paths)
+
+    def made(self, step: int) -> int:
+        """The number of architecture steps made before step `step` of the weights."""
+        since = step - round(self.options.a_warmup_epochs * self.steps_per_epoch)
+        return max(0, -(-since // self.options.a_every))
+
+    @torch.no_grad()
+    def moved(self) -> float:
+        """The greatest change of a logit, or of a threshold, since the beginning."""
+        return float((self.parameters.logits - self._start).abs().max())
 
     def _number(self, step: int) -> int | None:
         """The number of architecture steps before this one; None if step `step` of the weights has none."""
@@ -181,8 +213,10 @@ class ArchitectureLearner:
         """One line for printing."""
         text = (
             f"architecture parameters: {self.relaxation.name}, order {self.options.a_order}, "
-            f"{self.options.a_optimizer} at {self.options.a_lr:g}, on {len(self.images):,} training images of their own"
+            f"{self.optimizer_name} at {self.rate:.3g}, on {len(self.images):,} training images of their own"
         )
+        if self.relaxation.kind.scaled:
+            text += "; the task moves them only where no batch norm follows, --relaxation reinforce everywhere"
         if self.hardware is None:
             return text + "; cost does not count"
         kind = "hard limits" if self.multipliers is not None else f"{self.options.hc_loss} penalty on"

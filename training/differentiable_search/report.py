@@ -18,6 +18,8 @@ SKIPS = ("skip", "identity", "none")
 """Names of options that leave a layer out."""
 
 COLLAPSED = 0.5  # share of the layers that can be skipped, derived as skips, above which a search is said to collapse
+DECIDED = 0.9  # share of the greatest entropy, above which what is derived is no decision yet
+STILL = 0.5  # move of a logit, at its pace so far until the end, below which nothing is chosen
 FEWEST = 3  # layers that can be skipped, below which there is no such word
 
 
@@ -49,16 +51,21 @@ def report_epoch(learner: ArchitectureLearner, run: Reporter, step: int) -> None
         text += f", skip {share:.1%}"
     if learner.hardware is not None:
         with torch.no_grad():
-            expected = learner.hardware.expected(learner.parameters.by_decision()).tolist()
+            weights = learner.parameters.by_decision(learner.parameters.priced())
+            expected = learner.hardware.expected(weights).tolist()
         reached = learner.hardware.costs(derived)
         for index, metric in enumerate(learner.hardware.targets):
             numbers[f"expected_{metric}"], numbers[f"derived_{metric}"] = expected[index], reached[metric]
             text += f", {metric} {expected[index]:.4g} expected, {reached[metric]:.4g} derived"
             if learner.multipliers is not None:
-                numbers[f"multiplier_{metric}"] = float(learner.multipliers.values[index])
+                multipliers = learner.multipliers.units * learner.multipliers.values
+                numbers[f"multiplier_{metric}"] = float(multipliers[index])
     run.metric(step, **numbers)
     run.log(f"{text}; derived {' '.join(space.names(derived))}")
-    if warning := collapse_warning(space, derived, held=learner.multipliers is not None):
+    if warning := stall_warning(learner, step):
+        run.log(warning)
+    decided = numbers["entropy"] < DECIDED * np.mean(np.log(space.sizes))
+    if decided and (warning := collapse_warning(space, derived, held=learner.multipliers is not None)):
         run.log(warning)
 
 
@@ -81,6 +88,28 @@ def save_learned(learner: ArchitectureLearner, run: RunFolder, about: Mapping[st
     run.log(f"derived: {' '.join(space.names(derived))}" + (f" ({costs})" if costs else ""))
     run.log(f"wrote {run.path / FILE} and {PICTURE}")
     return learned
+
+
+def stall_warning(learner: ArchitectureLearner, step: int) -> str:
+    """A line of warning where parameters have hardly moved after a tenth of their steps, or all of them; "" otherwise.
+
+    It is said once at each, in the report of the epoch that reached it; `step` is that of the weights.
+    """
+    made, before = learner.made(step), learner.made(max(0, step - learner.steps_per_epoch))
+    reached = any(before < share * learner.steps <= made for share in (0.1, 1.0))
+    moved = learner.moved()
+    if not reached or moved * learner.steps >= STILL * made:
+        return ""
+    advice = f"a larger --a-lr than {learner.rate:.3g} of {learner.optimizer_name}, --a-optimizer adam"
+    if learner.hardware is not None and learner.multipliers is None:
+        advice += ", or for the cost a larger --hc-weight or another --hc-loss"
+    if learner.relaxation.kind.scaled:
+        advice = "--relaxation reinforce, which batch norms do not keep from the task's gradient"
+    what = "threshold" if learner.relaxation.name.startswith("thresholds") else "logit"
+    return (
+        f"  warning: the search learns next to nothing: after {made:,} of {learner.steps:,} architecture steps no "
+        f"{what} has moved by more than {moved:.2g} (from 1 on a choice shows); try {advice}"
+    )
 
 
 def collapse_warning(space: SearchSpace, derived: Architecture, held: bool = False) -> str:

@@ -19,7 +19,7 @@ from training.data.split import divide
 from training.differentiable_search.gradient import WeightUpdate
 from training.differentiable_search.hardware import make_hardware
 from training.differentiable_search.learner import ArchitectureLearner
-from training.differentiable_search.options import GradientOptions
+from training.differentiable_search.options import GradientOptions, architecture_steps
 from training.differentiable_search.report import report_epoch, save_learned
 from training.trainer import Context, Reporter, Trainer, TrainingStep
 
@@ -35,15 +35,17 @@ class Differentiable(Trainer):
 
     def __init__(self, context: Context) -> None:
         options = context.options
-        hardware = make_hardware(options, context.space, context.data.resolution, context.device)
         for_weights, for_architecture = divide(context.images, options.a_portion, options.split_seed)
+        steps_per_epoch = max(1, len(for_weights) // options.batch_size)
+        steps = architecture_steps(options, options.epochs, steps_per_epoch)
+        hardware = make_hardware(options, context.space, context.data.resolution, context.device, steps)
         super().__init__(replace(context, images=for_weights))
         self.learner = ArchitectureLearner(
             replace(context, images=for_architecture),
             hardware,
             relaxation=self.relaxation,
             epochs=options.epochs,
-            steps_per_epoch=max(1, len(for_weights) // options.batch_size),
+            steps_per_epoch=steps_per_epoch,
         )
         self._weights = list(context.supernet.parameters())
 
