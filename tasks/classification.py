@@ -11,6 +11,9 @@ from torch.nn import functional as F
 
 from tasks.task import Floats, Targets, Task
 
+FEWEST_FOR_TOP5 = 10
+"""Classes from which on it is reported how often the right one is among the five likeliest."""
+
 
 @dataclass(frozen=True)
 class Classification(Task):
@@ -35,6 +38,11 @@ class Classification(Task):
 
     def measure(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.argmax(1) == targets
+
+    def measure_more(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        if outputs.shape[1] < FEWEST_FOR_TOP5:
+            return {}
+        return {"top5": (outputs.topk(5, dim=1).indices == targets[:, None]).any(1)}
 
     def error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(outputs, targets, reduction="none")

@@ -51,6 +51,11 @@ class Task(ABC):
     def measure(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The metric of every image: (B, O) and its targets -> (B,)."""
 
+    def measure_more(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Further measures of every image, by name: (B, O) and targets -> (B,) each. They are reported, nothing else."""
+        del outputs, targets
+        return {}
+
     @abstractmethod
     def error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss that validation reports, of every image, whatever was trained on: (B,)."""

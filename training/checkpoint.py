@@ -7,10 +7,12 @@ loading says which one differs.
 """
 
 import io
+import os
 import random
+import shutil
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,12 +20,12 @@ import numpy as np
 import torch
 
 from config_file.errors import UserError
-from config_file.files import atomic_write_bytes
+from config_file.files import atomic_path, atomic_write_bytes
 
 FORMAT = "oneshot-nas checkpoint"
 VERSION = 2
-LAST = "last.pt"
-"""The latest checkpoint in a run's folder of checkpoints."""
+LAST, BEST = "last.pt", "best.pt"
+"""The latest checkpoint in a run's folder of checkpoints, and that of the best validation so far."""
 
 SUPERNET, RETRAIN, ARCHITECTURE = "supernet", "retrain", "architecture"
 OTHERS = {
@@ -60,6 +62,20 @@ class Checkpoint:
         torch.save(content, buffer)
         atomic_write_bytes(self.path, buffer.getbuffer())
 
+    @property
+    def best(self) -> "Checkpoint":
+        """The one of the best validation, beside it."""
+        return replace(self, path=self.path.with_name(BEST))
+
+    def keep_as_best(self) -> None:
+        """Let the best one be what was saved just now: a second name of the file, which nothing changes in place."""
+        with atomic_path(self.best.path) as temporary:
+            temporary.unlink()
+            try:
+                os.link(self.path, temporary)
+            except OSError:  # a file system without links
+                shutil.copyfile(self.path, temporary)
+
     def load_into(self, state: Stateful) -> None:
         """Let `state` and the global random generators go on from what was saved.
 
@@ -67,11 +83,12 @@ class Checkpoint:
             UserError: the file is missing, truncated, not ours, of another version, kind or space, or of a training
                 with other settings; nothing is changed then.
         """
-        saved = self._read()
+        saved = self.read()
         state.load_state_dict(saved)
         restore_rng_states(saved["rng"])
 
-    def _read(self) -> dict[str, Any]:
+    def read(self) -> dict[str, Any]:
+        """The state that was saved. Raises UserError as `load_into`."""
         path = self.path
         if not path.is_file():
             raise UserError(f"no checkpoint at {path}")

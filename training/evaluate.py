@@ -1,8 +1,8 @@
 """Scores of networks."""
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,13 +16,25 @@ class Score:
     """Means over `images`.
 
     value: the task's metric (top-1 accuracy in 0..1; NME); loss: the task's error (cross-entropy without smoothing;
-    squared distance), or what else it was scored by; deviation: standard deviation of the metric over the images.
+    squared distance), or what else it was scored by; deviation: standard deviation of the metric over the images; more:
+    what else the task measures, as "top5" of ten classes and more.
     """
 
     value: float
     loss: float
     images: int
     deviation: float = 0.0
+    more: Mapping[str, float] = field(default_factory=dict)
+
+    def named(self, split: str, task: Task) -> dict[str, float]:
+        """Its numbers by their names in files, such as "val_accuracy", "val_top5" and "val_loss" of split "val"."""
+        values = {task.metric: self.value, **self.more, "loss": self.loss}
+        return {f"{split}_{name}": value for name, value in values.items()}
+
+    def show(self, task: Task, digits: int = 2) -> str:
+        """The metric for people, what else is measured in brackets."""
+        more = ", ".join(f"{name.replace('top', 'top-')} {task.show(value, digits)}" for name, value in self.more.items())
+        return task.show(self.value, digits) + (f" ({more})" if more else "")
 
 
 @torch.no_grad()
@@ -38,12 +50,16 @@ def score(
     By the task; `amp` is the number format of autocast, None for float32.
     """
     total = torch.zeros(3, dtype=torch.float64, device=device)  # metric, its square, error: read once, at the end
+    further: dict[str, Tensor] = {}
     images = 0
     for x, y in batches:
         with autocast(device, amp):
             outputs = network(x).float()  # (B, O)
         measured = task.measure(outputs, y).double()
         total += torch.stack((measured.sum(), measured.square().sum(), task.error(outputs, y).sum()))
+        for name, values in task.measure_more(outputs, y).items():
+            further[name] = further.get(name, 0) + values.double().sum()
         images += len(y)
     value, square, loss = (sum_ / images for sum_ in total.tolist())
-    return Score(value, loss, images, math.sqrt(max(0.0, square - value**2)) if math.isfinite(square) else math.nan)
+    deviation = math.sqrt(max(0.0, square - value**2)) if math.isfinite(square) else math.nan
+    return Score(value, loss, images, deviation, {name: sum_.item() / images for name, sum_ in further.items()})

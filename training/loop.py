@@ -67,7 +67,8 @@ def fit(
     Args:
         state: where to begin; holds the result afterwards.
         validate: gives numbers for the metrics, "val_" and the metric's name among them; None for no validation.
-        checkpoint: where `state` is saved; with None, Ctrl-C ends the training at once.
+        checkpoint: where `state` is saved, and kept as the best after a validation that is better than all before; with
+            None, Ctrl-C ends the training at once.
         how_to_resume: command line that goes on after an interruption.
         description: in front of the progress bar, "" for no bar.
 
@@ -82,6 +83,8 @@ def fit(
         _check_finite(recipe, state, checkpoint)
         if checkpoint is not None:
             checkpoint.save(state)
+            if state.is_best:
+                checkpoint.keep_as_best()
 
     with Progress(
         recipe.steps, state.step, description, how_to_resume=how_to_resume, catch=checkpoint is not None
@@ -108,7 +111,8 @@ def fit(
                 now = time.perf_counter()
                 state.seconds += now - clock
                 clock = now
-                steps.done(state.step, save, due=state.step % checkpoints == 0 or state.step == recipe.steps)
+                due = state.step % checkpoints == 0 or state.step == recipe.steps or state.is_best
+                steps.done(state.step, save, due=due)
 
 
 class Progress:
@@ -187,6 +191,8 @@ def _end_epoch(recipe: Recipe, state: TrainingState, reporter: Reporter, validat
         text += f", validation {task.title} {task.show(validation[key], 1)}"
         if f"{key}_min" in validation:
             text += f" ({task.show(validation[f'{key}_min'], 1)} to {task.show(validation[f'{key}_max'], 1)})"
+        if "val_top5" in validation:
+            text += f", top-5 {task.show(validation['val_top5'], 1)}"
     reporter.log(f"{text}, {seconds:.1f} s")
     state.totals.sums.zero_()
     state.totals.images = 0

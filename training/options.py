@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
 from lookup_tables.options import FLOPS_OR_MS
@@ -86,6 +87,20 @@ class RetrainOptions(FittingOptions):
         metavar="NAME",
         names=NETWORK_TRAINERS,
     )
+    export_checkpoint: str = option(
+        "last",
+        "weights that are tested and exported: of the last step, or of the best validation (checkpoints/best.pt), which "
+        "needs --train-on train",
+        group="Network",
+        choices=("last", "best"),
+    )
     ema_decay: float = course(
         0.0, "decay of the moving average of the weights; 0: none", group="Training", at_least=0, below=1
     )
+
+    def rules(self) -> None:
+        """Raises UserError where there is no validation to choose by."""
+        if self.export_checkpoint == "best" and self.train_on != "train":
+            raise UserError(
+                f"--export-checkpoint best needs --train-on train: with {self.train_on} nothing is held out to choose by"
+            )

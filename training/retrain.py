@@ -14,6 +14,7 @@ from torch import nn
 
 from config_file.errors import UserError
 from config_file.files import atomic_path, atomic_write_text
+from config_file.quantity import quantity
 from config_file.run_folder import RunFolder
 from config_file.stages import find_stage
 from deployment.weights import save_network
@@ -82,8 +83,7 @@ def prepare_network(
     state = make_state(trainer, options.ema_decay)
 
     def validate() -> dict[str, float]:
-        found = _score(state, data.val, trainer.context)
-        return {f"val_{data.task.metric}": found.value, "val_loss": found.loss}
+        return _score(state, data.val, trainer.context).named("val", data.task)
 
     return Training(
         kind=RETRAIN,
@@ -132,12 +132,15 @@ def retrain(
 def hand_in(training: Training, run: RunFolder, about: Mapping[str, Any] | None = None) -> RetrainResult:
     """Test a network that has been trained, once, and leave model.safetensors, samples.npz and result.json.
 
-    Nothing is chosen by the test split, nor by the validation split: the weights are those of the last step.
+    Nothing is chosen by the test split. The weights are those of the last step, or with `options.export_checkpoint`
+    "best" those of the best validation, whose own figure is then one that was chosen by.
 
     `about` is what else they should say about the network: search_space, space_options, architecture, names.
     """
     data, state, context = training.data, training.state, training.trainer.context
     metric = data.task.metric
+    if training.options.export_checkpoint == "best":
+        state.take_best(training.checkpoint.best.read())
     test = _score(state, data.test, context)
     val = None if training.validate is None else _score(state, data.val, context)
     trained = state.trained
@@ -163,10 +166,11 @@ def hand_in(training: Training, run: RunFolder, about: Mapping[str, Any] | None 
     }
     _save_samples(run.file(SAMPLES), trained, data.test)
     summary = description | {
-        "test_loss": test.loss,
+        **test.named("test", data.task),
         "test_images": test.images,
-        "val_loss": None if val is None else val.loss,
+        **({"val_loss": None} if val is None else val.named("val", data.task)),
         "val_images": None if val is None else val.images,
+        "best_validation": state.best or None,
         "split": data.split_record,
     }
     atomic_write_text(run.file(RESULT), json.dumps(summary, indent=1, allow_nan=False) + "\n")
@@ -234,12 +238,14 @@ def _finish(training: Training, chosen: Chosen, run: RunFolder) -> None:
     }
     result, task = hand_in(training, run, about), training.data.task
     images = len(training.recipe.images)
-    run.log(
-        f"trained {training.recipe.options.epochs} epochs of {images:,} images in {duration(training.state.seconds)}"
-    )
+    epochs, best = quantity(training.options.epochs, "epoch"), training.state.best
+    run.log(f"trained {epochs} of {quantity(images, 'image')} in {duration(training.state.seconds)}")
     if result.val is not None:
-        run.log(f"validation {task.title} {task.show(result.val.value)} on {result.val.images:,} images")
-    run.log(f"test {task.title} {task.show(result.test.value)} on {result.test.images:,} images, looked at once")
+        run.log(f"validation {task.title} {result.val.show(task)} on {quantity(result.val.images, 'image')}")
+        kept = ", whose weights are handed in" if training.options.export_checkpoint == "best" else ""
+        epoch = best["step"] / training.recipe.steps_per_epoch
+        run.log(f"best validation {task.title} {task.show(best[f'val_{task.metric}'])} after epoch {epoch:g}{kept}")
+    run.log(f"test {task.title} {result.test.show(task)} on {quantity(result.test.images, 'image')}, looked at once")
     run.log(f"wrote {run.path / WEIGHTS}, {RESULT}, {SAMPLES}")
 
 

@@ -68,8 +68,14 @@ class Training:
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one."""
-        if self.checkpoint.path.is_file():
-            self.checkpoint.load_into(self.state)
+        checkpoint, state = self.checkpoint, self.state
+        if not checkpoint.path.is_file():
+            return
+        checkpoint.load_into(state)
+        if state.is_best:  # it may have ended between the two files
+            checkpoint.keep_as_best()
+        elif not checkpoint.best.path.is_file():  # of a version without: the best is that from here on
+            state.best = {}
 
     def run(self, run: RunFolder) -> None:
         """Train to the end, reporting to `run`, with checkpoints."""

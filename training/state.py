@@ -1,5 +1,6 @@
 """TrainingState: everything that changes during a training, which is the content of a checkpoint."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,6 +98,17 @@ class TrainingState:
         self.seconds = state["seconds"]
         self.validation = dict(state["validation"])
         self.best = dict(state["best"])
+
+    @property
+    def is_best(self) -> bool:
+        """True right after the best validation so far."""
+        return self.best.get("step") == self.step
+
+    def take_best(self, saved: Mapping[str, Any]) -> None:
+        """Let what was trained be that of the saved state; everything else stays that of the end."""
+        self.model.load_state_dict(saved["model"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
 
     @property
     def trained(self) -> nn.Module:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
+from config_file.quantity import millions, quantity
 from config_file.run_folder import RunFolder
 from supernet import SearchSpace, Supernet, extract
 from supernet.saved import named_space
@@ -111,10 +112,11 @@ def _finish(training: Training, run: RunFolder) -> None:
     for name in (WEIGHTS, DESCRIPTION):
         run.file(name)
     save_supernet(run.path, trainer.context.supernet, _about(training))  # last: it marks the stage as finished
+    images = min(recipe.options.batch_size, len(recipe.images))
     run.log(
-        f"trained {recipe.steps:,} steps of {trainer.passes_per_step} path(s) on {recipe.options.batch_size} images in "
-        f"{duration(state.seconds)}; {VALIDATED_PATHS} {trainer.validated} with inherited weights: validation "
-        f"{task.title} {task.show(state.validation[f'val_{task.metric}'], 1)}"
+        f"trained {quantity(recipe.steps, 'step')} of {quantity(trainer.passes_per_step, 'path')} on "
+        f"{quantity(images, 'image')} in {duration(state.seconds)}; {VALIDATED_PATHS} {trainer.validated} with inherited "
+        f"weights: validation {task.title} {task.show(state.validation[f'val_{task.metric}'], 1)}"
     )
     run.log(f"wrote {run.path / WEIGHTS}")
 
@@ -124,8 +126,9 @@ def _model_line(trainer: Trainer) -> str:
     weights = sum(p.numel() for p in trainer.context.model.parameters())
     count = f"{space.size:,}" if space.size < 10**9 else f"{space.size:.2e}"
     return (
-        f"{space.name}: {len(space.decisions)} decisions, {count} architectures, a supernet of {weights / 1e6:.1f} M "
-        f"parameters, sampled by {options.sample_strategy} ({trainer.passes_per_step} path(s) per step)"
+        f"{space.name}: {quantity(len(space.decisions), 'decision')}, {count} architectures, a supernet of "
+        f"{millions(weights)} parameters, sampled by {options.sample_strategy} "
+        f"({quantity(trainer.passes_per_step, 'path')} per step)"
     )
 
 
@@ -153,13 +156,10 @@ def validate_paths(recipe: Recipe) -> dict[str, float]:
         )
         scores.append(score(network, batches, recipe.device, task=recipe.task))
     values = [found.value for found in scores]
+    named = [found.named("val", recipe.task) for found in scores]
     key = f"val_{recipe.task.metric}"
-    return {
-        key: sum(values) / len(scores),
-        f"{key}_min": min(values),
-        f"{key}_max": max(values),
-        "val_loss": sum(found.loss for found in scores) / len(scores),
-    }
+    means = {name: sum(numbers[name] for numbers in named) / len(named) for name in named[0]}
+    return means | {f"{key}_min": min(values), f"{key}_max": max(values)}
 
 
 def _about(training: Training) -> dict[str, Any]:

@@ -32,3 +32,5 @@ class VerdictOptions(RetrainOptions):
         super().rules()
         if self.architecture is not None or self.init != "scratch":
             raise UserError("a verdict retrains what the search found, from scratch: no --architecture, no --init")
+        if self.export_checkpoint != "last":
+            raise UserError("a verdict tests the weights of the last step: no --export-checkpoint")
