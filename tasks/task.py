@@ -52,7 +52,7 @@ class Task(ABC):
         """The metric of every image: (B, O) and its targets -> (B,)."""
 
     def measure_more(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Further measures of every image, by name: (B, O) and targets -> (B,) each. They are reported, nothing else."""
+        """Further measures of every image, to be reported only: (B, O) and targets -> {name: (B,)}."""
         del outputs, targets
         return {}
 

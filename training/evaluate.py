@@ -33,7 +33,9 @@ class Score:
 
     def show(self, task: Task, digits: int = 2) -> str:
         """The metric for people, what else is measured in brackets."""
-        more = ", ".join(f"{name.replace('top', 'top-')} {task.show(value, digits)}" for name, value in self.more.items())
+        more = ", ".join(
+            f"{name.replace('top', 'top-')} {task.show(value, digits)}" for name, value in self.more.items()
+        )
         return task.show(self.value, digits) + (f" ({more})" if more else "")
 
 

@@ -89,8 +89,8 @@ class RetrainOptions(FittingOptions):
     )
     export_checkpoint: str = option(
         "last",
-        "weights that are tested and exported: of the last step, or of the best validation (checkpoints/best.pt), which "
-        "needs --train-on train",
+        "weights that are tested and exported: of the last step, or of the best validation (checkpoints/best.pt; needs "
+        "--train-on train)",
         group="Network",
         choices=("last", "best"),
     )
@@ -102,5 +102,5 @@ class RetrainOptions(FittingOptions):
         """Raises UserError where there is no validation to choose by."""
         if self.export_checkpoint == "best" and self.train_on != "train":
             raise UserError(
-                f"--export-checkpoint best needs --train-on train: with {self.train_on} nothing is held out to choose by"
+                f"--export-checkpoint best needs --train-on train: {self.train_on} leaves nothing to choose by"
             )

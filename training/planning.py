@@ -49,8 +49,8 @@ def print_plan(training: Training, target: str | None = None) -> None:
     print(f"  time      about {duration(seconds * recipe.steps)} without validation: {seconds:.3g} s per step ({how})")
     print(f"  memory    {peak_memory(recipe.device)} at its highest so far")
     print(
-        f"  writes    {stage_path(options)}: weights of {weights:.1f} MiB, and a checkpoint of two to four "
-        "times that while training"
+        f"  writes    {stage_path(options)}: weights of {weights:.1f} MiB, and the last and the best checkpoint, "
+        "two to four times that each"
     )
     if (obstacle := RunFolder.obstacle(options)) is not None:
         print(f"  but       {obstacle}")

@@ -139,7 +139,7 @@ def hand_in(training: Training, run: RunFolder, about: Mapping[str, Any] | None 
     """
     data, state, context = training.data, training.state, training.trainer.context
     metric = data.task.metric
-    if training.options.export_checkpoint == "best":
+    if _exports_best(training):
         state.take_best(training.checkpoint.best.read())
     test = _score(state, data.test, context)
     val = None if training.validate is None else _score(state, data.val, context)
@@ -176,6 +176,11 @@ def hand_in(training: Training, run: RunFolder, about: Mapping[str, Any] | None 
     atomic_write_text(run.file(RESULT), json.dumps(summary, indent=1, allow_nan=False) + "\n")
     save_network(run.file(WEIGHTS), trained, description)  # last: the stage after this one looks for it
     return RetrainResult(trained, test, val, summary)
+
+
+def _exports_best(training: Training) -> bool:
+    options = training.options
+    return isinstance(options, RetrainOptions) and options.export_checkpoint == "best"
 
 
 def _score(state: TrainingState, split: Split, context: Context) -> Score:
@@ -242,7 +247,7 @@ def _finish(training: Training, chosen: Chosen, run: RunFolder) -> None:
     run.log(f"trained {epochs} of {quantity(images, 'image')} in {duration(training.state.seconds)}")
     if result.val is not None:
         run.log(f"validation {task.title} {result.val.show(task)} on {quantity(result.val.images, 'image')}")
-        kept = ", whose weights are handed in" if training.options.export_checkpoint == "best" else ""
+        kept = ", whose weights are handed in" if _exports_best(training) else ""
         epoch = best["step"] / training.recipe.steps_per_epoch
         run.log(f"best validation {task.title} {task.show(best[f'val_{task.metric}'])} after epoch {epoch:g}{kept}")
     run.log(f"test {task.title} {result.test.show(task)} on {quantity(result.test.images, 'image')}, looked at once")

@@ -115,8 +115,8 @@ def _finish(training: Training, run: RunFolder) -> None:
     images = min(recipe.options.batch_size, len(recipe.images))
     run.log(
         f"trained {quantity(recipe.steps, 'step')} of {quantity(trainer.passes_per_step, 'path')} on "
-        f"{quantity(images, 'image')} in {duration(state.seconds)}; {VALIDATED_PATHS} {trainer.validated} with inherited "
-        f"weights: validation {task.title} {task.show(state.validation[f'val_{task.metric}'], 1)}"
+        f"{quantity(images, 'image')} in {duration(state.seconds)}; {VALIDATED_PATHS} {trainer.validated} with "
+        f"inherited weights: validation {task.title} {task.show(state.validation[f'val_{task.metric}'], 1)}"
     )
     run.log(f"wrote {run.path / WEIGHTS}")
 

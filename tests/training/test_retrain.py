@@ -301,5 +301,5 @@ def test_without_a_search_the_command_that_makes_one_is_named(tmp_path: Path) ->
         retrain_stage(toy.retrain_options(tmp_path))
     broken = tmp_path / "a.json"
     broken.write_bytes(b"\xff\xfe{")
-    with pytest.raises(UserError, match="not an architecture"):
+    with pytest.raises(UserError, match="is not a text file"):
         retrain_stage(toy.retrain_options(tmp_path, architecture=str(broken)))

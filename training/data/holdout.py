@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError
+from config_file.quantity import quantity
 from training.data.seeds import seed_of
 
 Indices = NDArray[np.int64]
@@ -28,7 +29,7 @@ def hold_out(
         rows = generator.permutation(np.sort(indices[labels[indices] == label]))
         if len(rows) < 2:
             raise UserError(
-                f"class {name!r} has {len(rows)} image{'s'[: len(rows) != 1]} to split: at least 2 are needed, "
+                f"class {name!r} has {quantity(len(rows), 'image')} to split: at least 2 are needed, "
                 f"as one is held out for {purpose}"
             )
         count = min(max(round(len(rows) * share), 1), len(rows) - 1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from config_file.errors import UserError
+from config_file.quantity import quantity
 from tasks import CLASSIFICATION, Task
 from training.data.seeds import generator_of
 
@@ -103,15 +104,16 @@ class Split(ABC):
             UserError: `batch_size` leaves no full batch with `drop_last`; an image file cannot be read.
         """
         if batch_size < 1:
-            raise UserError(f"a batch of {batch_size} images: at least 1 is needed")
+            raise UserError(f"a batch of {quantity(batch_size, 'image')}: at least 1 is needed")
         images = len(self) if limit is None else min(limit, len(self))
         count = images // batch_size if drop_last else -(-images // batch_size)
         if count == 0:
-            raise UserError(f"{len(self)} images do not fill one batch of {batch_size}: choose a smaller --batch-size")
+            there = quantity(len(self), "image")
+            raise UserError(f"{there} do not fill one batch of {batch_size}: choose a smaller --batch-size")
         order = self.order(seed, epoch) if shuffle else torch.arange(len(self))
         batches = list(order[:limit].split(batch_size))[start:count]
-        there = torch.empty(0, device=device or "cpu").device  # "cuda" and "cuda:0" become one
-        return self._load(batches, Request(start, (seed, epoch) if augment else None, there, channels_last))
+        where = torch.empty(0, device=device or "cpu").device  # "cuda" and "cuda:0" become one
+        return self._load(batches, Request(start, (seed, epoch) if augment else None, where, channels_last))
 
     def order(self, seed: int, epoch: int = 0) -> Tensor:
         """The positions in the order of a shuffled epoch: int64 (N,)."""
@@ -165,7 +167,7 @@ class Data:
         """One line for a person."""
         return (
             f"{self.name}: {len(self.train):,} train, {len(self.val):,} validation, "
-            f"{len(self.test):,} test images, {self.task.describe(self.classes)}, {self.resolution} px"
+            f"{quantity(len(self.test), 'test image')}, {self.task.describe(self.classes)}, {self.resolution} px"
         )
 
 
