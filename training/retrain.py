@@ -226,6 +226,8 @@ def _prepare(options: RetrainOptions, inherit: bool) -> tuple[Training, Callable
     chosen = choose_architecture(options, data)
     spec = chosen.space.decode(chosen.architecture)
     lines = [data.summary(), _network_line(chosen, spec)]
+    if options.train_on == "trainval":
+        lines.append("learns from the validation images too: no validation figures (--train-on train has them)")
     network = None
     if inherit:
         network = _inherit(options, chosen)
