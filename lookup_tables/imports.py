@@ -1,5 +1,7 @@
 """Lookup tables of others, read into ours.
 
+Numbers are in the unit that the format has by itself (`FORMATS`), unless `--unit` says another.
+
 Formats by block, whose keys say which block at which shape:
 
 - proxylessnas, ofa: YAML, `expanded_conv-input:56x56x24-output:56x56x24-expand:3-kernel:3-stride:1-idskip:1: {mean: 1,
@@ -22,7 +24,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -72,9 +74,9 @@ def by_key(path: Path, space: SearchSpace) -> Imported:
 
 
 def osnaslib(path: Path, space: SearchSpace, metric: str = LATENCY.name) -> Imported:
-    """OSNASLib's JSON. Raises UserError."""
+    """OSNASLib's JSON; latencies in the unit of the file. Raises UserError."""
     content = read_json(path)
-    name, unit = {"flops": ("flops", 1e6), "params": ("param", 1.0), "latency": ("latency", 1e3)}[metric]
+    name, unit = {"flops": ("flops", 1e6), "params": ("param", 1.0), "latency": ("latency", 1.0)}[metric]
     if not isinstance(content, Mapping) or name not in content:
         raise UserError(f"{path}: expected the key {name!r}, as in a lookup table of OSNASLib")
     rows = content[name]
@@ -91,8 +93,14 @@ def fbnet(path: Path, space: SearchSpace) -> Imported:
     """FBNet's text format. Raises UserError."""
     lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
     if len(lines) < 2:
-        raise UserError(f"{path}: expected a line of option names, then a line of microseconds per layer")
+        raise UserError(f"{path}: expected a line of option names, then a line of times per layer")
     header, *rows = lines
+    if mark := next((mark for mark in ",;" if any(mark in cell for cell in (*header, *rows[0]))), None):
+        raise UserError(f"{path}: its cells are separated by {mark!r}; this format has blanks between them")
+    if all(map(_is_number, header)):
+        raise UserError(
+            f"{path}: the first line, which names the options, is missing: {' '.join(space.decisions[0].options)}"
+        )
     if len(rows) != len(space.decisions):
         raise UserError(f"{path} has {len(rows)} layers, {space.name} {len(space.decisions)}")
     values = []
@@ -105,7 +113,7 @@ def fbnet(path: Path, space: SearchSpace) -> Imported:
         for option in decision.options:
             if _plain(option) not in found:
                 raise UserError(f"{path}: no option {option}{nearest(option, header)} (it has: {' '.join(header)})")
-        values.append([_number(found[_plain(o)], f"{path}, layer {layer}") / 1e3 for o in decision.options])
+        values.append([_number(found[_plain(o)], f"{path}, layer {layer}") for o in decision.options])
     return _by_layer(path, space, values, 0.0)
 
 
@@ -118,7 +126,7 @@ def nni(path: Path, space: SearchSpace) -> Imported:
             with reading(where, "is not {'op_name': ..., 'op_data_shape': ..., 'op_latency': ...}"):
                 row = ast.literal_eval(line.strip()[:_LONGEST_LINE])
                 key = row.get("op_dtype", "float"), row["op_name"], *row["op_data_shape"]
-                put_once(known, key, _number(row["op_latency"], where) / 1e3, where, f"{row['op_name']} at {key[2:]}")
+                put_once(known, key, _number(row["op_latency"], where), where, f"{row['op_name']} at {key[2:]}")
     # Of several types of numbers NNI takes float.
     types = sorted({str(key[0]) for key in known})
     if len(types) > 1 and "float" not in types:
@@ -159,30 +167,53 @@ def layers_csv(path: Path, space: SearchSpace) -> Imported:
     return _by_layer(path, space, values, sum(cells.values()))
 
 
-FORMATS: dict[str, Callable[[Path, SearchSpace], Imported]] = {
-    "proxylessnas": by_key,
-    "ofa": by_key,
-    "osnaslib": osnaslib,
-    "fbnet": fbnet,
-    "nni": nni,
-    "csv": layers_csv,
+class Format(NamedTuple):
+    """A format: a function (file, space at its resolution) to the latencies in it, and their unit."""
+
+    read: Callable[[Path, SearchSpace], Imported]
+    unit: str
+
+
+UNITS = {"s": ("seconds", 1e3), "ms": ("milliseconds", 1.0), "us": ("microseconds", 1e-3)}
+"""Units of time by the name that --unit takes: in words, and in milliseconds."""
+
+FORMATS: dict[str, Format] = {
+    "proxylessnas": Format(by_key, "ms"),
+    "ofa": Format(by_key, "ms"),
+    "osnaslib": Format(osnaslib, "s"),
+    "fbnet": Format(fbnet, "us"),
+    "nni": Format(nni, "us"),
+    "csv": Format(layers_csv, "ms"),
 }
-"""By name: (file, space at its resolution) -> the latencies in it."""
+"""By name."""
 
 
-def read_foreign(path: str | Path, form: str, space: SearchSpace, metric: str) -> Imported:
+def read_foreign(
+    path: str | Path, form: str, space: SearchSpace, metric: str = LATENCY.name, unit: str | None = None
+) -> Imported:
     """Read a table of another format.
 
+    Args:
+        unit: a name in `UNITS`, of times; None: the format's own.
+
     Raises:
-        UserError: an unknown format, no such file, not that format, another space or resolution, or a number that is
-            negative or none.
+        UserError: an unknown format, no such file, not that format, another space or resolution, a number that is
+            negative or none, or a unit of time for what is none.
     """
-    read = choose("format", form, FORMATS)
-    if read is osnaslib:
-        return osnaslib(Path(path), space, metric)
+    found = choose("format", form, FORMATS)
     if metric != LATENCY.name:
-        raise UserError(f"{path}: this format holds latencies, not {metric}")
-    return read(Path(path), space)
+        if found.read is not osnaslib:
+            raise UserError(f"{path}: this format holds latencies, not {metric}")
+        if unit is not None:
+            raise UserError(f"--unit {unit} is a unit of time, and {metric} is imported")
+        return osnaslib(Path(path), space, metric)
+    entries, base = found.read(Path(path), space)
+    scale = UNITS[unit or found.unit][1]
+    scaled = {
+        key: Entry(scale * entry.value, scale * entry.median, scale * entry.spread, entry.count)
+        for key, entry in entries.items()
+    }
+    return scaled, scale * base
 
 
 def _names(block: Block, shape: Shape) -> list[list[str]]:
@@ -255,6 +286,14 @@ def _sum(entries: Sequence[Entry]) -> Entry:
 
 def _number(value: Any, where: str) -> float:
     return number_in(value, f"{where}: what it costs", at_least=0)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(option: str) -> str:

@@ -19,12 +19,13 @@ from config_file.readers.form import check_form
 from config_file.readers.json_text import read_object
 from deployment.onnx_export import to_onnx
 from lookup_tables.cost_table import CostTable
-from lookup_tables.imports import FORMATS, read_foreign
+from lookup_tables.imports import FORMATS, UNITS, read_foreign
 from lookup_tables.latency.calibration import latency_table
 from lookup_tables.latency.measurements import MS, milliseconds
+from lookup_tables.latency.plausibility import doubts, doubts_of_sheet
 from lookup_tables.latency.probes import all_probes, probe_names, spread_architectures, timed_blocks
 from lookup_tables.table_options import PROG, PlaceOptions, save_and_report, space_of, table_path
-from supernet import SearchSpace
+from supernet import Architecture, SearchSpace
 from supernet.metrics import LATENCY, METRICS
 from supernet.saved import space_or_none
 
@@ -67,6 +68,14 @@ class ImportOptions(PlaceOptions):
         choices=(KIT, *FORMATS)
     )  # fmt: skip
     metric: str = option("latency", "what is taken of an osnaslib file", choices=("latency", "flops", "params"))
+    unit: str | None = option(
+        None,
+        "of the times in the file; none: " + ", ".join(
+            f"{words} ({', '.join(name for name, form in FORMATS.items() if form.unit == unit)})"
+            for unit, (words, _) in UNITS.items()
+        ),
+        choices=tuple(UNITS),
+    )  # fmt: skip
     device: str | None = option(None, "what it was measured on, in words", metavar="NAME")
     engine: str | None = option(None, "what ran it, in words", metavar="NAME")
     threads: int | None = option(None, "that it used", at_least=1)
@@ -145,9 +154,16 @@ def read_kit(folder: Path, space: SearchSpace, about: dict[str, Any], **measured
             f"{folder} is a kit for {about.get('search_space')} ({about.get('macro_fingerprint')}), not for this "
             f"{space.name} ({space.macro_fingerprint})"
         )
-    resolution, networks = about["resolution"], [space.parse(architecture) for architecture in about["networks"]]
-    times = _filled_in(folder / MANIFEST, probe_names(len(timed_blocks(space, resolution)), len(networks)))
-    return latency_table(space, resolution, times, networks, counter="kit", counter_version="1", **measured_on)
+    times, networks = sheet(folder, space, about)
+    about_it = {"counter": "kit", "counter_version": "1", **measured_on}
+    return latency_table(space, about["resolution"], times, networks, **about_it)
+
+
+def sheet(folder: Path, space: SearchSpace, about: dict[str, Any]) -> tuple[dict[str, list[float]], list[Architecture]]:
+    """Milliseconds by name of the probe, in the order of the sheet, and the kit's networks. Raises UserError."""
+    networks = [space.parse(architecture) for architecture in about["networks"]]
+    blocks = timed_blocks(space, about["resolution"])
+    return _filled_in(folder / MANIFEST, probe_names(len(blocks), len(networks))), networks
 
 
 def _filled_in(path: Path, expected: Sequence[str]) -> dict[str, list[float]]:
@@ -204,25 +220,30 @@ def import_table(argv: Sequence[str]) -> None:
     on = {name: getattr(options, name) for name in ("device", "engine", "threads", "date")}
     if options.format == KIT:
         folder = Path(options.file)
+        if options.unit not in (None, "ms"):
+            raise UserError(f"--unit {options.unit}: the sheet of a kit is in milliseconds")
         if folder.name == MANIFEST:
             folder = folder.parent
         about = read_about(folder)
         space = space_or_none(about, folder, options.search_space) or space_of(options)
         path = table_path(options, space.name, LATENCY.name, str(about["resolution"]))
-        save_and_report(read_kit(folder, space, about, **on), path)
+        table = read_kit(folder, space, about, **on)
+        save_and_report(table, path, after=[*doubts_of_sheet(table, *sheet(folder, space, about)), *doubts(table)])
         return
     space = space_of(options)
     resolution = space.input_shape[1]
     path = table_path(options, space.name, options.metric, str(resolution))
-    entries, offset = read_foreign(options.file, options.format, space, options.metric)
+    entries, offset = read_foreign(options.file, options.format, space, options.metric, options.unit)
+    read_as = "" if options.metric != LATENCY.name else UNITS[options.unit or FORMATS[options.format].unit][0]
     table = CostTable(
         space,
         METRICS[options.metric],
         resolution,
         entries,
-        counted=f"as imported from a table of {options.format}",
+        counted=f"as imported from a table of {options.format}" + (f", read as {read_as}" if read_as else ""),
         counter=f"import {options.format}",
         offset=offset,
         **on,
     )
-    save_and_report(table, path)
+    before = [f"read as {read_as}" + ("" if options.unit else "; --unit says another")] if read_as else []
+    save_and_report(table, path, before, doubts(table))

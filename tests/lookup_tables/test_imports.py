@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import yaml
 from config_file.errors import UserError
 from lookup_tables import CostTable
 from lookup_tables.cli import main
-from lookup_tables.imports import read_foreign
+from lookup_tables.imports import UNITS, read_foreign
+from lookup_tables.latency.plausibility import doubts
 from supernet import Decision, SearchSpace, Site, build_space
 from supernet.blocks import Conv, Head
 from supernet.composites import InvertedResidual
@@ -188,6 +190,9 @@ BAD = [
     ("fbnet", "k3e3 k5e5 skip\n1 2 3\n1 2 3\n1 2 3\n", "no option k5e6; did you mean 'k5e5'"),
     ("fbnet", "k3e3 k5e6 skip\n1 2 3\n1 2\n1 2 3\n", "layer 2: 2 numbers for 3 options"),
     ("fbnet", "", "expected a line of option names"),
+    ("fbnet", "k3e3,k5e6,skip\n" + "1,2,3\n" * 3, "separated by ','; this format has blanks"),
+    ("fbnet", "k3e3 k5e6 skip\n" + "1;2;3\n" * 3, "separated by ';'"),
+    ("fbnet", "1 2 3\n" * 3, "the first line, which names the options, is missing: k3e3 k5e6"),
     ("fbnet", "k3e3 k5e6 skip ir_k3_e3\n" + "1 2 3 4\n" * 3, "the column k3e3 is there twice"),
     ("proxylessnas", PROXYLESS + PROXYLESS.splitlines()[-1], "is set twice"),
     ("osnaslib", '{"latency": [[1, 2]], "latency": [[1, 3]]}', "'latency' is there twice"),
@@ -203,6 +208,58 @@ def test_a_bad_file_is_one_line(space: SearchSpace, tmp_path: Path, form: str, t
     with pytest.raises(UserError, match=said) as error:
         read_foreign(write(tmp_path, text), form, space, "latency")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("form", "own"), [("fbnet", 1e-3), ("nni", 1e-3), ("osnaslib", 1e3), ("csv", 1.0), ("ofa", 1.0)]
+)
+def test_times_are_read_in_the_unit_of_the_format_or_of_the_user(tmp_path: Path, form: str, own: float) -> None:
+    space = build_space(TINY, resolution=16, num_classes=10)
+    rows = "".join(f"{d.name},{o},{5 + i}\n" for d in space.decisions for i, o in enumerate(d.options))
+    texts = {
+        "fbnet": "k3e3 k5e6 skip\n" + "5 6 7\n" * 3,
+        "nni": "\n".join(nni_lines()),
+        "osnaslib": '{"latency": [[5, 6, 7], [5, 6], [5, 6, 7]]}',
+        "csv": "layer,option,ms\n" + rows,
+        "ofa": PROXYLESS,
+    }
+    if form == "nni":
+        space = PFLD
+    path = write(tmp_path, texts[form])
+    every = {unit: read_foreign(path, form, space, "latency", unit) for unit in (None, *UNITS)}
+    milliseconds = {"s": 1e3, "ms": 1.0, "us": 1e-3, None: own}
+    for unit, (entries, base) in every.items():
+        scale = milliseconds[unit] / own
+        assert base == pytest.approx(scale * every[None][1])
+        for key, entry in entries.items():
+            reference = every[None][0][key]
+            assert (entry.value, entry.median, entry.spread) == pytest.approx(
+                (scale * reference.value, scale * reference.median, scale * reference.spread)
+            )
+
+
+def test_the_unit_is_said_and_doubted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A FBNet table in seconds, as in a report: times of 0.0002 are no microseconds."""
+    space = build_space("fbnet_l")
+    names = space.decisions[0].options
+    path = write(tmp_path, "\n".join([" ".join(names), *[" ".join(["0.0002"] * len(names))] * 22]))
+    command = ["import", "--format", "fbnet", "--file", str(path), "--search-space", "fbnet_l"]
+    command += ["--output", str(tmp_path / "t.json")]
+    main(command)
+    said = capsys.readouterr().out
+    assert "read as microseconds; --unit says another" in said
+    assert "implausibly fast" in said
+    main([*command, "--unit", "s"])
+    said = capsys.readouterr().out
+    assert "read as seconds\n" in said
+    assert "warning" not in said
+    assert CostTable.load(tmp_path / "t.json", space).maximum()[0] == pytest.approx(22 * 0.2)
+    main([*command[:-2], "--output", str(tmp_path / "t.json"), "--unit", "s", "--resolution", "32"])
+    assert "implausibly" not in capsys.readouterr().out
+    with pytest.raises(UserError, match="--unit us is a unit of time"):
+        read_foreign(path, "osnaslib", space, "flops", "us")
+    with pytest.raises(UserError, match="--unit"):
+        main([*command, "--unit", "minutes"])
 
 
 def test_files_and_metrics_that_are_not_there(space: SearchSpace, tmp_path: Path) -> None:
@@ -292,6 +349,16 @@ def test_the_note_10_of_once_for_all(tmp_path: Path, resolution: int) -> None:
     assert table.cost([architecture])[0] == pytest.approx(sum(entries[key][0] for key in parts))
 
 
+def test_published_tables_raise_no_doubts(tmp_path: Path) -> None:
+    tables = latency_tables()
+    space = build_space("proxylessnas", skip="identity")
+    table = table_of(as_yaml(tables["proxyless_pixel1"]["entries"], tmp_path / "p.yaml"), "proxylessnas", space)
+    assert doubts(table) == []
+    for factor, word in ((1e-3, "fast"), (1e3, "slow")):
+        (line,) = doubts(replace(table, scale=factor))
+        assert f"implausibly {word}" in line
+
+
 def test_a_cpu_of_fbnet(tmp_path: Path) -> None:
     content = latency_tables()["fbnet_cpu_araslanova"]
     lines = [" ".join(content["ops"]), *(" ".join(map(str, row)) for row in content["layers"])]
@@ -301,3 +368,4 @@ def test_a_cpu_of_fbnet(tmp_path: Path) -> None:
     architecture = (space.decisions[0].options.index("k3e1g2"),) * 22
     assert table.cost([architecture])[0] == pytest.approx(sum(everywhere) / 1e3)
     assert Head in {type(block) for block, _ in table.entries}
+    assert doubts(table) == []
