@@ -60,7 +60,7 @@ def space_of(record: Mapping[str, Any], where: str | Path, trusted: str | None =
     if not isinstance(recipe, dict) or not recipe.keys() <= set(known):
         raise unreadable
     name = recorded_name(record)
-    recipe = recipe | {"search_space": name} | changes
+    recipe = recipe | {"search_space": name}
     if isinstance(name, str) and is_reference(name) and name != trusted:
         raise UserError(
             f"{where}: {name} is code of your own that a file names, and no file decides which code is run: "
@@ -68,7 +68,7 @@ def space_of(record: Mapping[str, Any], where: str | Path, trusted: str | None =
         )
     check_form(recipe, _RECIPE, f"{where}: its 'space_options' are not those of a search space")
     with reading(where, "does not describe a search space"):
-        space = build_space(**recipe)
+        space = build_space(**(recipe | changes))
     if not changes and record.get("macro_fingerprint", space.macro_fingerprint) != space.macro_fingerprint:
         raise UserError(f"{where}: the search space {space.name} is declared differently than when this was made")
     return space
