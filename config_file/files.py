@@ -104,8 +104,12 @@ def write_sealed(path: str | Path, content: Mapping[str, Any]) -> None:
     Raises:
         ValueError: it holds NaN or infinity, which JSON has no words for.
     """
-    text = json.dumps(_with_blank(content), indent=1, allow_nan=False)
-    atomic_write_bytes(path, sealed_json(f"{text}\n"))
+    atomic_write_bytes(path, sealed_object(content))
+
+
+def sealed_object(content: Mapping[str, Any]) -> bytes:
+    """What `write_sealed` writes."""
+    return sealed_json(json.dumps(_with_blank(content), indent=1, allow_nan=False) + "\n")
 
 
 def append_jsonl(path: str | Path, row: Mapping[str, Any]) -> None:
@@ -145,10 +149,13 @@ def _append_line(path: str | Path, line: bytes) -> None:
 
 
 def mend_jsonl(path: str | Path) -> None:
-    """Cut off a last line that its writer did not finish; nothing is done where there is no such file."""
+    """Cut off a last line that its writer did not finish, or give it the newline that is all it lacks."""
     if Path(path).exists():
         with Path(path).open("r+b") as file:
-            file.truncate(_after_last_row(file)[0])
+            end, lacking = _after_last_row(file)
+            file.truncate(end)
+            file.seek(end)
+            file.write(lacking)
 
 
 def _after_last_row(file: Any) -> tuple[int, bytes]:

@@ -65,13 +65,12 @@ def read_mark(path: Path) -> dict[str, Any] | None:
     """
     if not (path / MARK).is_file():
         return None
-    mark = read_object(path / MARK)
-    found = str(mark.get("format"))
+    found = str(read_object(path / MARK).get("format"))
     if not found.startswith(FORMAT[:-1]):
         return None
     if found != FORMAT:
         raise UserError(f"{path} was run by an older version of this toolkit: choose another --title or --output")
-    mark = read_sealed(path / MARK)
+    mark = read_sealed(path / MARK, FORMAT)
     if mark["stage"] not in STAGES or not all(map(_stays_inside, mark["files"] + mark["runs"])):
         raise UserError(f"{path / MARK} is not of a run that this version reads")
     return mark

@@ -1,6 +1,7 @@
 """The start of an export: a network's file, and real images with the logits the trained network gave for them."""
 
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import numpy.typing as npt
 import torch
 
 from config_file.errors import UserError
-from config_file.readers.arrays import read_arrays
-from config_file.readers.door import reading
+from config_file.files import atomic_write_bytes
+from config_file.readers.arrays import MOST_BYTES, read_arrays
+from config_file.readers.checksum import check_zip, is_sealed_zip, seal_zip
+from config_file.readers.door import read_bytes, reading
 from config_file.readers.form import check_form
 from deployment.engines.engine import Floats
 from deployment.weights import load_network
@@ -96,6 +99,14 @@ def load_retrained(weights: str | Path, samples: str | Path | None = None, limit
     return Retrained(weights, sha256, network, metadata, classes, mean, std, shape, images, labels, logits, task)
 
 
+def save_samples(path: Path, images: npt.NDArray[np.uint8], labels: Targets, logits: Floats) -> None:
+    """Write the sample images of a network, with a checksum; shapes and types as in :class:`Retrained`."""
+    file = io.BytesIO()
+    np.savez_compressed(file, images=images, labels=labels, logits=logits)
+    seal_zip(file)
+    atomic_write_bytes(path, file.getbuffer())
+
+
 def normalised(images: npt.NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> Floats:
     """Images as the network reads them: uint8 (N, H, W, C) -> float32 (N, C, H, W), (pixel / 255 - mean) / std."""
     x = (scaled(images) - np.array(mean).reshape(-1, 1, 1)) / np.array(std).reshape(-1, 1, 1)
@@ -123,6 +134,8 @@ def _described_input(path: Path, metadata: dict[str, Any]) -> tuple[tuple[str, .
 def _read_samples(path: Path, limit: int | None) -> tuple[npt.NDArray[np.uint8], Targets, Floats | None]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; parity is checked on real images: give others with --samples FILE.npz")
+    if is_sealed_zip(data := read_bytes(path, MOST_BYTES)):
+        check_zip(data, path)
     arrays = read_arrays(path, ("images", "labels"), ("logits",))
     with reading(path, "does not hold images with labels"):
         images, labels = arrays["images"][:limit], arrays["labels"][:limit]
@@ -131,7 +144,8 @@ def _read_samples(path: Path, limit: int | None) -> tuple[npt.NDArray[np.uint8],
         raise UserError(f"{path}: expected images uint8 (N, H, W, C) and labels that are numbers, not {images.dtype}")
     if len(images) == 0 or len(labels.shape) == 0 or len(labels) != len(images):
         raise UserError(f"{path}: {len(images)} images and labels of shape {labels.shape}; one label each is needed")
-    return images, labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64), logits
+    labels = labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64)
+    return images[:limit], labels[:limit], None if logits is None else logits[:limit]
 
 
 def _check_recorded(path: Path, weights: Path, logits: Floats, recorded: Floats) -> None:

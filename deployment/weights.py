@@ -3,7 +3,7 @@
 The metadata of such a file are strings (a rule of the format). ``format`` names ours, ``spec`` is the network's
 :class:`supernet.NetSpec` and every other value is JSON: ``search_space``, ``architecture``, ``classes``, ``mean``,
 ``std``, ``resolution``, ``in_channels``, ... A file can be read back without any of the code that trained it, and
-without executing anything it contains.
+without executing anything it contains. A ``checksum`` among the metadata is one over the whole file.
 """
 
 import json
@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from config_file.errors import UserError
-from config_file.files import atomic_path
+from config_file.files import atomic_write_bytes
+from config_file.readers.checksum import BLANK, FIELD, sealed_tensors
 from config_file.readers.door import reading
 from config_file.readers.form import check_form
-from config_file.readers.json_text import parse_json
+from config_file.readers.json_text import check_format, parse_json
 from config_file.readers.tensors import read_tensors
 from supernet.network import Network
 from supernet.spec import NetSpec
 
-FORMAT = "oneshot-nas network 2"
+FORMAT = "oneshot-nas network 3"
 
 
 def save_network(path: str | Path, network: Network, metadata: Mapping[str, Any]) -> None:
@@ -39,13 +39,10 @@ def save_network(path: str | Path, network: Network, metadata: Mapping[str, Any]
     """
     described = {name: json.dumps(value, allow_nan=False) for name, value in metadata.items()}
     described |= {"format": FORMAT, "spec": network.spec.to_json(), "in_channels": json.dumps(network.in_channels)}
+    described[FIELD] = BLANK
     # A copy of its own for every tensor: channels_last strides and views of a supernet's larger tensors do not survive.
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in network.state_dict().items()}
-    with atomic_path(path) as temporary:
-        try:
-            save_file(tensors, temporary, described)
-        except SafetensorError as error:  # the writer hides the operating system's error (a full disk) in its text
-            raise UserError(f"{path}: cannot be written: {_first_line(error)}") from None
+    atomic_write_bytes(path, sealed_tensors(save(tensors, described)))
 
 
 def load_network(path: str | Path) -> tuple[Network, dict[str, Any]]:
@@ -61,14 +58,11 @@ def load_network(path: str | Path) -> tuple[Network, dict[str, Any]]:
             f"{path}: no such file; expected a network's weights, such as runs/TITLE/retrain/model.safetensors"
         )
     described, tensors = read_tensors(path)
-    if described.get("format") == "oneshot-nas network 1":
-        raise UserError(f"{path}: of an earlier version, whose weights have other names; retrain the network")
-    if described.get("format") != FORMAT:
-        raise UserError(f"{path}: not a network of this toolkit (its metadata does not say {FORMAT!r})")
+    check_format(described.pop("format", None), FORMAT, path)
+    if described.pop(FIELD, None) is None:
+        raise UserError(f"{path}: it has no {FIELD}: damaged or edited")
     with reading(path, "has metadata that do not describe a network"):
-        metadata = {
-            name: parse_json(text, f"{path}, metadata {name}") for name, text in described.items() if name != "format"
-        }
+        metadata = {name: parse_json(text, f"{path}, metadata {name}") for name, text in described.items()}
         check_form(metadata, {"spec": list, "in_channels": int}, f"{path}, metadata")
         spec = NetSpec.from_dict(metadata.pop("spec"))
         # On the meta device a specification costs nothing, however large a damaged one claims to be.
@@ -99,7 +93,3 @@ def _check_tensors(path: Path, network: Network, tensors: Mapping[str, torch.Ten
 
 def _described(tensor: torch.Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,10 +1,10 @@
 """The JSON file of a lookup table: readable, one entry per line, and refused unless it is whole.
 
-{"format": "oneshot-nas lookup table", "version": 2, "metric": "flops", "unit": "MACs", ..., "checksum": "...",
- "entries": [{"block": {...}, "input_shape": [C, H, W], "value": 1, "median": 1, "spread": 0, "count": 1}, ...]}
+{"format": "oneshot-nas lookup table", "version": 3, "metric": "flops", "unit": "MACs", ...,
+ "entries": [{"block": {...}, "input_shape": [C, H, W], "value": 1, "median": 1, "spread": 0, "count": 1}, ...],
+ "checksum": "..."}
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
-from config_file.files import atomic_write_text
-from config_file.readers.door import put_once
+from config_file.files import atomic_write_bytes
+from config_file.readers.checksum import BLANK, FIELD, check_json, sealed_json
+from config_file.readers.door import decoded, put_once, read_bytes
 from config_file.readers.form import check_form
-from config_file.readers.json_text import read_json
+from config_file.readers.json_text import parse_json
 from config_file.readers.numbers import number_in
 
 FORMAT = "oneshot-nas lookup table"
-VERSION = 2
+VERSION = 3
 
 _NOT_OURS = "is not a lookup table of this toolkit; python -m lookup_tables build makes one"
 
@@ -30,6 +31,7 @@ _HEADER = {
     "resolution": int,
     "in_channels": int,
     "space_options": dict,
+    "entries": list,
 }
 """The fields that a reader counts with; what else is said is for people."""
 
@@ -55,10 +57,11 @@ class Entry:
 
 def write_table(path: str | Path, header: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a table atomically: metadata by name, and entries as in this file's example."""
-    head = {"format": FORMAT, "version": VERSION, **header, "checksum": _checksum(rows)}
+    head = {"format": FORMAT, "version": VERSION, **header}
     lines = [f"  {json.dumps(name)}: {json.dumps(value)}," for name, value in head.items()]
     entries = ",\n".join(f"    {json.dumps(row)}" for row in rows)
-    atomic_write_text(path, "{\n" + "\n".join(lines) + f'\n  "entries": [\n{entries}\n  ]\n}}\n')
+    end = f'\n  "entries": [\n{entries}\n  ],\n  "{FIELD}": "{BLANK}"\n}}\n'
+    atomic_write_bytes(path, sealed_json("{\n" + "\n".join(lines) + end))
 
 
 def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, Entry]]:
@@ -69,22 +72,22 @@ def read_table(path: str | Path) -> tuple[dict[str, Any], dict[str, Entry]]:
     """
     if not Path(path).exists():
         raise UserError(f"lookup table {path}: no such file")
+    data = read_bytes(path)
     try:
-        content = read_json(path, f"lookup table {path}")
+        content = parse_json(decoded(data, path), f"lookup table {path}")
     except UserError:
         if is_table(path):
             raise
         raise UserError(f"{path} {_NOT_OURS}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} {_NOT_OURS}")
-    if content.get("version") == 1:
-        raise UserError(f"lookup table {path}: of an earlier version, with blocks in another form; make it again")
+    if content.get("version") in (1, 2):
+        raise UserError(f"lookup table {path}: of an earlier version; make it again")
     if content.get("version") != VERSION:
-        raise UserError(f"lookup table {path}: version {content.get('version')!r} is not known, only {VERSION}")
-    rows = content.pop("entries", None)
-    if not isinstance(rows, list) or _checksum(rows) != content.get("checksum"):
-        raise UserError(f"lookup table {path}: its entries do not match their checksum: edited or damaged")
+        raise UserError(f"lookup table {path}: version {content.get('version')!r:.60} is not known, only {VERSION}")
+    check_json(data, f"lookup table {path}")
     check_form(content, _HEADER, f"lookup table {path}")
+    rows = content.pop("entries")
     entries: dict[str, Entry] = {}
     for number, row in enumerate(rows, 1):
         where = f"lookup table {path}, entry {number}"
@@ -106,8 +109,3 @@ def is_table(path: str | Path) -> bool:
 def entry_key(block: Mapping[str, Any], input_shape: Sequence[int]) -> str:
     """The key of an entry: the block as plain data and its input shape, as canonical JSON."""
     return json.dumps([block, list(input_shape)], sort_keys=True)
-
-
-def _checksum(rows: Sequence[Any]) -> str:
-    canonical = json.dumps(rows, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -5,18 +5,18 @@ its seed and of what it was told, so it is driven again from the start, and ever
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
-from config_file.files import append_jsonl, mend_jsonl
-from config_file.readers.door import reading
-from config_file.readers.json_text import read_jsonl
+from config_file.files import append_sealed, mend_jsonl
+from config_file.readers.form import check_form
+from config_file.readers.json_text import check_format, read_sealed_jsonl
 from search.result import Fidelity, Result
 from supernet import Architecture
 
-FORMAT = "oneshot-nas archive 2"
+FORMAT = "oneshot-nas archive 3"
 
 
 class Archive:
@@ -34,14 +34,14 @@ class Archive:
         self.path = Path(path)
         self._results: dict[tuple[Architecture, Fidelity], Result] = {}
         header = {"format": FORMAT, "fingerprints": json.loads(json.dumps(dict(fingerprints)))}
+        found, results = read_archive(self.path)
         mend_jsonl(self.path)
-        rows = read_jsonl(self.path)
-        if rows:
-            self._check(rows[0], header["fingerprints"])
-            for result in results_of(self.path, rows):
-                self._results[result.architecture, result.fidelity] = result
+        if found is None:
+            append_sealed(self.path, header)
         else:
-            append_jsonl(self.path, header)
+            self._check(found, header["fingerprints"])
+        for result in results:
+            self._results[result.architecture, result.fidelity] = result
 
     def __len__(self) -> int:
         return len(self._results)
@@ -55,14 +55,10 @@ class Archive:
 
     def add(self, result: Result) -> None:
         """Keep a result; it is in the hands of the operating system when this returns."""
-        append_jsonl(self.path, result.to_row())
+        append_sealed(self.path, result.to_row())
         self._results[result.architecture, result.fidelity] = result
 
-    def _check(self, header: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-        check_format(self.path, header)
-        if not isinstance(header.get("fingerprints"), dict):
-            raise UserError(f"{self.path}: not a search archive ({FORMAT!r})")
-        found = header["fingerprints"]
+    def _check(self, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         differ = [what for what in {**found, **expected} if found.get(what) != expected.get(what)]
         if differ:
             changes = "; ".join(
@@ -74,23 +70,19 @@ class Archive:
             )
 
 
-def check_format(path: Path, header: Mapping[str, Any]) -> None:
-    """Raises UserError unless the first line of an archive is of one that this version reads."""
-    found = header.get("format")
-    if found != FORMAT:
-        earlier = isinstance(found, str) and found.startswith(FORMAT[:-1])
-        raise UserError(
-            f"{path}: {f'a search archive of another version ({found!r})' if earlier else 'not a search archive'}, "
-            f"this one reads {FORMAT!r}"
-        )
+def read_archive(path: Path) -> tuple[dict[str, Any] | None, list[Result]]:
+    """The fingerprints and the results in an archive; None and no results where it has not even a header.
 
-
-def results_of(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[Result]:
-    """The results in the rows of an archive, of which the first is its header. Raises UserError for another row."""
-    for line, row in enumerate(rows[1:], start=2):
-        with reading(f"{path}, line {line}", "is not a row of a search archive"):
-            result = Result.from_row(row)
-        yield result
+    Raises:
+        UserError: it is damaged, of another kind or another version; the line is named.
+    """
+    rows = read_sealed_jsonl(path)
+    if not rows:
+        return None, []
+    check_format(rows[0].get("format"), FORMAT, path)
+    check_form(rows[0], {"fingerprints": dict}, path)
+    results = [Result.from_row(row, f"{path}, line {line}") for line, row in enumerate(rows[1:], start=2)]
+    return rows[0]["fingerprints"], results
 
 
 def _short(value: Any) -> str:

@@ -10,11 +10,12 @@ from typing import Any, Literal, get_args
 
 from config_file.errors import UserError
 from config_file.readers.form import check_form
+from config_file.readers.numbers import number_in
 from supernet import Architecture
 
 State = Literal["ok", "failed", "stopped"]
 
-_FORM = {
+_ROW = {
     "architecture": [int],
     "metrics": {...: (float, None)},
     "fidelity": {...: float},
@@ -24,6 +25,7 @@ _FORM = {
     "state": str,
     "note?": str,
 }
+"""The form of a result as JSON."""
 
 
 @total_ordering
@@ -126,12 +128,18 @@ class Result:
         }
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Result:
-        """Raises UserError if the row is not one that `to_row` wrote."""
-        check_form(row, _FORM, "a result")
-        interval, amounts = row["interval"], [*row["fidelity"].values(), *row["spent"].values()]
-        if row["state"] not in get_args(State) or min(amounts, default=0) < 0 or len(interval or (0, 0)) != 2:
-            raise UserError(f"not a result: state {row['state']}, interval {interval}, spent {row['spent']}")
+    def from_row(cls, row: Mapping[str, Any], where: str = "a result") -> Result:
+        """Raises UserError, which begins with `where`, if the row is not one that `to_row` wrote."""
+        check_form(row, _ROW, where)
+        for what in ("fidelity", "spent"):
+            for name, amount in row[what].items():
+                number_in(amount, f"{where}: {what}.{name}", at_least=0)
+        accuracy, interval = row["metrics"].get("accuracy"), row["interval"]
+        ends = [] if interval is None else interval
+        if row["state"] not in get_args(State) or len(ends) not in (0, 2) or ends != sorted(ends):
+            raise UserError(f"{where}: not a result: the state {row['state']!r:.60}, the interval {interval!r:.60}")
+        if accuracy is not None and not 0 <= accuracy <= 1:
+            raise UserError(f"{where}: an accuracy of {accuracy:g}; it is a fraction, from 0 to 1")
         return cls(
             architecture=tuple(row["architecture"]),
             metrics={name: math.nan if value is None else float(value) for name, value in row["metrics"].items()},

@@ -9,9 +9,7 @@ import numpy as np
 
 from config_file.errors import UserError
 from config_file.readers.csv_text import read_csv
-from config_file.readers.door import reading
-from config_file.readers.json_text import read_jsonl
-from search.archive import FORMAT, check_format, results_of
+from search.archive import read_archive
 from search.objectives import Objective
 from search.result import Result, comparable
 from search.result_table import KEYS, are_fractions, averaged, read_rows
@@ -53,12 +51,9 @@ def read_results(path: str | Path, space: DecisionSpace, objectives: Sequence[Ob
 
 
 def _of_archive(path: Path, space: DecisionSpace) -> list[Result]:
-    rows = read_jsonl(path)
-    with reading(f"--warm-start {path}", NEITHER):
-        if not str(rows[0]["format"]).startswith(FORMAT[:-1]):
-            raise ValueError("another format")
-        check_format(path, rows[0])
-        results = list(results_of(path, rows))
+    fingerprints, results = read_archive(path)
+    if fingerprints is None:
+        raise UserError(f"--warm-start {path}: {NEITHER}")
     by_architecture: dict[Architecture, list[Result]] = defaultdict(list)
     for result in results:
         if not space.is_valid(result.architecture):

@@ -18,7 +18,7 @@ from config_file.plugins import is_reference
 from config_file.readers.arrays import read_array
 from config_file.readers.door import reading
 from config_file.readers.form import check_form
-from config_file.readers.json_text import parse_json, read_json
+from config_file.readers.json_text import parse_json, read_json_of_anybody
 from supernet.decisions import Architecture, DecisionSpace
 from supernet.space import SearchSpace
 from supernet.spaces import SETTINGS, build_space
@@ -107,7 +107,7 @@ def read_architecture(text: str) -> Any:
     if not path.is_file():
         raise UserError(f"--architecture {text}: no such file ({FORMS})")
     if path.suffix != ".npy":
-        return read_json(path, f"--architecture {text}")
+        return read_json_of_anybody(path, f"--architecture {text}")
     array = read_array(path)
     if array.dtype.kind not in "iuf" or (array % 1).any():
         raise UserError(f"--architecture {text}: it holds {array.dtype}, not indices of options")

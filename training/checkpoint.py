@@ -1,8 +1,8 @@
 """Checkpoints: tensors and primitives only, written whole or not at all, refused when they are not what is asked for.
 
-A file holds `{"format", "version", "kind", "fingerprint", "settings", "state"}`. The fingerprint names what the state
-belongs to (the space's macro-structure, the network's spec, or the weights that an architecture is learned on), the
-settings what decided the course of the training: with either changed, going on would not be the same training, so
+A file holds `{"format", "kind", "fingerprint", "settings", "state"}`, and a checksum. The fingerprint names what the
+state belongs to (the space's macro-structure, the network's spec, or the weights that an architecture is learned on),
+the settings what decided the course of the training: with either changed, going on would not be the same training, so
 loading says which one differs.
 """
 
@@ -10,7 +10,6 @@ import io
 import os
 import random
 import shutil
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +20,13 @@ import torch
 
 from config_file.errors import UserError
 from config_file.files import atomic_path, atomic_write_bytes
+from config_file.readers.checksum import check_zip, seal_zip
+from config_file.readers.door import read_bytes, reading
+from config_file.readers.form import check_form
+from config_file.readers.json_text import check_format
+from config_file.readers.tensors import MOST_BYTES
 
-FORMAT = "oneshot-nas checkpoint"
-VERSION = 2
+FORMAT = "oneshot-nas checkpoint 3"
 LAST, BEST = "last.pt", "best.pt"
 """The latest checkpoint in a run's folder of checkpoints, and that of the best validation so far."""
 
@@ -55,11 +58,12 @@ class Checkpoint:
 
     def save(self, state: Stateful) -> None:
         """Write it; on any failure (a full disk, Ctrl-C) the file that was there before is left as it was."""
-        content = {"format": FORMAT, "version": VERSION, "kind": self.kind, "fingerprint": self.fingerprint}
+        content: dict[str, Any] = {"format": FORMAT, "kind": self.kind, "fingerprint": self.fingerprint}
         content |= {"settings": dict(self.settings), "state": state.state_dict() | {"rng": rng_states()}}
         # Through memory: torch's own file writer reports a full disk as a RuntimeError without a cause.
         buffer = io.BytesIO()
         torch.save(content, buffer)
+        seal_zip(buffer)
         atomic_write_bytes(self.path, buffer.getbuffer())
 
     @property
@@ -84,28 +88,21 @@ class Checkpoint:
                 with other settings; nothing is changed then.
         """
         saved = self.read()
-        state.load_state_dict(saved)
-        restore_rng_states(saved["rng"])
+        with reading(self.path, "not a state of this training"):
+            state.load_state_dict(saved)
+            restore_rng_states(saved["rng"])
 
     def read(self) -> dict[str, Any]:
         """The state that was saved. Raises UserError as `load_into`."""
         path = self.path
         if not path.is_file():
             raise UserError(f"no checkpoint at {path}")
-        file = io.BytesIO(path.read_bytes())
-        try:
-            if zipfile.ZipFile(file).testzip() is not None:  # torch itself does not compare the checksums
-                raise zipfile.BadZipFile
-            file.seek(0)
-            content = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception:  # a damaged file fails in whatever way its damage leads to
-            raise UserError(f"{path} is not a readable checkpoint: truncated, damaged or not ours") from None
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise UserError(f"{path} is not a checkpoint of this toolkit")
-        if content.get("version") != VERSION:
-            raise UserError(
-                f"{path} has checkpoint version {content.get('version')}; this toolkit reads version {VERSION}"
-            )
+        data = read_bytes(path, MOST_BYTES)
+        check_zip(data, f"{path} is not a readable checkpoint")
+        with reading(path, "not a readable checkpoint"):
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        check_form(content, {"format": str, "kind": str, "fingerprint": str, "settings": dict, "state": dict}, path)
+        check_format(content["format"], FORMAT, path)
         if content["kind"] != self.kind:
             raise UserError(f"{path} is a {content['kind']} checkpoint, not a {self.kind} one")
         if content["fingerprint"] != self.fingerprint:

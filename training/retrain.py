@@ -1,22 +1,21 @@
 """Training one network for good: from random weights or those inherited from the supernet, tested once at the end."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from config_file.errors import UserError
-from config_file.files import atomic_path, atomic_write_text
+from config_file.files import write_sealed
 from config_file.quantity import quantity
 from config_file.run_folder import RunFolder
 from config_file.stages import find_stage
+from deployment.retrained import save_samples
 from deployment.weights import save_network
 from supernet import NetSpec, Network, extract
 from training.architecture import Chosen, choose_architecture
@@ -37,6 +36,7 @@ from training.supernet_file import load_supernet
 from training.trainer import Context, Reporter, Silent
 from training.trainers import NETWORK_TRAINERS, find_trainer
 
+FORMAT = "oneshot-nas retraining 1"
 WEIGHTS, RESULT, SAMPLES = "model.safetensors", "result.json", "samples.npz"
 SAMPLE_IMAGES = 64
 
@@ -173,7 +173,7 @@ def hand_in(training: Training, run: RunFolder, about: Mapping[str, Any] | None 
         "best_validation": state.best or None,
         "split": data.split_record,
     }
-    atomic_write_text(run.file(RESULT), json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    write_sealed(run.file(RESULT), {"format": FORMAT, **summary})
     save_network(run.file(WEIGHTS), trained, description)  # last: the stage after this one looks for it
     return RetrainResult(trained, test, val, summary)
 
@@ -199,10 +199,7 @@ def _save_samples(path: Path, network: nn.Module, test: Split) -> None:
     chosen = torch.randperm(len(test), generator=generator_of("samples"))[:SAMPLE_IMAGES]
     images = test.raw(chosen)  # uint8 (N, R, R, 3)
     logits = network(test.normalisation(images, channels_last=False))  # (N, classes)
-    with atomic_path(path) as temporary:
-        np.savez_compressed(
-            temporary, images=images.numpy(), labels=test.labels[chosen].numpy(), logits=logits.float().numpy()
-        )
+    save_samples(path, images.numpy(), test.labels[chosen].numpy(), logits.float().numpy())
 
 
 def plan_retrain(options: RetrainOptions) -> None:

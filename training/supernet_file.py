@@ -2,11 +2,10 @@
 
 `supernet.safetensors` holds the tensors, `supernet.json` everything a later stage must know about them: how to rebuild
 the space, the fingerprints, the data set with its split, the normalisation, how the training went, and the SHA-256 of
-the weights, so that the two files cannot be taken from different runs.
+the weights, so that the two files cannot be taken from different runs. It has a checksum of its own.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,15 @@ import torch
 from safetensors.torch import save as save_tensors
 
 from config_file.errors import UserError
-from config_file.files import atomic_write_bytes, atomic_write_text
+from config_file.files import atomic_write_bytes, sealed_object
 from config_file.readers.door import reading
 from config_file.readers.form import check_form
-from config_file.readers.json_text import read_object
+from config_file.readers.json_text import read_sealed
 from config_file.readers.tensors import read_tensors
 from supernet import SearchSpace, Supernet
 from supernet.saved import space_of
 
-FORMAT = "oneshot-nas supernet 2"
+FORMAT = "oneshot-nas supernet 3"
 WEIGHTS, DESCRIPTION = "supernet.safetensors", "supernet.json"
 
 _FORM = {
@@ -70,9 +69,9 @@ def save_supernet(folder: Path, supernet: Supernet, info: Mapping[str, Any]) -> 
         "sha256": hashlib.sha256(weights).hexdigest(),
         **info,
     }
-    text = json.dumps(about, indent=1, allow_nan=False) + "\n"
+    text = sealed_object(about)
     atomic_write_bytes(folder / WEIGHTS, weights)
-    atomic_write_text(folder / DESCRIPTION, text)
+    atomic_write_bytes(folder / DESCRIPTION, text)
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -84,11 +83,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
     if not path.is_file():
         raise UserError(f"no trained supernet in {folder}: {DESCRIPTION} is missing")
-    info = read_object(path)
-    if info.get("format") == "oneshot-nas supernet 1":
-        raise UserError(f"{path} is of an earlier version, whose weights have other names; train the supernet again")
-    if info.get("format") != FORMAT:
-        raise UserError(f"{path} does not describe a supernet of this toolkit ({FORMAT})")
+    info = read_sealed(path, FORMAT)
     check_form(info, _FORM, path)
     return info
 

@@ -19,6 +19,7 @@ _DIGITS = rb"([0-9a-f]{%d})" % len(BLANK)
 _LAST_FIELD = re.compile(rb'"%b": "%b"\n?\}\n?\Z' % (FIELD.encode(), _DIGITS))
 _METADATA = re.compile(rb'"%b":"%b"' % (FIELD.encode(), _DIGITS))
 _COMMENT = re.compile(rb"PK\x05\x06.{16}%b%b\Z" % (len(BLANK).to_bytes(2, "little"), _DIGITS), re.DOTALL)
+_END_OF_ZIP = 22  # bytes of the record that a zip archive without a comment ends with
 _TAIL = 100  # bytes, more than any of the places at an end takes
 
 
@@ -42,6 +43,11 @@ def seal_zip(file: io.BytesIO) -> None:
     file.write(len(BLANK).to_bytes(2, "little") + BLANK.encode())
     with file.getbuffer() as data:
         _seal(data, _at_the_end(_COMMENT, data))
+
+
+def is_sealed_zip(data: bytes) -> bool:
+    """True for a zip archive with a comment of the length of a checksum, damaged or not."""
+    return data[-_END_OF_ZIP - len(BLANK) :].startswith(b"PK\x05\x06")
 
 
 def check_json(data: bytes, where: str | Path) -> None:

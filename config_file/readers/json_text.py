@@ -9,6 +9,9 @@ from config_file.errors import UserError
 from config_file.readers.checksum import FIELD, check_json
 from config_file.readers.door import check_plain, decoded, read_bytes, reading
 
+OURS = "oneshot-nas "
+"""How the names of the formats of our files begin."""
+
 MOST_JSONL = 2**32
 
 
@@ -30,18 +33,45 @@ def read_object(path: str | Path, where: str | Path | None = None) -> dict[str, 
     return _parse_object(decoded(read_bytes(path), path if where is None else where), path if where is None else where)
 
 
-def read_sealed(path: str | Path, where: str | Path | None = None) -> dict[str, Any]:
+def read_sealed(path: str | Path, form: str, where: str | Path | None = None) -> dict[str, Any]:
     """The object in a file that `config_file.files.write_sealed` wrote, without its checksum.
 
+    Args:
+        form: the format that it says it has, of which the last word is a version.
+
     Raises:
-        UserError: as `read_object`, or it does not match its checksum.
+        UserError: as `read_object`, it does not match its checksum, or is of another format or version.
     """
     where = path if where is None else where
     data = read_bytes(path)
     content = _parse_object(decoded(data, where), where)
+    if content.pop(FIELD, None) is not None:
+        check_json(data, where)
+    check_format(content.get("format"), form, where)
     check_json(data, where)
-    del content[FIELD]
     return content
+
+
+def read_json_of_anybody(path: str | Path, where: str | Path) -> Any:
+    """As `read_json`; what says that it is a file of ours must match its checksum, which is left out.
+
+    Raises:
+        UserError: as `read_json`, or it does not match it.
+    """
+    data = read_bytes(path)
+    content = parse_json(decoded(data, where), where)
+    if isinstance(content, dict) and (str(content.get("format")).startswith(OURS) or content.pop(FIELD, None)):
+        check_json(data, where)
+        content.pop(FIELD, None)
+    return content
+
+
+def check_format(found: Any, form: str, where: str | Path) -> None:
+    """Raises UserError where a file says another format, or another version of it, than the one that is read."""
+    if found != form:
+        another = isinstance(found, str) and found.startswith(form.rstrip("0123456789"))
+        why = f"of another version of this toolkit ({found:.60})" if another else "not one of this toolkit"
+        raise UserError(f"{where} is {why}: {form!r} is read here")
 
 
 def parse_json(text: str | bytes, where: str | Path) -> Any:

@@ -7,6 +7,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from config_file.errors import UserError
+from config_file.readers.checksum import FIELD, check_tensors
 from config_file.readers.door import MEBI, read_bytes, reading
 from config_file.readers.form import check_form
 from config_file.readers.json_text import parse_json
@@ -22,7 +23,8 @@ def read_tensors(path: str | Path, sha256: str | None = None) -> tuple[dict[str,
         sha256: of the file as it must be.
 
     Raises:
-        UserError: no such file, truncated, damaged, changed or of another kind; a name that is there twice.
+        UserError: no such file, truncated, damaged, changed or of another kind; a name that is there twice; a checksum
+            among the metadata is not that of the file.
     """
     content = read_bytes(path, MOST_BYTES)
     if sha256 not in (None, hashlib.sha256(content).hexdigest()):
@@ -32,5 +34,9 @@ def read_tensors(path: str | Path, sha256: str | None = None) -> tuple[dict[str,
         raise UserError(f"{path} {_DAMAGED}")
     header = parse_json(content[8 : 8 + length], f"{path} {_DAMAGED}: its header")
     check_form(header, {"__metadata__?": {...: str}}, f"{path} {_DAMAGED}")
+    metadata: dict[str, str] = header.get("__metadata__", {})
     with reading(path, _DAMAGED):
-        return header.get("__metadata__", {}), load(content)
+        tensors = load(content)
+    if FIELD in metadata:
+        check_tensors(content, path)
+    return metadata, tensors

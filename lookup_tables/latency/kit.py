@@ -2,21 +2,20 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
 from config_file.fields import option
-from config_file.files import atomic_write_bytes, atomic_write_text, is_leftover, remove_leftovers
+from config_file.files import atomic_write_bytes, atomic_write_text, is_leftover, remove_leftovers, write_sealed
 from config_file.loader import parse
 from config_file.lock import only_process
 from config_file.options import options
 from config_file.progress import progress
 from config_file.readers.csv_text import read_csv
 from config_file.readers.form import check_form
-from config_file.readers.json_text import read_object
+from config_file.readers.json_text import read_sealed
 from deployment.onnx_export import to_onnx
 from lookup_tables.cost_table import CostTable
 from lookup_tables.imports import FORMATS, UNITS, read_foreign
@@ -29,7 +28,7 @@ from supernet import Architecture, SearchSpace
 from supernet.metrics import LATENCY, METRICS
 from supernet.saved import space_or_none
 
-FORMAT = "oneshot-nas latency kit 1"
+FORMAT = "oneshot-nas latency kit 2"
 KIT = "kit"
 ABOUT, MANIFEST, README = "kit.json", "manifest.csv", "README.txt"
 COLUMNS = ("file", "kind", "what", "input", "mega_macs", MS)
@@ -110,7 +109,7 @@ def write_kit(folder: Path, space: SearchSpace, asked: KitOptions, command: str)
         "resolution": resolution,
         "networks": [list(architecture) for architecture in architectures],
     }
-    atomic_write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")  # first: with it the folder is a kit
+    write_sealed(folder / ABOUT, about)  # first: with it the folder is a kit
     for name in ("blocks", "networks"):
         (folder / name).mkdir(exist_ok=True)
     atomic_write_text(folder / README, INSTRUCTIONS.format(command=command))
@@ -131,9 +130,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     """The description in a kit. Raises UserError where the folder is no kit."""
     if not (folder / ABOUT).is_file():
         raise UserError(f"{folder} is not a kit: there is no {ABOUT} in it")
-    about = read_object(folder / ABOUT)
-    if about.get("format") != FORMAT:
-        raise UserError(f"{folder / ABOUT} is not of a kit that this version reads")
+    about = read_sealed(folder / ABOUT, FORMAT)
     form = {"resolution": int, "networks": [[int]], "space_options": dict, "macro_fingerprint": str}
     check_form(about, form, f"{folder / ABOUT} is damaged")
     return about

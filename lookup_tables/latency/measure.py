@@ -11,10 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from config_file.errors import UserError, choose
-from config_file.files import append_jsonl
+from config_file.files import append_sealed
 from config_file.progress import progress
 from config_file.readers.form import check_form
-from config_file.readers.json_text import read_jsonl
+from config_file.readers.json_text import read_sealed_jsonl
 from config_file.readers.numbers import number_in
 from deployment.engines import ENGINES, Engine, Layer
 from lookup_tables.cost_table import CostTable
@@ -41,7 +41,7 @@ class Rounds:
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path, self.settings = path, settings
-        rows = read_jsonl(path)
+        rows = read_sealed_jsonl(path)
         found = rows[0].get("settings") if rows else settings
         if found != settings:
             known = found if isinstance(found, dict) else {}
@@ -78,7 +78,7 @@ class Rounds:
         return {name: [ms for found in rounds for ms in found[name]] for name in (rounds[0] if rounds else ())}
 
     def _keep(self, row: dict[str, Any]) -> None:
-        append_jsonl(self.path, row)
+        append_sealed(self.path, row)
         self._rows.append(row)
 
 

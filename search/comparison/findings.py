@@ -1,6 +1,5 @@
 """Findings of the comparison: how far apart the arms are, in lines for people and in `verdict.json`."""
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +8,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from config_file.files import atomic_write_text
+from config_file.files import write_sealed
 from config_file.run_folder import RunFolder
 from search.comparison.options import BASELINE, FOUND, RANDOM
+from search.reporting.finished_search import VERDICT
 from search.reporting.report import renew_report
 
 
@@ -72,10 +72,11 @@ def write_findings(
     for line in words:
         run.log(line)
     content = {
+        "format": VERDICT,
         "verdict": words,
         "differences": {arm: vars(found) for arm, found in differences.items()},
         "trainings": list(rows),
     }
-    atomic_write_text(run.file("verdict.json"), json.dumps(content, indent=1) + "\n")
+    write_sealed(run.file("verdict.json"), content)
     for line in renew_report(run.path, trusted):
         run.log(line)

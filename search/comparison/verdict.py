@@ -7,13 +7,15 @@ is done is kept, so the same command with --resume goes on after an interruption
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
-from config_file.files import append_jsonl
+from config_file.files import append_sealed
 from config_file.loader import parse
 from config_file.quantity import quantity
-from config_file.readers.json_text import read_jsonl
+from config_file.readers.form import check_form
+from config_file.readers.json_text import read_sealed_jsonl
 from config_file.run_folder import RunFolder, Work, run_stage
 from config_file.run_mark import has_begun
 from config_file.stages import command, find_stage
@@ -25,6 +27,9 @@ from tasks import CLASSIFICATION
 from training.data import Data, load_data
 from training.estimate import duration, step_seconds
 from training.retrain import prepare_network, retrain
+
+_ROW = {"title": str, "arm": str, "network": int, "seed": int, "test_accuracy": float, "macs": int}
+"""The form of a row of `trainings.jsonl`, as far as it is counted with."""
 
 EXAMPLES = ("python -m search.verdict --title first --top-k 3 --seeds 3 --epochs 30",)
 
@@ -58,16 +63,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         for contender in contenders:
             run.run_inside(f"trainings/{contender.title}")
         for contender in contenders:
-            done = any(row["title"] == contender.title for row in read_jsonl(rows_file))
+            done = any(row["title"] == contender.title for row in read_trainings(rows_file))
             if not done and options.only in ("all", contender.arm):
-                append_jsonl(rows_file, train(options, contender, data, run))
-        rows = read_jsonl(rows_file)
+                append_sealed(rows_file, train(options, contender, data, run))
+        rows = read_trainings(rows_file)
         if {row["title"] for row in rows} >= {contender.title for contender in contenders}:
             same_cost = len({contender.name for contender in contenders}) == 1
             write_findings(run, rows, same_cost, options.search_space)
 
     run_stage(options, lambda: Work(compare))
     return 0
+
+
+def read_trainings(path: Path) -> list[dict[str, Any]]:
+    """The rows of the trainings so far. Raises UserError where one is damaged or cannot be."""
+    rows = read_sealed_jsonl(path)
+    for line, row in enumerate(rows, start=1):
+        check_form(row, _ROW, f"{path}, line {line}")
+        if not 0 <= row["test_accuracy"] <= 1:
+            raise UserError(
+                f"{path}, line {line}: an accuracy of {row['test_accuracy']:g}; it is a fraction, from 0 to 1"
+            )
+    return rows
 
 
 def train(options: VerdictOptions, contender: Contender, data: Data, run: RunFolder) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 
 from config_file.errors import UserError
-from config_file.files import atomic_write_text
+from config_file.files import atomic_write_text, write_sealed
 from config_file.run_folder import RunFolder
 from search.ranking.agreement import ALL, HALF, NDCG_AT, TENTH, TOP_K, Agreement, compare, strongest
 from search.ranking.baselines import (
@@ -27,6 +26,7 @@ from search.ranking.picture import draw
 from search.ranking.scores import Scores, corrected_scores
 from search.ranking.statistics import Estimate, Floats
 from search.ranking.truth import Truth
+from search.reporting.finished_search import RANKING
 from search.reporting.report import renew_report
 from supernet import SearchSpace
 from supernet.decisions import DecisionSpace
@@ -87,6 +87,7 @@ def write_findings(
     atomic_write_text(run.file("scores.csv"), _csv(_networks(scores, accuracy, given | known)))
     atomic_write_text(run.file("rank.csv"), _csv(_numbers(rows)))
     content = {
+        "format": RANKING,
         "truth": truth.name,
         "networks": len(networks),
         "score": options.score,
@@ -105,7 +106,7 @@ def write_findings(
             for row in rows
         ],
     }
-    atomic_write_text(run.file("rank.json"), json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
+    write_sealed(run.file("rank.json"), {name: _finite(value) for name, value in content.items()})
     for line in renew_report(run.path, options.search_space):
         run.log(line)
 

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from config_file.errors import UserError
 from config_file.readers.door import reading
 from config_file.readers.form import check_form
-from config_file.readers.json_text import read_jsonl, read_object
+from config_file.readers.json_text import read_sealed
 from config_file.readers.yaml_text import read_mapping
+from config_file.run_mark import FORMAT as RUN
 from lookup_tables.constraint_text import limited
 from lookup_tables.limits import raw
-from search.archive import check_format, results_of
+from search.archive import read_archive
 from search.objectives import Objective, chosen_by, parse_objectives
 from search.pareto import front_over_cost
 from search.result import Fidelity, Result, of_greatest_fidelity
@@ -28,8 +29,11 @@ from supernet.metrics import Metric, metric_called
 from supernet.saved import space_of
 from tasks import Task, task_of
 from training.differentiable_search.distribution_file import load_distribution
+from training.supernet_file import FORMAT as SUPERNET
 
 ARCHIVE, BEST, CONFIRMED = "archive.jsonl", "best.json", "confirmed.jsonl"
+FORMAT, VERDICT, RANKING = "oneshot-nas search 1", "oneshot-nas verdict 1", "oneshot-nas ranking 1"
+"""The formats of `best.json`, and of what `search.verdict` and `search.rank` leave."""
 
 _FORM = {
     "architecture": [int],
@@ -241,22 +245,25 @@ def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any
     if best is None:
         if not (folder / BEST).is_file():
             raise UserError(f"no finished search in {folder}: {BEST} is missing")
-        best = read_object(folder / BEST)
+        best = read_sealed(folder / BEST, FORMAT)
         check_form(best, _FORM, folder / BEST)
         check_form(best, dict.fromkeys(best["search"]["measures"], float), folder / BEST)
     with reading(folder, f"holds a {BEST}, {ARCHIVE} or {CONFIRMED} that is damaged or not of a search"):
-        rows = read_jsonl(folder / ARCHIVE)
-        check_format(folder / ARCHIVE, rows[0])
+        _, evaluated = read_archive(folder / ARCHIVE)
         space = space_of(best, folder / BEST, trusted)
-        results = of_greatest_fidelity(results_of(folder / ARCHIVE, rows))
-        confirmed = of_greatest_fidelity(results_of(folder / CONFIRMED, read_jsonl(folder / CONFIRMED)))
+        results = of_greatest_fidelity(evaluated)
+        confirmed = of_greatest_fidelity(read_archive(folder / CONFIRMED)[1])
         chosen = tuple(best["architecture"])
         if chosen not in results or not space.is_valid(chosen) or (best.get("confirmed") and chosen not in confirmed):
             raise ValueError(f"{list(chosen)} is not what was searched")
     in_a_run = folder.name == "search"
     supernet, verdict, ranking = (
-        _read_if_there(folder.parent / file) if in_a_run else {}
-        for file in ("supernet/supernet.json", "verdict/verdict.json", "rank/rank.json")
+        _sealed_or_nothing(folder.parent / file, form) if in_a_run else {}
+        for file, form in (
+            ("supernet/supernet.json", SUPERNET),
+            ("verdict/verdict.json", VERDICT),
+            ("rank/rank.json", RANKING),
+        )
     )
     config = read_mapping(folder / "config.yaml") if (folder / "config.yaml").is_file() else {}
     finished = FinishedSearch(
@@ -266,7 +273,7 @@ def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any
         results=list(results.values()),
         confirmed={architecture: result for architecture, result in confirmed.items() if not result.failed},
         config={group: values for group, values in config.items() if isinstance(values, dict)},
-        environment=_read_if_there(folder / "env.json"),
+        environment=_sealed_or_nothing(folder / "env.json", RUN),
         supernet=supernet,
         verdict=verdict,
         ranking=ranking,
@@ -277,11 +284,6 @@ def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any
         finished.task, finished.objectives, finished.axis, finished.inside, finished.random_start  # noqa: B018
         finished.generations()
     return finished
-
-
-def _read_if_there(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, {} where there is none."""
-    return read_object(path) if path.is_file() else {}
 
 
 def _learnt(
@@ -295,3 +297,8 @@ def _learnt(
         with contextlib.suppress(UserError):  # missing, or damaged: then a report does without
             return [np.exp(row) for row in load_distribution(place, space).log_probabilities]
     return None
+
+
+def _sealed_or_nothing(path: Path, form: str) -> dict[str, Any]:
+    """The JSON object in a file of ours, {} where there is none."""
+    return read_sealed(path, form) if path.is_file() else {}

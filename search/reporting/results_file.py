@@ -2,16 +2,16 @@
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from config_file.files import atomic_write_text
+from config_file.files import atomic_write_text, write_sealed
 from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
+from search.reporting.finished_search import FORMAT
 from search.result import FULL, Result
 from supernet import Architecture, SearchSpace
 from supernet.decisions import DecisionSpace
@@ -101,6 +101,7 @@ def about_best(
     """
     judged = confirmed or best
     return {
+        "format": FORMAT,
         "search_space": space.name,
         **({"space_options": space.describe()} if isinstance(space, SearchSpace) else {}),
         "architecture": list(best.architecture),
@@ -125,8 +126,7 @@ def write_best(
     confirmed: Result | None = None,
 ) -> None:
     """Write `best.json`, the last file of a search."""
-    content = about_best(best, space, resolution, about, confirmed)
-    atomic_write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_sealed(path, about_best(best, space, resolution, about, confirmed))
 
 
 def _scores(result: Result) -> dict[str, Any]:

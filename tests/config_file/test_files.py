@@ -175,7 +175,7 @@ def test_missing_file_has_no_rows(tmp_path: Path) -> None:
 def test_damage_in_the_middle_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "archive.jsonl"
     file.write_text('{"a": 1}\n{"a": \n{"a": 3}\n')
-    with pytest.raises(UserError, match="line 2: damaged"):
+    with pytest.raises(UserError, match="line 2 is truncated or damaged"):
         read_jsonl(file)
 
 

@@ -249,8 +249,8 @@ class TestSamples:
             ({"labels": np.full(8, 10)}, "labels from 10 to 10, the network has 10 classes"),
             ({"labels": np.zeros(8)}, "integers"),
             ({"logits": np.zeros((8, 9), np.float32)}, "logits of shape"),
-            ({"labels": None}, "images and labels"),
-            ({"labels": np.array([None] * 8)}, "not an .npz file"),
+            ({"labels": None}, "no array 'labels'"),
+            ({"labels": np.array([None] * 8)}, "not numbers or text"),
         ],
     )
     def test_unfit_ones_are_refused(self, folder, arrays, message):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from config_file.errors import UserError
+from config_file.files import append_sealed
 from lookup_tables.limits import Limit, Limits
 from search.archive import Archive
 from search.engine import IDLE, Ledger, Stop, best_of, run
@@ -139,8 +140,8 @@ def test_a_header_torn_by_a_kill_is_written_again(space: SearchSpace, tmp_path: 
 
 def test_an_archive_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "archive.jsonl"
-    path.write_text('{"format": "oneshot-nas archive 1", "fingerprints": {}}\n')
-    with pytest.raises(UserError, match=r"of another version .*archive 1.*, this one reads .*archive 2"):
+    append_sealed(path, {"format": "oneshot-nas archive 1", "fingerprints": {}})
+    with pytest.raises(UserError, match=r"of another version .*archive 1.*archive 3' is read here"):
         Archive(path, {})
     assert path.read_text().count("\n") == 1
 

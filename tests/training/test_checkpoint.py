@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import resource
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from config_file.errors import UserError
+from config_file.readers.checksum import seal_zip
 from tests.training.toy import same
 from training.checkpoint import Checkpoint
 
@@ -53,6 +55,14 @@ def load(path: Path, **asked: Any) -> dict[str, Any]:
     return kept.state
 
 
+def write(path: Path, content: Any) -> None:
+    """A file with a checksum that is right."""
+    file = io.BytesIO()
+    torch.save(content, file)
+    seal_zip(file)
+    path.write_bytes(file.getvalue())
+
+
 def test_round_trip(saved: Path) -> None:
     state = load(saved)
     same(state, {"step": 3, "model": {"w": torch.arange(1000.0)}})
@@ -90,8 +100,8 @@ def test_a_foreign_pickle_is_not_executed(tmp_path: Path) -> None:
         def __reduce__(self):
             return Path.touch, (tmp_path / "executed",)
 
-    torch.save({"format": Evil()}, tmp_path / "evil.pt")
-    with pytest.raises(UserError):
+    write(tmp_path / "evil.pt", {"format": Evil()})
+    with pytest.raises(UserError, match="not a readable checkpoint"):
         load(tmp_path / "evil.pt")
     assert not (tmp_path / "executed").exists()
 
@@ -111,12 +121,14 @@ def test_of_something_else(saved: Path, change: dict, message: str) -> None:
 
 def test_of_another_version_or_program(saved: Path) -> None:
     content = torch.load(saved, weights_only=True)
-    for version in (1, 99):  # the first one had other names for weights
-        torch.save(content | {"version": version}, saved)
-        with pytest.raises(UserError, match=f"version {version}; this toolkit reads version 2"):
-            load(saved)
-    torch.save({"state_dict": {}}, saved)
-    with pytest.raises(UserError, match="not a checkpoint of this toolkit"):
+    write(saved, content | {"format": "oneshot-nas checkpoint 99"})
+    with pytest.raises(UserError, match=r"of another version of this toolkit \(oneshot-nas checkpoint 99\)"):
+        load(saved)
+    torch.save(content | {"format": "oneshot-nas checkpoint", "version": 2}, saved)  # it had no checksum
+    with pytest.raises(UserError, match=r"not a readable checkpoint: it has no checksum: .* of an earlier version"):
+        load(saved)
+    write(saved, {"state_dict": {}})
+    with pytest.raises(UserError, match="it lacks 'format'"):
         load(saved)
     with pytest.raises(UserError, match="no checkpoint"):
         load(saved.with_name("other.pt"))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from config_file.errors import UserError
+from config_file.files import write_sealed
 from supernet import Supernet
 from tests.training import toy
 from training.initialise import initialise
@@ -43,14 +44,17 @@ def test_damage_is_found(folder: Path) -> None:
     with pytest.raises(UserError, match="damaged"):
         load_supernet(folder)
     (folder / DESCRIPTION).write_text("{}")
-    with pytest.raises(UserError, match="does not describe"):
-        load_supernet(folder)
-    (folder / DESCRIPTION).write_text(description.replace("oneshot-nas supernet 2", "oneshot-nas supernet 1"))
-    with pytest.raises(UserError, match="of an earlier version, whose weights have other names; train"):
+    with pytest.raises(UserError, match="not one of this toolkit"):
         load_supernet(folder)
     changed = json.loads(description)
+    write_sealed(folder / DESCRIPTION, {**changed, "format": "oneshot-nas supernet 1"})
+    with pytest.raises(UserError, match=r"of another version of this toolkit \(oneshot-nas supernet 1\)"):
+        load_supernet(folder)
     changed["space_options"]["widths"] = [4, 4, 6, 8, 24]
     (folder / DESCRIPTION).write_text(json.dumps(changed))
+    with pytest.raises(UserError, match="does not match its checksum: damaged or edited"):
+        load_supernet(folder)
+    write_sealed(folder / DESCRIPTION, changed)
     with pytest.raises(UserError, match="declared differently"):
         load_supernet(folder)
     (folder / WEIGHTS).unlink()

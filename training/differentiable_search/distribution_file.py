@@ -1,6 +1,5 @@
 """Learned architecture parameters on disk: `architecture.json`, beside the supernet they were learned with."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError
-from config_file.files import atomic_write_text
+from config_file.files import write_sealed
 from config_file.readers.form import check_form
-from config_file.readers.json_text import read_object
+from config_file.readers.json_text import read_sealed
 from supernet import Architecture, SearchSpace
 
-FORMAT = "oneshot-nas architecture parameters 1"
+FORMAT = "oneshot-nas architecture parameters 2"
 FILE = "architecture.json"
 
 _FORM = {"decisions_fingerprint": str, "decisions": [{"log_probabilities": [float]}], "derived": [int]}
@@ -44,7 +43,7 @@ def save_distribution(folder: Path, space: SearchSpace, distribution: Distributi
         ],
         **distribution.about,
     }
-    atomic_write_text(folder / FILE, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_sealed(folder / FILE, content)
 
 
 def load_distribution(folder: Path, space: SearchSpace) -> Distribution:
@@ -56,13 +55,11 @@ def load_distribution(folder: Path, space: SearchSpace) -> Distribution:
     path = folder / FILE
     if not path.is_file():
         raise UserError(f"{folder} has no {FILE}: its supernet was not trained with --sample-strategy differentiable")
-    content = read_object(path)
-    if content.get("format") != FORMAT:
-        raise UserError(f"{path} is damaged, or not a file of architecture parameters ({FORMAT})")
+    content = read_sealed(path, FORMAT)
     check_form(content, _FORM, path)
+    fingerprint, derived = content["decisions_fingerprint"], tuple(content["derived"])
     rows = [np.array(entry["log_probabilities"], dtype=np.float64) for entry in content["decisions"]]
-    derived = tuple(content["derived"])
-    if content["decisions_fingerprint"] != space.decisions_fingerprint:
+    if fingerprint != space.decisions_fingerprint:
         raise UserError(f"{path} is of {content.get('search_space')} with other decisions than this {space.name}")
     fits = [row.shape for row in rows] == [(size,) for size in space.sizes] and space.is_valid(derived)
     if not fits or not all(abs(np.exp(np.minimum(row, 1)).sum() - 1) < 1e-6 for row in rows):

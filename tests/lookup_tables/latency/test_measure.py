@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from config_file.errors import UserError
+from config_file.files import write_sealed
 from deployment import engines as engines_package
 from deployment.engines import Engine, Layer
 from deployment.engines.engine import Floats
@@ -296,6 +297,9 @@ def test_kits_that_are_none(kit: Path, tmp_path: Path) -> None:
     about = json.loads((folder / "kit.json").read_text())
     about["space_options"]["widths"] = [4, 8, 12, 24, 32]
     (folder / "kit.json").write_text(json.dumps(about))
+    with pytest.raises(UserError, match="does not match its checksum"):
+        main(["import", "--file", str(folder)])
+    write_sealed(folder / "kit.json", about)
     with pytest.raises(UserError, match=r"kit for nasbench_macro .* not for this"):
         main(["import", "--file", str(folder), *TOY[:2], "--widths", "4,8,12,24,32", "--num-classes", "10"])
     (folder / "kit.json").write_text("{")

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from config_file.errors import UserError
+from config_file.files import write_sealed
+from config_file.run_mark import FORMAT as RUN
 from lookup_tables import build_table
 from lookup_tables.limits import Limit, Limits
 from search.archive import Archive
 from search.engine import best_of, with_costs
-from search.reporting.finished_search import read_search
+from search.reporting.finished_search import FORMAT, RANKING, VERDICT, read_search
 from search.reporting.report import main, renew_report, write_report
 from search.reporting.results_file import write_best
 from search.result import Fidelity, Result
@@ -26,6 +28,7 @@ from supernet import SearchSpace, build_space
 from tasks import wilson_interval
 from tests.search.reporting.page import Page
 from training.differentiable_search.distribution_file import Distribution, save_distribution
+from training.supernet_file import FORMAT as SUPERNET
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
 CHAIN = {
@@ -80,7 +83,7 @@ def make_run(
     (stage / "config.yaml").write_text(
         f"data:\n  dataset: {json.dumps(HOSTILE)}\nstrategy:\n  search_strategy: random\n"
     )
-    (stage / "env.json").write_text(json.dumps({"python": "3.11", "packages": {"torch": "2"}, "resumed": []}))
+    write_sealed(stage / "env.json", {"format": RUN, "python": "3.11", "packages": {"torch": "2"}, "resumed": []})
     return folder
 
 
@@ -96,15 +99,17 @@ def run(chain: SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with every neighbour a report reads, all of whose names are hostile."""
     folder = make_run(tmp_path_factory.mktemp("runs") / "a<b>&c", chain, limited=True)
     (folder / "supernet").mkdir()
-    (folder / "supernet" / "supernet.json").write_text(json.dumps({"classes": [HOSTILE, "</script>"], "sha256": "0"}))
+    supernet = {"format": SUPERNET, "classes": [HOSTILE, "</script>"], "sha256": "0"}
+    write_sealed(folder / "supernet" / "supernet.json", supernet)
     row = {"seed": 1, "macs": 2e5, "params": 1e4, "names": [HOSTILE]}
     trainings = [row | {"arm": arm, "test_accuracy": 0.7} for arm in ("found", "random", "mobilenetv2")]
     (folder / "verdict").mkdir()
-    verdict = {"verdict": [f"No: {HOSTILE}"], "trainings": trainings}
-    (folder / "verdict" / "verdict.json").write_text(json.dumps(verdict))
+    verdict = {"format": VERDICT, "verdict": [f"No: {HOSTILE}"], "trainings": trainings}
+    write_sealed(folder / "verdict" / "verdict.json", verdict)
     ranked = {"name": HOSTILE, "tau": "0.7 (0.6 to 0.8)", "spearman": "0.9", "regret": ["1.0"]}
     (folder / "rank").mkdir()
-    (folder / "rank" / "rank.json").write_text(json.dumps({"words": [HOSTILE], "top_k": [1], "rows": [ranked]}))
+    ranking = {"format": RANKING, "words": [HOSTILE], "top_k": [1], "rows": [ranked]}
+    write_sealed(folder / "rank" / "rank.json", ranking)
     return folder
 
 
@@ -227,7 +232,8 @@ def test_a_later_stage_renews_the_report(chain: SearchSpace, tmp_path: Path) -> 
     folder = make_run(tmp_path / "run", chain, 5)
     (folder / "rank").mkdir()
     assert renew_report(tmp_path / "elsewhere" / "rank") == []
-    (folder / "rank" / "rank.json").write_text(json.dumps({"words": ["It ranks well."], "top_k": [1], "rows": []}))
+    ranking = {"format": RANKING, "words": ["It ranks well."], "top_k": [1], "rows": []}
+    write_sealed(folder / "rank" / "rank.json", ranking)
     assert renew_report(folder / "rank") == [f"report     {folder / 'search/report.html'}"]
     assert "It ranks well." in (folder / "search/report.html").read_text(encoding="utf-8")
 
@@ -242,7 +248,7 @@ def test_what_was_learnt_is_shown(place: str, chain: SearchSpace, tmp_path: Path
     if place == "supernet":
         for sha256 in ("def", "abc"):  # of another one than the searched, then of the searched
             assert read_search(folder).learnt is None
-            (folder / place / "supernet.json").write_text(json.dumps({"sha256": sha256}))
+            write_sealed(folder / place / "supernet.json", {"format": SUPERNET, "sha256": sha256})
     page = rendered(folder, tmp_path / "report.html")
     assert "What was learnt" in page.text
     shown = [attrs["data-tip"] for attrs in page.of_class("cell") if "% of" not in str(attrs["data-tip"])]
@@ -271,10 +277,13 @@ def test_bad_input_is_one_line(arguments: list[str], message: str) -> None:
         main(arguments)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"search": 3}', '{"space_options": {"search_space": "spos"}}'])
-def test_a_damaged_search_is_refused(content: str, chain: SearchSpace, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["{", "[]", {"search": 3}, {"space_options": {"search_space": "spos"}}])
+def test_a_damaged_search_is_refused(content: str | dict[str, Any], chain: SearchSpace, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", chain, 5)
-    (folder / "search/best.json").write_text(content)
+    if isinstance(content, str):
+        (folder / "search/best.json").write_text(content)
+    else:
+        write_sealed(folder / "search/best.json", {"format": FORMAT, **content})
     with pytest.raises(UserError, match="damaged"):
         read_search(folder)
 
@@ -285,7 +294,7 @@ def test_a_chosen_network_that_was_not_evaluated_is_refused(chain: SearchSpace, 
     evaluated = {result.architecture for result in read_search(folder).results}
     rng = random.Random(1)
     best["architecture"] = next(a for a in iter(lambda: chain.sample(rng), None) if a not in evaluated)
-    (folder / "search/best.json").write_text(json.dumps(best))
+    write_sealed(folder / "search/best.json", best)
     with pytest.raises(UserError, match="damaged"):
         read_search(folder)
 
