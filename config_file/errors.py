@@ -8,7 +8,7 @@ import difflib
 import errno
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -59,6 +59,13 @@ def nearest(name: str, choices: Collection[str]) -> str:
     return f"; did you mean {plain[close[0]]!r}?" if close else ""
 
 
+def alike(name: str, names: Iterable[str]) -> str | None:
+    """The one of ``names`` that is spelt as ``name`` but for case, hyphens, underscores and blanks; None for none."""
+    if name in (known := list(names)):
+        return name
+    return next((other for other in known if _letters(other) == _letters(name)), None)
+
+
 def choose(what: str, name: str, mapping: Mapping[str, T]) -> T:
     """``mapping[name]``, for a registry shown to users.
 
@@ -68,10 +75,8 @@ def choose(what: str, name: str, mapping: Mapping[str, T]) -> T:
     Raises:
         UserError: the name is not registered; the message gives the nearest one and all of them.
     """
-    if name in mapping:
-        return mapping[name]
-    same = name.replace("-", "_")
-    if same in mapping:
+    same = alike(name, mapping)
+    if same is not None:
         return mapping[same]
     raise UserError(f"unknown {what} {name!r}{nearest(name, mapping)} (choices: {', '.join(mapping)})")
 
@@ -149,3 +154,7 @@ def _presentable(message: str) -> str:
 
 def _plain(name: str) -> str:
     return name.lower().replace("-", "_")
+
+
+def _letters(name: str) -> str:
+    return name.lower().translate({ord(mark): None for mark in "-_ "})

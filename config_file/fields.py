@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from config_file.errors import UserError, nearest
+from config_file.errors import UserError, alike, nearest
 
 METADATA_KEY = "option"
 _TRUE = {"true", "yes", "on", "1"}
@@ -204,17 +204,13 @@ def _text(spec: Option, where: str, value: Any) -> str:
     if isinstance(value, bool) or (not isinstance(value, (str, int, float)) and not hasattr(value, "__fspath__")):
         raise UserError(f"{where} takes text, not {_shown(value)}")
     text = str(value)
-    if text in spec.aliases:
-        return spec.aliases[text]
-    if isinstance(spec.names, Mapping):
-        for name, entry in spec.names.items():
-            if text in getattr(entry, "aliases", ()):
-                return name
-    names = spec.choices or spec.names
-    same = text.replace("-", "_")
-    if text not in names and same in names:
-        return same
-    if spec.choices and text not in spec.choices:
+    entries = spec.names.items() if isinstance(spec.names, Mapping) else ()
+    own = [(name, getattr(entry, "aliases", ())) for name, entry in entries]
+    others = {**spec.aliases, **{alias: name for name, aliases in own for alias in aliases}}
+    same = alike(text, [*(spec.choices or spec.names), *others])
+    if same is not None:
+        return others.get(same, same)
+    if spec.choices:
         raise UserError(f"{where}: no value {text!r}{nearest(text, spec.choices)} (choices: {', '.join(spec.choices)})")
     return text
 

@@ -32,7 +32,8 @@ class StrategyOptions:
         aliases={
             "ageing_evolution": "regularized_evolution",
             "random_search": "random",
-            "random-search": "random",
+            "grid_search": "grid",
+            "policy_based_rl": "rl",
             "differentiable_gumbel": "differentiable",
         },
     )

@@ -10,10 +10,11 @@ from config_file.loader import parse
 from config_file.options import options
 from config_file.plugins import is_reference
 from supernet.describe import as_text, describe
-from supernet.saved import FORMS, architecture_of, read_architecture, space_of
+from supernet.saved import architecture_of, space_of
 from supernet.space import SearchSpace
 from supernet.spaces import SETTINGS, build_space
 from supernet.spaces.options import SpaceOptions
+from supernet.written import FORMS, read_architecture
 
 PROG = "python -m supernet"
 _GROUP = "Description"
@@ -34,7 +35,7 @@ class DescribeOptions(SpaceOptions):
     num_classes: int | None = option(None, "width of the classifier; none: 1000", group="Space", at_least=1)
     in_channels: int | None = option(None, "channels of the image; none: 3", group="Space", at_least=1)
     architecture: str | None = option(
-        None, f"a network to describe layer by layer: {FORMS}", group=_GROUP, metavar="FILE|JSON|random"
+        None, f"a network to describe layer by layer: {FORMS}", group=_GROUP, metavar="NAME|FILE|LIST"
     )
     random_seed: int = option(42, "of a random architecture", group=_GROUP)
     json: bool = option(False, "print JSON: size, range, decisions, and macs, params and layers", group=_GROUP)

@@ -142,6 +142,12 @@ class DecisionSpace:
                 )
         return tuple(parsed)
 
+    def are_names(self, words: Sequence[str | int]) -> bool:
+        """True if there is a word for each decision, and all of them are names of its options."""
+        return len(words) == len(self.decisions) and all(
+            word in decision.options for word, decision in zip(words, self.decisions, strict=True)
+        )
+
     # ---- what matters
 
     @property

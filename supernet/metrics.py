@@ -7,6 +7,7 @@ lookup table (latency). Files and results hold raw units; the options give limit
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from config_file.errors import alike
 from supernet.blocks import Block, Identity, Shape
 
 SCALES = {1.0: ("", ""), 1e3: (" k", "thousand"), 1e6: (" M", "million"), 1e9: (" G", "billion")}
@@ -125,7 +126,7 @@ def counted_metrics() -> list[Metric]:
 
 def metric_name(text: str) -> str:
     """The name of the metric that a text means; a text that means none is returned as it is."""
-    return next((metric.name for metric in METRICS.values() if text in metric.aliases), text)
+    return next((m.name for m in METRICS.values() if alike(text, [m.name, *m.aliases]) is not None), text)
 
 
 def metric_called(name: str) -> Metric:

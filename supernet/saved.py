@@ -15,15 +15,13 @@ from typing import Any
 
 from config_file.errors import UserError
 from config_file.plugins import is_reference
-from config_file.readers.arrays import read_array
 from config_file.readers.door import reading
 from config_file.readers.form import check_form
-from config_file.readers.json_text import parse_json, read_json_of_anybody
+from config_file.readers.json_text import parse_json
 from supernet.decisions import Architecture, DecisionSpace
 from supernet.space import SearchSpace
 from supernet.spaces import SETTINGS, build_space
 
-FORMS = "FILE, a JSON list of names or indices, or random"
 RANDOM = "random"
 
 _NUMBERS = ([int], None)
@@ -93,27 +91,6 @@ def space_or_none(record: Mapping[str, Any], where: str | Path, trusted: str | N
         return None
 
 
-def read_architecture(text: str) -> Any:
-    """The content of an architecture as users give it: "random", the JSON that `text` is, or that of the file it names.
-
-    Raises:
-        UserError: it is none of these.
-    """
-    if text.strip() == RANDOM:
-        return RANDOM
-    if text.lstrip().startswith(("[", "{")):
-        return parse_json(text, "--architecture LIST")
-    path = Path(text).expanduser()
-    if not path.is_file():
-        raise UserError(f"--architecture {text}: no such file ({FORMS})")
-    if path.suffix != ".npy":
-        return read_json_of_anybody(path, f"--architecture {text}")
-    array = read_array(path)
-    if array.dtype.kind not in "iuf" or (array % 1).any():
-        raise UserError(f"--architecture {text}: it holds {array.dtype}, not indices of options")
-    return array.astype(int).ravel().tolist()
-
-
 def architecture_in(text: str, space: DecisionSpace | None, where: str | Path) -> Architecture:
     """The canonical architecture that a cell or a line of a file says.
 
@@ -128,6 +105,8 @@ def architecture_in(text: str, space: DecisionSpace | None, where: str | Path) -
     else:
         words = text.replace(",", " ").replace("-", " ").split() if text[:1].isdigit() else text.split()
     options = [int(word) if isinstance(word, str) and word.isdecimal() and len(word) < 10 else word for word in words]
+    if space is not None and space.are_names(words):  # such as widths, which are numbers too
+        options = words
     if space is None:
         if not options or not all(type(option) is int and option >= 0 for option in options):
             raise UserError(f"{where}: without a search space an architecture is a list of indices, not {text!r:.60}")
@@ -139,11 +118,11 @@ def architecture_in(text: str, space: DecisionSpace | None, where: str | Path) -
 
 
 def architecture_of(content: Any, space: DecisionSpace, where: str | Path, random_seed: int = 42) -> Architecture:
-    """The architecture of a space that `read_architecture` read.
+    """The architecture of a space that `supernet.written.read_architecture` read.
 
     Args:
-        content: "random", a list of option names or indices, or an object with such a list under "architecture" or
-            "names" (a search's best.json).
+        content: "random", a list of option names or indices, text of such with blanks in between, or an object with
+            one of these under "architecture" or "names" (a search's best.json).
         where: it comes from, for messages.
 
     Raises:
@@ -154,7 +133,8 @@ def architecture_of(content: Any, space: DecisionSpace, where: str | Path, rando
     if isinstance(content, dict):
         if content.get("decisions_fingerprint", space.decisions_fingerprint) != space.decisions_fingerprint:
             raise UserError(f"{where}: it is of another space than {space.name} as described here")
-        if "architecture" not in content and "names" not in content:
+        found = content.get("architecture") or content.get("names")
+        if not found:
             raise UserError(f"{where}: it has neither a key 'architecture' nor a key 'names'")
-        content = content.get("architecture", content.get("names"))
-    return space.parse(content)
+        content = found
+    return architecture_in(content, space, where) if isinstance(content, str) else space.parse(content)

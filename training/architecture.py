@@ -1,24 +1,29 @@
 """The network to retrain: the one a search found, one from a file or the command line, or a random one."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
 from config_file.options import was_given
-from config_file.stages import find_stage
+from config_file.readers.json_text import read_json
+from config_file.stages import find_stage, stage_path
 from supernet import Architecture, SearchSpace
 from supernet.saved import (
     RANDOM,
     architecture_of,
     decisions_of,
     named_space,
-    read_architecture,
     recorded_name,
     space_of,
 )
 from supernet.spaces import SETTINGS
+from supernet.written import read_architecture
 from training.data import Data
 from training.options import RetrainOptions
+
+MOST_SHOWN = 60
+"""Characters of an origin that are shown."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +39,8 @@ def choose_architecture(options: RetrainOptions, data: Data) -> Chosen:
     """The architecture that `--architecture` asks for; without it what the search of the same title found.
 
     Args:
-        options: `architecture` is None, "random" (drawn with `random_seed`), a list of names or indices as JSON, or a
-            file: such a list, an object with the key "architecture" like a search's best.json (which also brings its
-            space), or OSNASLib's .npy of indices.
+        options: `architecture` is None, "random" (drawn with `random_seed`), or whatever else
+            `supernet.written.read_architecture` takes; a search's best.json and published names bring their space.
         data: its resolution and classes are those of the network.
 
     Raises:
@@ -46,7 +50,7 @@ def choose_architecture(options: RetrainOptions, data: Data) -> Chosen:
     if text is None:
         text = str(find_stage(options, "search") / "best.json")
     content = read_architecture(text)
-    origin = "--architecture" if text.lstrip().startswith(("[", "{")) else text
+    origin = text if len(text) <= MOST_SHOWN and not text.lstrip().startswith(("[", "{")) else "--architecture"
     if content == RANDOM:
         origin = f"random, seed {options.random_seed}"
     space = _space(content, options, data, origin)
@@ -60,7 +64,7 @@ def _space(content: Any, options: RetrainOptions, data: Data, origin: str) -> Se
     """
     image = {"resolution": data.resolution, "num_classes": len(data.classes), "in_channels": data.in_channels}
     if not isinstance(content, dict) or "space_options" not in content:
-        return named_space(options, **image)
+        return _asked_space(options, image)
     trusted = options.search_space
     asked = {name: getattr(options, name) for name in SETTINGS if was_given(options, name)}
     expected = decisions_of(content, origin, trusted)
@@ -75,3 +79,20 @@ def _space(content: Any, options: RetrainOptions, data: Data, origin: str) -> Se
             f"{flags}: the network in {origin} is of another one; --architecture LIST or random trains one of this"
         )
     return space
+
+
+def _asked_space(options: RetrainOptions, image: dict[str, Any]) -> SearchSpace:
+    """The space that the options name. Where it is a file that has moved since the supernet of the run was trained, or
+    its search ended, it is what these say.
+    """
+    settings = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
+    if not was_given(options, "search_space") and _is_gone(options.search_space):
+        for stage, file in (("supernet", "supernet.json"), ("search", "best.json")):
+            path = stage_path(options, stage) / file
+            if path.is_file() and isinstance(record := read_json(path), dict):
+                return space_of(record, path, **image, **settings)
+    return named_space(options, **image)
+
+
+def _is_gone(search_space: str) -> bool:
+    return search_space.endswith((".yml", ".yaml")) and not Path(search_space).is_file()

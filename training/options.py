@@ -6,6 +6,7 @@ from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
 from lookup_tables.options import FLOPS_OR_MS
+from supernet.written import FORMS
 from training.differentiable_search.options import LearningOptions
 from training.recipe_options import FittingOptions, course, learning_rate
 from training.trainers import NETWORK_TRAINERS, TRAINERS
@@ -22,7 +23,7 @@ class SupernetOptions(FairOptions):
         "architecture parameters)",
         metavar="NAME",
         names=TRAINERS,
-        aliases={"strict_fairness": "fair", "strict-fairness": "fair"},
+        aliases={"strict_fairness": "fair", "random_one_shot": "uniform"},
         decides="training learning",
     )
     pretrained: str | None = course(
@@ -62,7 +63,7 @@ class RetrainOptions(FittingOptions):
     search: str | None = option(None, "folder of the search; none: by --title", group="Run", metavar="FOLDER")
     architecture: str | None = option(
         None,
-        "FILE, JSON list of names or indices, or random; none: what the search found",
+        f"{FORMS}; none: what the search found",
         group="Network",
         metavar="WHICH",
         flags=("searched_model_path",),

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from config_file.errors import UserError, choose
+from config_file.errors import UserError, alike, choose
 from config_file.plugins import guarded, is_reference, load_object
 from config_file.readers.door import reading
 from config_file.readers.yaml_text import read_yaml
@@ -100,8 +100,8 @@ def build_space(
     Raises:
         UserError: an unknown name (naming the nearest), a setting that does not fit, or a file that is not a space.
     """
-    if isinstance(search_space, str) and search_space.replace("-", "_") in SPACES:
-        search_space = search_space.replace("-", "_")
+    if isinstance(search_space, str):
+        search_space = alike(search_space, SPACES) or search_space
     recorded, definition = _find(search_space)
     resolution = definition.resolution if resolution is None else resolution
     image = {"resolution": resolution, "num_classes": num_classes, "in_channels": in_channels}

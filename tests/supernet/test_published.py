@@ -1,14 +1,12 @@
 """Published networks and sizes of the shipped spaces, to the last multiply-accumulate and parameter.
 
-The networks stand here as data, so that these tests run anywhere. MACs count convolution and linear layers at 224
+MACs count convolution and linear layers at 224
 pixels, parameters everything learnable.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -16,107 +14,48 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from supernet import Network, SearchSpace, Supernet, build_space, extract
-from supernet.spaces.chain import ChainTable, Stage
+from supernet.saved import architecture_of, space_of
+from supernet.spaces.published import ALIASES, PUBLISHED
 from supernet.torchvision_compat import torchvision
 
-
-@dataclass(frozen=True)
-class Published:
-    """A network of a shipped space."""
-
-    space: str
-    architecture: tuple[str | int, ...]
-    macs: int
-    params: int
-    widths: tuple[int, ...] | None = None
-    skip: str | None = None
-
-
-def _stages(text: str, depths: Sequence[int]) -> tuple[str, ...]:
-    """One option per layer; what a stage does not list is skipped."""
-    names: list[str] = []
-    for stage, depth in zip(text.split("|"), depths, strict=True):
-        layers = stage.split()
-        names += layers + ["skip"] * (depth - len(layers))
-    return tuple(names)
-
-
-def proxyless(text: str) -> tuple[str, ...]:
-    return _stages(text, (4, 4, 4, 4, 4, 1))
-
-
-FBNET_B = (
-    "k3e1 k3e6 k5e1 k3e1 k3e1 k5e6 k5e3 k3e6 k5e6 k5e6 k5e1 skip k5e3 k5e6 k3e1 k5e1 k5e3 k5e6 k5e1 k5e6 k5e6 k3e6"
-)
-FBNET_C = (
-    "k3e1 k3e6 skip k3e1 k3e1 k5e6 k5e3 k5e6 k3e6 k5e6 k5e3 k5e6 k5e6 k5e6 k5e6 k5e6 k5e3 k5e6 k5e6 k5e6 k5e6 k3e6"
-)
-
-PUBLISHED = {
-    # Cai et al. 2019; configurations and logs of mit-han-lab/proxylessnas. The logs say 320.4M/4.08M, 439.2M/4.36M and
-    # 465.3M/7.12M.
-    "proxyless_mobile": Published(
-        "proxylessnas",
-        proxyless("k5e3 k3e3|k7e3 k3e3 k5e3 k5e3|k7e6 k5e3 k5e3 k5e3|k5e6 k5e3 k5e3 k5e3|k7e6 k7e6 k7e3 k7e3|k7e6"),
-        320_427_584,
-        4_080_512,
-        (32, 16, 32, 40, 80, 96, 192, 320, 1280),
-        "identity",
-    ),
-    "proxyless_cpu": Published(
-        "proxylessnas",
-        proxyless("k3e6 k3e3 k3e3 k3e3|k3e6 k3e3 k3e3 k5e3|k3e6 k3e3|k5e6 k3e3 k3e3 k3e3|k5e6 k5e3 k5e3 k3e3|k5e6"),
-        439_243_864,
-        4_361_648,
-        (40, 24, 32, 48, 88, 104, 216, 360, 1432),
-        "identity",
-    ),
-    "proxyless_gpu": Published(
-        "proxylessnas",
-        proxyless("k5e3|k7e3 k3e3|k7e6 k5e3|k5e6 k3e3 k5e3|k7e6 k7e6 k7e6 k5e6|k7e6"),
-        465_260_160,
-        7_119_848,
-        (40, 24, 32, 56, 112, 128, 256, 432, 1728),
-        "identity",
-    ),
-    # Wu et al. 2019; layers as in facebookresearch/mobile-vision, head 1984, without biases.
-    "fbnet_b": Published("fbnet", tuple(FBNET_B.split()), 296_614_728, 4_813_048),
-    "fbnet_c": Published("fbnet_l", tuple(FBNET_C.split()), 384_960_160, 5_572_200),
-    # Stamoulis et al. 2019, as timm's spnasnet_100 has it: 4.42 M parameters.
-    "spnasnet_100": Published(
-        "single_path",
-        proxyless(
-            "k3e3 k3e3 k3e3|k5e6 k3e3 k3e3 k3e3|k5e6 k3e3 k3e3 k3e3|k5e6 k5e3 k5e3 k5e3|k5e6 k5e6 k5e6 k5e6|k3e6"
-        ),
-        333_467_072,
-        4_421_616,
-    ),
-    # Guo et al. 2020; README of megvii-model/SinglePathOneShot: 323M, 3.5M.
-    "spos": Published("spos", (2, 1, 0, 1, 2, 0, 2, 0, 2, 0, 2, 3, 0, 0, 0, 0, 3, 2, 3, 3), 322_918_720, 3_558_464),
-    # Sandler et al. 2018, as torchvision's mobilenet_v2 has it.
-    "mobilenetv2": Published(
-        "mobilenetv2",
-        ("16", "1", "24", "2", "32", "3", "64", "4", "96", "3", "160", "3", "320", "1"),
-        300_774_272,
-        3_504_872,
-    ),
+FIGURES = {
+    # Logs of mit-han-lab/proxylessnas: 320.4M/4.08M, 439.2M/4.36M and 465.3M/7.12M.
+    "proxyless_mobile": (320_427_584, 4_080_512),
+    "proxyless_cpu": (439_243_864, 4_361_648),
+    "proxyless_gpu": (465_260_160, 7_119_848),
+    # Wu et al. 2019: 249M/4.3M, 295M/4.5M and 375M/5.5M; facebookresearch/mobile-vision: 295.6M/4.8M, 383.0M/5.5M.
+    "fbnet_a": (249_921_848, 4_321_464),
+    "fbnet_b": (296_614_728, 4_813_048),
+    "fbnet_c": (384_960_160, 5_572_200),
+    # timm's spnasnet_100: 4.42 M parameters.
+    "single_path": (333_467_072, 4_421_616),
+    # README of megvii-model/SinglePathOneShot: 323M, 3.5M.
+    "spos": (322_918_720, 3_558_464),
+    # torchvision's mobilenet_v2 and mobilenet_v3_large: 3,504,872 and 5,483,032 parameters.
+    "mobilenetv2": (300_774_272, 3_504_872),
+    "mobilenetv3_large": (216_589_760, 5_483_032),
 }
 
 
-def network_of(published: Published) -> tuple[SearchSpace, tuple[int, ...]]:
-    space = build_space(published.space, widths=published.widths, skip=published.skip)
-    return space, space.parse(published.architecture)
+def network_of(name: str) -> tuple[SearchSpace, tuple[int, ...]]:
+    record = PUBLISHED[name].record
+    space = space_of(record, name)
+    return space, architecture_of(record, space, name)
+
+
+def test_every_published_network_has_its_figures():
+    assert set(PUBLISHED) == set(FIGURES)
+    assert set(ALIASES.values()) <= set(PUBLISHED)
+    assert all(network.source for network in PUBLISHED.values())
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_network(name):
-    published = PUBLISHED[name]
-    space, architecture = network_of(published)
+    space, architecture = network_of(name)
     spec = space.decode(architecture)
-    assert (spec.macs((3, 224, 224)), spec.params((3, 224, 224))) == (published.macs, published.params)
+    assert (spec.macs((3, 224, 224)), spec.params((3, 224, 224))) == FIGURES[name]
     rows = spec.layers((3, 224, 224))
-    assert sum(row["macs"] for row in rows) == published.macs
-    assert sum(row["params"] for row in rows) == published.params
+    assert (sum(row["macs"] for row in rows), sum(row["params"] for row in rows)) == FIGURES[name]
 
 
 @pytest.mark.parametrize(
@@ -126,12 +65,13 @@ def test_published_network(name):
         ("proxyless_cpu", "439.2M", "4.36M"),
         ("proxyless_gpu", "465.3M", "7.12M"),
         ("spos", "322.9M", "3.56M"),
-        ("spnasnet_100", "333.5M", "4.42M"),
+        ("single_path", "333.5M", "4.42M"),
+        ("fbnet_a", "249.9M", "4.32M"),
     ],
 )
 def test_as_its_authors_print_it(name, macs, params):
-    published = PUBLISHED[name]
-    assert (f"{published.macs / 1e6:.1f}M", f"{published.params / 1e6:.2f}M") == (macs, params)
+    counted = FIGURES[name]
+    assert (f"{counted[0] / 1e6:.1f}M", f"{counted[1] / 1e6:.2f}M") == (macs, params)
 
 
 def test_published_file_says_the_same(shared_data):
@@ -142,22 +82,21 @@ def test_published_file_says_the_same(shared_data):
         "fbnet_b": "fbnet_b",
         "fbnet_c": "fbnet_c",
     }.items():
-        assert entries[name]["computed"]["macs"] == PUBLISHED[ours].macs
-        assert entries[name]["computed"]["params"] == PUBLISHED[ours].params
+        assert (entries[name]["computed"]["macs"], entries[name]["computed"]["params"]) == FIGURES[ours]
     for name in ("fbnet_b", "fbnet_c"):
         ops = [op.removeprefix("ir_").replace("_", "") for op in entries[name]["config"]["ops"]]
-        assert tuple(ops) == PUBLISHED[name].architecture
-    assert tuple(entries["spos_block_search"]["config"]["architecture"]) == PUBLISHED["spos"].architecture
+        assert ops == PUBLISHED[name].record["names"]
+    assert tuple(entries["spos_block_search"]["config"]["architecture"]) == network_of("spos")[1]
     single_path = entries["spnasnet_100"]
-    assert single_path["published"]["params_m"] == round(PUBLISHED["spnasnet_100"].params / 1e6, 2)
+    assert single_path["published"]["params_m"] == round(FIGURES["single_path"][1] / 1e6, 2)
 
 
 @pytest.mark.parametrize("name", ["proxyless_mobile", "fbnet_c", "spos"])
 def test_built_network_has_these_parameters(name):
-    space, architecture = network_of(PUBLISHED[name])
+    space, architecture = network_of(name)
     with torch.device("meta"):
         alone = extract(Supernet(space), architecture)
-        assert sum(p.numel() for p in alone.parameters()) == PUBLISHED[name].params
+        assert sum(p.numel() for p in alone.parameters()) == FIGURES[name][1]
         assert alone(torch.empty(1, 3, 224, 224)).shape == (1, 1000)
 
 
@@ -169,15 +108,15 @@ def fvcore_counts(model: torch.nn.Module) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", ["proxyless_gpu", "fbnet_b", "spos", "mobilenetv2"])
 def test_fvcore_counts_the_same_convolutions_and_linear_layers(name):
-    space, architecture = network_of(PUBLISHED[name])
+    space, architecture = network_of(name)
     counted = fvcore_counts(Network(space.decode(architecture)))
-    assert counted["conv"] + counted["linear"] == PUBLISHED[name].macs
+    assert counted["conv"] + counted["linear"] == FIGURES[name][0]
 
 
-@pytest.mark.parametrize(("name", "gmacs"), [("spnasnet_100", "0.35"), ("fbnet_c", "0.40"), ("mobilenetv2", "0.31")])
+@pytest.mark.parametrize(("name", "gmacs"), [("single_path", "0.35"), ("fbnet_c", "0.40"), ("mobilenetv2", "0.31")])
 def test_timm_s_figures_count_batch_norm_and_pooling_too(name, gmacs):
     """timm's published GMACs; the same networks in fvcore's convention, which is theirs."""
-    space, architecture = network_of(PUBLISHED[name])
+    space, architecture = network_of(name)
     assert f"{sum(fvcore_counts(Network(space.decode(architecture))).values()) / 1e9:.2f}" == gmacs
 
 
@@ -185,9 +124,9 @@ def test_torchvision_s_mobilenet_is_in_the_space():
     from supernet.torchvision_compat import torchvision
 
     model = torchvision.models.mobilenet_v2(weights=None)
-    assert sum(p.numel() for p in model.parameters()) == PUBLISHED["mobilenetv2"].params
+    assert sum(p.numel() for p in model.parameters()) == FIGURES["mobilenetv2"][1]
     counted = fvcore_counts(model)
-    assert counted["conv"] + counted["linear"] == PUBLISHED["mobilenetv2"].macs
+    assert counted["conv"] + counted["linear"] == FIGURES["mobilenetv2"][0]
 
 
 @pytest.mark.parametrize(
@@ -251,33 +190,11 @@ def test_some_rows_of_nasbench_macro(architecture, macs, params):
     assert (spec.macs((3, 32, 32)), spec.params((3, 32, 32))) == (macs, params)
 
 
-MOBILENETV3_LARGE = ChainTable(
-    name="mobilenetv3_large",
-    stem=16,
-    stages=(
-        # channels, layers, stride: Howard et al. 2019, table 1
-        Stage(16, 1, 1, act="relu", candidates=("k3e1",)),
-        Stage(24, 1, 2, act="relu", candidates=("k3e4",)),
-        Stage(24, 1, 1, act="relu"),
-        Stage(40, 3, 2, act="relu", se=True, candidates=("k5e3",)),
-        Stage(80, 1, 2, candidates=("k3e6",)),
-        Stage(80, 1, 1, candidates=("k3e2.5",)),
-        Stage(80, 2, 1, candidates=("k3e2.3",)),
-        Stage(112, 2, 1, candidates=("k3e6se",)),
-        Stage(160, 3, 2, se=True, candidates=("k5e6",)),
-    ),
-    head=960,
-    features=1280,
-    candidates=("k3e3",),
-    act="hswish",
-)
-
-
 def test_mobilenetv3_large_as_a_table():
     """Stages with activations, squeeze-excite and expansions of their own: counted by torchvision's own network."""
-    space = build_space(MOBILENETV3_LARGE.to_dict(), resolution=224)
+    space, architecture = network_of("mobilenetv3_large")
     assert space.size == 1
-    spec = space.decode((0,) * len(space.sizes))
+    spec = space.decode(architecture)
     theirs = torchvision.models.mobilenet_v3_large().eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         theirs(torch.zeros(1, 3, 224, 224))

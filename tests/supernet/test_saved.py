@@ -10,9 +10,10 @@ import pytest
 
 from config_file.errors import UserError
 from supernet import build_space
-from supernet.saved import architecture_of, named_space, read_architecture, space_of, space_or_none
+from supernet.saved import architecture_of, named_space, space_of, space_or_none
 from supernet.space import SearchSpace
 from supernet.spaces.options import SpaceOptions
+from supernet.written import read_architecture
 from tests.supernet import own_spaces
 
 OWN = "tests.supernet.own_spaces:branches"

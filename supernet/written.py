@@ -1,0 +1,101 @@
+"""Architectures as people and our tools write them: published names, options, lines of tables, and files."""
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+from config_file.errors import UserError, nearest
+from config_file.quantity import quantity
+from config_file.readers.arrays import read_array
+from config_file.readers.csv_text import read_csv
+from config_file.readers.json_text import parse_json, read_json_of_anybody, read_jsonl
+from config_file.readers.tensors import read_tensors
+from supernet.saved import RANDOM
+from supernet.spaces.published import PUBLISHED, published
+
+FORMS = "NAME of a published one, options or indices in a row, a JSON list of them, FILE, TABLE.csv:ROW, or random"
+
+_ROW = re.compile(r"(?P<file>.+\.(?:csv|jsonl)):(?P<row>\d{1,9})")
+_OPTION = re.compile(r"[\w.]+")
+_KEYS = ("search_space", "space_options", "architecture", "names", "decisions_fingerprint")
+
+
+def read_architecture(text: str) -> Any:
+    """The content of an architecture as users give it.
+
+    Any of: "random"; the name of a published network; JSON; options or indices with blanks or commas in between; a line
+    of results.csv; a file that holds one of these or is ours (best.json, architecture.json, result.json, card.json,
+    model.safetensors, OSNASLib's .npy); a row of a table, as results.csv:3 or archive.jsonl:3; a folder with one.
+
+    Returns:
+        "random", a list, an object with what files say of a network, or text for `architecture_of`.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    where, text = f"--architecture {text}", text.strip()
+    if text == RANDOM:
+        return RANDOM
+    if text.startswith(("[", "{")):
+        return parse_json(text, "--architecture LIST")
+    if match := _ROW.fullmatch(text):
+        return _row(Path(match["file"]).expanduser(), int(match["row"]), where)
+    path = Path(text).expanduser()
+    for inside in ("best.json", "search/best.json", "architecture.json"):
+        if (path / inside).is_file():
+            return _content(path / inside, where)
+    if path.is_file():
+        return _content(path, where)
+    network = published(text)
+    if network is not None:
+        return network.record
+    options = _options(text)
+    if options is not None:
+        return options
+    raise UserError(f"{where}: no such file or published network{nearest(text, PUBLISHED)} ({FORMS})")
+
+
+def _content(path: Path, where: str) -> Any:
+    if path.suffix in (".csv", ".jsonl"):
+        return _row(path, None, where)
+    if path.suffix == ".safetensors":
+        described, _ = read_tensors(path)
+        return {key: parse_json(described[key], path) for key in _KEYS if key in described}
+    if path.suffix == ".npy":
+        array = read_array(path)
+        if array.dtype.kind not in "iuf" or (array % 1).any():
+            raise UserError(f"{where}: it holds {array.dtype}, not indices of options")
+        return array.astype(int).ravel().tolist()
+    content = read_json_of_anybody(path, where)
+    if isinstance(content, dict) and isinstance(inner := content.get("architecture"), dict):  # a deployment card
+        content = {"architecture": inner.get("indices"), **inner}
+    if isinstance(content, dict) and "derived" in content and "architecture" not in content:  # learnt by gradients
+        content = content | {"architecture": content["derived"]}
+    return content
+
+
+def _row(path: Path, number: int | None, where: str) -> Any:
+    """A row of a table by its number from 1, or the only one."""
+    rows: list[Any]
+    if path.suffix == ".csv":
+        rows = [row.get("architecture") or row.get("indices") for _, row in read_csv(path).rows]
+    else:
+        rows = [row for row in read_jsonl(path) if "architecture" in row or "names" in row]
+    if number is None and len(rows) != 1:
+        raise UserError(f"{where}: it has {quantity(len(rows), 'row')}; name one, as {path.name}:1")
+    if not 1 <= (number or 1) <= len(rows):
+        raise UserError(f"{where}: it has {quantity(len(rows), 'row')}")
+    found = rows[(number or 1) - 1]
+    if not found:
+        raise UserError(f"{where}: the table has neither a column architecture nor a column indices")
+    return found
+
+
+def _options(text: str) -> str | None:
+    """Options or indices in a row, also those in a pasted line of results.csv (its last such cell); None for others."""
+    cells = [cell.strip() for cell in next(csv.reader([text]), [])]
+    rows = [cell for cell in cells if len(cell.split()) > 1]
+    words = rows[-1].split() if rows else cells if len(cells) > 1 else text.split("-") if text[:1].isdigit() else []
+    fits = len(words) > 1 and all(_OPTION.fullmatch(word) for word in words)
+    return " ".join(words) if fits else None
