@@ -2,6 +2,7 @@
 
 import csv
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,11 @@ def read_architecture(text: str) -> Any:
     if match := _ROW.fullmatch(text):
         return _row(Path(match["file"]).expanduser(), int(match["row"]), where)
     path = Path(text).expanduser()
-    for inside in ("best.json", "search/best.json", "architecture.json"):
-        if (path / inside).is_file():
-            return _content(path / inside, where)
-    if path.is_file():
-        return _content(path, where)
+    files = [path, *(path / inside for inside in ("best.json", "search/best.json", "architecture.json"))]
+    with suppress(OSError):  # too long for the name of a file
+        files = [file for file in files if file.is_file()]
+        if files:
+            return _content(files[0], where)
     network = published(text)
     if network is not None:
         return network.record

@@ -22,9 +22,6 @@ from supernet.written import read_architecture
 from training.data import Data
 from training.options import RetrainOptions
 
-MOST_SHOWN = 60
-"""Characters of an origin that are shown."""
-
 
 @dataclass(frozen=True)
 class Chosen:
@@ -50,7 +47,7 @@ def choose_architecture(options: RetrainOptions, data: Data) -> Chosen:
     if text is None:
         text = str(find_stage(options, "search") / "best.json")
     content = read_architecture(text)
-    origin = text if len(text) <= MOST_SHOWN and not text.lstrip().startswith(("[", "{")) else "--architecture"
+    origin = "--architecture" if {*text} & {"[", "{", " ", ","} else text
     if content == RANDOM:
         origin = f"random, seed {options.random_seed}"
     space = _space(content, options, data, origin)

@@ -17,9 +17,10 @@ from supernet.describe import cost_range, describe
 from supernet.metrics import FLOPS, PARAMS
 from tests.conftest import ROOT
 from tests.supernet.own_spaces import YAML_SPACE, branches, elastic, nasbench201
-from tests.supernet.test_published import PUBLISHED
+from tests.supernet.test_published import FIGURES, PUBLISHED
 
-MOBILE = PUBLISHED["proxyless_mobile"]
+MOBILE = PUBLISHED["proxyless_mobile"].record["names"]
+MACS, PARAMS = FIGURES["proxyless_mobile"]
 WIDTHS = "32,16,32,40,80,96,192,320,1280"
 
 
@@ -33,7 +34,7 @@ def as_json(capsys: pytest.CaptureFixture[str], *argv: str) -> dict:
 
 
 def test_published_network_from_the_command_line(capsys, tmp_path):
-    names = list(MOBILE.architecture)
+    names = MOBILE
     space = build_space("proxylessnas", skip="identity")
     indices = list(space.parse(names))
     path = tmp_path / "found.json"
@@ -42,13 +43,13 @@ def test_published_network_from_the_command_line(capsys, tmp_path):
     found = [
         as_json(capsys, *base, "--architecture", text) for text in (json.dumps(names), json.dumps(indices), str(path))
     ]
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1] == found[2] == as_json(capsys, "--architecture", "proxyless_mobile")
     description = found[0]
     assert description["size"] == (6 * 7**3) ** 5 * 6
     assert description["num_networks"] == 1554**5 * 6
-    assert (description["macs"], description["params"]) == (MOBILE.macs, MOBILE.params)
-    assert sum(row["macs"] for row in description["layers"]) == MOBILE.macs
-    assert sum(row["params"] for row in description["layers"]) == MOBILE.params
+    assert (description["macs"], description["params"]) == (MACS, PARAMS)
+    assert sum(row["macs"] for row in description["layers"]) == MACS
+    assert sum(row["params"] for row in description["layers"]) == PARAMS
     assert (description["names"], description["architecture"]) == (names, indices)
     # Skipped layers have a row too, and ops are the names of the space.
     ops = [row["op"] for row in description["layers"]]
@@ -76,9 +77,7 @@ def test_without_an_architecture_no_costs_are_claimed_but_the_range(capsys):
 
 
 def test_table_for_people(capsys):
-    text = run(
-        capsys, "--architecture", json.dumps(list(MOBILE.architecture)), "--widths", WIDTHS, "--skip", "identity"
-    )
+    text = run(capsys, "--architecture", json.dumps(MOBILE), "--widths", WIDTHS, "--skip", "identity")
     lines = text.splitlines()
     assert "221,502,229,807,900,608 (~10^17.3) architectures" in text
     assert "54,375,883,032,510,144 (~10^16.7) distinct" in text
@@ -202,7 +201,7 @@ def test_files_that_hold_no_architecture(tmp_path, content):
 
 def test_pickles_are_not_opened(tmp_path):
     np.save(tmp_path / "found.npy", np.array([{"a": 1}], dtype=object))
-    with pytest.raises(UserError, match="not an architecture"):
+    with pytest.raises(UserError, match="not an array"):
         main(["--search-space", "nasbench_macro", "--architecture", str(tmp_path / "found.npy")])
 
 

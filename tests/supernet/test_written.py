@@ -99,6 +99,13 @@ def test_published_names_in_any_spelling(name: str) -> None:
         assert Network(space.decode(architecture)).eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
 
+def test_a_row_may_be_longer_than_the_name_of_a_file() -> None:
+    space = build_space("spos")
+    architecture = space.sample(Random(1))
+    text = " ".join(space.names(architecture))
+    assert architecture_of(read_architecture("0," * 100 + text), space, "here") == architecture
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
