@@ -6,7 +6,7 @@ from typing import Any
 
 from config_file.errors import UserError
 from config_file.options import was_given
-from config_file.readers.json_text import read_json
+from config_file.readers.json_text import read_json_of_anybody
 from config_file.stages import find_stage, stage_path
 from supernet import Architecture, SearchSpace
 from supernet.saved import (
@@ -86,7 +86,7 @@ def _asked_space(options: RetrainOptions, image: dict[str, Any]) -> SearchSpace:
     if not was_given(options, "search_space") and _is_gone(options.search_space):
         for stage, file in (("supernet", "supernet.json"), ("search", "best.json")):
             path = stage_path(options, stage) / file
-            if path.is_file() and isinstance(record := read_json(path), dict):
+            if path.is_file() and isinstance(record := read_json_of_anybody(path, path), dict):
                 return space_of(record, path, **image, **settings)
     return named_space(options, **image)
 

@@ -20,7 +20,7 @@ from tests.supernet.own_spaces import YAML_SPACE, branches, elastic, nasbench201
 from tests.supernet.test_published import FIGURES, PUBLISHED
 
 MOBILE = PUBLISHED["proxyless_mobile"].record["names"]
-MACS, PARAMS = FIGURES["proxyless_mobile"]
+COUNTED = FIGURES["proxyless_mobile"]
 WIDTHS = "32,16,32,40,80,96,192,320,1280"
 
 
@@ -47,9 +47,9 @@ def test_published_network_from_the_command_line(capsys, tmp_path):
     description = found[0]
     assert description["size"] == (6 * 7**3) ** 5 * 6
     assert description["num_networks"] == 1554**5 * 6
-    assert (description["macs"], description["params"]) == (MACS, PARAMS)
-    assert sum(row["macs"] for row in description["layers"]) == MACS
-    assert sum(row["params"] for row in description["layers"]) == PARAMS
+    assert (description["macs"], description["params"]) == COUNTED
+    assert sum(row["macs"] for row in description["layers"]) == COUNTED[0]
+    assert sum(row["params"] for row in description["layers"]) == COUNTED[1]
     assert (description["names"], description["architecture"]) == (names, indices)
     # Skipped layers have a row too, and ops are the names of the space.
     ops = [row["op"] for row in description["layers"]]
