@@ -59,13 +59,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("plan of search; nothing is started and nothing written")
         print("\n".join([*search.describe(), *estimate(search)]))
         return 0
+    search_stage(options)
+    return 0
+
+
+def search_stage(options: SearchOptions) -> None:
+    """Run a search in its folder. Raises as `main`."""
 
     def work() -> Work:
         search = prepare(options)
         return Work(partial(run_search, search), search.describe(), partial(check_archive, search))
 
     run_stage(options, work)
-    return 0
 
 
 def check_archive(search: Search) -> None:

@@ -1,82 +1,94 @@
-"""Findings of the comparison: how far apart the arms are, in lines for people and in `verdict.json`."""
+"""Findings of the comparison, in lines for people and in `verdict.json`."""
 
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from config_file.files import write_sealed
+from config_file.quantity import quantity
 from config_file.run_folder import RunFolder
+from search.comparison.analysis import Difference, compare, in_words
 from search.comparison.options import BASELINE, FOUND, RANDOM
 from search.reporting.finished_search import VERDICT
 from search.reporting.report import renew_report
 
-
-@dataclass(frozen=True)
-class Difference:
-    """Mean accuracy of the found networks minus that of others, in points, with its 95 % interval (Welch's t)."""
-
-    mean: float
-    low: float
-    high: float
-    p: float
-
-    def words(self, others: str) -> str:
-        """The verdict against `others`."""
-        interval = f"{self.mean:+.2f} points (95 % interval {self.low:+.2f} to {self.high:+.2f})"
-        if self.low > 0:
-            return f"Yes: the search beats {others} by {interval}."
-        if self.high < 0:
-            return f"No: the search is worse than {others}: {interval}."
-        return f"No difference shown against {others}: {interval}."
-
-
-def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
-    """Welch's t-test between accuracies (fractions); the unit of replication is one training."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # that accuracies are nearly identical is for the reader to see
-        test = stats.ttest_ind(ours, theirs, equal_var=False)
-    interval = test.confidence_interval(0.95)
-    mean = 100 * (float(np.mean(ours)) - float(np.mean(theirs)))
-    return Difference(mean, 100 * float(interval.low), 100 * float(interval.high), float(test.pvalue))
+ONE_SEARCH = (
+    "One search was run, so this is said of the network that it found, not of searching: for that give --searches 5 or "
+    "more."
+)
 
 
 def write_findings(
-    run: RunFolder, rows: Sequence[dict[str, Any]], same_cost: bool = True, trusted: str | None = None
+    run: RunFolder,
+    rows: Sequence[Mapping[str, Any]],
+    searches: int = 1,
+    same_cost: bool = True,
+    trusted: str | None = None,
 ) -> None:
     """Say and write what the trainings show.
 
     Args:
+        rows: of `trainings.jsonl`; the found networks are numbered search by search.
+        searches: how many there were.
         same_cost: also the baseline was scaled to the searched cost.
         trusted: the space that the command at hand names, see `supernet.saved`.
     """
-    accuracy = {}
+    accuracies = {arm: by_network(rows, arm) for arm in (FOUND, RANDOM, BASELINE)}
     run.log()
-    for arm in (FOUND, RANDOM, BASELINE):
-        accuracy[arm] = [row["test_accuracy"] for row in rows if row["arm"] == arm]
-        values = np.array(accuracy[arm])
+    for arm, networks in accuracies.items():
+        values = np.concatenate([*networks.values()])
         macs = np.mean([row["macs"] for row in rows if row["arm"] == arm]) / 1e6
         run.log(
-            f"{arm:12s} test accuracy {100 * values.mean():.2f} % "
-            f"(sd {100 * values.std(ddof=1):.2f}, {len(values)} trainings, {macs:.2f} M multiply-accumulates)"
+            f"{arm:12s} test accuracy {values.mean():.2f} % (sd {values.std(ddof=1):.2f}, "
+            f"{quantity(len(values), 'training')} of {quantity(len(networks), 'network')}, "
+            f"{macs:.2f} M multiply-accumulates)"
         )
-    differences = {arm: difference(accuracy[FOUND], accuracy[arm]) for arm in (RANDOM, BASELINE)}
+    found = list(accuracies[FOUND].values())
+    each = len(found) // searches
+    against = differences(found, searches, list(accuracies[RANDOM].values()), *accuracies[BASELINE].values())
+    subject = "the search" if searches > 1 else "this network" if each == 1 else "the mean of these networks"
     scaled = f"a MobileNetV2 of {'the same cost' if same_cost else 'as many multiply-accumulates'}"
     words = [
-        differences[RANDOM].words("random networks of the same cost"),
-        differences[BASELINE].words(scaled),
+        in_words(against[RANDOM], subject, "random networks of the same cost"),
+        in_words(against[BASELINE], subject, scaled),
+        *([] if searches > 1 else [ONE_SEARCH]),
     ]
     for line in words:
         run.log(line)
     content = {
         "format": VERDICT,
         "verdict": words,
-        "differences": {arm: vars(found) for arm, found in differences.items()},
+        "searches": searches,
+        "differences": {arm: _plain(difference) for arm, difference in against.items()},
         "trainings": list(rows),
     }
     write_sealed(run.file("verdict.json"), content)
     for line in renew_report(run.path, trusted):
         run.log(line)
+
+
+def by_network(rows: Sequence[Mapping[str, Any]], arm: str) -> dict[int, list[float]]:
+    """{number of a network: test accuracies of its trainings in percent} of an arm, in order of the numbers."""
+    found: defaultdict[int, list[float]] = defaultdict(list)
+    for row in sorted((row for row in rows if row["arm"] == arm), key=lambda row: row["network"]):
+        found[row["network"]].append(100 * row["test_accuracy"])
+    return dict(found)
+
+
+def differences(
+    found: Sequence[Sequence[float]], searches: int, random: Sequence[Sequence[float]], baseline: Sequence[float]
+) -> dict[str, Difference]:
+    """Against random networks and the baseline; trainings of each network, the found ones search by search."""
+    drawn = np.array([np.mean(trainings) for trainings in random])
+    trained = np.array(found)
+    compared = compare(trained.reshape(searches, -1, trained.shape[1]), drawn, np.array(baseline))
+    return dict(zip((RANDOM, BASELINE), compared, strict=True))
+
+
+def _plain(difference: Difference) -> dict[str, Any]:
+    """As JSON: a number that is not finite becomes null."""
+    values = {name: np.asarray(value).item() for name, value in vars(difference).items()}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

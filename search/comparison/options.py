@@ -16,8 +16,20 @@ class VerdictOptions(RetrainOptions):
 
     stage: ClassVar[str] = "verdict"
 
-    top_k: int = option(1, "best architectures of the search that are retrained", group="Verdict", at_least=1)
-    seeds: int = option(3, "trainings of each: seeds RANDOM_SEED, RANDOM_SEED + 1, ...", group="Verdict", at_least=2)
+    searches: int = option(
+        1, "searches that are compared: the finished one, and the same with the next seeds over the same supernet, "
+        "which are run beside it (folders search-seed43, ...); with one, what is said is of the network that it found",
+        group="Verdict", at_least=1
+    )  # fmt: skip
+    top_k: int = option(1, "best architectures of each search that are retrained", group="Verdict", at_least=1)
+    seeds: int = option(
+        3, "trainings of each network found and of the MobileNetV2, each with a seed of its own from RANDOM_SEED on",
+        group="Verdict", at_least=2
+    )  # fmt: skip
+    random_networks: int = option(
+        10, "random networks of the same cost, half of them below and half above it, each trained once",
+        group="Verdict", at_least=2
+    )  # fmt: skip
     lookup_table: str | None = option(
         None, "table of the cost that the search was limited in; none: the one it used", group="Verdict",
         metavar="[NAME=]FILE.json", repeat=True, flags=("lookup_table_path",), inherit=True
@@ -30,6 +42,8 @@ class VerdictOptions(RetrainOptions):
     def rules(self) -> None:
         """Raises UserError where options of the groups contradict each other."""
         super().rules()
+        if self.random_networks < self.searches:
+            raise UserError(f"--random-networks {self.random_networks}: at least as many as --searches {self.searches}")
         if self.architecture is not None or self.init != "scratch":
             raise UserError("a verdict retrains what the search found, from scratch: no --architecture, no --init")
         if self.export_checkpoint != "last":

@@ -1,8 +1,9 @@
-"""python -m search.verdict --title first --top-k 1 --seeds 3 --epochs 30
+"""python -m search.verdict --title first --searches 3 --epochs 30
 
 Did the search help? Retrains what it found beside random networks of the same cost and a MobileNetV2 scaled to it, all
-alike, and says how large the difference is, with an interval, and in words, "no" included. One row per training; what
-is done is kept, so the same command with --resume goes on after an interruption.
+alike, and says how large the difference is, with an interval, and in words, "no" included. With one search that is said
+of the network that was found; several (--searches) say it of searching. How often either is wrong: docs/claims.md. One
+row per training; what is done is kept, so the same command with --resume goes on after an interruption.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from config_file.stages import command, find_stage
 from search.comparison.contenders import Contender, line_up, table_of
 from search.comparison.findings import write_findings
 from search.comparison.options import VerdictOptions
+from search.comparison.replicates import folders, replicate, searched
 from search.reporting.finished_search import read_search
 from tasks import CLASSIFICATION
 from training.data import Data, load_data
@@ -31,7 +33,10 @@ from training.retrain import prepare_network, retrain
 _ROW = {"title": str, "arm": str, "network": int, "seed": int, "test_accuracy": float, "macs": int}
 """The form of a row of `trainings.jsonl`, as far as it is counted with."""
 
-EXAMPLES = ("python -m search.verdict --title first --top-k 3 --seeds 3 --epochs 30",)
+EXAMPLES = (
+    "python -m search.verdict --title first --epochs 30",
+    "python -m search.verdict --title first --searches 5 --epochs 30",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,19 +51,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     finished = read_search(source, options.search_space)
     if finished.task is not CLASSIFICATION:
         raise UserError(f"{source} is of {finished.task.name}: search.verdict compares test accuracies of classifiers")
-    best = finished.best
-    contenders = line_up(options, finished, table_of(options, finished))
-    data = load_data(options, best["resolution"])
+    table = table_of(options, finished)
+    contenders = line_up(options, [finished], table)
+    data = load_data(options, finished.best["resolution"])
     if options.plan:
+        further = (options.searches - 1) * options.top_k * options.seeds
         training = prepare_network(contenders[0].spec, data, options)  # refuses what a training would
-        seconds = len(contenders) * training.recipe.steps * step_seconds(training.recipe)
-        each = f"{quantity(len(contenders), 'training')} of {quantity(options.epochs, 'epoch')}"
+        trainings = len(contenders) + further
+        seconds = trainings * training.recipe.steps * step_seconds(training.recipe)
+        each = f"{quantity(trainings, 'training')} of {quantity(options.epochs, 'epoch')}"
         print(f"plan of verdict: {each}, about {duration(seconds)}; nothing is started and nothing written")
+        if further:
+            for seed, folder in folders(options, source):
+                print(f"  search of seed {seed}: {folder}{'' if searched(folder) else ', to be run first'}")
+            print(f"  then these trainings, and {further} of what the further searches find:")
         for contender in contenders:
             print(f"  {contender.title:24s} {contender.name} {contender.metric.in_words(contender.cost)}")
         return 0
 
     def compare(run: RunFolder) -> None:
+        searches = replicate(options, source)
+        contenders = line_up(options, searches, table)
         rows_file = run.file("trainings.jsonl")
         for contender in contenders:
             run.run_inside(f"trainings/{contender.title}")
@@ -69,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = read_trainings(rows_file)
         if {row["title"] for row in rows} >= {contender.title for contender in contenders}:
             same_cost = len({contender.name for contender in contenders}) == 1
-            write_findings(run, rows, same_cost, options.search_space)
+            write_findings(run, rows, options.searches, same_cost, options.search_space)
 
     run_stage(options, lambda: Work(compare))
     return 0
