@@ -1,4 +1,4 @@
-"""How often is `search.verdict` wrong, and what does it notice? Simulated accuracies through its own analysis.
+"""Rates of wrong verdicts of `search.verdict`, and of effects that it notices: simulated accuracies, its own analysis.
 
     python -m benchmarks.verdict_rates --trials 20000
 

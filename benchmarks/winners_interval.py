@@ -1,4 +1,4 @@
-"""Does the 95 % interval of what a search chose hold? Simulated, since there the truth is known.
+"""Coverage of the 95 % interval of what a search chose, simulated, since there the truth is known.
 
     python -m benchmarks.winners_interval --trials 2000
 
