@@ -252,7 +252,8 @@ def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any
         _, evaluated = read_archive(folder / ARCHIVE)
         space = space_of(best, folder / BEST, trusted)
         results = of_greatest_fidelity(evaluated)
-        confirmed = of_greatest_fidelity(read_archive(folder / CONFIRMED)[1])
+        again = read_archive(folder / CONFIRMED)[1] if best.get("confirmed") else []
+        confirmed = of_greatest_fidelity(again)
         chosen = tuple(best["architecture"])
         if chosen not in results or not space.is_valid(chosen) or (best.get("confirmed") and chosen not in confirmed):
             raise ValueError(f"{list(chosen)} is not what was searched")
