@@ -135,7 +135,7 @@ def test_the_whole_comparison(tmp_path, capsys, monkeypatch) -> None:
     whole = best.read_text()
     for damaged in (whole[:60], "{}", "[]"):
         best.write_text(damaged)
-        with pytest.raises(UserError, match="damaged|not one of this toolkit"):
+        with pytest.raises(UserError, match=r"damaged|not one of this toolkit"):
             main(arguments)
     best.write_text(whole)
     with monkeypatch.context() as patch:
