@@ -78,6 +78,12 @@ def find_stage(options: Any, stage: str) -> Path:
     path = stage_path(options, stage)
     if (path / STAGES[stage].result).is_file():
         return path
+    given = getattr(options, stage, None)
+    if given is not None and Path(given).expanduser().is_file():
+        raise UserError(
+            f"no {stage} stage at --{stage} {given}, a file that is neither of a stage nor its folder "
+            f"({STAGES[stage].script} makes one)"
+        )
     make = command(stage, options)
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file, not the folder of a {stage} stage; make one with: {make}")

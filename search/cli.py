@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from config_file.loader import parse
 from config_file.progress import progress
+from config_file.quantity import quantity
 from config_file.run_folder import RunFolder, Work, run_stage
 from config_file.stages import command, stage_path
 from lookup_tables.constraint_text import with_constraints
@@ -92,7 +93,7 @@ def run_search(search: Search, folder: RunFolder) -> None:
     search = search.learn()
     archive = Archive(folder.file(ARCHIVE), search.evaluator.fingerprints)
     if len(archive):
-        folder.log(f"resumed    {len(archive):,} evaluations are kept in {archive.path}")
+        folder.log(f"resumed    {kept(archive)} in {archive.path}")
         restore_metrics(search, archive, folder)
     if (line := long_search(search)) is not None:
         folder.log(line)
@@ -104,8 +105,13 @@ def run_search(search: Search, folder: RunFolder) -> None:
             confirmed = confirm(search, judge, archive, folder)
     except KeyboardInterrupt:
         again = f"{command('search', search.options)} --resume"
-        raise KeyboardInterrupt(f"{len(archive):,} evaluations are kept; continue with: {again}") from None
+        raise KeyboardInterrupt(f"{kept(archive)}; continue with: {again}") from None
     write_outcome(search, archive, confirmed, folder, time.perf_counter() - started)
+
+
+def kept(archive: Archive) -> str:
+    """The number of evaluations in the archive, as a sentence."""
+    return f"{quantity(len(archive), 'evaluation')} {'is' if len(archive) == 1 else 'are'} kept"
 
 
 def restore_metrics(search: Search, archive: Archive, folder: RunFolder) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from config_file.errors import UserError
 from config_file.fields import options_of
 from config_file.options import was_given
+from config_file.quantity import quantity
 from lookup_tables import CostTable, build_table, load_tables
 from lookup_tables.constraint_text import limited
 from lookup_tables.counters import OURS
@@ -116,9 +117,12 @@ class Search:
             least, greatest = (limit.table.metric.in_words(cost) for cost, _ in ends)
             lines.append(f"range      {limit.table.name} from {least} to {greatest}")
             lines.append(f"limits     {'; '.join(limits.describe())}; {share(limits.acceptance)} of the space")
+            if limits.acceptance == 1:
+                default = "" if was_given(self.options, "target_hc") else ", the default,"
+                lines.append(f"note       --target-hc {self.options.target_hc:g}{default} limits nothing in this space")
         return [
             *lines,
-            f"strategy   {self.options.search_strategy}, at most {self.budget:,} evaluations",
+            f"strategy   {self.options.search_strategy}, at most {quantity(self.budget, 'evaluation')}",
             f"evaluation {self.evaluator.describe(self.schedule)}",
             f"confirmed  {self.confirmation}",
         ]

@@ -226,6 +226,17 @@ def test_a_missing_stage_says_which_command_makes_it() -> None:
         find_stage(ExportOptions(title="a", retrain="file"), "retrain")
 
 
+def test_a_file_that_is_not_of_the_stage_is_named(tmp_path: Path) -> None:
+    """NNI's and SPOS's checkpoints have such names; no command would make one there."""
+    (tmp_path / "checkpoint-150000.pth.tar").write_bytes(b"")
+    options = SearchOptions(title="a", supernet=str(tmp_path / "checkpoint-150000.pth.tar"))
+    with pytest.raises(
+        UserError, match=r"no supernet stage at --supernet .*checkpoint-150000\.pth\.tar, a file"
+    ) as error:
+        find_stage(options, "supernet")
+    assert "--output" not in str(error.value)
+
+
 def test_commands_name_the_run() -> None:
     assert command("retrain", options()) == "python retrain.py --title a"
     assert command("retrain", options(title="my run", root_path="/data/runs")) == (

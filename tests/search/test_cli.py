@@ -169,6 +169,17 @@ def test_a_plan_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -
     assert "s per evaluation (a first estimate, from a few images; --plan-seconds " in capsys.readouterr().out
 
 
+def test_a_target_that_limits_nothing_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*EVOLUTION, "--plan", "--plan-seconds", "0"]
+    assert main([*words, "--target-hc", "100"]) == 0
+    assert "note       --target-hc 100 limits nothing in this space" in capsys.readouterr().out
+    default = [word for word in words if word not in ("--target-hc", "0.7")]
+    assert main(default) == 0
+    assert "note       --target-hc 100, the default, limits nothing in this space" in capsys.readouterr().out
+    assert main(words) == 0
+    assert "limits nothing" not in capsys.readouterr().out
+
+
 def test_a_long_search_is_said_before_it_starts(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
