@@ -15,7 +15,7 @@ from supernet import Decision, SearchSpace, Site, build_space
 from supernet.blocks import Conv
 from supernet.metrics import FLOPS
 from supernet.relaxations.parameters import ArchitectureParameters
-from training.differentiable_search.options import GradientOptions
+from training.differentiable_search.options import MULTIPLIER_TRAVEL, GradientOptions, architecture_optimizer
 from training.differentiable_search.penalties import PENALTIES, Multipliers, make_penalty
 
 LOSS = torch.tensor(42.0, dtype=torch.float64)
@@ -154,3 +154,57 @@ def test_dual_ascent_meets_the_target_of_a_distribution(
         seen.append(costs.detach())
     assert float(torch.stack(seen[-100:]).mean()) == pytest.approx(target, rel=0.02)
     assert float(costs.detach()) == pytest.approx(target, rel=0.05)
+
+
+def constrained_course(target: float, task: float, noise: float, steps: int, seed: int) -> torch.Tensor:
+    """(steps,) E / target of a made-up constrained training, with the default rates for that number of steps.
+
+    The loss is linear in the probabilities of nasbench_macro, with values of spread `task` that a step sees with noise.
+    """
+    space = build_space("nasbench_macro", resolution=32, num_classes=10)
+    table = build_table(space, "flops", 32)
+    parameters = ArchitectureParameters(space, seed)
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(parameters.logits.shape, generator=generator) * task
+    _, rate = architecture_optimizer(GradientOptions(), "binary_two", steps)
+    optimizer = torch.optim.Adam(parameters.parameters(), lr=rate, betas=(0.5, 0.999))
+    multipliers = Multipliers([target], rate=MULTIPLIER_TRAVEL / steps)
+    course = []
+    for _ in range(steps):
+        costs = (table.expected(parameters.by_decision()) / 1e6).reshape(1)
+        seen = values + torch.randn(values.shape, generator=generator) * noise
+        (gradient,) = torch.autograd.grad((parameters.probabilities() * seen).sum(), parameters.logits)
+        (pull,) = torch.autograd.grad(multipliers.excess(costs).sum(), parameters.logits)
+        parameters.logits.grad = gradient + float(multipliers.factors(costs.detach())) * pull
+        optimizer.step()
+        multipliers.measure(gradient, pull.unsqueeze(0))
+        multipliers.ascend(costs.detach())
+        course.append(costs.detach()[0] / target)
+    return torch.stack(course)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize(("task", "noise"), [(0.02, 0.2), (1.0, 1.0)])
+def test_the_expected_cost_is_within_a_tenth_of_its_target_from_half_the_training_on(
+    share: float, task: float, noise: float
+) -> None:
+    table = build_table(build_space("nasbench_macro", resolution=32, num_classes=10), "flops", 32)
+    low, high = table.minimum()[0] / 1e6, table.maximum()[0] / 1e6
+    for steps in (80, 240):
+        course = constrained_course(low + share * (high - low), task, noise, steps, seed=0)
+        assert (course[steps // 2 :] - 1).abs().max() < 0.1
+
+
+def test_multipliers_rest_far_from_the_target_and_are_bounded_by_the_gradients() -> None:
+    multipliers = Multipliers([10.0], rate=0.5, damping=10.0)
+    for _ in range(1000):
+        multipliers.ascend(torch.tensor([12.0]))  # damping * g = 2: the damping alone moves it back
+    assert multipliers.values.tolist() == [0.0]
+    for _ in range(1000):
+        multipliers.ascend(torch.tensor([10.5]))
+    assert multipliers.values.tolist() == [1.0]
+    # At an optimum dL/da = -multiplier * dg/da: no multiplier is above |dL/da| / |dg/da|, here 5 / 2.
+    multipliers.measure(torch.tensor([3.0, 4.0]), torch.tensor([[0.0, 2.0]]))
+    assert float(multipliers.factors(torch.tensor([10.0]))) == pytest.approx(2.5)
+    multipliers.measure(torch.tensor([3.0, 4.0]), torch.tensor([[0.0, 1.0]]))  # 5: mean of decay 0.9, bias corrected
+    assert float(multipliers.units) == pytest.approx((0.9 * 0.1 * 2.5 + 0.1 * 5) / 0.19)
