@@ -66,7 +66,7 @@ class RetrainOptions(FittingOptions):
         f"{FORMS}; none: what the search found",
         group="Network",
         metavar="WHICH",
-        flags=("searched_model_path",),
+        flags=("searched_model_path", "arc_checkpoint"),
         as_json=True,
     )
     init: str = course(

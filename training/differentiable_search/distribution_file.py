@@ -1,4 +1,7 @@
-"""Learned architecture parameters on disk: `architecture.json`, beside the supernet they were learned with."""
+"""Learned architecture parameters on disk: `architecture.json`, beside the supernet they were learned with.
+
+What they were after every epoch is in files of the same form, `architectures/epoch_0001.json` and so on.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ from supernet import Architecture, SearchSpace
 
 FORMAT = "oneshot-nas architecture parameters 2"
 FILE = "architecture.json"
+EPOCHS, EPOCH = "architectures/epoch_*.json", "architectures/epoch_{:04d}.json"
 
 _FORM = {"decisions_fingerprint": str, "decisions": [{"log_probabilities": [float]}], "derived": [int]}
 
@@ -29,11 +33,16 @@ class Distribution:
     about: Mapping[str, Any]
 
 
-def save_distribution(folder: Path, space: SearchSpace, distribution: Distribution) -> None:
-    """Write `architecture.json` into a stage's folder."""
+def save_distribution(folder: Path, space: SearchSpace, distribution: Distribution, name: str = FILE) -> None:
+    """Write such a file into a stage's folder.
+
+    It says its space, so that `retrain.py --arc-checkpoint` needs nothing else.
+    """
+    path = folder / name
     content = {
         "format": FORMAT,
         "search_space": space.name,
+        "space_options": space.describe(),
         "decisions_fingerprint": space.decisions_fingerprint,
         "derived": list(distribution.derived),
         "names": space.names(distribution.derived),
@@ -43,7 +52,8 @@ def save_distribution(folder: Path, space: SearchSpace, distribution: Distributi
         ],
         **distribution.about,
     }
-    write_sealed(folder / FILE, content)
+    path.parent.mkdir(exist_ok=True)
+    write_sealed(path, content)
 
 
 def load_distribution(folder: Path, space: SearchSpace) -> Distribution:
@@ -64,5 +74,5 @@ def load_distribution(folder: Path, space: SearchSpace) -> Distribution:
     fits = [row.shape for row in rows] == [(size,) for size in space.sizes] and space.is_valid(derived)
     if not fits or not all(abs(np.exp(np.minimum(row, 1)).sum() - 1) < 1e-6 for row in rows):
         raise UserError(f"{path} is damaged: its probabilities are not those of {space.name}")
-    known = {"format", "search_space", "decisions_fingerprint", "derived", "names", "decisions"}
+    known = {"format", "search_space", "space_options", "decisions_fingerprint", "derived", "names", "decisions"}
     return Distribution(rows, derived, {key: value for key, value in content.items() if key not in known})

@@ -23,10 +23,10 @@ trained = partial(option, inherit=True, decides="training")
 
 
 SGD_RATE = 0.05
-TRAVEL = 15.0
+TRAVEL = 30.0
 """Learning rate times architecture steps: how far the steps of an adaptive optimizer can move a logit in a training."""
 
-RATES = (0.001, 0.2)
+RATES = (0.001, 0.3)
 """The least (ProxylessNAS's, whose trainings are long) and the greatest rate that is chosen by the number of steps."""
 
 MULTIPLIER_TRAVEL = 30.0

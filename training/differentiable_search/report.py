@@ -8,7 +8,13 @@ import torch
 
 from config_file.run_folder import RunFolder
 from supernet import Architecture, SearchSpace
-from training.differentiable_search.distribution_file import FILE, Distribution, save_distribution
+from training.differentiable_search.distribution_file import (
+    EPOCH,
+    EPOCHS,
+    FILE,
+    Distribution,
+    save_distribution,
+)
 from training.differentiable_search.learner import ArchitectureLearner
 from training.differentiable_search.picture import draw_probabilities
 from training.trainer import Reporter
@@ -24,7 +30,7 @@ FEWEST = 3  # layers that can be skipped, below which there is no such word
 
 
 def report_epoch(learner: ArchitectureLearner, run: Reporter, step: int) -> None:
-    """Write the state of the distribution after `step` steps to the metrics, TensorBoard and the log.
+    """Write the state of the distribution after `step` steps to a file, the metrics, TensorBoard and the log.
 
     The numbers: `p/<decision>/<option>`, `entropy/<decision>` and `entropy` (mean, nats), `temperature`, `skip_share`
     (mean probability of skipping, where that is an option), `derived/<decision>` (index), and per metric that counts
@@ -61,6 +67,8 @@ def report_epoch(learner: ArchitectureLearner, run: Reporter, step: int) -> None
                 multipliers = learner.multipliers.units * learner.multipliers.values
                 numbers[f"multiplier_{metric}"] = float(multipliers[index])
     run.metric(step, **numbers)
+    if isinstance(run, RunFolder):
+        save_epoch(learner, run, step)
     run.log(f"{text}; derived {' '.join(space.names(derived))}")
     if warning := stall_warning(learner, step):
         run.log(warning)
@@ -69,17 +77,30 @@ def report_epoch(learner: ArchitectureLearner, run: Reporter, step: int) -> None
         run.log(warning)
 
 
-def save_learned(learner: ArchitectureLearner, run: RunFolder, about: Mapping[str, Any]) -> Distribution:
-    """Write `architecture.json` and the picture into the run's folder, and what was derived into its log."""
-    space, hardware, derived = learner.supernet.space, learner.hardware, learner.derive()
-    reached = {} if hardware is None else hardware.costs(derived)
+def learned_so_far(learner: ArchitectureLearner, about: Mapping[str, Any]) -> Distribution:
+    """The distribution as it is, how it was learned, and `about`, further facts about it."""
+    hardware, derived = learner.hardware, learner.derive()
     known = {
         "relaxation": learner.relaxation.name,
         "targets": {} if hardware is None else dict(hardware.targets),
         "hard": learner.multipliers is not None,
-        "costs": reached,
+        "costs": {} if hardware is None else hardware.costs(derived),
     }
-    learned = Distribution(learner.parameters.log_probabilities(), derived, known | dict(about))
+    return Distribution(learner.parameters.log_probabilities(), derived, known | dict(about))
+
+
+def save_epoch(learner: ArchitectureLearner, run: RunFolder, step: int) -> None:
+    """Write what was learned by the end of an epoch, after `step` steps, as `retrain.py --arc-checkpoint` reads it."""
+    epoch = step // learner.steps_per_epoch
+    run.file(EPOCHS)
+    learned = learned_so_far(learner, {"epoch": epoch})
+    save_distribution(run.path, learner.supernet.space, learned, EPOCH.format(epoch))
+
+
+def save_learned(learner: ArchitectureLearner, run: RunFolder, about: Mapping[str, Any]) -> Distribution:
+    """Write `architecture.json` and the picture into the run's folder, and what was derived into its log."""
+    space, learned = learner.supernet.space, learned_so_far(learner, about)
+    derived, reached = learned.derived, learned.about["costs"]
     title = f"{space.name}: probabilities of the options ({learner.relaxation.name})"
     draw_probabilities(run.file(PICTURE), space, run.metrics(), title)
     run.file(FILE)

@@ -13,17 +13,20 @@ import pytest
 import torch
 
 from config_file.errors import UserError
+from config_file.loader import parse
 from config_file.readers.json_text import read_jsonl
 from lookup_tables import build_table
 from lookup_tables.constraint_text import parse_constraints, parse_limits
 from supernet import build_space
 from supernet.relaxations import RELAXATIONS, of_logits
 from tests.training import toy
+from training.architecture import choose_architecture
+from training.data import load_data
 from training.differentiable_search.distribution_file import load_distribution
 from training.differentiable_search.learner import ArchitectureLearner
 from training.differentiable_search.report import collapse_warning
 from training.loop import train_step
-from training.options import TrainSupernetOptions
+from training.options import RetrainOptions, TrainSupernetOptions
 from training.stage import Training
 from training.supernet_file import load_supernet
 from training.train_supernet import prepare_supernet, train_supernet
@@ -88,6 +91,28 @@ def test_what_it_leaves_behind(tmp_path: Path) -> None:
     parts = json.loads((folder / "supernet.json").read_text())["split"]["train_parts"]
     assert abs(parts["weights"] - parts["architecture"]) <= 1
     assert "architecture parameters: gumbel" in (folder / "log.txt").read_text()
+
+
+def test_every_epoch_leaves_an_architecture_that_retrain_reads(tmp_path: Path) -> None:
+    folder = train_supernet(options_of(tmp_path, target_hc=0.02, widths=(4, 4, 6, 8, 12)))
+    files = sorted((folder / "architectures").iterdir())
+    assert [file.name for file in files] == ["epoch_0001.json", "epoch_0002.json"]
+    rows = [row for row in read_jsonl(folder / "metrics.jsonl") if "entropy" in row]
+    space = load_supernet(folder).space
+    ended = {key: value for key, value in json.loads(files[-1].read_text()).items() if key != "epoch"}
+    whole = json.loads((folder / "architecture.json").read_text())
+    assert ended == {key: value for key, value in whole.items() if key != "order"}
+    for number, (file, row) in enumerate(zip(files, rows, strict=True), 1):
+        content = json.loads(file.read_text())
+        assert content["epoch"] == number
+        assert content["costs"]["flops"] == row["derived_flops"]
+        form = ["--dataset", "digits", "--resolution", "8"]  # the space and its widths are the file's
+        options = parse(RetrainOptions, ["--title", "a", "--arc-checkpoint", str(file), *form], "retrain.py", "")
+        chosen = choose_architecture(options, load_data(options, 8))
+        assert chosen.architecture == tuple(row[f"derived/{decision.name}"] for decision in space.decisions)
+        assert chosen.space.macro_fingerprint == space.macro_fingerprint
+    train_supernet(options_of(tmp_path, epochs=1, overwrite=True))
+    assert [file.name for file in (folder / "architectures").iterdir()] == ["epoch_0001.json"]
 
 
 def test_weights_and_architecture_see_different_images(tmp_path: Path) -> None:
