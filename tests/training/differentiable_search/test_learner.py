@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from config_file.errors import UserError
+from config_file.files import write_sealed
 from config_file.loader import parse
 from config_file.readers.json_text import read_jsonl
 from lookup_tables import build_table
@@ -99,9 +100,9 @@ def test_every_epoch_leaves_an_architecture_that_retrain_reads(tmp_path: Path) -
     assert [file.name for file in files] == ["epoch_0001.json", "epoch_0002.json"]
     rows = [row for row in read_jsonl(folder / "metrics.jsonl") if "entropy" in row]
     space = load_supernet(folder).space
-    ended = {key: value for key, value in json.loads(files[-1].read_text()).items() if key != "epoch"}
-    whole = json.loads((folder / "architecture.json").read_text())
-    assert ended == {key: value for key, value in whole.items() if key != "order"}
+    own = {"epoch", "order", "checksum"}
+    ended, whole = (json.loads(file.read_text()) for file in (files[-1], folder / "architecture.json"))
+    assert {k: v for k, v in ended.items() if k not in own} == {k: v for k, v in whole.items() if k not in own}
     for number, (file, row) in enumerate(zip(files, rows, strict=True), 1):
         content = json.loads(file.read_text())
         assert content["epoch"] == number
@@ -307,6 +308,10 @@ def test_a_damaged_or_foreign_distribution_is_refused(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     content["decisions"][0]["log_probabilities"][0] = 1.0
     path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="checksum"):
+        load_distribution(folder, space)
+    del content["checksum"]
+    write_sealed(path, content)
     with pytest.raises(UserError, match="its probabilities"):
         load_distribution(folder, space)
     path.write_text(path.read_text()[:200])
