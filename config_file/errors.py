@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import NoReturn, TypeVar
 
 T = TypeVar("T")
@@ -93,30 +94,45 @@ def run_main(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[
     """Run a script's ``main(argv)`` and leave the process with its exit status.
 
     UserError, those OSErrors a user can mend, and a lack of memory are printed as ``error: ...`` with status 2; Ctrl-C
-    ends with status 130 and one line (the exception's own text if it has one); a reader that closed the pipe ends
-    quietly with 141. Everything else is a defect and keeps its traceback.
+    and SIGTERM, however often, end with status 130 and one line (the exception's own text if it has one); a reader that
+    closed the pipe ends quietly with 141. Everything else is a defect and keeps its traceback.
     """
+    from config_file.process import Process  # noqa: PLC0415  # it knows these errors
+
+    process = Process()
+    script = vars(sys.modules["__main__"])
+    if any(value is main for value in script.values()):  # not where a test calls it, whose process is not ours
+        process.prepare()
     try:
-        status = main(argv)
+        status = main(argv) or 0
         sys.stdout.flush()
-    except UserError as error:
-        _end(f"error: {error}", EXIT_USER_ERROR)
-    except KeyboardInterrupt as interrupt:
-        text = str(interrupt) or "stopped; the same command starts again, with --resume where a run had begun"
-        _end(f"interrupted: {text}", EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        _discard_stdout()
-        sys.exit(EXIT_BROKEN_PIPE)
-    except OSError as error:
-        line = system_error(error)
-        if line is None:
-            raise
-        _end(f"error: {line}", EXIT_USER_ERROR)
-    except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
-            raise
-        _end("error: out of memory; try a smaller --batch-size, --eval-batch-size or --resolution", EXIT_USER_ERROR)
-    sys.exit(status or 0)
+        if process.thread_error is not None:
+            raise process.thread_error
+    except SystemExit:
+        raise
+    except BaseException as error:
+        process.ending = True
+        status, line = _outcome(error, process.interrupted)
+        _say(line)
+    process.ending = True
+    sys.exit(status)
+
+
+def _outcome(error: BaseException, interrupted: bool) -> tuple[int, str]:
+    """Exit status and line for what ended a command; a defect is raised again."""
+    if isinstance(error, KeyboardInterrupt) or interrupted:
+        text = str(error) if isinstance(error, KeyboardInterrupt) else ""
+        text = text or "stopped; the same command starts again, with --resume where a run had begun"
+        return EXIT_INTERRUPTED, f"interrupted: {text}"
+    if isinstance(error, UserError):
+        return EXIT_USER_ERROR, f"error: {error}"
+    if isinstance(error, BrokenPipeError):
+        return EXIT_BROKEN_PIPE, ""
+    if isinstance(error, OSError) and (line := system_error(error)) is not None:
+        return EXIT_USER_ERROR, f"error: {line}"
+    if isinstance(error, MemoryError | RuntimeError) and _out_of_memory(error):
+        return EXIT_USER_ERROR, "error: out of memory; try a smaller --batch-size, --eval-batch-size or --resolution"
+    raise error
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -129,18 +145,15 @@ def _out_of_memory(error: Exception) -> bool:
     )
 
 
-def _end(line: str, status: int) -> NoReturn:
-    try:
-        sys.stdout.flush()
-    except OSError:  # it is the full disk itself
-        _discard_stdout()
-    print(" ".join(line.split()), file=sys.stderr)
-    sys.exit(status)
-
-
-def _discard_stdout() -> None:
-    """Python flushes stdout once more at exit; give what is left in it somewhere to go."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _say(line: str) -> None:
+    """A line on stderr; a stream that takes nothing more is given up, as Python flushes both once more at exit."""
+    with suppress(OSError):
+        print(" ".join(line.split()), end="\n" if line else "", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # the full disk itself, or a reader that has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _presentable(message: str) -> str:

@@ -121,31 +121,46 @@ def append_jsonl(path: str | Path, row: Mapping[str, Any]) -> None:
     Raises:
         ValueError: the row holds NaN or infinity, which JSON has no words for.
     """
-    _append_line(path, json.dumps(row, allow_nan=False).encode("utf-8"))
+    _append_row(path, json.dumps(row, allow_nan=False).encode("utf-8"))
 
 
 def append_sealed(path: str | Path, row: Mapping[str, Any]) -> None:
     """As `append_jsonl`, with a checksum, which `config_file.readers.json_text.read_sealed_jsonl` compares."""
-    _append_line(path, sealed_json(json.dumps(_with_blank(row), allow_nan=False)))
+    _append_row(path, sealed_json(json.dumps(_with_blank(row), allow_nan=False)))
 
 
 def _with_blank(content: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in content.items() if name != FIELD}, FIELD: BLANK}
 
 
-def _append_line(path: str | Path, line: bytes) -> None:
+def append_line(path: str | Path, text: str) -> None:
+    """Append a line of text; if the disk fills up, the file is left as it was.
+
+    Raises:
+        OSError: the file cannot be written; its ``filename`` is ``path``.
+    """
+    with Path(path).open("a+b", buffering=0) as file:
+        _append(file, file.seek(0, os.SEEK_END), text.encode("utf-8", "replace") + b"\n", path)
+
+
+def _append_row(path: str | Path, line: bytes) -> None:
     with Path(path).open("a+b", buffering=0) as file:
         end, between = _after_last_row(file)
         file.truncate(end)
-        try:
-            left = memoryview(between + line + b"\n")
-            while left:  # a disk that fills up takes a part and refuses the rest
-                left = left[file.write(left) :]
-        except BaseException as error:
-            file.truncate(end)
-            if isinstance(error, OSError):
-                error.filename = str(path)
-            raise
+        _append(file, end, between + line + b"\n", path)
+
+
+def _append(file: Any, end: int, content: bytes, path: str | Path) -> None:
+    """Write all of the content at the end of a file, or leave it as it was."""
+    try:
+        left = memoryview(content)
+        while left:  # a disk that fills up takes a part and refuses the rest
+            left = left[file.write(left) :]
+    except BaseException as error:
+        file.truncate(end)
+        if isinstance(error, OSError):
+            error.filename = str(path)
+        raise
 
 
 def mend_jsonl(path: str | Path) -> None:

@@ -12,8 +12,8 @@ It is open for one process at a time.
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from typing import Any, Self
 from config_file.environment import describe_environment
 from config_file.errors import UserError, system_error
 from config_file.fields import options_of
-from config_file.files import append_jsonl, atomic_write_text, remove_leftovers, write_sealed
+from config_file.files import append_jsonl, append_line, atomic_write_text, remove_leftovers, write_sealed
 from config_file.loader import load, save
 from config_file.lock import only_process
 from config_file.readers.form import check_form
@@ -156,8 +156,7 @@ class RunFolder:
 
     def record(self, text: str) -> None:
         """Append ``text`` to ``log.txt`` only: what was printed before there was a folder."""
-        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        append_line(self.path / "log.txt", text)
 
     def metric(self, step: int, **numbers: Any) -> None:
         """Append ``{"step": step, **numbers}`` to ``metrics.jsonl`` and show the numbers in TensorBoard.
@@ -167,9 +166,9 @@ class RunFolder:
         """
         values = {name: _number(value) for name, value in numbers.items()}
         append_jsonl(self.path / "metrics.jsonl", {"step": step, **values})
-        writer = self.tensorboard
-        if writer is not None:
-            for name, value in values.items():
+        with self._in_tensorboard():
+            writer = self.tensorboard
+            for name, value in values.items() if writer is not None else ():
                 if value is not None:
                     writer.add_scalar(name, value, step)
 
@@ -200,9 +199,18 @@ class RunFolder:
     def close(self) -> None:
         """Flush and close what is open, and let other processes write."""
         writer, self._tensorboard = self._tensorboard, None
-        with self._held:
+        with self._held, self._in_tensorboard():
             if writer is not None:
                 writer.close()
+
+    @contextmanager
+    def _in_tensorboard(self) -> Iterator[None]:
+        """Name the folder in errors of the system: the writer, a thread of its own, does not know it."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = str(self.path / "tensorboard")
+            raise
 
     def __enter__(self) -> Self:
         return self

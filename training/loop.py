@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from config_file.errors import UserError
+from config_file.process import ONE_SIGNAL
 from config_file.progress import progress
 from training.checkpoint import Checkpoint
 from training.device import seed_step
@@ -240,19 +241,24 @@ def _remedies(recipe: Recipe) -> list[str]:
 @contextmanager
 def stop_signal() -> Iterator[threading.Event]:
     """An event that Ctrl-C or SIGTERM sets instead of breaking into a step; a second Ctrl-C interrupts at once."""
-    asked = threading.Event()
+    asked, asked_at = threading.Event(), 0.0
     process = os.getpid()
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        del number, frame
+        nonlocal asked_at
         if os.getpid() != process:  # a forked data worker: it ends with its parent
             return
+        if asked.is_set() and time.monotonic() - asked_at < ONE_SIGNAL:
+            return
         if asked.is_set():
+            if callable(outer := before[signal.Signals(number)]):
+                outer(number, frame)
             raise KeyboardInterrupt
         asked.set()
+        asked_at = time.monotonic()
         print("\nfinishing this step and saving; once more to stop at once", file=sys.stderr)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -5,6 +5,7 @@ their prefixes. Each process evaluates one run after another, and results are ha
 neither how many processes there are nor which one was faster can be seen in the archive.
 """
 
+import os
 import signal
 import threading
 import traceback
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.process import BaseProcess, parent_process
 from typing import Any, cast
 
 from torch import multiprocessing
@@ -151,6 +152,7 @@ class WorkerEvaluator:
 
 def _serve(connection: Connection, factory: Callable[[], Judge]) -> None:
     """A process: (architectures, fidelity, confirming) in; Results out, then None, or an exception that ended them."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     evaluator = factory()
     try:
         while True:
@@ -168,6 +170,14 @@ def _serve(connection: Connection, factory: Callable[[], Judge]) -> None:
                 connection.send(None)
     except (EOFError, OSError):
         return  # the other end is gone, and with it all reason to work
+
+
+def _end_with_parent() -> None:
+    """End this process with the one that started it: killed in the middle of work, that could not say so."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _dead(worker: _Worker) -> UserError:
@@ -191,12 +201,13 @@ def _end(workers: list[_Worker]) -> None:
 
 @contextmanager
 def _without_interrupt() -> Iterator[None]:
-    """A context in which processes are started that never see Ctrl-C: this one hears of it and ends them."""
+    """A context in which processes are started that see neither Ctrl-C nor SIGTERM: this one does, and ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

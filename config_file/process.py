@@ -1,0 +1,93 @@
+"""The process of a command: streams that are there, signals that end it once, and one line for what libraries say."""
+
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from types import FrameType
+from typing import Any
+
+from config_file.errors import EXIT_INTERRUPTED, system_error
+
+ONE_SIGNAL = 0.1
+"""Seconds in which the copies of one signal arrive that is sent to a process and to its group."""
+
+
+class Process:
+    """The process of a command, prepared: `prepare` once, then ask what has happened.
+
+    Ctrl-C and SIGTERM raise KeyboardInterrupt; when that is under way, or the command has ended, another one ends the
+    process at once, with the same status and without a traceback.
+
+    Attributes:
+        interrupted: True once either has arrived.
+        ending: True once the command has come to an end, whichever.
+        thread_error: the error of the system, such as a full disk, that ended a thread of a library.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self.ending = False
+        self.thread_error: OSError | None = None
+        self._at = 0.0
+        self._number = os.getpid()
+
+    def prepare(self) -> None:
+        """Take over signals, streams, warnings and the errors of threads."""
+        _open_streams()
+        warnings.formatwarning = _in_one_line
+        threading.excepthook = self._in_thread
+        sys.unraisablehook = _unraisable
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._interrupt)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if os.getpid() != self._number:  # a forked data worker, which ends with its parent
+            if number == signal.SIGTERM:
+                os._exit(EXIT_INTERRUPTED)
+            return
+        now, before = time.monotonic(), self._at
+        self._at = now
+        if self.ending or (self.interrupted and now - before > ONE_SIGNAL):
+            os._exit(EXIT_INTERRUPTED)
+        if not self.interrupted:
+            self.interrupted = True
+            raise KeyboardInterrupt
+
+    def _in_thread(self, arguments: threading.ExceptHookArgs) -> None:
+        error = arguments.exc_value
+        if isinstance(error, OSError) and system_error(error) is not None:
+            self.thread_error = self.thread_error or error  # the main thread says it, or meets it itself
+        elif not isinstance(error, KeyboardInterrupt | BrokenPipeError) and not self.interrupted:
+            threading.__excepthook__(arguments)
+
+
+def _open_streams() -> None:
+    """Give the standard streams that were closed somewhere to go: a file would else be opened in their place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def _in_one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    del category, filename, lineno, line
+    return f"warning: {' '.join(str(message).split())}\n"
+
+
+def _unraisable(arguments: Any) -> None:
+    """What cannot be raised any more is only worth words where it is a defect."""
+    error = arguments.exc_value
+    mendable = isinstance(error, OSError) and (isinstance(error, BrokenPipeError) or system_error(error) is not None)
+    if not mendable and not isinstance(error, KeyboardInterrupt):
+        sys.__unraisablehook__(arguments)
