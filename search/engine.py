@@ -29,6 +29,10 @@ Pick = Callable[[Sequence[Result]], Sequence[Result]]
 """The results that a search would choose if it ended here."""
 
 
+Correct = Callable[[Sequence[Result]], list[Result]]
+"""The same results with scores that depend on all of them, such as ranks."""
+
+
 @dataclass(frozen=True)
 class Stop:
     """The budget of a search: architectures, epochs of training and seconds of evaluation; None: no limit.
@@ -90,6 +94,7 @@ def run(
     schedule: Schedule = AT_ONCE,
     watch: Watch = lambda result, cached, first: None,
     pick: Pick = lambda results: [],
+    correct: Correct | None = None,
 ) -> list[Result]:
     """Drive `strategy` to its end, or that of its budget; returns a result for every proposal, in the order proposed.
 
@@ -104,12 +109,13 @@ def run(
         tables: of the costs that results are recorded with, by name.
         ledger: counts, and ends the search; none: the strategy ends it.
         schedule, watch, pick: see there.
+        correct: scores that depend on each other: the strategy is told all of them again before it is told new ones.
 
     Raises:
         UserError: the evaluator gives no result of an architecture, or one at another fidelity than was asked for.
     """
     ledger = Ledger() if ledger is None else ledger
-    loop = _Loop(evaluator, archive, tables, schedule, watch, ledger)
+    loop = _Loop(evaluator, archive, tables, schedule, watch, ledger, correct)
     size = getattr(strategy, "size", None)
     told: list[Result] = []
     idle = 0
@@ -124,6 +130,11 @@ def run(
         told += latest
         if len(latest) < len(proposals):
             break  # the budget ended among them
+        if correct is not None:
+            again = correct([*loop.known.values()])
+            strategy.retell(again)  # type: ignore[attr-defined] # checked before the search
+            by_architecture = {result.architecture: result for result in again}
+            latest = [by_architecture[result.architecture] for result in latest]
         strategy.tell(latest)
         idle = 0 if ledger.evaluations > before else idle + len(proposals)
     last = len(schedule.fidelities) - 1
@@ -146,6 +157,7 @@ class _Loop:
     schedule: Schedule
     watch: Watch
     ledger: Ledger
+    correct: Correct | None = None
 
     def __post_init__(self) -> None:
         self.known: dict[Architecture, Result] = {}
@@ -156,7 +168,12 @@ class _Loop:
         for rung in range(len(self.schedule.fidelities)):
             self.evaluate(proposals, rung)
             results = [with_costs(result, self.tables) for result in self._found(proposals, rung)]
-            proposals = self.schedule.going_on(rung, results, self._at[rung])
+            earlier = self._at[rung]
+            if self.correct is None:
+                proposals = self.schedule.going_on(rung, results, earlier)
+            else:
+                both = self.correct([*earlier, *results])
+                proposals = self.schedule.going_on(rung, both[len(earlier) :], both[: len(earlier)])
             self._at[rung] += results
             if not proposals or self.ledger.used_up:
                 return

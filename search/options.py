@@ -6,6 +6,7 @@ from config_file.errors import UserError
 from config_file.fields import option, options_of
 from config_file.options import compose, options, was_given
 from lookup_tables.options import ConstraintOptions
+from search.corrected import ScoreOptions
 from search.evaluators import EVALUATORS
 from search.evaluators.held_back import ConfirmationOptions
 from search.evaluators.options import EvaluationOptions
@@ -84,6 +85,7 @@ class SearchOptions(
     BudgetOptions,
     StrategyOptions,
     ConfirmationOptions,
+    ScoreOptions,
     EvaluationOptions,
     ConstraintOptions,
     SupernetOptions,

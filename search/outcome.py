@@ -25,9 +25,11 @@ def pick(search: Search, results: Sequence[Result]) -> list[Result]:
     candidates = engine.allowed(results, search.problem.limits)
     if not candidates:
         return []
+    judged = search.judged(candidates)
     if search.of_a_front:
-        return [candidates[position] for position in non_dominated(values_of(candidates, search.problem.objectives))]
-    return [max(candidates, key=search.objective.score)]
+        return [candidates[position] for position in non_dominated(values_of(judged, search.judges))]
+    best = max(range(len(judged)), key=lambda position: search.chooses.score(judged[position]))
+    return [candidates[best]]
 
 
 def write_outcome(
@@ -45,9 +47,11 @@ def write_outcome(
     """
     folder.file("best.json").unlink(missing_ok=True)  # it says that everything else is there, and is written last
     evaluations = [engine.with_costs(result, search.problem.tables) for result in archive]
-    results_file.write_results(folder.file("results.csv"), evaluations, search.problem.limits, search.metric, confirmed)
-    results = comparable(evaluations)
-    best = engine.best_of(results, search.problem.limits, search.objective)
+    results = search.judged(comparable(evaluations))
+    compared = {(result.architecture, result.fidelity): result for result in results}
+    rows = [compared.get((result.architecture, result.fidelity), result) for result in evaluations]
+    results_file.write_results(folder.file("results.csv"), rows, search.problem.limits, search.metric, confirmed)
+    best = engine.best_of(results, search.problem.limits, search.chooses)
     if best is None:
         raise UserError(nothing_found(search, evaluations))
     about = how_found(search, len(evaluations))
@@ -69,7 +73,8 @@ def write_outcome(
     if search.of_a_front:
         metrics = {name: table.metric for name, table in search.problem.tables.items()}
         inside = engine.allowed(results, search.problem.limits)
-        front = front_among(inside, search.problem.objectives, metrics, confirmed)
+        by = None if search.correction is None else values_of(inside, search.judges)
+        front = front_among(inside, search.problem.objectives, metrics, confirmed, by)
         write_front(folder.file("front.csv"), front, search.problem.limits)
         for what, words in front.in_words(search.space):
             folder.log(f"{what:10} {words}")
@@ -104,6 +109,7 @@ def how_found(search: Search, evaluations: int) -> dict[str, Any]:
             "constraint": options.constraint,
             "metrics": {name: table.metric.name for name, table in search.problem.tables.items()},
             "objectives": list(map(str, search.problem.objectives)),
+            "score": options.score,
             "evaluations": evaluations,
             "random_seed": options.random_seed,
             "evaluator": options.evaluator,

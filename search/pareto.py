@@ -113,6 +113,8 @@ def best_within(loss: NDArray[np.float64], cost: NDArray[np.float64], budgets: S
 
 def reference_directions(objectives: int, points: int) -> Values:
     """(K, M) evenly spaced points of the unit simplex, as many as fit into `points` (Das and Dennis 1998)."""
+    if objectives == 1:
+        return np.ones((1, 1))
     partitions = 1
     while len(_compositions(objectives, partitions + 1)) <= points:
         partitions += 1

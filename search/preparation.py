@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from config_file.errors import UserError
@@ -13,11 +13,13 @@ from lookup_tables import CostTable, build_table, load_tables
 from lookup_tables.constraint_text import limited
 from lookup_tables.counters import OURS
 from lookup_tables.limits import Limits, limits_of
+from search.corrected import Correction
 from search.engine import Stop, with_costs
 from search.evaluators import Context, Evaluator, context_of, make_evaluator, measures_of
 from search.objectives import Objective, check_objectives, chosen_by, parse_objectives
 from search.options import SearchOptions
 from search.problem import Problem
+from search.result import Result
 from search.schedules import Schedule, make_schedule
 from search.strategies import Strategy, entry_of, make_strategy, needs_distribution, searches_front, takes_warm_start
 from search.warm_start import read_results
@@ -37,6 +39,7 @@ class Search:
     Attributes:
         measures: {metric: whether more is better} of the evaluator, the one that is shown first.
         prepared: the strategy, None where `learning`, on frozen weights, comes first.
+        correction: of the score for cost, None where it counts as it is.
     """
 
     options: SearchOptions
@@ -47,6 +50,7 @@ class Search:
     learning: FrozenLearning | None
     evaluator: Evaluator
     schedule: Schedule
+    correction: Correction | None = None
 
     @property
     def space(self) -> DecisionSpace:
@@ -106,6 +110,20 @@ class Search:
         )
         return f"nothing ({off}): where scores are noisy, the best of many is too good"
 
+    @property
+    def judges(self) -> tuple[Objective, ...]:
+        """The objectives that proposals are bred and chosen by, among results that are `judged`."""
+        return self.problem.objectives if self.correction is None else self.correction.objectives(self.problem)
+
+    @property
+    def chooses(self) -> Objective:
+        """The one of `judges` that one architecture is chosen by."""
+        return chosen_by(self.judges, self.measures)
+
+    def judged(self, results: Sequence[Result]) -> list[Result]:
+        """Results of one fidelity with what they are chosen by: with --score corrected their ranks among them."""
+        return list(results) if self.correction is None else self.correction(results)
+
     def describe(self) -> list[str]:
         """The search in lines, for people."""
         limits, space = self.problem.limits, self.space
@@ -153,7 +171,11 @@ def prepare(options: SearchOptions) -> Search:
     to_learn = learnt and not (context.source / FILE).is_file()
     if learnt and not to_learn:
         problem = replace(problem, distribution=load_distribution(context.source, context.trained.space))
-    strategy = None if to_learn else make_strategy(options.search_strategy, problem, options)
+    correction = correction_of(options, problem, measures, context.resolution)
+    seen = problem if correction is None else replace(problem, objectives=correction.objectives(problem))
+    strategy = None if to_learn else make_strategy(options.search_strategy, seen, options)
+    if correction is not None and strategy is not None:
+        check_retold(options.search_strategy, strategy)
     check_budget(options, sized=strategy is None or strategy.size is not None)
     evaluator = make_evaluator(options.evaluator, context)
     if was_given(options, "confirm_images") and options.confirm_images and not evaluator.confirms:
@@ -165,8 +187,29 @@ def prepare(options: SearchOptions) -> Search:
         relaxation = relaxation_of(options.sample_strategy) or Differentiable.relaxation
         data = replace(context.data, val=context.validation[0]) if context.confirm_images else context.data
         learning = FrozenLearning(options, supernet, weights, data, context.device, tables, relaxation)
-    schedule = make_schedule(options.schedule, evaluator.fidelities, chosen_by(objectives, measures))
-    return Search(options, context, problem, measures, strategy, learning, evaluator, schedule)
+    schedule = make_schedule(options.schedule, evaluator.fidelities, chosen_by(seen.objectives, measures))
+    return Search(options, context, problem, measures, strategy, learning, evaluator, schedule, correction)
+
+
+def correction_of(
+    options: SearchOptions, problem: Problem, measures: Mapping[str, bool], resolution: int
+) -> Correction | None:
+    """The correction that --score asks for. Raises UserError where it cannot be made."""
+    if options.score == "raw":
+        return None
+    if problem.earlier:
+        raise UserError("--score corrected compares what one search evaluated: no --warm-start")
+    score = chosen_by(problem.objectives, measures)
+    if not score.measured:
+        raise UserError(f"--score corrected: {score.name} is a cost, there is no score to correct")
+    return Correction(problem.space, score, resolution)
+
+
+def check_retold(name: str, strategy: Strategy) -> None:
+    """Raises UserError for a strategy that cannot be told anew what it remembers."""
+    if not hasattr(strategy, "retell"):
+        raise UserError(f"--score corrected: --search-strategy {name} takes no scores that change afterwards")
+    strategy.retell([])
 
 
 def check_budget(options: SearchOptions, sized: bool) -> None:

@@ -20,7 +20,7 @@ from search.ranking.baselines import (
     equal_networks,
     strata,
 )
-from search.ranking.noise import trainings_agree, worth
+from search.ranking.noise import levels, trainings_agree, worth
 from search.ranking.options import RankOptions
 from search.ranking.picture import draw
 from search.ranking.scores import Scores, corrected_scores
@@ -138,8 +138,9 @@ def verdict(rows: Sequence[Agreement], seeds: Floats | None, seed: int) -> list[
             f"{less.words(3, '+')}."
         )
     if seeds is not None and (np.isfinite(seeds).sum(1) >= 2).sum() >= 3:
-        words.append(f"The order is {worth(first.tau.value, seeds, seed)}.")
-        regret = worth(first.regret[0].value, seeds, seed, lambda row: row.regret[0].value)
+        known = levels(seeds, seed)
+        words.append(f"The order is {worth(first.tau.value, known, lambda row: row.tau.value)}.")
+        regret = worth(first.regret[0].value, known, lambda row: row.regret[0].value)
         words.append(f"Training only the first one loses {first.regret[0].value:.2f} points: {regret}.")
     return words
 

@@ -5,7 +5,7 @@ training against another is no ceiling: the mean of k is less noisy, and a predi
 another training does. The ceiling is what knowing every network's expected accuracy would reach.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -13,10 +13,10 @@ import numpy as np
 from search.ranking.agreement import TOP_K, Agreement
 from search.ranking.statistics import Estimate, Floats, kendall_tau, spearman_rho, top_k_regret
 
-DRAWS = 20
+DRAWS = 50
 """Simulations of a truth."""
 
-NEIGHBOURS = 20  # at least, of similar accuracy, whose variances are averaged: three trainings alone say little
+NEIGHBOURS = 50  # at least, of similar accuracy, whose variances are averaged: three trainings alone say little
 EXPECTED = float("inf")
 """As many trainings as give the expectation."""
 
@@ -91,18 +91,25 @@ def within_variance(seeds: Floats) -> Floats:
     return variance
 
 
-def worth(value: float, seeds: Floats, seed: int = 0, of: Callable[[Agreement], float] | None = None) -> str:
-    """The trainings of every network that a tau (or what `of` takes of a row) is worth, in words.
+def levels(seeds: Floats, seed: int = 0) -> dict[float, Agreement]:
+    """The simulated agreement of 1, 2 and 3 further trainings of every network, and the ceiling."""
+    return {trainings: simulated(seeds, trainings, seed) for trainings in (1, 2, 3, EXPECTED)}
 
-    Less is better of what is 0 for a truth without noise, such as `of=lambda row: row.regret[0].value`.
+
+def worth(value: float, known: Mapping[float, Agreement], of: Callable[[Agreement], float]) -> str:
+    """Words on how many trainings of every network a figure is worth.
+
+    Args:
+        value: such as a tau, or the regret of training the first one only.
+        known: `levels`.
+        of: the same figure of a row.
     """
-    of = of or (lambda row: row.tau.value)
-    ceiling, one = (of(simulated(seeds, trainings, seed)) for trainings in (EXPECTED, 1))
+    one, ceiling = of(known[1]), of(known[EXPECTED])
     sign = 1 if ceiling >= one else -1
     if sign * value >= sign * ceiling:
         return f"as good as the noise of training lets one see ({ceiling:.3g})"
     for trainings, words in ((3, "three trainings"), (2, "two trainings")):
-        if sign * value >= sign * of(simulated(seeds, trainings, seed)):
+        if sign * value >= sign * of(known[trainings]):
             return f"at least as good as {words} of every network (the most is {ceiling:.3g})"
     start = "as" if sign * value >= sign * one else "not as"
     return f"{start} good as one training of every network ({one:.3g}; the most is {ceiling:.3g})"

@@ -6,6 +6,7 @@ from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
 from config_file.run_options import RunOptions
+from search.corrected import ScoreOptions
 from search.evaluators.options import EvaluationOptions
 from supernet.spaces.options import SpaceOptions
 from training.data.options import DataOptions
@@ -14,7 +15,7 @@ _GROUP = "Ranking"
 
 
 @options()
-class RankOptions(EvaluationOptions, SpaceOptions, DataOptions, RunOptions):
+class RankOptions(ScoreOptions, EvaluationOptions, SpaceOptions, DataOptions, RunOptions):
     """Options of `python -m search.rank`."""
 
     stage: ClassVar[str] = "rank"
@@ -31,11 +32,6 @@ class RankOptions(EvaluationOptions, SpaceOptions, DataOptions, RunOptions):
     scores: str | None = option(
         None, "rank these scores instead of a supernet's: CSV with architecture and score or accuracy", group=_GROUP,
         metavar="FILE.csv"
-    )  # fmt: skip
-    score: str = option(
-        "raw", "corrected: for cost, by the sum of the logarithms of the ranks of score and live multiply-accumulates, "
-        "equal networks averaged. It helps over a whole space; within a budget tau among networks of equal cost counts",
-        group=_GROUP, choices=("raw", "corrected")
     )  # fmt: skip
     architectures: int = option(0, "networks of the truth, drawn uniformly; 0: all", group=_GROUP, at_least=0)
     resamples: int = option(1000, "of the bootstrap", group=_GROUP, at_least=10)

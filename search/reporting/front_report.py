@@ -46,6 +46,7 @@ class Front:
             every cost; budgets with the same best one are together.
         metrics: of the costs, by name.
         confirmed: what was judged once more by what nothing was selected by.
+        corrected: whether the front is one of scores corrected for cost, which is not shown otherwise.
     """
 
     objectives: tuple[Objective, ...]
@@ -58,10 +59,12 @@ class Front:
     within: list[tuple[str, float, float, int]]
     metrics: Mapping[str, Metric]
     confirmed: Mapping[Architecture, Result]
+    corrected: bool = False
 
     def in_words(self, space: DecisionSpace) -> list[tuple[str, str]]:
         """(what, text) for people: how many, hypervolume, knee, and the best within each budget."""
         names = ", ".join(objective.name for objective in self.objectives)
+        names += " (the score corrected for cost)" if self.corrected else ""
         networks = quantity(len(self.candidates), "network")
         return [
             ("front", f"{len(self.members)} of {networks}, which none beats in {names}"),
@@ -108,20 +111,23 @@ def front_among(
     objectives: Sequence[Objective],
     metrics: Mapping[str, Metric] | None = None,
     confirmed: Mapping[Architecture, Result] | None = None,
+    judged: Values | None = None,
 ) -> Front:
     """The front of evaluations that succeeded within the limits.
 
     Args:
         metrics: of the costs, by name; default those of METRICS that are called so.
         confirmed: of what was judged once more.
+        judged: (N, M) what is minimised, where that is not the objectives themselves but scores corrected for cost.
 
     Raises ValueError where there are none.
     """
     if not candidates:
         raise ValueError("no evaluation to make a front of")
     values = values_of(candidates, objectives)
-    first = non_dominated(values)
-    first = first[np.lexsort((first, *reversed(values[first].T)))]
+    by = values if judged is None else judged
+    first = non_dominated(by)
+    first = first[np.lexsort((first, *reversed(by[first].T)))]
     reference, ideal = values.max(0), values.min(0)
     box = float(np.prod(reference - ideal))
     within: list[tuple[str, float, float, int]] = []
@@ -129,7 +135,7 @@ def front_among(
         if objectives[0].measured and not objective.measured and not objective.maximise:
             cost = values[:, index]
             budgets = np.unique(np.linspace(cost[first].min(), cost[first].max(), BUDGETS)).tolist()
-            best = best_within(values[:, 0], cost, budgets)
+            best = best_within(by[:, 0], cost, budgets)
             found = [(budget, at) for budget, at in zip(budgets, best, strict=True) if at is not None]
             for at, same in groupby(found, key=itemgetter(1)):
                 together = [budget for budget, _ in same]
@@ -138,13 +144,14 @@ def front_among(
         tuple(objectives),
         list(candidates),
         first.tolist(),
-        knee_point(values),
+        knee_point(by),
         reference,
         ideal,
         hypervolume(values, reference.tolist()) / box if box > 0 else math.nan,
         within,
         {o.name: (metrics or {}).get(o.name) or metric_called(o.name) for o in objectives},
         confirmed or {},
+        judged is not None,
     )
 
 

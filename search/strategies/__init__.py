@@ -40,6 +40,7 @@ class Strategy(Protocol):
     front: True where it takes several objectives.
     needs_distribution: True where it proposes from what was learned by gradients.
     random_start: the option that says how many random architectures it begins with, for the report.
+    retell: takes newer scores of everything told, and of what is told next; without it there is no --score corrected.
     generation_sizes: a function of the saved options to the sizes of the first and of later generations, for the same.
     """
 

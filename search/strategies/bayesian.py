@@ -5,6 +5,7 @@ neighbours of the best ones, because that is where an acquisition function has i
 """
 
 import warnings
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from config_file.fields import option
 from config_file.options import options
 from search.problem import Problem
-from search.strategies.generation import Generational, Told
+from search.strategies.generation import Generational, Scores, Told
 from search.strategies.shared_options import ProposalsOptions, StartupOptions
 from search.strategies.surrogate import one_hot
 from supernet import Architecture
@@ -73,6 +74,9 @@ class BayesianOptimization(Generational):
 
     def learn(self, told: Told) -> None:
         self._scores.update((architecture, score) for architecture, (score,) in told)
+
+    def remember(self, scores: Mapping[Architecture, Scores]) -> None:
+        self._scores.update((member, scores[member][0]) for member in self._scores if member in scores)
 
     def propose(self) -> list[Architecture]:
         data = list(self._scores.items())

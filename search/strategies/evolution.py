@@ -13,7 +13,7 @@ from config_file.fields import option
 from config_file.options import options
 from search.problem import Problem
 from search.strategies.breeding import CROSSOVERS, Breeding, bred_or_drawn, redraw
-from search.strategies.generation import Generational, Told
+from search.strategies.generation import Generational, Scores, Told
 from search.strategies.shared_options import DedupOptions, PopulationOptions
 from supernet import Architecture
 
@@ -134,6 +134,10 @@ class Evolution(Generational):
         ranked = self._parents + [(score, member) for member, (score,) in told]
         ranked.sort(key=lambda entry: -entry[0])
         self._parents = ranked[: self._parent_num]
+
+    def remember(self, scores: Mapping[Architecture, Scores]) -> None:
+        again = [(scores.get(member, (score,))[0], member) for score, member in self._parents]
+        self._parents = sorted(again, key=lambda entry: -entry[0])
 
     def propose(self) -> list[Architecture]:
         number = next(self._generations, None)

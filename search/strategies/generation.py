@@ -6,11 +6,12 @@ which results arrive.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 from random import Random
 from typing import ClassVar
 
+from config_file.errors import UserError
 from search.problem import Problem
 from search.result import Result
 from supernet import Architecture
@@ -47,6 +48,10 @@ class Generational(ABC):
     def propose(self) -> list[Architecture]:
         """The next generation, canonical and within the limits; [] when there is nothing left to propose."""
 
+    def remember(self, scores: Mapping[Architecture, Scores]) -> None:
+        """Newer scores in the place of those that were learned from. Raises UserError where that cannot be done."""
+        raise UserError(f"--score corrected: {type(self).__name__} learns from scores that do not change afterwards")
+
     @abstractmethod
     def learn(self, told: Told) -> None:
         """Take in a generation, in the order proposed, without the evaluations that failed."""
@@ -78,6 +83,13 @@ class Generational(ABC):
         for result in results:
             scores = (score(result),) if not further else (score(result), *[more(result) for more in further])
             self.tell_scores(result.architecture, scores)
+
+    def retell(self, results: Sequence[Result]) -> None:
+        """All results told so far, and those to be told next, where their scores depend on each other."""
+        everything = {result.architecture: tuple(o.score(result) for o in self.objectives) for result in results}
+        scores = {architecture: known for architecture, known in everything.items() if not isnan(sum(known))}
+        self._told.update((architecture, scores[architecture]) for architecture in self._told if architecture in scores)
+        self.remember(scores)
 
     def tell_scores(self, architecture: Architecture, scores: Scores) -> None:
         """The worth of a proposal by each objective; NaN where its evaluation failed."""

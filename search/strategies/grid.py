@@ -60,6 +60,8 @@ class GridSearch:
     def tell(self, results: Sequence[Result]) -> None:
         """A grid learns nothing."""
 
+    retell = tell
+
     def _below(self, chosen: list[int]) -> Iterator[Architecture]:
         """Depth first: what begins with these decisions."""
         if len(chosen) == len(self._orders):

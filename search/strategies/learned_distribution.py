@@ -65,6 +65,8 @@ class LearnedDistribution:
     def tell(self, results: Sequence[Result]) -> None:
         """Nothing is learned any more."""
 
+    retell = tell
+
     def _draw(self) -> Architecture | None:
         generator = np.random.default_rng(self._rng.getrandbits(64))
         for _ in range(TRIES):

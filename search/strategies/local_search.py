@@ -4,12 +4,13 @@ From a random start it moves to a better neighbour: to the first one found, in a
 At a local optimum it jumps to a random architecture two decisions away, whatever that is worth, and goes on.
 """
 
+from collections.abc import Mapping
 from math import inf
 
 from config_file.fields import option
 from config_file.options import options
 from search.problem import Problem
-from search.strategies.generation import Generational, Told
+from search.strategies.generation import Generational, Scores, Told
 from search.strategies.shared_options import ProposalsOptions
 from supernet import Architecture
 
@@ -45,6 +46,9 @@ class LocalSearch(Generational):
 
     def learn(self, told: Told) -> None:
         self._scores.update((architecture, score) for architecture, (score,) in told)
+
+    def remember(self, scores: Mapping[Architecture, Scores]) -> None:
+        self._scores.update((member, scores[member][0]) for member in self._scores if member in scores)
 
     def propose(self) -> list[Architecture]:
         """Walk over what is known until something is met that is not."""

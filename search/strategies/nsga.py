@@ -4,7 +4,7 @@ Both cross the winners of binary tournaments decision by decision, mutate one de
 parents and children survive; they differ in which those are.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import ClassVar
 
 import numpy as np
@@ -73,6 +73,9 @@ class Nsga2(Generational):
             survivors = self._survive(values, self._population)
             self._members = [members[position] for position, _ in survivors]
             self._fitness = [fitness for _, fitness in survivors]
+
+    def remember(self, scores: Mapping[Architecture, Scores]) -> None:
+        self._members = [(member, scores.get(member, known)) for member, known in self._members]
 
     def _survive(self, values: Values, survivors: int) -> list[Survivor]:
         return rank_and_crowding(values, survivors)

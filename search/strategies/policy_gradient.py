@@ -4,6 +4,8 @@ The reward is the score; a moving average of it is the baseline, and an entropy 
 Pham et al. 2018). The update is REINFORCE, or PPO's clipped one in mini-batches as NNI's (Schulman et al. 2017).
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -11,7 +13,7 @@ from config_file.fields import option
 from config_file.options import options
 from search.problem import Problem
 from search.strategies.breeding import Breeding, one_on_average
-from search.strategies.generation import Generational, Told
+from search.strategies.generation import Generational, Scores, Told
 from supernet import Architecture
 from supernet.controllers import CONTROLLERS
 
@@ -62,6 +64,9 @@ class PolicyGradient(Generational):
     def learn(self, told: Told) -> None:
         self._scores.update((architecture, score) for architecture, (score,) in told)
         self._train()
+
+    def remember(self, scores: Mapping[Architecture, Scores]) -> None:
+        self._scores.update((member, scores[member][0]) for member in self._scores if member in scores)
 
     def propose(self) -> list[Architecture]:
         for _ in range(ROUNDS):

@@ -60,6 +60,9 @@ class PredictorSearch(Generational):
     def learn(self, told: Told) -> None:
         self._known.update(told)
 
+    def remember(self, scores: Mapping[Architecture, Scores]) -> None:
+        self._known.update((member, scores[member]) for member in self._known if member in scores)
+
     def propose(self) -> list[Architecture]:
         wanted = self._population
         made, self._to_confirm = self._to_confirm, []

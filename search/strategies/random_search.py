@@ -46,3 +46,5 @@ class RandomSearch:
 
     def tell(self, results: Sequence[Result]) -> None:
         """Random search learns nothing."""
+
+    retell = tell

@@ -6,7 +6,7 @@ oldest member leaves, so that nothing survives on one lucky evaluation.
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from functools import cache
 from math import comb
 from typing import ClassVar
@@ -15,7 +15,7 @@ from config_file.fields import option
 from config_file.options import options
 from search.problem import Problem
 from search.strategies.breeding import Breeding, bred_or_drawn, exactly_one, redraw, uniform
-from search.strategies.generation import Generational, Told
+from search.strategies.generation import Generational, Scores, Told
 from search.strategies.shared_options import DedupOptions, ProposalsOptions
 from supernet import Architecture
 
@@ -73,6 +73,11 @@ class RegularizedEvolution(Generational):
             oldest_first.append(member)
             if len(oldest_first) > self._population:
                 del ranked[bisect_left(ranked, oldest_first.popleft())]
+
+    def remember(self, scores: Mapping[Architecture, Scores]) -> None:
+        members = self._oldest_first
+        self._oldest_first = deque((-scores.get(a, (-worth,))[0], born, a) for worth, born, a in members)
+        self._ranked = sorted(self._oldest_first)
 
     def propose(self) -> list[Architecture]:
         first = self._proposed < self._population

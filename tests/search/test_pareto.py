@@ -70,3 +70,7 @@ def test_the_knee_bends_most_and_is_never_dominated() -> None:
 def test_the_best_under_each_budget() -> None:
     loss, cost = np.array([0.5, 0.2, 0.2, 0.1]), np.array([1.0, 3.0, 2.0, 9.0])
     assert best_within(loss, cost, [0.5, 1, 2.5, 8, 9]) == [None, 0, 2, 2, 3]
+
+
+def test_one_objective_has_one_direction() -> None:
+    assert reference_directions(1, 10).tolist() == [[1.0]]
