@@ -11,13 +11,14 @@ PIP_INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --const
 SCRIPTS := train_supernet.py search.py retrain.py export.py
 NOW := date +%s
 
-.PHONY: help install install-dev quickstart quickstart-job test lint types bench clean distclean
+.PHONY: help install install-dev install-engines quickstart quickstart-job test lint types bench clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 14
 
 install: $(VENV)/.runtime  ## create the environment and install what a run needs
 install-dev: $(VENV)/.dev  ## the same, and what tests and checks need
+install-engines: $(VENV)/.engines  ## the same, and the engines that exports are tried in (OpenVINO, MNN, ncnn)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -34,6 +35,10 @@ $(VENV)/.dev: $(VENV)/.runtime
 	@echo "installing the development requirements into $(VENV)"
 	@started=$$($(NOW)); $(PIP_INSTALL) --editable '.[dev]' \
 		&& touch $@ && echo "installing took $$(( $$($(NOW)) - started )) s"
+
+$(VENV)/.engines: $(VENV)/.dev
+	@echo "installing the engines into $(VENV)"
+	@$(PIP_INSTALL) --editable '.[dev,engines]' && touch $@
 
 quickstart: install  ## the whole job on embedded digits: train, search, retrain, export
 	@started=$$($(NOW)); $(MAKE) --no-print-directory quickstart-job \

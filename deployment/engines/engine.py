@@ -1,8 +1,14 @@
 """Engine: something that runs networks, for parity, latency and lookup tables alike."""
 
+import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -10,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from config_file.environment import describe_environment
+from config_file.errors import UserError
 from deployment.onnx_export import to_onnx
 from supernet.blocks import Shape
 
@@ -74,6 +81,43 @@ class Engine(NamedTuple):
     load: Load
     device: Callable[[], str] = processor
     script: Script | None = None
+
+
+def package(engine: str, name: str, extra: str = "engines") -> ModuleType:
+    """The package that an engine is made of. Raises UserError where it is not installed."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise UserError(
+            f"--engine {engine} needs {name}, which is not installed: pip install -e '.[{extra}]'"
+        ) from None
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Keep what native code prints away from standard output."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - /dev/null
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+class OneByOne:
+    """A session of an engine that takes one image at a time. Subclasses give `one`: (1, C, H, W) -> (1, ...)."""
+
+    def one(self, x: Floats) -> Floats:
+        raise NotImplementedError
+
+    def run(self, x: Floats) -> Floats:
+        return np.concatenate([self.one(x[index : index + 1]) for index in range(len(x))])
+
+    def time(self, x: Floats, runs: int) -> list[float]:
+        return timed(partial(self.one, x), runs)
 
 
 def onnx_bytes(model: Path | Layer) -> bytes:

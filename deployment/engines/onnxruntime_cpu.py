@@ -1,12 +1,16 @@
 """onnxruntime on the CPU: the ONNX graph with batch norms folded."""
 
+import os
 from functools import partial
 from pathlib import Path
 
-import onnxruntime as ort
-
 from config_file.errors import UserError
 from deployment.engines.engine import Engine, Floats, Layer, Script, onnx_bytes, timed
+
+# Otherwise it keeps an identity of the machine in the home folder and reports home; read when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime as ort
 
 
 class OnnxSession:
@@ -47,7 +51,8 @@ ENGINE = Engine(
     lambda: f"onnxruntime {ort.__version__}",
     load,
     script=Script(
-        imports="import onnxruntime as ort",
+        imports='import os\n\nos.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported\n'
+        "import onnxruntime as ort",
         load='session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])',
         run='session.run(None, {{"{input}": x}})[0]',
     ),

@@ -262,7 +262,7 @@ class TestSamples:
     def test_damaged_ones_are_refused(self, folder, keep):
         path = folder / "samples.npz"
         path.write_bytes(path.read_bytes()[:keep])
-        with pytest.raises(UserError, match=r"truncated, or not an \.npz file"):
+        with pytest.raises(UserError, match=r"truncated, damaged or not an \.npz file"):
             load_retrained(folder / "model.safetensors")
 
     def test_normalisation(self):
@@ -276,8 +276,8 @@ class TestSamples:
     [
         ({"mean": [0.5]}, "do not fit together"),
         ({"std": [0.5, 0.5, 0.0]}, "do not fit together"),
-        ({"mean": None}, "damaged"),
-        ({"resolution": "big"}, "damaged"),
+        ({"mean": None}, "mean must be a list"),
+        ({"resolution": "big"}, "resolution must be an integer"),
         ({"resolution": 20}, "takes 20 x 20 pixels"),
         ({"classes": ["a", "b"]}, "names 2 classes"),
     ],
@@ -293,7 +293,7 @@ def test_metadata_that_lack_something_are_refused(tmp_path):
     network, metadata = load_network(path)
     del metadata["std"]
     save_network(path, network, metadata)
-    with pytest.raises(UserError, match="lack 'std'"):
+    with pytest.raises(UserError, match="lacks 'std'"):
         load_retrained(path)
 
 
