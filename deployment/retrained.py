@@ -149,7 +149,7 @@ def _read_samples(path: Path, limit: int | None) -> tuple[npt.NDArray[np.uint8],
 
 
 def _check_recorded(path: Path, weights: Path, logits: Floats, recorded: Floats) -> None:
-    if recorded.shape != logits.shape or recorded.dtype.kind != "f":
+    if recorded.shape != logits.shape or recorded.dtype.kind != "f" or not np.isfinite(recorded).all():
         raise UserError(f"{path}: logits of shape {recorded.shape}, the network gives {logits.shape}")
     apart = float((np.abs(logits - recorded) / np.maximum(1, np.abs(recorded))).max())
     if not apart <= _SAME_LOGITS:

@@ -18,6 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from config_file.errors import UserError, nearest
 from config_file.files import atomic_write_text
 from config_file.quantity import quantity
+from config_file.readers.door import reading
 from search.reporting import report_plots
 from search.reporting.finished_search import BEST, FinishedSearch, read_search
 from search.reporting.front_report import front_among
@@ -60,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = (folders[0] / "search" if (folders[0] / "search").is_dir() else folders[0]) / NAME
     else:
         path = Path(NAME)
-    write_report(path, searches)
+    with reading(", ".join(options.runs), "cannot be reported: files of theirs do not fit together"):
+        write_report(path, searches)
     print(path)
     return 0
 
@@ -84,7 +86,8 @@ def renew_report(stage: Path, trusted: str | None = None) -> list[str]:
     search = stage.parent / "search"
     if not (search / BEST).is_file():
         return []
-    write_report(search / NAME, [read_search(search, trusted)])
+    with reading(search, "cannot be reported: files of its do not fit together"):
+        write_report(search / NAME, [read_search(search, trusted)])
     return [f"report     {search / NAME}"]
 
 

@@ -1,0 +1,67 @@
+"""python -m tests.fuzz --count 10000 --seed 0 [--kind NAME ...]: the long form of test_fuzz.py; prints a table.
+
+Each damaged file is a function of its seed: `--kind NAME --seed S --count 1` makes one again and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import resource
+import sys
+import tempfile
+import time
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from tests.fuzz.fuzz import damaged, fuzz
+from tests.fuzz.kinds import KINDS
+from tests.fuzz.world import make_world
+
+COLUMNS = ("tried", "one line", "accepted", "tracebacks", "hangs", "wrong")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--count", type=int, default=10_000, help="damaged files of each kind")
+    parser.add_argument("--seed", type=int, default=0, help="of the first one")
+    parser.add_argument("--kind", nargs="+", default=list(KINDS), choices=list(KINDS), metavar="NAME")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="for each kind; it then ends early")
+    parser.add_argument("--memory", type=float, default=10, help="GiB of address space; more is a MemoryError")
+    options = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (int(options.memory * 2**30),) * 2)
+    bad: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        with redirect_stdout(io.StringIO()):  # the stages' own words
+            space = make_world(Path())
+        print(f"| file | {' | '.join(COLUMNS)} | s |\n|---|{'---|' * (len(COLUMNS) + 1)}", flush=True)
+        for name in options.kind:
+            began, total, step = time.perf_counter(), None, 100
+            for start in range(options.seed, options.seed + options.count, step):
+                found = fuzz(KINDS[name], space, range(start, min(start + step, options.seed + options.count)))
+                total = found if total is None else total + found
+                if time.perf_counter() - began > options.seconds:
+                    break
+            assert total is not None
+            numbers = [
+                total.tried,
+                total.refused,
+                total.accepted,
+                len(total.tracebacks),
+                len(total.hangs),
+                len(total.wrong),
+            ]
+            print(f"| {name} | {' | '.join(map(str, numbers))} | {time.perf_counter() - began:.0f} |", flush=True)
+            bad += [f"{name}, {line}" for line in total.bad]
+            if options.count == 1:
+                whole = Path(KINDS[name].file).read_bytes()
+                Path(KINDS[name].file).write_bytes(damaged(KINDS[name], whole, options.seed))
+                KINDS[name].read(Path(KINDS[name].file), space)
+    print("\n".join(bad[:200]))
+    return bool(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

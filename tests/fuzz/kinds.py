@@ -1,0 +1,315 @@
+"""The kinds of files: which file of the world is damaged, in which ways, and how it is read as our commands read it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config_file.errors import UserError
+from config_file.loader import parse
+from config_file.readers.checksum import BLANK, FIELD, seal_zip, sealed_json, sealed_tensors
+from config_file.run_folder import RunFolder
+from deployment.retrained import load_retrained
+from lookup_tables import CostTable
+from lookup_tables.cli import main as tables_main
+from lookup_tables.imports import read_foreign
+from lookup_tables.latency.fitting import LEAST
+from lookup_tables.latency.measure import Rounds
+from lookup_tables.latency.measurements import read_measurements
+from search.archive import Archive
+from search.cli import main as search_main
+from search.comparison.verdict import main as verdict_main
+from search.options import SearchOptions
+from search.ranking.truth import load_truth, read_scores
+from search.report import main as report_main
+from search.warm_start import read_results
+from supernet import SearchSpace, Supernet, build_space
+from supernet.__main__ import main as describe_main
+from supernet.saved import architecture_of, read_architecture
+from tests.fuzz.mutators import (
+    BYTES,
+    TEXT,
+    Mutator,
+    csv_cell,
+    json_key_twice,
+    json_tree,
+    jsonl_tree,
+    npy_header,
+    npz_arrays,
+    npz_header,
+    safetensors_header,
+    safetensors_metadata,
+)  # fmt: skip
+from tests.fuzz.world import TITLE
+from training.cli import main_retrain, main_train_supernet
+from training.data import load_data
+from training.data.image_files import read_image
+from training.data.landmarks import read_list
+from training.differentiable_search.distribution_file import load_distribution
+from training.options import TrainSupernetOptions
+from training.supernet_file import load_supernet
+
+Read = Callable[[Path, SearchSpace], Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file.
+
+    Args:
+        file: of the world; each damaged one takes its place.
+        read: as the commands do; what it returns is not looked at.
+        mutators: one of them is drawn for each damaged file.
+        sealed: the file has a checksum over all of it: nothing else than the whole file may be accepted.
+        reseal: gives a damaged file the checksum that it would have: the reader sees what is inside.
+        slow: how many times longer a reading takes than usual; so many fewer are tried in the tests.
+    """
+
+    file: str
+    read: Read
+    mutators: Sequence[Mutator]
+    sealed: bool = False
+    reseal: Callable[[bytes], bytes] | None = None
+    slow: int = 1
+
+
+JSON = (*TEXT, json_tree, json_tree, json_tree, json_tree, json_key_twice)
+JSONL = (*TEXT, jsonl_tree, jsonl_tree, jsonl_tree, jsonl_tree)
+CSV = (*TEXT, csv_cell, csv_cell, csv_cell, csv_cell)
+NPZ = (*BYTES, npz_arrays, npz_arrays, npz_header, npz_header)
+NPY = (*BYTES, npy_header, npy_header, npy_header)
+TENSORS = (*BYTES, safetensors_header, safetensors_metadata, safetensors_metadata)
+
+
+def json_resealed(content: bytes) -> bytes:
+    try:
+        tree = json.loads(content)
+        tree.pop(FIELD, None)
+        return sealed_json(json.dumps(tree | {FIELD: BLANK}, indent=1) + "\n")
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return content
+
+
+def jsonl_resealed(content: bytes) -> bytes:
+    lines = []
+    for line in content.split(b"\n"):
+        try:
+            tree = json.loads(line)
+            tree.pop(FIELD, None)
+            lines.append(sealed_json(json.dumps(tree | {FIELD: BLANK})))
+        except (ValueError, AttributeError, TypeError, RecursionError):
+            lines.append(line)
+    return b"\n".join(lines)
+
+
+def tensors_resealed(content: bytes) -> bytes:
+    try:
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+        header["__metadata__"][FIELD] = BLANK
+        text = json.dumps(header, separators=(",", ":")).encode()
+        return bytes(sealed_tensors(len(text).to_bytes(8, "little") + text + content[8 + length :]))
+    except (ValueError, KeyError, TypeError, AssertionError, RecursionError, OverflowError, MemoryError):
+        return content
+
+
+def zip_resealed(content: bytes) -> bytes:
+    end = content.rfind(b"PK\x05\x06")
+    if end < 0:
+        return content
+    file = io.BytesIO(content[: end + 20] + b"\0\0")
+    seal_zip(file)
+    return file.getvalue()
+
+
+def _quietly(main: Callable[[Sequence[str]], Any], *words: Any) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        main([str(word) for word in words])
+
+
+def _options(path: Path, _: SearchSpace) -> None:
+    parse(TrainSupernetOptions, ["--config", str(path), "--title", "x"], "prog", "")
+
+
+def _space(path: Path, _: SearchSpace) -> None:
+    space = build_space(str(path), resolution=16, num_classes=10)
+    if sum(block.params(shape) for _, table in space.factors() for block, shape in table.flat) < 10**6:
+        Supernet(space)
+
+
+def _architecture(path: Path, space: SearchSpace) -> None:
+    architecture_of(read_architecture(str(path)), space, path)
+
+
+def _best(path: Path, _: SearchSpace) -> None:
+    """Every command goes on, whatever another one said."""
+    commands: list[tuple[Callable[..., Any], list[Any]]] = [
+        (report_main, ["runs/one", "--output", "report.html"]),
+        (describe_main, ["--architecture", path]),
+        (verdict_main, [*TITLE, "--plan"]),
+        (main_retrain, [*TITLE, "--dataset", "digits", "--resolution", "16", "--plan", "--architecture", path]),
+    ]
+    refusals = []
+    for main, words in commands:
+        try:
+            _quietly(main, *words)
+        except UserError as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
+
+
+def _report(path: Path, _: SearchSpace) -> None:
+    _quietly(report_main, "runs/one", "--output", "report.html")
+
+
+def _archive(path: Path, space: SearchSpace) -> None:
+    read_results(path, space)
+    _report(path, space)
+
+
+def _resumed_archive(path: Path, space: SearchSpace) -> None:
+    header = json.loads(Path("whole").read_bytes().split(b"\n")[0])
+    Archive(path, header["fingerprints"])
+
+
+def _table(path: Path, space: SearchSpace) -> None:
+    _quietly(tables_main, "show", path)
+    table = CostTable.load(path, space)
+    table.minimum()
+    table.cost([(0, 0, 0)])
+
+
+def _kit(path: Path, _: SearchSpace) -> None:
+    _quietly(tables_main, "import", "--format", "kit", "--file", "kit", "--output", "kit-table.json")
+
+
+def _imported(form: str) -> Read:
+    return lambda path, space: read_foreign(path, form, space, "latency")
+
+
+def _measured(path: Path, space: SearchSpace) -> None:
+    found = read_measurements(path, space)
+    if len(found.ms) >= LEAST:
+        _quietly(tables_main, "fit", "--measurements", path, "--search-space", "micro.yml", "--resolution", "16",
+                 "--num-classes", "10", "--output", "fitted.json")  # fmt: skip
+
+
+def _rounds(path: Path, _: SearchSpace) -> None:
+    Rounds(path, {"search_space": "micro", "threads": 1}).times()
+
+
+def _resumed(path: Path, _: SearchSpace) -> None:
+    """What a resumed search reads of its folder."""
+    options = parse(SearchOptions, [*TITLE, "--resume"], "search.py", "")
+    RunFolder.check(options)
+    with RunFolder.open(options) as folder:
+        folder.metrics()
+        folder.truncate_metrics(5)
+
+
+def _planned_search(path: Path, _: SearchSpace) -> None:
+    load_supernet(path.parent)
+    _quietly(search_main, *TITLE, "--search-strategy", "random", "--random-iteration", "2", "--plan", "--overwrite")
+
+
+def _resumed_training(path: Path, _: SearchSpace) -> None:
+    (path.parent.parent / "supernet.json").unlink(missing_ok=True)  # as if it had been killed before its end
+    _quietly(main_train_supernet, *TITLE, "--resume")
+
+
+def _cifar(path: Path, _: SearchSpace) -> None:
+    options = TrainSupernetOptions(title="x", dataset="cifar10", data_path="cifar")
+    load_data(options, None)
+
+
+def _landmarks(path: Path, _: SearchSpace) -> None:
+    read_list(path, Path())
+
+
+def _image(path: Path, _: SearchSpace) -> None:
+    read_image(path, 8)
+
+
+def _truth(path: Path, space: SearchSpace) -> None:
+    load_truth(str(path), space)
+
+
+def _scores(path: Path, _: SearchSpace) -> None:
+    read_scores(path, ("score", "accuracy"))
+
+
+def _results(path: Path, space: SearchSpace) -> None:
+    read_results(path, space)
+    read_scores(path, ("accuracy",), space)
+
+
+def _samples(path: Path, _: SearchSpace) -> None:
+    load_retrained("runs/one/retrain/model.safetensors", path)
+
+
+def _learnt(path: Path, space: SearchSpace) -> None:
+    load_distribution(path.parent, space)
+
+
+RUN = "runs/one"
+KINDS: dict[str, Kind] = {
+    "YAML of options": Kind(f"{RUN}/supernet/config.yaml", _options, TEXT),
+    "YAML of a space": Kind("micro.yml", _space, TEXT),
+    "architecture, JSON list": Kind("architecture.json", _architecture, JSON),
+    "architecture, JSON object": Kind("names.json", _architecture, JSON),
+    "architecture, .npy": Kind("architecture.npy", _architecture, NPY),
+    "best.json, by four commands": Kind(f"{RUN}/search/best.json", _best, JSON, slow=20),
+    "lookup table": Kind("flops.json", _table, JSON, sealed=True),
+    "lookup table, resealed": Kind("flops.json", _table, JSON, reseal=json_resealed),
+    "archive": Kind(f"{RUN}/search/archive.jsonl", _resumed_archive, JSONL, sealed=True),
+    "archive, resealed, in a report": Kind(
+        f"{RUN}/search/archive.jsonl", _archive, JSONL, reseal=jsonl_resealed, slow=5
+    ),
+    "results.csv": Kind(f"{RUN}/search/results.csv", _results, CSV),
+    "truth, CSV": Kind("truth.csv", _truth, CSV),
+    "scores, CSV": Kind("scores.csv", _scores, CSV),
+    "truth, .npz of NAS-Bench-Macro": Kind("macro.npz", _truth, NPZ),
+    "truth, .npz of NAS-Bench-201": Kind("nb201.npz", _truth, NPZ),
+    "measurements and fit, CSV": Kind("measured.csv", _measured, CSV, slow=20),
+    "table of ProxylessNAS": Kind("proxyless.yaml", _imported("proxylessnas"), TEXT),
+    "table of OSNASLib": Kind("osnaslib.json", _imported("osnaslib"), JSON),
+    "table of FBNet": Kind("fbnet.txt", _imported("fbnet"), TEXT),
+    "table of NNI": Kind("nni.txt", _imported("nni"), TEXT),
+    "table by layer, CSV": Kind("layers.csv", _imported("csv"), CSV),
+    "kit.json": Kind("kit/kit.json", _kit, JSON, slow=3),
+    "manifest of a kit, CSV": Kind("kit/manifest.csv", _kit, CSV, slow=3),
+    "rounds": Kind("rounds.jsonl", _rounds, JSONL),
+    "supernet.json": Kind(f"{RUN}/supernet/supernet.json", _planned_search, JSON, sealed=True, slow=10),
+    "supernet.json, resealed": Kind(
+        f"{RUN}/supernet/supernet.json", _planned_search, JSON, reseal=json_resealed, slow=20
+    ),
+    "supernet.safetensors": Kind(
+        f"{RUN}/supernet/supernet.safetensors", _planned_search, TENSORS, sealed=True, slow=10
+    ),
+    "model.safetensors": Kind(f"{RUN}/retrain/model.safetensors", lambda p, _: load_retrained(p), TENSORS, sealed=True),
+    "model.safetensors, resealed": Kind(
+        f"{RUN}/retrain/model.safetensors", lambda p, _: load_retrained(p), TENSORS, reseal=tensors_resealed
+    ),
+    "samples.npz": Kind(f"{RUN}/retrain/samples.npz", _samples, NPZ),
+    "checkpoint": Kind(f"{RUN}/supernet/checkpoints/last.pt", _resumed_training, BYTES, sealed=True, slow=20),
+    "architecture.json, learnt": Kind(
+        "learnt/architecture.json", lambda p, space: load_distribution(p.parent, space), JSON
+    ),
+    "env.json": Kind(f"{RUN}/search/env.json", _resumed, JSON, slow=5),
+    "config.yaml of a run": Kind(f"{RUN}/search/config.yaml", _resumed, TEXT, slow=5),
+    "metrics.jsonl": Kind(f"{RUN}/search/metrics.jsonl", _resumed, JSONL, slow=5),
+    "batches of CIFAR": Kind("cifar/cifar-10-batches-py/data_batch_3", _cifar, BYTES, slow=5),
+    "classes of CIFAR": Kind("cifar/cifar-10-batches-py/batches.meta", _cifar, BYTES, slow=5),
+    "list of landmarks": Kind("landmarks.txt", _landmarks, TEXT),
+    "PNG": Kind("images/a/0.png", _image, BYTES),
+    "JPEG": Kind("images/b/1.jpg", _image, BYTES),
+    "BMP": Kind("images/a/2.bmp", _image, BYTES),
+    "GIF": Kind("images/b/3.gif", _image, BYTES),
+    "WebP": Kind("images/a/4.webp", _image, BYTES),
+}
