@@ -11,7 +11,7 @@ PIP_INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --const
 SCRIPTS := train_supernet.py search.py retrain.py export.py
 NOW := date +%s
 
-.PHONY: help install install-dev install-engines quickstart quickstart-job test lint types bench clean distclean
+.PHONY: help install install-dev install-engines quickstart quickstart-job test fuzz lint types bench clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 14
@@ -56,6 +56,10 @@ quickstart-job:
 
 test: install-dev  ## run the tests
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+FUZZ_ARGS ?= --count 10000
+fuzz: install-dev  ## damage 10,000 files of every kind and count what comes of it (FUZZ_ARGS="--count 100 --seed 7")
+	OMP_NUM_THREADS=1 $(RUN) -m tests.fuzz $(FUZZ_ARGS)
 
 lint: install-dev  ## check style and formatting
 	$(RUN) -m ruff check .

@@ -15,6 +15,7 @@ from config_file.environment import describe_environment
 from config_file.errors import UserError
 from config_file.files import is_leftover
 from config_file.lock import lock_name
+from config_file.readers.form import check_form
 from config_file.readers.json_text import read_object, read_sealed
 from config_file.stages import STAGES, command
 
@@ -71,6 +72,7 @@ def read_mark(path: Path) -> dict[str, Any] | None:
     if found != FORMAT:
         raise UserError(f"{path} was run by an older version of this toolkit: choose another --title or --output")
     mark = read_sealed(path / MARK, FORMAT)
+    check_form(mark, {"stage": str, "files": [str], "runs": [str], "resumed": list}, path / MARK)
     if mark["stage"] not in STAGES or not all(map(_stays_inside, mark["files"] + mark["runs"])):
         raise UserError(f"{path / MARK} is not of a run that this version reads")
     return mark

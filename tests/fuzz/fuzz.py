@@ -14,7 +14,7 @@ from random import Random
 
 from config_file.errors import LONGEST, UserError
 from supernet import SearchSpace
-from tests.fuzz.kinds import Kind
+from tests.fuzz.kinds import Kind, WrongAcceptanceError
 
 SECONDS = 10
 
@@ -57,6 +57,7 @@ def fuzz(kind: Kind, space: SearchSpace, seeds: range) -> Count:
     beside = [p for folder in (path.parent, path.parent.parent) for p in folder.iterdir()]
     others = {p: p.read_bytes() for p in beside if p.is_file() and p not in (path, Path("whole"))}
     count = Count()
+    kind.read(path, space)  # the whole file is read
     try:
         for seed in seeds:
             bad = damaged(kind, whole, seed)
@@ -84,6 +85,9 @@ def _try(kind: Kind, path: Path, space: SearchSpace, seed: int, count: Count) ->
         text = str(error)
         if len(text) > LONGEST + 20 or not text.isprintable() or not text:
             count.tracebacks.append(f"seed {seed}: a message of {len(text)} characters: {text[:80]}")
+    except WrongAcceptanceError as error:
+        count.accepted += 1
+        count.wrong.append(f"seed {seed}: {str(error)[:120]}")
     except TooLongError:
         count.hangs.append(f"seed {seed}: more than {SECONDS} s")
     except BaseException as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from config_file.errors import UserError
 from config_file.loader import parse
@@ -30,7 +31,8 @@ from search.report import main as report_main
 from search.warm_start import read_results
 from supernet import SearchSpace, Supernet, build_space
 from supernet.__main__ import main as describe_main
-from supernet.saved import architecture_of, read_architecture
+from supernet.saved import architecture_of
+from supernet.written import read_architecture
 from tests.fuzz.mutators import (
     BYTES,
     TEXT,
@@ -53,6 +55,11 @@ from training.data.landmarks import read_list
 from training.differentiable_search.distribution_file import load_distribution
 from training.options import TrainSupernetOptions
 from training.supernet_file import load_supernet
+
+
+class WrongAcceptanceError(Exception):
+    """Something was read that was not written."""
+
 
 Read = Callable[[Path, SearchSpace], Any]
 
@@ -174,8 +181,12 @@ def _archive(path: Path, space: SearchSpace) -> None:
 
 
 def _resumed_archive(path: Path, space: SearchSpace) -> None:
-    header = json.loads(Path("whole").read_bytes().split(b"\n")[0])
-    Archive(path, header["fingerprints"])
+    """A row that is lost or doubled shows nowhere; one that was changed must not be taken."""
+    header, *rows = [json.loads(line) for line in Path("whole").read_bytes().splitlines()]
+    known = [{name: value for name, value in row.items() if name != FIELD} for row in rows]
+    for result in Archive(path, header["fingerprints"]):
+        if result.to_row() not in known:
+            raise WrongAcceptanceError(result)
 
 
 def _table(path: Path, space: SearchSpace) -> None:
@@ -201,6 +212,12 @@ def _measured(path: Path, space: SearchSpace) -> None:
 
 
 def _rounds(path: Path, _: SearchSpace) -> None:
+    times = Rounds(path, {"search_space": "micro", "threads": 1}).times()
+    if not set(times.get("networks/000", ())) <= {1.5}:
+        raise WrongAcceptanceError(times)
+
+
+def _resealed_rounds(path: Path, _: SearchSpace) -> None:
     Rounds(path, {"search_space": "micro", "threads": 1}).times()
 
 
@@ -208,7 +225,8 @@ def _resumed(path: Path, _: SearchSpace) -> None:
     """What a resumed search reads of its folder."""
     options = parse(SearchOptions, [*TITLE, "--resume"], "search.py", "")
     RunFolder.check(options)
-    with RunFolder.open(options) as folder:
+    # Describing the machine takes longer than all of the rest.
+    with patch("config_file.run_folder.describe_environment", dict), RunFolder.open(options) as folder:
         folder.metrics()
         folder.truncate_metrics(5)
 
@@ -249,6 +267,10 @@ def _results(path: Path, space: SearchSpace) -> None:
     read_scores(path, ("accuracy",), space)
 
 
+def _network(path: Path, _: SearchSpace) -> None:
+    load_retrained(path)
+
+
 def _samples(path: Path, _: SearchSpace) -> None:
     load_retrained("runs/one/retrain/model.safetensors", path)
 
@@ -258,54 +280,50 @@ def _learnt(path: Path, space: SearchSpace) -> None:
 
 
 RUN = "runs/one"
+SUPERNET, SEARCH, NETWORK = f"{RUN}/supernet", f"{RUN}/search", f"{RUN}/retrain/model.safetensors"
 KINDS: dict[str, Kind] = {
-    "YAML of options": Kind(f"{RUN}/supernet/config.yaml", _options, TEXT),
-    "YAML of a space": Kind("micro.yml", _space, TEXT),
+    "options, YAML": Kind(f"{SUPERNET}/config.yaml", _options, TEXT, slow=10),
+    "space, YAML": Kind("micro.yml", _space, TEXT),
     "architecture, JSON list": Kind("architecture.json", _architecture, JSON),
     "architecture, JSON object": Kind("names.json", _architecture, JSON),
     "architecture, .npy": Kind("architecture.npy", _architecture, NPY),
-    "best.json, by four commands": Kind(f"{RUN}/search/best.json", _best, JSON, slow=20),
+    "best.json, by four commands": Kind(f"{SEARCH}/best.json", _best, JSON, sealed=True, slow=20),
+    "best.json, resealed": Kind(f"{SEARCH}/best.json", _best, JSON, reseal=json_resealed, slow=20),
     "lookup table": Kind("flops.json", _table, JSON, sealed=True),
     "lookup table, resealed": Kind("flops.json", _table, JSON, reseal=json_resealed),
-    "archive": Kind(f"{RUN}/search/archive.jsonl", _resumed_archive, JSONL, sealed=True),
-    "archive, resealed, in a report": Kind(
-        f"{RUN}/search/archive.jsonl", _archive, JSONL, reseal=jsonl_resealed, slow=5
-    ),
-    "results.csv": Kind(f"{RUN}/search/results.csv", _results, CSV),
+    "archive": Kind(f"{SEARCH}/archive.jsonl", _resumed_archive, JSONL),
+    "archive, resealed, reported": Kind(f"{SEARCH}/archive.jsonl", _archive, JSONL, reseal=jsonl_resealed, slow=10),
+    "results.csv": Kind(f"{SEARCH}/results.csv", _results, CSV),
     "truth, CSV": Kind("truth.csv", _truth, CSV),
     "scores, CSV": Kind("scores.csv", _scores, CSV),
-    "truth, .npz of NAS-Bench-Macro": Kind("macro.npz", _truth, NPZ),
-    "truth, .npz of NAS-Bench-201": Kind("nb201.npz", _truth, NPZ),
-    "measurements and fit, CSV": Kind("measured.csv", _measured, CSV, slow=20),
+    "truth, NAS-Bench-Macro's .npz": Kind("macro.npz", _truth, NPZ),
+    "truth, NAS-Bench-201's .npz": Kind("nb201.npz", _truth, NPZ),
+    "measurements and their fit, CSV": Kind("measured.csv", _measured, CSV, slow=20),
     "table of ProxylessNAS": Kind("proxyless.yaml", _imported("proxylessnas"), TEXT),
     "table of OSNASLib": Kind("osnaslib.json", _imported("osnaslib"), JSON),
     "table of FBNet": Kind("fbnet.txt", _imported("fbnet"), TEXT),
     "table of NNI": Kind("nni.txt", _imported("nni"), TEXT),
     "table by layer, CSV": Kind("layers.csv", _imported("csv"), CSV),
-    "kit.json": Kind("kit/kit.json", _kit, JSON, slow=3),
+    "kit.json": Kind("kit/kit.json", _kit, JSON, sealed=True),
+    "kit.json, resealed": Kind("kit/kit.json", _kit, JSON, reseal=json_resealed, slow=3),
     "manifest of a kit, CSV": Kind("kit/manifest.csv", _kit, CSV, slow=3),
     "rounds": Kind("rounds.jsonl", _rounds, JSONL),
-    "supernet.json": Kind(f"{RUN}/supernet/supernet.json", _planned_search, JSON, sealed=True, slow=10),
-    "supernet.json, resealed": Kind(
-        f"{RUN}/supernet/supernet.json", _planned_search, JSON, reseal=json_resealed, slow=20
-    ),
-    "supernet.safetensors": Kind(
-        f"{RUN}/supernet/supernet.safetensors", _planned_search, TENSORS, sealed=True, slow=10
-    ),
-    "model.safetensors": Kind(f"{RUN}/retrain/model.safetensors", lambda p, _: load_retrained(p), TENSORS, sealed=True),
-    "model.safetensors, resealed": Kind(
-        f"{RUN}/retrain/model.safetensors", lambda p, _: load_retrained(p), TENSORS, reseal=tensors_resealed
-    ),
+    "rounds, resealed": Kind("rounds.jsonl", _resealed_rounds, JSONL, reseal=jsonl_resealed),
+    "supernet.json": Kind(f"{SUPERNET}/supernet.json", _planned_search, JSON, sealed=True),
+    "supernet.json, resealed": Kind(f"{SUPERNET}/supernet.json", _planned_search, JSON, reseal=json_resealed, slow=20),
+    "supernet.safetensors": Kind(f"{SUPERNET}/supernet.safetensors", _planned_search, TENSORS, sealed=True),
+    "model.safetensors": Kind(NETWORK, _network, TENSORS, sealed=True),
+    "model.safetensors, resealed": Kind(NETWORK, _network, TENSORS, reseal=tensors_resealed),
     "samples.npz": Kind(f"{RUN}/retrain/samples.npz", _samples, NPZ),
-    "checkpoint": Kind(f"{RUN}/supernet/checkpoints/last.pt", _resumed_training, BYTES, sealed=True, slow=20),
-    "architecture.json, learnt": Kind(
-        "learnt/architecture.json", lambda p, space: load_distribution(p.parent, space), JSON
-    ),
-    "env.json": Kind(f"{RUN}/search/env.json", _resumed, JSON, slow=5),
-    "config.yaml of a run": Kind(f"{RUN}/search/config.yaml", _resumed, TEXT, slow=5),
-    "metrics.jsonl": Kind(f"{RUN}/search/metrics.jsonl", _resumed, JSONL, slow=5),
-    "batches of CIFAR": Kind("cifar/cifar-10-batches-py/data_batch_3", _cifar, BYTES, slow=5),
-    "classes of CIFAR": Kind("cifar/cifar-10-batches-py/batches.meta", _cifar, BYTES, slow=5),
+    "checkpoint": Kind(f"{SUPERNET}/checkpoints/last.pt", _resumed_training, BYTES, sealed=True, slow=20),
+    "architecture.json, learnt": Kind("learnt/architecture.json", _learnt, JSON, sealed=True),
+    "architecture.json, learnt, resealed": Kind("learnt/architecture.json", _learnt, JSON, reseal=json_resealed),
+    "env.json": Kind(f"{SEARCH}/env.json", _resumed, JSON, sealed=True, slow=10),
+    "env.json, resealed": Kind(f"{SEARCH}/env.json", _resumed, JSON, reseal=json_resealed, slow=10),
+    "config.yaml of a run": Kind(f"{SEARCH}/config.yaml", _resumed, TEXT, slow=10),
+    "metrics.jsonl": Kind(f"{SEARCH}/metrics.jsonl", _resumed, JSONL, slow=20),
+    "batches of CIFAR": Kind("cifar/cifar-10-batches-py/data_batch_3", _cifar, BYTES),
+    "classes of CIFAR": Kind("cifar/cifar-10-batches-py/batches.meta", _cifar, BYTES),
     "list of landmarks": Kind("landmarks.txt", _landmarks, TEXT),
     "PNG": Kind("images/a/0.png", _image, BYTES),
     "JPEG": Kind("images/b/1.jpg", _image, BYTES),

@@ -122,7 +122,7 @@ def change_tree(tree: Any, rng: Random) -> Any:
         case 2 if isinstance(node, list):
             node.extend([node[key]] * rng.choice((1, 2, 1000)))
         case 3:
-            for _ in range(rng.choice((1, 3, 100, 3000))):
+            for _ in range(rng.choice((1, 3, 70, 150))):
                 node[key] = [node[key]]
         case 4 if isinstance(node[key], (int, float)) and not isinstance(node[key], bool):
             node[key] = rng.choice((-node[key], node[key] + 1, node[key] * 10**9, str(node[key]), node[key] // 3))
