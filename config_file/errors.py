@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn, TypeVar
 
+from config_file.process import EXIT_INTERRUPTED, Process
+
 T = TypeVar("T")
 
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 LONGEST = 800
@@ -97,9 +98,7 @@ def run_main(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[
     and SIGTERM, however often, end with status 130 and one line (the exception's own text if it has one); a reader that
     closed the pipe ends quietly with 141. Everything else is a defect and keeps its traceback.
     """
-    from config_file.process import Process  # noqa: PLC0415  # it knows these errors
-
-    process = Process()
+    process = Process(lambda error: system_error(error) is not None)
     script = vars(sys.modules["__main__"])
     if any(value is main for value in script.values()):  # not where a test calls it, whose process is not ours
         process.prepare()

@@ -6,10 +6,11 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from config_file.errors import EXIT_INTERRUPTED, system_error
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 ONE_SIGNAL = 0.1
 """Seconds in which the copies of one signal arrive that is sent to a process and to its group."""
@@ -17,6 +18,8 @@ ONE_SIGNAL = 0.1
 
 class Process:
     """The process of a command, prepared: `prepare` once, then ask what has happened.
+
+    `mendable` tells the errors of the system that a user can mend, such as a full disk.
 
     Ctrl-C and SIGTERM raise KeyboardInterrupt; when that is under way, or the command has ended, another one ends the
     process at once, with the same status and without a traceback.
@@ -27,7 +30,8 @@ class Process:
         thread_error: the error of the system, such as a full disk, that ended a thread of a library.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mendable: Callable[[OSError], bool]) -> None:
+        self._mendable = mendable
         self.interrupted = False
         self.ending = False
         self.thread_error: OSError | None = None
@@ -39,7 +43,7 @@ class Process:
         _open_streams()
         warnings.formatwarning = _in_one_line
         threading.excepthook = self._in_thread
-        sys.unraisablehook = _unraisable
+        sys.unraisablehook = self._unraisable
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._interrupt)
@@ -60,10 +64,17 @@ class Process:
 
     def _in_thread(self, arguments: threading.ExceptHookArgs) -> None:
         error = arguments.exc_value
-        if isinstance(error, OSError) and system_error(error) is not None:
+        if isinstance(error, OSError) and self._mendable(error):
             self.thread_error = self.thread_error or error  # the main thread says it, or meets it itself
         elif not isinstance(error, KeyboardInterrupt | BrokenPipeError) and not self.interrupted:
             threading.__excepthook__(arguments)
+
+    def _unraisable(self, arguments: Any) -> None:
+        """What cannot be raised any more is only worth words where it is a defect."""
+        error = arguments.exc_value
+        mendable = isinstance(error, OSError) and (isinstance(error, BrokenPipeError) or self._mendable(error))
+        if not mendable and not isinstance(error, KeyboardInterrupt):
+            sys.__unraisablehook__(arguments)
 
 
 def _open_streams() -> None:
@@ -83,11 +94,3 @@ def _in_one_line(
 ) -> str:
     del category, filename, lineno, line
     return f"warning: {' '.join(str(message).split())}\n"
-
-
-def _unraisable(arguments: Any) -> None:
-    """What cannot be raised any more is only worth words where it is a defect."""
-    error = arguments.exc_value
-    mendable = isinstance(error, OSError) and (isinstance(error, BrokenPipeError) or system_error(error) is not None)
-    if not mendable and not isinstance(error, KeyboardInterrupt):
-        sys.__unraisablehook__(arguments)

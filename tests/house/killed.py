@@ -79,3 +79,144 @@ VOLATILE = {
     *("scale", "offset", "self_check", "ms", "sha256", "bytes", "commit"),
 }
 """Fields of measured times and of what contains them; two runs that nobody disturbs differ in them."""
+
+
+class Watch:
+    """Hears of every file that this process is about to write, name or remove in a folder; may kill it then."""
+
+    def __init__(self, folder: Path, kill_at: int = 0) -> None:
+        self.folder, self.kill_at = f"{folder}{os.sep}", kill_at
+        self.windows: list[tuple[str, str]] = []
+        self._before = "nothing"
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            path, what = arguments[0], ""
+        elif event in ("os.rename", "os.link"):
+            path, what = arguments[1], " gets its name"
+        elif event == "os.remove":
+            path, what = arguments[0], " goes"
+        else:
+            return
+        if isinstance(path, int) or not (full := os.path.abspath(os.fsdecode(path))).startswith(self.folder):  # noqa: PTH100
+            return
+        name = re.sub(r"\.([^/]+)\.partial-[^./]+", r"\1", full.removeprefix(self.folder))
+        now = re.sub(r"trainings/[^/]+", "trainings/ONE", name) + what
+        if name.endswith(".lock") or now == self._before:
+            return
+        self.windows.append((self._before, now))
+        self._before = now
+        if len(self.windows) == self.kill_at:
+            os._exit(KILLED)
+
+
+def forked(place: Path, stage: str, extra: list[str], kill_at: int = 0) -> int:
+    """Run a stage in a process of its own, which works in `place`; its exit status. The windows are left in a file."""
+    main, arguments, folder, _ = COMMANDS[stage]
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            os.chdir(place)
+            with (place / "out.txt").open("a") as out:
+                os.dup2(out.fileno(), 1)
+                os.dup2(out.fileno(), 2)
+            watch = Watch(place / "runs/t" / folder, kill_at)
+            main([*arguments, *extra])
+            (place / "windows.json").write_text(json.dumps(watch.windows))
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def prepared(work: Path, name: str, stage: str) -> Path:
+    """A new working folder with what the stage builds upon."""
+    place = work / name
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    for needed in COMMANDS[stage][3]:
+        shutil.copytree(work / "base/runs/t" / needed, place / "runs/t" / needed)
+    if (work / "truth.csv").exists():
+        shutil.copy(work / "truth.csv", place)
+    return place
+
+
+def content_of(folder: Path) -> dict[str, Any]:
+    """Everything that a stage leaves, without times."""
+    found: dict[str, Any] = {}
+    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
+        name, data = str(path.relative_to(folder)), path.read_bytes()
+        if path.name in ("log.txt", "env.json", "report.html", "card.md"):
+            found[name] = "is there"
+        elif path.suffix == ".json":
+            found[name] = plain(json.loads(data))
+        elif path.suffix == ".jsonl":
+            found[name] = [plain(json.loads(line)) for line in data.splitlines()]
+        elif path.suffix == ".csv":
+            rows = csv.DictReader(io.StringIO(data.decode()))
+            found[name] = [{key: cell for key, cell in row.items() if key != "seconds"} for row in rows]
+        elif path.suffix == ".pt":
+            found[name] = plain(torch.load(io.BytesIO(data), weights_only=True))
+        elif path.suffix == ".safetensors":
+            length = int.from_bytes(data[:8], "little")
+            metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+            about = {
+                key: plain(json.loads(text)) for key, text in metadata.items() if key not in ("format", "checksum")
+            }
+            found[name] = about, data[8 + length :]
+        else:
+            found[name] = data
+    return found
+
+
+def plain(content: Any) -> Any:
+    """Nested content that can be compared, without what is measured in time."""
+    if isinstance(content, dict):
+        return {key: plain(value) for key, value in content.items() if key not in VOLATILE}
+    if isinstance(content, list | tuple):
+        return [plain(value) for value in content]
+    return content.numpy().tobytes() if isinstance(content, torch.Tensor) else content
+
+
+def different(first: Path, second: Path) -> list[str]:
+    """Names of the files that two folders do not have alike."""
+    one, other = content_of(first), content_of(second)
+    return [name for name in {**one, **other} if one.get(name) != other.get(name)]
+
+
+def survive(work: Path, stage: str, every: bool = False) -> dict[str, Any]:
+    """Kill a stage in each of its windows (`every`: each time it comes by), and go on.
+
+    Returns {"windows": those killed in, "wrong": [(window, what is wrong)]}.
+    """
+    torch.set_num_threads(1)
+    for needed in COMMANDS[stage][3]:
+        if not (work / "base/runs/t" / needed).exists():
+            (work / "base").mkdir(parents=True, exist_ok=True)
+            assert forked(work / "base", needed, []) == 0, (work / "base/out.txt").read_text()
+    folder = Path("runs/t") / COMMANDS[stage][2]
+    whole, again = (prepared(work, name, stage) for name in ("whole", "again"))
+    for place in (whole, again):
+        assert forked(place, stage, []) == 0, (place / "out.txt").read_text()
+    assert different(whole / folder, again / folder) == []
+    windows = [tuple(window) for window in json.loads((whole / "windows.json").read_text())]
+    chosen = {n: w for n, w in enumerate(windows, start=1) if n > 1 and (every or windows.index(w) == n - 1)}
+    wrong: list[tuple[tuple[str, ...], str]] = []
+    for number, window in chosen.items():
+        place = prepared(work, "killed", stage)
+        if (status := forked(place, stage, [], number)) != KILLED:
+            wrong.append((window, f"ended with {status} before"))
+        elif forked(place, stage, [] if stage in ANEW else ["--resume"]):
+            wrong.append((window, (place / "out.txt").read_text().splitlines()[-1]))
+        elif names := different(whole / folder, place / folder):
+            wrong.append((window, f"others: {', '.join(names)}"))
+    return {"windows": list(chosen.values()), "wrong": wrong}
+
+
+if __name__ == "__main__":
+    print(json.dumps(survive(Path(sys.argv[2]).resolve(), sys.argv[1], "--every" in sys.argv)))
