@@ -76,9 +76,9 @@ ANEW = ("kit", "table")
 
 VOLATILE = {
     *("seconds", "time", "checksum", "resumed", "date", "latency", "median_ms", "made", "value", "median", "spread"),
-    *("scale", "offset", "self_check", "ms", "sha256", "bytes", "commit"),
+    *("scale", "offset", "self_check", "ms", "sha256", "bytes", "commit", "rng"),
 }
-"""Fields of measured times and of what contains them; two runs that nobody disturbs differ in them."""
+"""Fields of measured times, of what contains them, and generators that nobody seeds: two undisturbed runs differ there."""
 
 
 class Watch:
