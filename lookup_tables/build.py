@@ -9,6 +9,7 @@ from config_file.options import options
 from deployment.engines import ENGINES
 from lookup_tables.counters import COUNTERS, OURS, TRACED, build_table
 from lookup_tables.differences import explain_difference, explanation, params_difference
+from lookup_tables.hardware import BUILD, HARDWARE, MEANING, with_hardware
 from lookup_tables.latency.measure import measure_table
 from lookup_tables.table_options import PROG, PlaceOptions, save_and_report, space_of, table_path
 from supernet import SearchSpace
@@ -25,6 +26,9 @@ class TableOptions(PlaceOptions):
         "flops", "what a network costs: {names} (flops: multiply-accumulates, batch 1; latency is measured here)",
         metavar="NAME", names=METRICS
     )  # fmt: skip
+    hardware: str | None = option(
+        None, f"a word for some of these: {MEANING}", metavar="|".join(HARDWARE), choices=tuple(HARDWARE)
+    )
     counter: str = option(
         OURS,
         "who counts: our own arithmetic, or a tool that traces the built blocks, with its difference explained",
@@ -32,6 +36,10 @@ class TableOptions(PlaceOptions):
     )  # fmt: skip
     engine: str = option("onnxruntime", "what runs the blocks: {names}", group=_LATENCY, metavar="NAME", names=ENGINES)
     threads: int = option(1, "that the engine uses", group=_LATENCY, at_least=1, at_most=1024)
+    batch: int = option(
+        1, "images that are run at once, and that a latency is of; several with engines that take them",
+        group=_LATENCY, at_least=1, at_most=65536
+    )  # fmt: skip
     rounds: int = option(10, "in which everything is run, each time in another order", group=_LATENCY, at_least=1)
     networks: int = option(
         12, "whole networks that the sum of blocks is corrected by and judged on", group=_LATENCY, at_least=0
@@ -52,8 +60,10 @@ def build(argv: Sequence[str]) -> None:
             f"{PROG} build --metric params --search-space mobilenetv2 --resolution 32 --num-classes 10",
             f"{PROG} build --search-space spos --counter fvcore --output spos.json",
             f"{PROG} build --metric latency --search-space proxylessnas --engine onnxruntime --threads 1",
+            f"{PROG} build --hardware gpu8 --search-space proxylessnas",
         ],
     )
+    options = with_hardware(options, BUILD)
     space = space_of(options)
     if options.metric == LATENCY.name:
         _measure(space, options)
@@ -76,7 +86,7 @@ def _measure(space: SearchSpace, options: TableOptions) -> None:
         if options.overwrite:
             kept.unlink(missing_ok=True)
         try:
-            asked = {name: getattr(options, name) for name in ("engine", "threads", "rounds", "networks")}
+            asked = {name: getattr(options, name) for name in ("engine", "threads", "rounds", "networks", "batch")}
             table = measure_table(space, resolution, kept, **asked, seed=options.random_seed)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"finished rounds are kept in {kept}; the same command continues") from None

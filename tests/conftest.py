@@ -8,6 +8,7 @@ from pathlib import Path
 
 # Before torch and numpy load their thread pools: workers of pytest-xdist share few cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before a test imports onnxruntime
 
 import numpy as np
 import pytest

@@ -74,6 +74,7 @@ class Engine(NamedTuple):
         load: loads a model.
         device: what it runs on, in words. Raises UserError where that is not there.
         script: for the card; None of an engine that does not run ONNX files.
+        batches: whether it runs several images of a layer at once.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Engine(NamedTuple):
     load: Load
     device: Callable[[], str] = processor
     script: Script | None = None
+    batches: bool = False
 
 
 def package(engine: str, name: str, extra: str = "engines") -> ModuleType:

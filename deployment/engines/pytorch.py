@@ -68,7 +68,11 @@ def gpu() -> str:
     return torch.cuda.get_device_name()
 
 
-CPU = Engine("pytorch", lambda: f"PyTorch {torch.__version__}", partial(load, "cpu"))
+CPU = Engine("pytorch", lambda: f"PyTorch {torch.__version__}", partial(load, "cpu"), batches=True)
 CUDA = Engine(
-    "pytorch_cuda", lambda: f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}", partial(load, "cuda"), gpu
+    "pytorch_cuda",
+    lambda: f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}",
+    partial(load, "cuda"),
+    gpu,
+    batches=True,
 )

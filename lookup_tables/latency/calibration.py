@@ -25,6 +25,7 @@ def latency_table(
     resolution: int,
     times: Mapping[str, Sequence[float]],
     networks: Sequence[Architecture],
+    batch: int = 1,
     **about: Any,
 ) -> CostTable:
     """A latency table from milliseconds by name of the probe, at least one each, with the networks of network probes.
@@ -38,7 +39,8 @@ def latency_table(
     entries = {key: measured.get(key, Entry(0, 0)) for key in distinct_blocks(space, resolution)}
     sums = block_counts(space, resolution, networks) @ np.array([measured[key].value for key in keys])
     whole = np.array([network.value for network in found[len(keys) :]])
-    counted = "milliseconds of one image: the minimum over rounds for each block alone, corrected by whole networks"
+    of = "one image" if batch == 1 else f"{batch} images at once"
+    counted = f"milliseconds of {of}: the minimum over rounds for each block alone, corrected by whole networks"
     table = CostTable(space, LATENCY, resolution, entries, counted, **about)
     scale, offset, check = calibrate(sums, whole, table.minimum()[0])
     return replace(table, scale=scale, offset=offset, self_check=check)

@@ -18,6 +18,7 @@ from config_file.readers.form import check_form
 from config_file.readers.json_text import read_sealed
 from deployment.onnx_export import to_onnx
 from lookup_tables.cost_table import CostTable
+from lookup_tables.hardware import HARDWARE, IMPORT, MEANING, with_hardware
 from lookup_tables.imports import FORMATS, UNITS, read_foreign
 from lookup_tables.latency.calibration import latency_table
 from lookup_tables.latency.measurements import MS, milliseconds
@@ -66,6 +67,9 @@ class ImportOptions(PlaceOptions):
         KIT, "what it is: kit, proxylessnas, ofa (YAML), osnaslib (JSON), fbnet, nni (text) or csv (layer, option, ms)",
         choices=(KIT, *FORMATS)
     )  # fmt: skip
+    hardware: str | None = option(
+        None, f"a word for some of these: {MEANING}", metavar="|".join(HARDWARE), choices=tuple(HARDWARE)
+    )
     metric: str = option("latency", "what is taken of an osnaslib file", choices=("latency", "flops", "params"))
     unit: str | None = option(
         None,
@@ -210,8 +214,10 @@ def import_table(argv: Sequence[str]) -> None:
             f"{PROG} import --format kit --file kit --device 'Pixel 8' --engine 'TFLite 2.16, XNNPACK' --threads 1",
             f"{PROG} import --format proxylessnas --file mobile_trim.yaml --search-space proxylessnas --skip identity",
             f"{PROG} import --format fbnet --file lookup_table.txt --search-space fbnet_l --resolution 224",
+            f"{PROG} import --hardware mobile --file mobile_trim.yaml",
         ],
     )
+    options = with_hardware(options, IMPORT)
     if options.file is None:
         raise UserError("--file is missing: the file to import, or the folder of the kit")
     on = {name: getattr(options, name) for name in ("device", "engine", "threads", "date")}

@@ -101,6 +101,7 @@ def measure_table(
     threads: int = 1,
     rounds: int = 10,
     networks: int = 12,
+    batch: int = 1,
     seed: int = 0,
 ) -> CostTable:
     """Measure every distinct block and some whole networks on this machine, and make the latency table of them.
@@ -110,11 +111,15 @@ def measure_table(
         engine: a name in `deployment.engines.ENGINES`.
         rounds: in which everything is run, each time in another order.
         networks: whole networks, chosen by the seed, that the sum of blocks is corrected by and judged on.
+        batch: images that are run at once; a latency is of all of them.
 
     Raises:
-        UserError: an unknown engine, no such device, or rounds of other settings in the file.
+        UserError: an unknown engine, one that takes no batches, no such device, or rounds of other settings.
     """
     chosen = choose("engine", engine, ENGINES)
+    if batch > 1 and not chosen.batches:
+        able = ", ".join(name for name, entry in ENGINES.items() if entry.batches)
+        raise UserError(f"--batch {batch}: {engine} runs one image at a time; several are run by {able}")
     version, device = chosen.version(), chosen.device()
     architectures = spread_architectures(space, resolution, networks, seed)
     settings = {
@@ -125,18 +130,20 @@ def measure_table(
         "device": device,
         "threads": threads,
         "networks": [list(architecture) for architecture in architectures],
+        **({"batch": batch} if batch > 1 else {}),
     }
     kept = Rounds(rounds_file, settings)
     if len(kept) < rounds:
         probes = [*all_probes(space, resolution, architectures).items()]
         preparing = progress(probes, f"preparing {space.name} for {engine}", "probe")
-        timers = {name: timer(chosen, layer, threads) for name, layer in preparing}
+        timers = {name: timer(chosen, layer, threads, batch) for name, layer in preparing}
         kept.measure(timers, rounds, f"measuring {space.name} at {resolution} pixels")
     return latency_table(
         space,
         resolution,
         kept.times(),
         architectures,
+        batch,
         counter="measured",
         counter_version="1",
         device=device,
@@ -146,7 +153,7 @@ def measure_table(
     )
 
 
-def timer(engine: Engine, layer: Layer, threads: int) -> Timer:
-    """Times a layer on an engine, with one image of small random numbers."""
-    image = np.random.default_rng(0).standard_normal((1, *layer.shape), dtype=np.float32)
+def timer(engine: Engine, layer: Layer, threads: int, batch: int = 1) -> Timer:
+    """Times a layer on an engine, with images of small random numbers."""
+    image = np.random.default_rng(0).standard_normal((batch, *layer.shape), dtype=np.float32)
     return partial(engine.load(layer, threads=threads).time, image)

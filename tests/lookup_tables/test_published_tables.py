@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from config_file.errors import UserError
@@ -116,3 +117,50 @@ def test_a_cpu_of_fbnet(tmp_path: Path) -> None:
     assert table.cost([architecture])[0] == pytest.approx(sum(everywhere) / 1e3)
     assert Head in {type(block) for block, _ in table.entries}
     assert doubts(table) == []
+
+
+def test_hardware_by_name_loads_a_table_in_one_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = latency_tables()
+    monkeypatch.chdir(tmp_path)
+    as_yaml(tables["proxyless_pixel1"]["entries"], tmp_path / "mobile_trim.yaml")
+    main(["import", "--hardware", "mobile", "--file", "mobile_trim.yaml"])
+    space = build_space("proxylessnas", skip="identity")
+    table = CostTable.load("tables/proxylessnas-latency-224.json", space)
+    assert (table.device, table.engine) == ("Google Pixel 1", "TensorFlow Lite")
+    content = tables["fbnet_cpu_araslanova"]
+    lines = [" ".join(content["ops"]), *(" ".join(map(str, row)) for row in content["layers"])]
+    (tmp_path / "lookup_table.txt").write_text("\n".join(lines))
+    main(["import", "--hardware", "cpu", "--file", "lookup_table.txt", "--device", "mine"])
+    assert CostTable.load("tables/fbnet_l-latency-224.json", build_space("fbnet_l")).device == "mine"
+    assert "read as microseconds" in capsys.readouterr().out
+
+
+TOY = ["--search-space", "nasbench_macro", "--widths", "4,8,12,16,32", "--num-classes", "10", "--resolution", "32"]
+
+
+def test_hardware_by_name_is_measured_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    space = build_space("nasbench_macro", widths=(4, 8, 12, 16, 32), num_classes=10, resolution=32)
+    main(["build", "--hardware", "flops", *TOY, "--output", "f.json"])
+    assert CostTable.load("f.json", space).metric.name == "flops"
+    quick = [*TOY, "--rounds", "1", "--networks", "4"]
+    for batch, counted in (("1", "of one image"), ("8", "of 8 images at once")):
+        main(["build", "--hardware", "cpu", *quick, "--batch", batch, "--output", f"c{batch}.json"])
+        table = CostTable.load(f"c{batch}.json", space)
+        assert counted in table.counted
+        assert "PyTorch" in str(table.engine)
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="pytorch_cuda needs a CUDA GPU"):
+            main(["build", "--hardware", "gpu8", *quick])
+    with pytest.raises(UserError, match=r"--batch 8: onnxruntime runs one image at a time; several are .* pytorch, "):
+        main(["build", "--hardware", "cpu", "--engine", "onnxruntime", "--batch", "8", *quick])
+    with pytest.raises(UserError, match="lookup_tables import --hardware mobile"):
+        main(["build", "--hardware", "mobile"])
+    with pytest.raises(UserError, match="lookup_tables build --hardware gpu8"):
+        main(["import", "--hardware", "gpu8", "--file", "t"])
+    with pytest.raises(UserError, match="hardware"):
+        main(["build", "--hardware", "toaster"])
