@@ -106,20 +106,19 @@ class ArchitectureLearner:
         temperature = self.temperature(step)
         # Estimators are functions of (seed, number): each call below draws the same gates, with a graph of its own.
         drawn = self.relaxation.gates_at(number, temperature)
-
-        def expected() -> Tensor:
-            assert self.hardware is not None
-            weights = self.relaxation.gates_at(number, temperature).priced
-            return self.hardware.expected(
-                self.parameters.by_decision(self.parameters.priced() if weights is None else weights)
-            )
+        logits, costs, pulls = self.parameters.logits, None, None
+        if self.hardware is not None:
+            weights = self.parameters.priced() if drawn.priced is None else drawn.priced
+            costs = self.hardware.expected(self.parameters.by_decision(weights))
+        if self.multipliers is not None and costs is not None:
+            excess = self.multipliers.excess(costs)
+            pulls = torch.stack([torch.autograd.grad(g, logits, retain_graph=True)[0] for g in excess])
 
         def validation() -> Tensor:
             loss = self._objective(number, temperature, images, labels)
             # L_val + the penalty on E_p[cost], or the constraints' terms of the Lagrangian
-            return loss if self.hardware is None else self.hardware.penalised(loss, expected())
+            return loss if self.hardware is None or costs is None else self.hardware.penalised(loss, costs)
 
-        logits = self.parameters.logits
         if self.options.a_order == 1:
             gradient = first_order(logits, self._scaled(validation))
         else:
@@ -135,10 +134,7 @@ class ArchitectureLearner:
         # The step on a; of a sampled pair its share of p is kept (ProxylessNAS); then dual ascent of the multipliers.
         before = logits.detach().clone()
         gradient = gradient / self._loss_scale
-        if self.multipliers is not None:
-            costs = expected()
-            excess = self.multipliers.excess(costs).unbind()
-            pulls = torch.stack([torch.autograd.grad(g, logits, retain_graph=True)[0] for g in excess])
+        if self.multipliers is not None and costs is not None and pulls is not None:
             factors = self.multipliers.factors(costs.detach()).to(pulls.dtype)
             self.multipliers.measure(gradient - torch.tensordot(factors, pulls, 1), pulls)
             self.multipliers.ascend(costs.detach())
