@@ -306,4 +306,4 @@ def test_decisions_with_fewer_options_never_draw_what_they_do_not_have() -> None
 
 def test_unknown_relaxation_names_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'gumbel_hard'"):
-        Relaxation("gumbelhard", ArchitectureParameters(tiny_space()), 0)
+        Relaxation("gumbel_hrad", ArchitectureParameters(tiny_space()), 0)

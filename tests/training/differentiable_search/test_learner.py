@@ -260,7 +260,7 @@ def test_hard_targets_are_never_violated_and_nearly_used(tmp_path: Path) -> None
         ({"hc_mode": "constrained"}, "needs --target-hc"),
         ({"target_hc": 0.02, "hc_loss": "fbnet_mul"}, "takes a logarithm"),
         ({"target_hc": 0.02, "hc_loss": "squard"}, "did you mean 'squared'"),
-        ({"relaxation": "binarytwo"}, "did you mean 'binary_two'"),
+        ({"relaxation": "binary_tow"}, "did you mean 'binary_two'"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
