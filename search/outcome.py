@@ -60,7 +60,8 @@ def write_outcome(
     files = ["best.json", "results.csv", "archive.jsonl"]
     if search.problem.limits.first is not None:
         size = f" at {search.context.resolution} px" if search.context.resolution else ""
-        title = f"{search.options.search_strategy} over {search.space.name}{size}: {len(results):,} evaluations"
+        count = quantity(len(results), "evaluation")
+        title = f"{search.options.search_strategy} over {search.space.name}{size}: {count}"
         path = folder.file("accuracy_vs_cost.png")
         method = search.evaluator.method
         picture.draw_search(path, results, best, search.problem.limits, title, search.metric, method, judged)
@@ -90,7 +91,8 @@ def nothing_found(search: Search, evaluations: Sequence[Result]) -> str:
     if not evaluations:
         return f"no architecture was found within the limits: {' and '.join(search.problem.limits.describe())}"
     why = next((result.note for result in evaluations if result.note), "no finite loss")
-    return f"all {len(evaluations):,} evaluations failed ({why}){search.context.doubt}"
+    all_of = "the only evaluation" if len(evaluations) == 1 else f"all {len(evaluations):,} evaluations"
+    return f"{all_of} failed ({why}){search.context.doubt}"
 
 
 def how_found(search: Search, evaluations: int) -> dict[str, Any]:

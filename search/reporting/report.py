@@ -115,7 +115,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
     searched = best["search"]
     failed = sum(r.failed for r in run.results)
     on = f" on {run.fidelity}" if run.fidelity else ""
-    evaluations = "evaluation" if len(run.results) == 1 else "evaluations"
+    evaluations = quantity(len(run.results), "evaluation").partition(" ")[2]
     limits = [
         f"{word} {run.cost_in_words(run.metrics[0], limit)}"
         for word, limit in zip(("at least", "at most"), run.limits, strict=True)
@@ -271,9 +271,8 @@ def _supernet(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = {
         "classes": f"{len(classes)}: {', '.join(map(str, classes[:30]))}{', ...' if len(classes) > 30 else ''}",
         "images": ", ".join(f"{part} {count:,}" for part, count in info.get("split", {}).get("sizes", {}).items()),
-        "trained": f"{train.get('epochs', '?')} epochs, {train.get('steps', '?'):,} steps of {train.get('batch_size')}"
-        if train.get("steps")
-        else "",
+        "trained": ", ".join(quantity(train[f"{what}s"], what) for what in ("epoch", "step") if train.get(f"{what}s")),
+        "batch size": train.get("batch_size"),
         "path sampling": train.get("sample_strategy"),
         "weights": f"SHA-256 {str(info.get('sha256', ''))[:16]}",
     }

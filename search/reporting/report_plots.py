@@ -9,6 +9,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
+from config_file.quantity import quantity
 from search.reporting.finished_search import FinishedSearch
 from search.reporting.svg_plot import Box, Plot, plot, stairs
 from search.result import Result
@@ -148,7 +149,7 @@ def generations(run: FinishedSearch) -> Plot:
             low, first, middle, third, high = np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
             best = high if run.measured.maximise else low
             top, half = (run.measured.digits(value, unit=True) for value in (best, middle))
-            words = f"{title} {name}: best {top}, median {half}, {len(values)} evaluations"
+            words = f"{title} {name}: best {top}, median {half}, {quantity(len(values), 'evaluation')}"
             figure.line([(at, low), (at, high)], "whisker")
             figure.box((at - 0.3, at + 0.3), (first, third), "quartiles", words)
             figure.line([(at - 0.3, middle), (at + 0.3, middle)], "median")

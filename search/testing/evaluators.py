@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from search.evaluators.evaluator import Evaluates
+from search.evaluators.evaluator import Judge
 from search.result import FULL, Fidelity, Result
 from supernet import Architecture
 
@@ -28,7 +28,7 @@ class EvaluatorSuite:
 
     measures: ClassVar[Mapping[str, bool]] = {"accuracy": True}
 
-    def make(self) -> Evaluates:
+    def make(self) -> Judge:
         """The evaluator to test, each time a new one that is equal."""
         raise NotImplementedError
 
@@ -36,7 +36,7 @@ class EvaluatorSuite:
         """Some that differ, at least three."""
         raise NotImplementedError
 
-    def failing(self) -> tuple[Evaluates, Architecture] | None:
+    def failing(self) -> tuple[Judge, Architecture] | None:
         """An evaluator, and an architecture whose evaluation fails; None where none can."""
         return None
 
@@ -77,6 +77,14 @@ class EvaluatorSuite:
             assert _by_architecture(self.make(), architectures, fidelity) == found
         assert _by_architecture(evaluator, architectures) == _by_architecture(evaluator, architectures, fidelities[-1])
 
+    def test_a_confirmation_is_another_judgement_of_the_same(self) -> None:
+        evaluator, architectures = self.make(), list(self.architectures())
+        if getattr(evaluator, "confirms", hasattr(evaluator, "confirm")):
+            found = [replace(result, spent={}) for result in evaluator.confirm(architectures)]
+            assert sorted(result.architecture for result in found) == sorted(architectures)
+            assert all(self.measures.keys() <= result.metrics.keys() for result in found)
+            assert found == [replace(result, spent={}) for result in self.make().confirm(architectures)]
+
     # ---- failures and files
 
     def test_what_fails_is_a_result(self) -> None:
@@ -98,7 +106,7 @@ class EvaluatorSuite:
 
 
 def _by_architecture(
-    evaluator: Evaluates, architectures: Sequence[Architecture], fidelity: Fidelity | None = None
+    evaluator: Judge, architectures: Sequence[Architecture], fidelity: Fidelity | None = None
 ) -> dict[Architecture, Result]:
     """The results without what they took, which differs from time to time."""
     results = evaluator.evaluate(architectures, fidelity)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,22 @@ def test_it_ends_with_what_was_asked_for(strategy: str, here: Path, capsys: pyte
         report = (folder / "report.html").read_text()
         assert "Hypervolume" in report
         assert "Knee" in report
+
+
+@pytest.mark.parametrize("strategy", [["evolution", "--population", "6", "--parent-num", "2", "--generation-num", "1"],
+                                      ["grid", "--evaluations", "9"]])  # fmt: skip
+@pytest.mark.parametrize(("objective", "best"), [("flops", min), ("flops:max", max), ("params", min)])
+def test_a_single_objective_is_what_the_network_is_picked_by(
+    strategy: list[str], objective: str, best: Callable[..., float], here: Path  # noqa: F811
+) -> None:  # fmt: skip
+    flags = [*TARGET, "--calibration-images", "32", "--eval-images", "20", "--search-strategy", *strategy]
+    assert main([*flags, "--objective", objective]) == 0
+    folder = here / "runs" / "toy" / "search"
+    name = objective.partition(":")[0]
+    with (folder / "results.csv").open(newline="") as file:
+        costs = [float(row[name]) for row in csv.DictReader(file)]
+    assert len(set(costs)) > 3
+    assert json.loads((folder / "best.json").read_text())["cost"][name] == best(costs)
 
 
 @pytest.mark.parametrize(

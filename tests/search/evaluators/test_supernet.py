@@ -65,7 +65,8 @@ class TestSupernetEvaluator(EvaluatorSuite):
 
     def make(self) -> SupernetEvaluator:
         torch.manual_seed(0)
-        return make(randomised(Supernet(toy_space())), toy_data(), eval_images=(20, 0), **self.settings)
+        settings = {"eval_images": (20, 0), "confirm_images": 10, **self.settings}
+        return make(randomised(Supernet(toy_space())), toy_data(), **settings)
 
     def architectures(self) -> list[Architecture]:
         return list(dict.fromkeys(some(toy_space(), 5)))
