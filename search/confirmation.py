@@ -12,10 +12,10 @@ from config_file.run_folder import RunFolder
 from search import engine
 from search.archive import Archive
 from search.evaluators.evaluator import Judge
-from search.outcome import pick
-from search.pareto import front_over_cost
+from search.pareto import front_over_cost, non_dominated
 from search.preparation import Search
 from search.reporting.finished_search import CONFIRMED
+from search.reporting.front_report import values_of
 from search.result import Result, comparable
 from supernet import Architecture
 
@@ -27,13 +27,14 @@ def confirmations(search: Search, path: Any) -> Archive:
 
 def to_confirm(search: Search, evaluations: Sequence[Result]) -> list[Architecture]:
     """The architecture that would be chosen, then the front of several objectives, and that over the limited cost."""
-    limits, results = search.problem.limits, comparable(evaluations)
-    best = engine.best_of(results, limits, search.objective)
+    limits, results = search.problem.limits, search.judged(comparable(evaluations))
+    best = engine.best_of(results, limits, search.chooses)
     if best is None:
         return []
-    wanted = [best, *pick(search, results)]
+    wanted, inside = [best], engine.allowed(results, limits)
+    if search.of_a_front:
+        wanted += [inside[position] for position in non_dominated(values_of(inside, search.judges))]
     if limits.first is not None:
-        inside = engine.allowed(results, limits)
         cost = np.array([result.cost[limits.first.table.name] for result in inside])
         loss = np.array([-search.metric.score(result) for result in inside])
         wanted += [inside[position] for position in front_over_cost(cost, loss)]

@@ -247,3 +247,16 @@ def test_learning_on_frozen_weights_does_not_see_them_either(here: Path) -> None
 def test_too_many_are_refused(here: Path) -> None:  # noqa: F811
     with pytest.raises(UserError, match="--confirm-images 287: there are 287 validation images"):
         main([*QUICK, "--confirm-images", "287"])
+
+
+@pytest.mark.parametrize(
+    "strategy", [["random", "--random-iteration", "8"], ["nsga2", "--population", "4", "--evaluations", "8"]]
+)
+def test_scores_corrected_for_cost_are_confirmed_too(strategy: list[str], here: Path) -> None:  # noqa: F811
+    assert main([*COMMON, "--search-strategy", *strategy, "--score", "corrected"]) == 0
+    folder = here / "runs/toy/search"
+    best = json.loads((folder / "best.json").read_text())
+    assert (best["confirmed"], best["n_images"]) == (True, HELD_BACK)
+    if strategy[0] == "nsga2":
+        with (folder / "front.csv").open(newline="") as file:
+            assert all(row["confirmed_accuracy"] for row in csv.DictReader(file))
