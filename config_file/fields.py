@@ -16,6 +16,9 @@ from typing import Any
 from config_file.errors import UserError, alike, nearest
 
 METADATA_KEY = "option"
+MOST = 10**9
+"""The greatest integer of an option that has no limit of its own: each may become a loop or an allocation."""
+
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
@@ -227,6 +230,8 @@ def _numbers_in(value: Any) -> Any:
 def _check_bounds(spec: Option, number: float, where: str) -> None:
     low = spec.above if spec.above is not None else spec.at_least
     high = spec.below if spec.below is not None else spec.at_most
+    if high is None and spec.kind is not float:
+        high = MOST
     too_low = low is not None and (number <= low if spec.above is not None else number < low)
     too_high = high is not None and (number >= high if spec.below is not None else number > high)
     if not (too_low or too_high):

@@ -29,7 +29,7 @@ class RunOptions:
     )
     device: str = option("auto", "auto (a GPU if there is one), cpu, cuda, cuda:1, ...", metavar="DEVICE")
     threads: int = option(0, "CPU threads; 0 leaves the choice to PyTorch", at_least=0, at_most=1024)
-    num_workers: int = option(2, "processes that load data too large for memory", at_least=0)
+    num_workers: int = option(2, "processes that load data too large for memory", at_least=0, at_most=1024)
     amp: str = option("auto", "mixed precision; auto: where it pays", choices=("auto", "off", "bf16", "fp16"))
     channels_last: bool = option(True, "NHWC memory layout")
     tensorboard: bool = option(True, "write TensorBoard files beside metrics.jsonl")

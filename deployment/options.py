@@ -31,13 +31,13 @@ class ExportOptions(PluginOptions, RunOptions):
         "legacy", "PyTorch's exporter; both give the same nodes, dynamo in several times the time",
         choices=("legacy", "dynamo")
     )  # fmt: skip
-    opset: int = option(18, "ONNX operator set: 13 to 20 (legacy), 18 to 23 (dynamo)", at_least=7)
+    opset: int = option(18, "ONNX operator set: 13 to 20 (legacy), 18 to 23 (dynamo)", at_least=7, at_most=100)
     dynamic_batch: bool = option(False, "leave the batch size open; otherwise it is 1")
     fold_normalisation: bool = option(False, "put mean and std into the graph, which then takes pixels in 0..1")
     tolerance: float = option(
         1e-4, "largest |difference| of onnxruntime's logits, relative to max(1, |logit|)", above=0
     )
-    parity_images: int = option(32, "real images compared with onnxruntime", at_least=1)
+    parity_images: int = option(32, "real images compared with onnxruntime", at_least=1, at_most=10**6)
 
     def rules(self) -> None:
         """Raise UserError where options contradict each other."""

@@ -40,11 +40,17 @@ class TableOptions(PlaceOptions):
         1, "images that are run at once, and that a latency is of; several with engines that take them",
         group=_LATENCY, at_least=1, at_most=65536
     )  # fmt: skip
-    rounds: int = option(10, "in which everything is run, each time in another order", group=_LATENCY, at_least=1)
-    networks: int = option(
-        12, "whole networks that the sum of blocks is corrected by and judged on", group=_LATENCY, at_least=0
+    rounds: int = option(
+        10, "in which everything is run, each time in another order", group=_LATENCY, at_least=1, at_most=10**5
     )
-    random_seed: int = option(0, "chooses the networks", group=_LATENCY, at_least=0)
+    networks: int = option(
+        12,
+        "whole networks that the sum of blocks is corrected by and judged on",
+        group=_LATENCY,
+        at_least=0,
+        at_most=10**4,
+    )
+    random_seed: int = option(0, "chooses the networks", group=_LATENCY, at_least=0, at_most=2**32 - 1)
     overwrite: bool = option(False, "measure anew; otherwise finished rounds are kept and added to", group=_LATENCY)
 
 

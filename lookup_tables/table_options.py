@@ -23,10 +23,10 @@ class PlaceOptions(SpaceOptions):
 
     resolution: int | None = option(
         None, "height and width of the image; none: the space's own", group="Space", unit="pixels", at_least=1,
-        flags=("input_size",)
+        at_most=16384, flags=("input_size",)
     )  # fmt: skip
-    num_classes: int = option(1000, "width of the classifier", at_least=1)
-    in_channels: int = option(3, "channels of the image", at_least=1)
+    num_classes: int = option(1000, "width of the classifier", at_least=1, at_most=10**6)
+    in_channels: int = option(3, "channels of the image", at_least=1, at_most=4096)
     output: str | None = option(None, "file to write; none: tables/SPACE-METRIC-RESOLUTION.json in the current folder")
 
 

@@ -44,7 +44,9 @@ class StrategyOptions:
 class BudgetOptions:
     """The budget of a search, for all strategies that do not count in generations, and what it optimises."""
 
-    evaluations: int = option(1000, "architectures evaluated, by strategies without a number of their own", at_least=1)
+    evaluations: int = option(
+        1000, "architectures evaluated, by strategies without a number of their own", at_least=1, at_most=10**8
+    )
     schedule: str | None = option(
         None,
         "which of a population go on to the next fidelity: {names}, or module:callable; none: halving where there are "

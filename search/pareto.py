@@ -4,6 +4,7 @@ All values are minimised: (N, M) arrays of N points with M objectives, without N
 """
 
 from collections.abc import Sequence
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +117,7 @@ def reference_directions(objectives: int, points: int) -> Values:
     if objectives == 1:
         return np.ones((1, 1))
     partitions = 1
-    while len(_compositions(objectives, partitions + 1)) <= points:
+    while comb(partitions + objectives, objectives - 1) <= points:
         partitions += 1
     return np.array(_compositions(objectives, partitions), dtype=np.float64) / partitions
 

@@ -32,12 +32,14 @@ class DescribeOptions(SpaceOptions):
         None, "height and width of the image; none: the space's own", group="Space", unit="pixels", at_least=1,
         at_most=16384, flags=("input_size",),
     )  # fmt: skip
-    num_classes: int | None = option(None, "width of the classifier; none: 1000", group="Space", at_least=1)
-    in_channels: int | None = option(None, "channels of the image; none: 3", group="Space", at_least=1)
+    num_classes: int | None = option(
+        None, "width of the classifier; none: 1000", group="Space", at_least=1, at_most=10**6
+    )
+    in_channels: int | None = option(None, "channels of the image; none: 3", group="Space", at_least=1, at_most=4096)
     architecture: str | None = option(
         None, f"a network to describe layer by layer: {FORMS}", group=_GROUP, metavar="NAME|FILE|LIST"
     )
-    random_seed: int = option(42, "of a random architecture", group=_GROUP)
+    random_seed: int = option(42, "of a random architecture", group=_GROUP, at_most=2**32 - 1)
     json: bool = option(False, "print JSON: size, range, decisions, and macs, params and layers", group=_GROUP)
 
 

@@ -28,7 +28,7 @@ def learning_rate(usual: float) -> Any:
 class TrainingOptions:
     """Epochs, optimizer, schedule and loss, of a supernet or of one network."""
 
-    epochs: int = course(120, "passes over the training images", at_least=1)
+    epochs: int = course(120, "passes over the training images", at_least=1, at_most=10**6)
     optimizer: str = course("sgd", "{names}", metavar="NAME", names=OPTIMIZERS)
     usual_lr: ClassVar[float] = 0.045
     lr: float | None = learning_rate(usual_lr)

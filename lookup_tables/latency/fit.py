@@ -212,7 +212,7 @@ class FitOptions(PlaceOptions):
         None, "measured networks: the columns architecture (names or indices) and ms", metavar="FILE.csv"
     )
     device: str | None = option(None, "what they were measured on, in words", metavar="NAME")
-    random_seed: int = option(0, "of the parts that are held out", at_least=0)
+    random_seed: int = option(0, "of the parts that are held out", at_least=0, at_most=2**32 - 1)
 
 
 def fit(argv: Sequence[str]) -> None:

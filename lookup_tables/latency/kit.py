@@ -52,10 +52,10 @@ class KitOptions(PlaceOptions):
     """A kit to measure on another device."""
 
     output: str | None = option(None, "folder to write; none: kit-SPACE-RESOLUTION", metavar="FOLDER")
-    networks: int = option(12, "whole networks that the sum of blocks is corrected by", at_least=0)
+    networks: int = option(12, "whole networks that the sum of blocks is corrected by", at_least=0, at_most=10**4)
     exporter: str = option("legacy", "PyTorch's exporter", choices=("legacy", "dynamo"))
-    opset: int = option(17, "ONNX operator set: 13 to 20 (legacy), 18 to 23 (dynamo)", at_least=7)
-    random_seed: int = option(0, "chooses the networks", at_least=0)
+    opset: int = option(17, "ONNX operator set: 13 to 20 (legacy), 18 to 23 (dynamo)", at_least=7, at_most=100)
+    random_seed: int = option(0, "chooses the networks", at_least=0, at_most=2**32 - 1)
 
 
 @options("Table")
@@ -81,7 +81,7 @@ class ImportOptions(PlaceOptions):
     )  # fmt: skip
     device: str | None = option(None, "what it was measured on, in words", metavar="NAME")
     engine: str | None = option(None, "what ran it, in words", metavar="NAME")
-    threads: int | None = option(None, "that it used", at_least=1)
+    threads: int | None = option(None, "that it used", at_least=1, at_most=1024)
     date: str | None = option(None, "when", metavar="DATE")
 
 

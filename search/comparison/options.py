@@ -19,16 +19,18 @@ class VerdictOptions(RetrainOptions):
     searches: int = option(
         1, "searches that are compared: the finished one, and the same with the next seeds over the same supernet, "
         "which are run beside it (folders search-seed43, ...); with one, what is said is of the network that it found",
-        group="Verdict", at_least=1
+        group="Verdict", at_least=1, at_most=1000
     )  # fmt: skip
-    top_k: int = option(1, "best architectures of each search that are retrained", group="Verdict", at_least=1)
+    top_k: int = option(
+        1, "best architectures of each search that are retrained", group="Verdict", at_least=1, at_most=10**4
+    )
     seeds: int = option(
         3, "trainings of each network found and of the MobileNetV2, each with a seed of its own from RANDOM_SEED on",
-        group="Verdict", at_least=2
+        group="Verdict", at_least=2, at_most=1000
     )  # fmt: skip
     random_networks: int = option(
         10, "random networks of the same cost, half of them below and half above it, each trained once",
-        group="Verdict", at_least=2
+        group="Verdict", at_least=2, at_most=10**4
     )  # fmt: skip
     lookup_table: str | None = option(
         None, "table of the cost that the search was limited in; none: the one it used", group="Verdict",

@@ -17,5 +17,8 @@ class EvaluationOptions(SupernetEvaluationOptions):
         names=EVALUATORS,
     )
     workers: int = option(
-        1, "processes that evaluate, each with --threads or else one; same results in the same order", at_least=1
+        1,
+        "processes that evaluate, each with --threads or else one; same results in the same order",
+        at_least=1,
+        at_most=1024,
     )

@@ -16,7 +16,7 @@ class SupernetEvaluationOptions:
         "population on the next, what is chosen on the last",
         at_least=0,
     )
-    eval_batch_size: int = option(64, "images per batch of an evaluation", at_least=1)
+    eval_batch_size: int = option(64, "images per batch of an evaluation", at_least=1, at_most=2**20)
     refit_head: bool = option(
         False,
         "judge a candidate by its features: its last linear layer is fitted anew, in closed form, each validation "

@@ -34,7 +34,7 @@ class RankOptions(ScoreOptions, EvaluationOptions, SpaceOptions, DataOptions, Ru
         metavar="FILE.csv"
     )  # fmt: skip
     architectures: int = option(0, "networks of the truth, drawn uniformly; 0: all", group=_GROUP, at_least=0)
-    resamples: int = option(1000, "of the bootstrap", group=_GROUP, at_least=10)
+    resamples: int = option(1000, "of the bootstrap", group=_GROUP, at_least=10, at_most=10**6)
     supernet: str | None = option(
         None, "folder of the trained supernet; none: by --title", group="Run", metavar="FOLDER"
     )

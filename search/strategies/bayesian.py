@@ -51,7 +51,9 @@ ACQUISITIONS = {"ucb": upper_confidence_bound, "ei": expected_improvement}
 class BayesianOptions(StartupOptions, ProposalsOptions):
     """Bayesian optimisation."""
 
-    bo_pool: int = option(200, "bayesian: random candidates per step; neighbours of the best come on top", at_least=1)
+    bo_pool: int = option(
+        200, "bayesian: random candidates per step; neighbours of the best come on top", at_least=1, at_most=10**6
+    )
     bo_acquisition: str = option("ei", "expected improvement or upper confidence bound", choices=("ei", "ucb"))
     bo_kappa: float = option(
         2.576, "ucb: standard deviations above the mean", at_least=0, only={"bo_acquisition": ("ucb",)}

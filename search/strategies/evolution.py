@@ -30,8 +30,8 @@ class EvolutionOptions(PopulationOptions, DedupOptions):
     evolution_form: str = option(
         "osnaslib", "children by crossover, then mutation; or so many of each", choices=("osnaslib", "spos")
     )
-    generation_num: int = option(20, "generations after the first", at_least=0)
-    parent_num: int = option(10, "best architectures that have children", at_least=1)
+    generation_num: int = option(20, "generations after the first", at_least=0, at_most=10**6)
+    parent_num: int = option(10, "best architectures that have children", at_least=1, at_most=10**5)
     crossover: str | None = option(
         None,
         "cut once, or take every decision from either parent; none: single_point for osnaslib, uniform for spos",
@@ -43,12 +43,14 @@ class EvolutionOptions(PopulationOptions, DedupOptions):
         None,
         "spos form: children by mutation; none: half the population",
         at_least=0,
+        at_most=10**5,
         only={"evolution_form": ("spos",)},
     )
     crossover_num: int | None = option(
         None,
         "spos form: children by crossover; none: half the population",
         at_least=0,
+        at_most=10**5,
         only={"evolution_form": ("spos",)},
     )
 

@@ -33,7 +33,7 @@ class PolicyOptions:
 
     rl_controller: str = option("factorised", "independent decisions, or ENAS's LSTM", choices=("factorised", "lstm"))
     rl_update: str = option("reinforce", "policy gradient, or PPO's clipped one", choices=("reinforce", "ppo"))
-    rl_samples: int = option(20, "architectures drawn per update", at_least=1)
+    rl_samples: int = option(20, "architectures drawn per update", at_least=1, at_most=10**4)
     rl_lr: float | None = option(None, "learning rate of Adam; none: 0.1, lstm 0.01", above=0)
     rl_entropy: float = option(1e-4, "weight of the entropy", at_least=0)
     rl_baseline: float = option(0.9, "decay of the moving average of the reward", at_least=0, below=1)

@@ -28,7 +28,7 @@ from supernet import Architecture
 class PredictorOptions(PopulationOptions):
     """Search on predictors of what was measured."""
 
-    inner_evaluations: int = option(5000, "predictions per round of predictor", at_least=1)
+    inner_evaluations: int = option(5000, "predictions per round of predictor", at_least=1, at_most=10**7)
     warm_start: str | None = option(
         None, "archive.jsonl or results.csv that predictor learns from first", metavar="FILE"
     )

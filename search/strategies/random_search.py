@@ -16,7 +16,7 @@ from supernet import Architecture
 class RandomOptions(DedupOptions):
     """The length of a random search."""
 
-    random_iteration: int = option(1000, "architectures that random evaluates", at_least=1)
+    random_iteration: int = option(1000, "architectures that random evaluates", at_least=1, at_most=10**8)
 
 
 class RandomSearch:

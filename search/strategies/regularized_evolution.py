@@ -29,8 +29,8 @@ Member = tuple[float, int, Architecture]
 class RegularizedEvolutionOptions(ProposalsOptions, DedupOptions):
     """Ageing evolution."""
 
-    re_population: int = option(100, "members alive", at_least=1)
-    re_sample: int = option(25, "members of a tournament", at_least=1)
+    re_population: int = option(100, "members alive", at_least=1, at_most=10**5)
+    re_sample: int = option(25, "members of a tournament", at_least=1, at_most=10**5)
     re_mutation_prob: float | None = option(
         None, "probability to change a decision; none: exactly one changes", above=0, at_most=1
     )

@@ -19,6 +19,7 @@ class ProposalsOptions:
         1,
         "architectures proposed at once by regularized_evolution, local_search and bayesian, from the same knowledge",
         at_least=1,
+        at_most=10**5,
     )
 
 
@@ -26,11 +27,11 @@ class ProposalsOptions:
 class PopulationOptions:
     """Of strategies that propose population by population."""
 
-    population: int = option(60, "architectures per generation", at_least=2)
+    population: int = option(60, "architectures per generation", at_least=2, at_most=10**5)
 
 
 @options("Bayesian")
 class StartupOptions:
     """Of strategies that fit a model to random architectures first."""
 
-    startup: int = option(20, "random architectures before tpe and bayesian begin", at_least=2)
+    startup: int = option(20, "random architectures before tpe and bayesian begin", at_least=2, at_most=10**5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 import time
 import traceback
@@ -77,7 +78,8 @@ def fuzz(kind: Kind, space: SearchSpace, seeds: range) -> Count:
 def _try(kind: Kind, path: Path, space: SearchSpace, seed: int, count: Count) -> None:
     began = time.perf_counter()
     try:
-        with _limit(SECONDS), warnings.catch_warnings():
+        quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+        with _limit(SECONDS), warnings.catch_warnings(), quiet[0], quiet[1]:
             warnings.simplefilter("error")  # each would be a line beside the one
             kind.read(path, space)
     except UserError as error:

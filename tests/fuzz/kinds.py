@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -134,9 +133,8 @@ def zip_resealed(content: bytes) -> bytes:
     return file.getvalue()
 
 
-def _quietly(main: Callable[[Sequence[str]], Any], *words: Any) -> None:
-    with contextlib.redirect_stdout(io.StringIO()):
-        main([str(word) for word in words])
+def _run(main: Callable[[Sequence[str]], Any], *words: Any) -> None:
+    main([str(word) for word in words])
 
 
 def _options(path: Path, _: SearchSpace) -> None:
@@ -164,7 +162,7 @@ def _best(path: Path, _: SearchSpace) -> None:
     refusals = []
     for main, words in commands:
         try:
-            _quietly(main, *words)
+            _run(main, *words)
         except UserError as error:
             refusals.append(error)
     if refusals:
@@ -172,7 +170,7 @@ def _best(path: Path, _: SearchSpace) -> None:
 
 
 def _report(path: Path, _: SearchSpace) -> None:
-    _quietly(report_main, "runs/one", "--output", "report.html")
+    _run(report_main, "runs/one", "--output", "report.html")
 
 
 def _archive(path: Path, space: SearchSpace) -> None:
@@ -190,14 +188,14 @@ def _resumed_archive(path: Path, space: SearchSpace) -> None:
 
 
 def _table(path: Path, space: SearchSpace) -> None:
-    _quietly(tables_main, "show", path)
+    _run(tables_main, "show", path)
     table = CostTable.load(path, space)
     table.minimum()
     table.cost([(0, 0, 0)])
 
 
 def _kit(path: Path, _: SearchSpace) -> None:
-    _quietly(tables_main, "import", "--format", "kit", "--file", "kit", "--output", "kit-table.json")
+    _run(tables_main, "import", "--format", "kit", "--file", "kit", "--output", "kit-table.json")
 
 
 def _imported(form: str) -> Read:
@@ -207,7 +205,7 @@ def _imported(form: str) -> Read:
 def _measured(path: Path, space: SearchSpace) -> None:
     found = read_measurements(path, space)
     if len(found.ms) >= LEAST:
-        _quietly(tables_main, "fit", "--measurements", path, "--search-space", "micro.yml", "--resolution", "16",
+        _run(tables_main, "fit", "--measurements", path, "--search-space", "micro.yml", "--resolution", "16",
                  "--num-classes", "10", "--output", "fitted.json")  # fmt: skip
 
 
@@ -233,12 +231,12 @@ def _resumed(path: Path, _: SearchSpace) -> None:
 
 def _planned_search(path: Path, _: SearchSpace) -> None:
     load_supernet(path.parent)
-    _quietly(search_main, *TITLE, "--search-strategy", "random", "--random-iteration", "2", "--plan", "--overwrite")
+    _run(search_main, *TITLE, "--search-strategy", "random", "--random-iteration", "2", "--plan", "--overwrite")
 
 
 def _resumed_training(path: Path, _: SearchSpace) -> None:
     (path.parent.parent / "supernet.json").unlink(missing_ok=True)  # as if it had been killed before its end
-    _quietly(main_train_supernet, *TITLE, "--resume")
+    _run(main_train_supernet, *TITLE, "--resume")
 
 
 def _cifar(path: Path, _: SearchSpace) -> None:

@@ -46,4 +46,4 @@ class DataOptions(AugmentationOptions, ListOptions):
         at_least=0,
         inherit=True,
     )
-    batch_size: int = option(128, "images per step", at_least=1, decides="training learning")
+    batch_size: int = option(128, "images per step", at_least=1, at_most=2**20, decides="training learning")

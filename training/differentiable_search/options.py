@@ -73,11 +73,17 @@ class GradientOptions:
         10,
         "search on a supernet trained by sampling: passes over the validation images that fit architecture parameters",
         at_least=1,
+        at_most=10**6,
         decides="learning",
     )
-    a_samples: int = option(50, "architectures drawn from what was learnt, ranked beside the derived one", at_least=0)
+    a_samples: int = option(
+        50, "architectures drawn from what was learnt, ranked beside the derived one", at_least=0, at_most=10**5
+    )
     a_paths: int = learned(
-        4, "reinforce: paths per architecture step, each the baseline of the others (ProxylessNAS 10)", at_least=2
+        4,
+        "reinforce: paths per architecture step, each the baseline of the others (ProxylessNAS 10)",
+        at_least=2,
+        at_most=1000,
     )
     temperature: float = learned(1.0, "at the start (FBNet 5)", above=0)
     temperature_schedule: str = learned("constant", "how it falls", choices=("constant", "linear", "exponential"))
