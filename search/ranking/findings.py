@@ -47,7 +47,7 @@ def write_findings(
     """Compare the scores with the truth, beside baselines on the same networks, say what comes out and write it.
 
     Raises:
-        UserError: there is nothing to rank, or no cost to correct for.
+        UserError: there is nothing to rank.
     """
     networks = scores.networks
     accuracy = np.array([truth.accuracy[a] for a in networks])
@@ -59,8 +59,8 @@ def write_findings(
     if isinstance(space, SearchSpace):
         known = baselines(space, networks, resolution) | known
     if options.score == "corrected":
-        if (cost := cost_of(known)) is None:
-            raise UserError("--score corrected: nothing says what these networks cost; give their column flops")
+        cost = cost_of(known)
+        assert cost is not None, "checked before anything is scored"
         if isinstance(space, SearchSpace):
             same = equal_networks(truth.key_space or space, networks)
         scores = corrected_scores(scores, cost, same)

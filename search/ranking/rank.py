@@ -26,12 +26,14 @@ from search.engine import evaluated
 from search.evaluators import Context, Evaluator, context_of, make_evaluator, measures_of
 from search.evaluators.prefix_evaluation import PrefixNode, tree_of
 from search.evaluators.workers import in_processes
+from search.ranking.baselines import cost_of
 from search.ranking.findings import check_scores, write_findings
 from search.ranking.options import RankOptions
 from search.ranking.scores import Scores, scores_of
 from search.ranking.truth import Truth, load_truth, read_scores
 from search.result import Result
 from supernet import Architecture, SearchSpace
+from supernet.decisions import DecisionSpace
 from tasks import CLASSIFICATION
 
 EXAMPLES = (
@@ -53,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         truth = load_truth(options.truth, None, options.truth_dataset)
         given = read_scores(Path(options.scores), ("score", "accuracy"))
         chosen = networks(options, truth, [a for a in truth.accuracy if a in given])
+        check_costs(options, truth)
         scores = Scores("scores", chosen, given)
         check_scores(scores.by_name())
         if options.plan:
@@ -66,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"the supernet in {context.source} is of {context.task.name}: search.rank ranks by {CLASSIFICATION.metric}"
         )
     truth = load_truth(options.truth, space, options.truth_dataset)
+    check_costs(options, truth, space)
     chosen = networks(options, truth, [a for a in truth.accuracy if space.is_valid(a)])
     if options.plan:
         return _planned(chosen, truth, _tree(options, context, chosen))
@@ -94,6 +98,15 @@ def rank(
     measures = measures_of(options.evaluator, context)
     scores = scores_of(options.evaluator, evaluator.method, context.space, measures, kept)
     write_findings(run, scores, truth, options, context.space, context.resolution)
+
+
+def check_costs(options: RankOptions, truth: Truth, space: DecisionSpace | None = None) -> None:
+    """Raises UserError where scores shall be corrected for a cost that nothing says."""
+    counted = isinstance(space, SearchSpace) or truth.space is not None
+    if options.score == "corrected" and not counted and cost_of(truth.costs) is None:
+        raise UserError(
+            f"--score corrected: nothing says what the networks of {truth.name} cost (a column flops would)"
+        )
 
 
 def networks(options: RankOptions, truth: Truth, architectures: Sequence[Architecture]) -> list[Architecture]:
