@@ -148,7 +148,7 @@ def test_what_gives_no_order_is_one_line(truth: list, scores: list, message: str
 
 def test_scores_without_costs_cannot_be_corrected(files: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
     scores, percent, _ = files
-    with pytest.raises(UserError, match="--score corrected: nothing says what the networks of percent.csv cost"):
+    with pytest.raises(UserError, match="--score corrected: nothing says what the networks of"):
         ranked(tmp_path / "out", "--scores", str(scores), "--truth", str(percent), "--score", "corrected")
     assert not (tmp_path / "out").exists()
 
