@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from config_file.readers.json_text import read_jsonl
+from lookup_tables import build_table
+from tests.training import toy
 from tests.training.differentiable_search.test_learner import learner_of, options_of
 from training.differentiable_search.options import GradientOptions, architecture_optimizer, architecture_steps
 from training.differentiable_search.penalties import WEIGHTS, make_penalty
 from training.differentiable_search.report import collapse_warning, report_epoch
+from training.loop import train_step
 from training.train_supernet import prepare_supernet, train_supernet
 from training.trainer import Silent
 
@@ -90,3 +93,24 @@ class Spoken(Silent):
 
     def log(self, text: str = "") -> None:
         self.text += text
+
+
+@pytest.mark.parametrize("relaxation", ["binary_two", "reinforce"])
+@pytest.mark.parametrize("share", [0.25, 0.75])
+def test_a_constrained_training_holds_its_target_from_half_on(tmp_path: Path, share: float, relaxation: str) -> None:
+    table = build_table(toy.toy_space(), "flops", 8)
+    low, high = table.minimum()[0] / 1e6, table.maximum()[0] / 1e6
+    target = low + share * (high - low)
+    held = QUICKSTART | {"target_hc": target, "hc_mode": "constrained", "relaxation": relaxation, "epochs": 3}
+    job = prepare_supernet(options_of(tmp_path, **held))
+    learner = learner_of(job)
+    assert learner.hardware is not None
+    course = []
+    while job.state.step < job.recipe.steps:
+        for x, y in job.recipe.batches(job.state.step // job.recipe.steps_per_epoch):
+            train_step(job.recipe, job.state, x, y)
+            expected = learner.hardware.expected(learner.parameters.by_decision()).detach()
+            course.append(float(expected[0]) / target)
+    assert len(course) == learner.steps
+    assert max(abs(cost - 1) for cost in course[len(course) // 2 :]) < 0.1
+    assert learner.hardware.costs(learner.derive())["flops"] <= target
