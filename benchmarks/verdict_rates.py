@@ -5,8 +5,8 @@
 
 Networks of the same cost differ (--networks, the standard deviation in points), and so do trainings of one (--noise).
 *No effect*: what a search finds is a random network, and the baseline's accuracy is the mean of those; for one search
-the claim against the baseline is of the network, which then is as accurate as it. *Effect*: what is found is better by so
-much than both. Printed are the shares of "Yes" and "No" among verdicts. The exit status is 1 if one of them is above
+the claim against the baseline is of the network, which then is as accurate as it. *Effect*: what is found is better by
+so much than both. Printed are the shares of "Yes" and "No" among verdicts. The exit status is 1 if one of them is above
 3 % without any effect. `earlier`: the analysis before, Welch's test between trainings, three random networks at most
 as dear, uncorrected.
 """
