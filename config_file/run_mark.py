@@ -107,7 +107,8 @@ def remove_run(path: Path) -> None:
     names = sorted(mark["files"], key=lambda name: name != result)
     for file in (file for pattern in (*names, *EVERY_STAGE) for file in path.glob(pattern)):
         file.unlink()
-    for name in ("tensorboard", "checkpoints"):
+    folders = {"tensorboard", "checkpoints", *(str(Path(name).parent) for name in names)} - {"."}
+    for name in sorted(folders, reverse=True):
         _remove_if_empty(path / name)
     for inner in (path / name for name in mark["runs"]):
         if read_mark(inner) is not None or _heading(inner):
