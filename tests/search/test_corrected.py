@@ -59,6 +59,12 @@ def test_it_is_the_sum_of_the_logarithms_of_ranks() -> None:
     assert found == pytest.approx(expected)
 
 
+def test_networks_of_equal_scores_tie_however_many_are_averaged() -> None:
+    scores, same = np.full(17, 30.17), np.array([0, *[1] * 16])
+    assert np.unique(np.bincount(same, scores) / np.bincount(same)).size == 2
+    assert len(set(corrected(scores, np.ones(17), same).tolist())) == 1
+
+
 def test_it_lifts_the_published_supernets(shared_data: Path) -> None:
     with np.load(shared_data / "nb201.npz", allow_pickle=False) as table:
         architectures, truth = table["arch"], table["test_acc_200"][:, 0]
