@@ -30,7 +30,7 @@ def describe_network(source: Retrained, asked: ExportOptions) -> dict[str, Any]:
             "shape": [batch, channels, height, width],
             "layout": "NCHW",
             "dtype": "float32",
-            "colour_order": "RGB" if channels == 3 else f"{channels} channels",
+            "colour_order": source.colour_order if channels == 3 else f"{channels} channels",
             "value_range": [0.0, 1.0] if asked.fold_normalisation else normal_range,
             "normalisation": "inside the graph" if asked.fold_normalisation else "(pixel / 255 - mean) / std",
             "mean": list(source.mean),

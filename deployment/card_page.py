@@ -94,6 +94,8 @@ def example(card: dict[str, Any], script: Script) -> str:
 """
     if given["normalisation"] != "inside the graph":
         normalise = f"x = (x - np.array({given['mean']})) / np.array({given['std']})\n"
+    if given["colour_order"] == "BGR":
+        normalise = "x = x[..., ::-1]  # to BGR\n" + normalise
     answer = "\n".join(task_of(card).answer_lines)
     return f"""import json
 import sys

@@ -77,7 +77,9 @@ def hand_over(
         f"({', '.join(f'{number} {name}' for name, number in operations.items())}); batch norm folded, all shapes known"
     )
     onnx.helper.set_model_props(model, model_properties(card))
-    images = scaled(source.images) if asked.fold_normalisation else normalised(source.images, source.mean, source.std)
+    images = scaled(source.images, source.colour_order)
+    if not asked.fold_normalisation:
+        images = normalised(source.images, source.mean, source.std, source.colour_order)
     with atomic_path(folder / ONNX_FILE) as temporary:
         temporary.write_bytes(model.SerializeToString())
         parity = check_parity(

@@ -25,6 +25,8 @@ from tasks import Targets, Task, task_of
 # Far above what two ways of computing the same differ by, far below what a wrong mean, file or class order does.
 _SAME_LOGITS = 1e-2
 
+COLOUR_ORDERS = ("RGB", "BGR")
+
 
 @dataclass(frozen=True)
 class Retrained:
@@ -38,6 +40,7 @@ class Retrained:
         classes: names of the outputs, in their order.
         task: what they are for.
         mean, std: per channel, of pixels in 0..1.
+        colour_order: "RGB" or "BGR", in which the network reads an image's channels.
         shape: (C, H, W) of an image.
         images: uint8 (N, H, W, C), real images at the network's resolution.
         labels: the targets: int64 (N,), of landmarks float32 (N, O).
@@ -56,6 +59,7 @@ class Retrained:
     labels: Targets
     logits: Floats
     task: Task
+    colour_order: str = "RGB"
 
 
 def load_retrained(weights: str | Path, samples: str | Path | None = None, limit: int | None = None) -> Retrained:
@@ -74,6 +78,9 @@ def load_retrained(weights: str | Path, samples: str | Path | None = None, limit
     weights = Path(weights)
     network, metadata = load_network(weights)
     classes, mean, std, resolution = _described_input(weights, metadata)
+    order = metadata.get("colour_order", "RGB")
+    if order not in COLOUR_ORDERS:
+        raise UserError(f"{weights}: its channels are in no order that is known (colour_order: RGB or BGR)")
     with reading(weights):
         task = task_of(metadata)
     shape = (network.in_channels, resolution, resolution)
@@ -85,7 +92,7 @@ def load_retrained(weights: str | Path, samples: str | Path | None = None, limit
             f"{network.in_channels} channels"
         )
     with torch.inference_mode():
-        batches = torch.from_numpy(normalised(images, mean, std)).split(32)
+        batches = torch.from_numpy(normalised(images, mean, std, order)).split(32)
         logits = torch.cat([network(x) for x in batches]).numpy()
     if logits.shape != (len(images), len(classes)):
         raise UserError(f"{weights}: names {len(classes)} classes, its network gives outputs of shape {logits.shape}")
@@ -96,7 +103,7 @@ def load_retrained(weights: str | Path, samples: str | Path | None = None, limit
     if recorded is not None:
         _check_recorded(path, weights, logits, recorded)
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-    return Retrained(weights, sha256, network, metadata, classes, mean, std, shape, images, labels, logits, task)
+    return Retrained(weights, sha256, network, metadata, classes, mean, std, shape, images, labels, logits, task, order)
 
 
 def save_samples(path: Path, images: npt.NDArray[np.uint8], labels: Targets, logits: Floats) -> None:
@@ -107,14 +114,17 @@ def save_samples(path: Path, images: npt.NDArray[np.uint8], labels: Targets, log
     atomic_write_bytes(path, file.getbuffer())
 
 
-def normalised(images: npt.NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> Floats:
+def normalised(
+    images: npt.NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...], order: str = "RGB"
+) -> Floats:
     """Images as the network reads them: uint8 (N, H, W, C) -> float32 (N, C, H, W), (pixel / 255 - mean) / std."""
-    x = (scaled(images) - np.array(mean).reshape(-1, 1, 1)) / np.array(std).reshape(-1, 1, 1)
+    x = (scaled(images, order) - np.array(mean).reshape(-1, 1, 1)) / np.array(std).reshape(-1, 1, 1)
     return np.ascontiguousarray(x, dtype=np.float32)
 
 
-def scaled(images: npt.NDArray[np.uint8]) -> Floats:
-    """Pixels in 0..1: uint8 (N, H, W, C) -> float32 (N, C, H, W)."""
+def scaled(images: npt.NDArray[np.uint8], order: str = "RGB") -> Floats:
+    """Pixels in 0..1: uint8 (N, H, W, C), RGB -> float32 (N, C, H, W), the channels in that order."""
+    images = images[..., ::-1] if order == "BGR" else images
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
 
 

@@ -87,6 +87,8 @@ def fit(
             if state.is_best:
                 checkpoint.keep_as_best()
 
+    if not recipe.steps and validate is not None:
+        state.validation = validate()
     with Progress(
         recipe.steps, state.step, description, how_to_resume=how_to_resume, catch=checkpoint is not None
     ) as steps:

@@ -28,7 +28,8 @@ class SupernetOptions(FairOptions):
     )
     pretrained: str | None = course(
         None,
-        "start matching blocks from torchvision's MobileNetV2: file of its weights, or 'torchvision' to download them",
+        "start matching blocks from torchvision's MobileNetV2 (file of its weights, or torchvision to download them), "
+        "or all of spos from its published checkpoint-150000.pth.tar (see --preprocessing; --epochs 0 trains nothing)",
         metavar="FILE",
     )
 

@@ -28,7 +28,7 @@ def learning_rate(usual: float) -> Any:
 class TrainingOptions:
     """Epochs, optimizer, schedule and loss, of a supernet or of one network."""
 
-    epochs: int = course(120, "passes over the training images", at_least=1, at_most=10**6)
+    epochs: int = course(120, "passes over the training images", at_least=0, at_most=10**6)
     optimizer: str = course("sgd", "{names}", metavar="NAME", names=OPTIMIZERS)
     usual_lr: ClassVar[float] = 0.045
     lr: float | None = learning_rate(usual_lr)
@@ -70,6 +70,8 @@ class TrainingOptions:
         """Let the learning rate follow from the optimizer; raise UserError where options contradict each other."""
         if self.lr is None or not was_given(self, "lr"):
             object.__setattr__(self, "lr", LEARNING_RATES.get(self.optimizer, self.usual_lr))
+        if self.epochs == 0 and getattr(self, "pretrained", None) is None:
+            raise UserError("--epochs must be at least 1, not 0 (0 keeps the weights of --pretrained as they are)")
         if self.warmup_epochs > self.epochs:
             raise UserError(f"--warmup-epochs {self.warmup_epochs:g} must be at most --epochs {self.epochs}")
 

@@ -154,6 +154,7 @@ def hand_in(training: Training, run: RunFolder, about: Mapping[str, Any] | None 
         "classes": list(data.classes),
         "mean": list(data.mean),
         "std": list(data.std),
+        "colour_order": data.colour_order,
         "resolution": data.resolution,
         "crop_pct": data.crop_pct,
         "stretch": data.stretch,

@@ -37,6 +37,7 @@ _FORM = {
     "resolution?": int,
     "mean?": [float],
     "std?": [float],
+    "colour_order?": str,
     "split?": {"sha256?": (dict, None)},
     "train?": dict,
     "validation?": (dict, None),

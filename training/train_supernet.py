@@ -1,5 +1,6 @@
 """The stage `train_supernet`: a supernet, trained as --sample-strategy says."""
 
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from training.stage import Training, run_training
 from training.state import make_context, make_state
 from training.supernet_file import DESCRIPTION, WEIGHTS, save_supernet
 from training.trainer import Trainer
-from training.trainers import TRAINERS, check_limits, find_trainer
+from training.trainers import TRAINERS, check_limits, find_trainer, relaxation_of
 
 VALIDATED_PATHS = 4
 VALIDATED_IMAGES = 500
@@ -50,6 +51,8 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
         UserError: an option names something that there is not, or data cannot be read.
     """
     make_trainer = find_trainer("sample strategy", options.sample_strategy, TRAINERS)
+    if not options.epochs and relaxation_of(options.sample_strategy) is not None:
+        raise UserError(f"--epochs 0 learns no architecture: --sample-strategy {options.sample_strategy} needs epochs")
     device = choose_device(options.device)
     prepare_device(device, options.threads)
     band = getattr(make_trainer, "band", None)
@@ -65,7 +68,7 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
         # of a plan nothing is downloaded
         from supernet.pretrained import load_pretrained  # noqa: PLC0415  # seldom needed
 
-        load_pretrained(supernet, options.pretrained)
+        _check_complete(options, supernet, load_pretrained(supernet, options.pretrained))
     trainer = make_trainer(make_context(options, data, data.train, supernet, device))
     check_limits(options.sample_strategy, trainer)
     recipe = Recipe(trainer)
@@ -85,6 +88,13 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
         validate=partial(validate_paths, recipe),
         title=f"supernet {supernet.space.name}",
     )
+
+
+def _check_complete(options: TrainSupernetOptions, supernet: Supernet, filled: Collection[str]) -> None:
+    """Raises UserError where nothing is trained and something is left as it was drawn."""
+    missing = [site for site, weights in supernet.bank.items() if site not in filled and [*weights.parameters()]]
+    if not options.epochs and missing:
+        raise UserError(f"--epochs 0: {options.pretrained} does not fill {', '.join(missing[:5])}; train it")
 
 
 def plan_supernet(options: TrainSupernetOptions) -> None:
@@ -171,6 +181,7 @@ def _about(training: Training) -> dict[str, Any]:
         "resolution": data.resolution,
         "mean": list(data.mean),
         "std": list(data.std),
+        "colour_order": data.colour_order,
         "dataset": data.name,
         "split": data.split_record | trainer.record(),
         "train": training.how(paths_per_step=trainer.passes_per_step),

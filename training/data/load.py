@@ -20,6 +20,7 @@ from training.data.folder import load_image_folder, load_imagenet
 from training.data.holdout import Indices, fingerprint, hold_out
 from training.data.in_memory import InMemorySplit
 from training.data.landmarks import load_landmarks
+from training.data.preprocessing import BGR, BGR255, STANDARD, PreprocessingOptions
 from training.data.seeds import seed_of
 from training.data.source import ImageArrays, ImageFiles, Source
 from training.data.split import Data, Normalisation, Split
@@ -73,11 +74,10 @@ def load_data(options: Any, resolution: int | None = None, check: Callable[[int,
             raise UserError(
                 f"dataset {options.dataset!r} comes at {source.resolution} px, not at the {resolution} px asked for"
             )
-        for flag, given in (
-            ("flip", options.flip),
-            ("augmentation", part_of(options, AugmentationOptions).augmentation),
-        ):
-            if given not in (None, AUTO):
+        augmentation = part_of(options, AugmentationOptions).augmentation
+        preprocessing = part_of(options, PreprocessingOptions).preprocessing
+        for flag, given in (("flip", options.flip), ("augmentation", augmentation), ("preprocessing", preprocessing)):
+            if given not in (None, AUTO, STANDARD):
                 raise UserError(f"dataset {options.dataset!r} makes its own batches: --{flag} does not apply to it")
         return source
     if options.flip and not source.task.mirrors:
@@ -131,7 +131,10 @@ def _build(source: Source, options: Any, resolution: int) -> Data:
 
     record["augmentation"] = augmentation.describe(frame)
     tensors = {name: torch.from_numpy(indices) for name, indices in rows.items()}
-    if source.mean is not None and source.std is not None:
+    if part_of(options, PreprocessingOptions).preprocessing == BGR255:
+        normalisation = Normalisation((0.0,) * 3, (1 / 255,) * 3, BGR)
+        record["normalisation"] = "none: BGR from 0 to 255"
+    elif source.mean is not None and source.std is not None:
         normalisation = Normalisation(source.mean, source.std)
         record["normalisation"] = "constants of the data set"
     else:
@@ -152,6 +155,7 @@ def _build(source: Source, options: Any, resolution: int) -> Data:
         crop_pct=frame.crop_pct,
         split_record=record,
         stretch=source.stretch,
+        colour_order=normalisation.colour_order,
     )
 
 
@@ -195,4 +199,5 @@ def channel_statistics(split: Split, at_most: int) -> tuple[Normalisation, int]:
     # Images of one colour have no spread: half a grey level keeps the division finite.
     std = (squares / pixels - mean.square()).clamp(min=0).sqrt().clamp(min=0.5 / 255)
     rounded = (tuple(round(value, 6) for value in values.tolist()) for values in (mean, std))
-    return Normalisation(*rounded), count
+    first, second = rounded
+    return Normalisation(first, second), count

@@ -6,10 +6,11 @@ from config_file.run_options import LARGEST_SEED
 from training.data.augmentation import AugmentationOptions
 from training.data.landmarks import ListOptions
 from training.data.load import DATASETS
+from training.data.preprocessing import PreprocessingOptions
 
 
 @options("Data")
-class DataOptions(AugmentationOptions, ListOptions):
+class DataOptions(PreprocessingOptions, AugmentationOptions, ListOptions):
     """Images, and how they are split. Later stages take these from the supernet's run unless told otherwise."""
 
     dataset: str = option(

@@ -12,6 +12,7 @@ from torch import Tensor
 from config_file.errors import UserError
 from config_file.quantity import quantity
 from tasks import CLASSIFICATION, Task
+from training.data.preprocessing import BGR, RGB
 from training.data.seeds import generator_of
 
 Batch = tuple[Tensor, Tensor]
@@ -19,16 +20,18 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Normalisation:
-    """x = (pixel / 255 - mean) / std per channel, pixels 0..255."""
+    """x = (pixel / 255 - mean) / std per channel, pixels 0..255, in the colour order that the network reads."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    colour_order: str = RGB
 
     def __call__(self, images: Tensor, channels_last: bool = True) -> Tensor:
-        """uint8 (B, H, W, 3) -> float32 (B, 3, H, W), on the same device, in channels_last memory or contiguous."""
+        """RGB uint8 (B, H, W, 3) -> float32 (B, 3, H, W), on the same device, in channels_last memory or contiguous."""
         B, H, W, C = images.shape
         # Rows of W * C values: a factor that repeats every 3 elements would not be vectorised.
         scale, shift = _rows(self.mean, self.std, W, images.device)
+        images = images.flip(-1) if self.colour_order == BGR else images
         x = images.reshape(B, H, W * C).float().mul_(scale).add_(shift)
         x = x.view(B, H, W, C).permute(0, 3, 1, 2)
         return x if channels_last else x.contiguous()
@@ -141,6 +144,7 @@ class Data:
         trainval: `train` and `val` together, for a last training.
         crop_pct: share of an image's shorter side that evaluation sees, 1.0 for all of it; None if not known.
         stretch: an image is brought to the square as a whole, instead of its centre.
+        colour_order: of the channels that a network reads, and so of `mean` and `std`.
         split_record: sizes, seed and SHA-256 of the three index sets, to be kept with a run.
     """
 
@@ -157,6 +161,7 @@ class Data:
     split_record: dict[str, Any] = field(default_factory=dict)
     in_channels: int = 3
     stretch: bool = False
+    colour_order: str = RGB
 
     @property
     def task(self) -> Task:
