@@ -1,8 +1,9 @@
 """python search.py --title first --search-strategy evolution --info-metric flops --target-hc 60
 
 Second of four stages: reads the supernet that train_supernet.py left in runs/<title>/supernet, evaluates architectures
-within the target with inherited weights, and leaves the most accurate one in runs/<title>/search/best.json, with every
-evaluation (results.csv, archive.jsonl) and a picture (accuracy_vs_cost.png). Next: python retrain.py --title first
+within the target with inherited weights, judges the most accurate one once more on images that nothing was selected by,
+and leaves it in runs/<title>/search/best.json, with every evaluation (results.csv, archive.jsonl) and a picture
+(accuracy_vs_cost.png). Next: python retrain.py --title first
 
     python search.py --help                        # all flags, with defaults and units
     python search.py --title first --plan          # feasible range, number of evaluations, time and memory

@@ -12,7 +12,7 @@ from search.archive import Archive
 from search.pareto import non_dominated
 from search.preparation import Search
 from search.reporting import picture, results_file
-from search.reporting.finished_search import read_search
+from search.reporting.finished_search import CONFIRMED, read_search
 from search.reporting.front_report import front_among, values_of, write_front
 from search.reporting.report import write_report
 from search.result import Result, comparable
@@ -80,6 +80,8 @@ def write_outcome(
         for what, words in front.in_words(search.space):
             folder.log(f"{what:10} {words}")
         files.append("front.csv")
+    if confirmed:
+        files.append(CONFIRMED)
     results_file.write_best(folder.file("best.json"), *chosen)
     folder.log(f"files      {folder.path}/: {' '.join(files)}")
     if isinstance(search.space, SearchSpace):

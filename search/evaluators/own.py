@@ -32,8 +32,8 @@ class OwnEvaluator:
         self.fingerprints: Mapping[str, Any] = {"evaluator": reference, **self._said("fingerprints", {})}
         self.method = str(self._said("method", reference.rpartition(":")[2]))
         self.record: Mapping[str, Any] = self._said("record", {})
-        able = callable(getattr(self.own, "confirm", None))
-        self.confirms = str(self._said("confirms", "what it held back")) if able else ""
+        able = callable(self._said("confirm", None))
+        self.confirms = str(self._said("confirms", "what it held back") or "") if able else ""
 
     def _said(self, name: str, default: Any) -> Any:
         return guarded(self.reference, lambda: getattr(self.own, name, default))()

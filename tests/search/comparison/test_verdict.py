@@ -278,3 +278,10 @@ def test_several_searches(tmp_path, capsys, monkeypatch) -> None:
     search([*common, "--search-strategy", "random", "--target-hc", "5", "--eval-images", "40", *other])
     with pytest.raises(UserError, match=r"search-seed44 is a search with other options than .*--random-iteration"):
         main([*arguments, "--searches", "3", "--random-networks", "3", "--overwrite"])
+    saved = tmp_path / "runs/v/search/config.yaml"
+    saved.write_text(saved.read_text().replace("search_strategy: random", "search_strategy: leaves:mark"))
+    (tmp_path / "leaves.py").write_text("from pathlib import Path\nPath('mark').touch()\n")
+    options = VerdictOptions(title="v", searches=4, random_networks=4)
+    with pytest.raises(UserError, match=r"--search-strategy leaves:mark, code of your own .*--random-seed 45"):
+        replicates._again(options, tmp_path / "runs/v/search", 45, tmp_path / "runs/v/search-seed45")
+    assert not (tmp_path / "mark").exists()
