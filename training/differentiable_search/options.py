@@ -87,8 +87,10 @@ class GradientOptions:
     )
     temperature: float = learned(1.0, "at the start (FBNet 5)", above=0)
     temperature_schedule: str = learned("constant", "how it falls", choices=("constant", "linear", "exponential"))
-    temperature_end: float = learned(0.33, "linear: at the end", above=0)
-    temperature_decay: float = learned(0.045, "exponential: times exp(-this) per epoch", at_least=0)
+    temperature_end: float = learned(0.33, "linear: at the end", above=0, only={"temperature_schedule": ("linear",)})
+    temperature_decay: float = learned(
+        0.045, "exponential: times exp(-this) per epoch", at_least=0, only={"temperature_schedule": ("exponential",)}
+    )
     recompute: bool = learned(False, "softmax, gumbel: run options again in the backward pass, to save memory")
     hc_mode: str = learned(
         "penalty",
