@@ -34,3 +34,32 @@ def test_tables_are_whole() -> None:
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", README, re.MULTILINE))))
 def test_the_targets_of_make_exist(target: tuple[str, str]) -> None:
     assert re.search(rf"^{''.join(target)}:", (ROOT / "Makefile").read_bytes().decode(), re.MULTILINE)
+
+
+def headings(path: Path) -> set[str]:
+    """The anchors of a page's headings, as they are made of them."""
+    titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_inside_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
+        file, _, anchor = target.partition("#")
+        path = page.parent / file if file else page
+        assert path.exists(), f"{page.name}: {target}"
+        assert not anchor or anchor in headings(path), f"{page.name}: {target}"
+
+
+def test_the_presets_that_are_named_exist() -> None:
+    named = set(re.findall(r"config_file/[\w/]+\.yml", README))
+    assert len(named) >= 3
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = README[README.index("## Where to go next") :]
+    assert [path.name for path in sorted((ROOT / "docs").glob("*.md")) if f"(docs/{path.name})" not in index] == []

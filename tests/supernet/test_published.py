@@ -7,6 +7,7 @@ pixels, parameters everything learnable.
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from supernet import Network, SearchSpace, Supernet, build_space, extract
 from supernet.saved import architecture_of, space_of
 from supernet.spaces.published import ALIASES, PUBLISHED
 from supernet.torchvision_compat import torchvision
+from tests.conftest import ROOT
 
 FIGURES = {
     # Logs of mit-han-lab/proxylessnas: 320.4M/4.08M, 439.2M/4.36M and 465.3M/7.12M.
@@ -35,6 +37,12 @@ FIGURES = {
     "mobilenetv2": (300_774_272, 3_504_872),
     "mobilenetv3_large": (216_589_760, 5_483_032),
 }
+
+
+def test_the_page_says_the_same():
+    page = (ROOT / "docs" / "spaces.md").read_bytes().decode()
+    for name, (macs, params) in FIGURES.items():
+        assert re.search(rf"^\| `{name}`.*\| {macs:,} \| {params:,} \|", page, re.MULTILINE), name
 
 
 def network_of(name: str) -> tuple[SearchSpace, tuple[int, ...]]:
