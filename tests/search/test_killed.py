@@ -17,7 +17,7 @@ import pytest
 from config_file.errors import UserError
 from search.cli import main
 from search.strategies import STRATEGIES
-from tests.search.test_cli import QUICK, ROOT, here, rows, trained  # noqa: F401 - fixtures
+from tests.search.test_cli import POPULATION, QUICK, ROOT, here, rows, trained  # noqa: F401 - fixtures
 from training.differentiable_search.learner import ArchitectureLearner
 
 # What each needs to be in the middle of something (a generation, a neighbourhood, an update, a round of predictions)
@@ -26,15 +26,15 @@ EVALUATIONS = ["--evaluations", "24"]
 OPTIONS = {
     "random": ["--random-iteration", "24"],
     "grid": [*EVALUATIONS, "--grid-shuffle"],
-    "evolution": ["--generation-num", "4"],
+    "evolution": [*POPULATION, "--generation-num", "4"],
     "regularized_evolution": [*EVALUATIONS, "--re-population", "6", "--re-sample", "3"],
     "local_search": EVALUATIONS,
     "tpe": [*EVALUATIONS, "--startup", "6"],
     "bayesian": [*EVALUATIONS, "--startup", "6", "--bo-pool", "20"],
     "rl": [*EVALUATIONS, "--rl-samples", "5"],
-    "nsga2": EVALUATIONS,
-    "nsga3": EVALUATIONS,
-    "predictor": [*EVALUATIONS, "--inner-evaluations", "100"],
+    "nsga2": [*EVALUATIONS, *POPULATION[:2]],
+    "nsga3": [*EVALUATIONS, *POPULATION[:2]],
+    "predictor": [*EVALUATIONS, *POPULATION[:2], "--inner-evaluations", "100"],
     "differentiable": ["--a-samples", "23", "--a-epochs", "2"],
 }
 
