@@ -205,7 +205,7 @@ def _save_samples(path: Path, network: nn.Module, test: Split) -> None:
 
 def plan_retrain(options: RetrainOptions) -> None:
     """Print what `retrain_stage` would do with these options, from a few timed steps."""
-    print_plan(_prepare(options, inherit=False)[0])
+    print_plan(_prepare(options, inherit=options.init == "supernet")[0])
 
 
 def retrain_stage(options: RetrainOptions) -> Path:

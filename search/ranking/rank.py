@@ -20,6 +20,7 @@ from tqdm import tqdm
 from config_file.errors import UserError
 from config_file.loader import parse
 from config_file.progress import progress
+from config_file.quantity import quantity
 from config_file.run_folder import RunFolder, Work, run_stage
 from search.archive import Archive
 from search.engine import evaluated
@@ -72,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_costs(options, truth, space)
     chosen = networks(options, truth, [a for a in truth.accuracy if space.is_valid(a)])
     if options.plan:
+        make_evaluator(options.evaluator, context)  # refuses what a ranking would
         return _planned(chosen, truth, _tree(options, context, chosen))
     run_stage(
         options,
@@ -153,7 +155,9 @@ def _tree(options: RankOptions, context: Context, chosen: Sequence[Architecture]
 
 
 def _planned(chosen: Sequence[Architecture], truth: Truth, tree: PrefixNode | None = None) -> int:
-    print(f"plan of rank; nothing is started and nothing written\n{len(chosen):,} architectures of {truth.name}")
+    print(
+        f"plan of rank; nothing is started and nothing written\n{quantity(len(chosen), 'architecture')} of {truth.name}"
+    )
     for note in truth.notes:
         print(note)
     if tree is not None:

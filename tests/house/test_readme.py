@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from config_file.loader import parse
+from config_file.stages import STAGES, options_of_stage
 from supernet import build_space
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,3 +66,20 @@ def test_the_presets_that_are_named_exist() -> None:
 def test_every_page_is_in_the_index() -> None:
     index = README[README.index("## Where to go next") :]
     assert [path.name for path in sorted((ROOT / "docs").glob("*.md")) if f"(docs/{path.name})" not in index] == []
+
+
+SCRIPTS = {stage.script: name for name, stage in STAGES.items()}
+COMMAND = re.compile(rf"^python ({'|'.join(map(re.escape, SCRIPTS))}) (.*)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_are_taken(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every flag of a command exists, and is read by the run that it asks for."""
+    (tmp_path / "config_file").symlink_to(ROOT / "config_file")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    for script, rest in COMMAND.findall("".join(blocks).replace("\\\n", " ")):
+        words = shlex.split(rest, comments=True)
+        own = any(word.partition(".")[0].startswith("my_") for word in words)
+        if not own and not any(re.fullmatch(r"[A-Z]{4,}|.*[\[\]].*|\.\.\.", word) for word in words):
+            parse(options_of_stage(SCRIPTS[script]), words, script, "")

@@ -238,6 +238,8 @@ def test_a_supernet_is_ranked_and_an_interrupted_ranking_goes_on(
     write(here / "truth.csv", ["architecture", "accuracy"], [[names, value] for names, value in truth.items()])
     arguments = ["--title", "toy", "--truth", "truth.csv", "--calibration-images", "40", "--eval-images", "40"]
     arguments += ["--architectures", "8", "--resamples", "20", "--threads", "1", "--no-tensorboard"]
+    with pytest.raises(UserError, match="'abc'"):  # as without --plan
+        main([*arguments, "--dataset", "abc", "--plan"])
     assert main([*arguments, "--plan"]) == 0
     plan = capsys.readouterr().out
     assert "8 architectures of truth.csv" in plan
