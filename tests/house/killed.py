@@ -8,8 +8,19 @@ in one go. One process forks all runs: what takes seconds to import is imported 
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from deployment.cli import main as export
 from lookup_tables.cli import main as tables
