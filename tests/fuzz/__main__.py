@@ -15,11 +15,12 @@ import time
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from tests.fuzz.fuzz import damaged, fuzz
+from tests.fuzz.fuzz import Count, damaged, fuzz
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.world import make_world
 
 COLUMNS = ("tried", "one line", "accepted", "tracebacks", "hangs", "wrong")
+STEP = 20  # files between two looks at the clock
 
 
 def main() -> int:
@@ -31,36 +32,29 @@ def main() -> int:
     parser.add_argument("--memory", type=float, default=10, help="GiB of address space; more is a MemoryError")
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (int(options.memory * 2**30),) * 2)
-    bad: list[str] = []
+    lines: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         with redirect_stdout(io.StringIO()):  # the stages' own words
             space = make_world(Path())
         print(f"| file | {' | '.join(COLUMNS)} | s |\n|---|{'---|' * (len(COLUMNS) + 1)}", flush=True)
         for name in options.kind:
-            began, total, step = time.perf_counter(), None, 100
-            for start in range(options.seed, options.seed + options.count, step):
-                found = fuzz(KINDS[name], space, range(start, min(start + step, options.seed + options.count)))
-                total = found if total is None else total + found
+            began, total, end = time.perf_counter(), Count(), options.seed + options.count
+            for start in range(options.seed, end, STEP):
+                total = total + fuzz(KINDS[name], space, range(start, min(start + STEP, end)))
                 if time.perf_counter() - began > options.seconds:
                     break
-            assert total is not None
-            numbers = [
-                total.tried,
-                total.refused,
-                total.accepted,
-                len(total.tracebacks),
-                len(total.hangs),
-                len(total.wrong),
-            ]
+            found = (total.tracebacks, total.hangs, total.wrong)
+            numbers = [total.tried, total.refused, total.accepted, *map(len, found)]
             print(f"| {name} | {' | '.join(map(str, numbers))} | {time.perf_counter() - began:.0f} |", flush=True)
-            bad += [f"{name}, {line}" for line in total.bad]
+            for line in total.bad:
+                print(f"{name}, {line}", file=sys.stderr, flush=True)
+            lines += total.bad
             if options.count == 1:
-                whole = Path(KINDS[name].file).read_bytes()
-                Path(KINDS[name].file).write_bytes(damaged(KINDS[name], whole, options.seed))
-                KINDS[name].read(Path(KINDS[name].file), space)
-    print("\n".join(bad[:200]))
-    return bool(bad)
+                path = Path(KINDS[name].file)
+                path.write_bytes(damaged(KINDS[name], path.read_bytes(), options.seed))
+                KINDS[name].read(path, space)
+    return bool(lines)
 
 
 if __name__ == "__main__":
