@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--one", nargs=2, metavar=("VARIANT", "SPACE"), help=argparse.SUPPRESS)
     asked = parser.parse_args(argv)
     if asked.one:
-        print(json.dumps(one(*asked.one, asked.resolution)))
+        print(json.dumps(one(asked.one[0], asked.one[1], asked.resolution)))
         return 0
     medians: dict[str, dict[str, float]] = {}
     for space in SPACES:
