@@ -13,7 +13,8 @@ from tasks.task import Floats, Targets, Task
 
 @dataclass(frozen=True)
 class Landmarks(Task):
-    """Outputs and targets are points x0, y0, x1, y1, ... as shares of the image's width and height.
+    """Outputs and targets are points x0, y0, x1, y1, ... as shares of the image's width and height. In targets more may
+    follow, which trainings learn from.
 
     The metric is the normalised mean error: the mean distance of the points from where they should be over the distance
     between the outer corners of the eyes, as in NNI's PFLD example, both in the normalised coordinates.
@@ -39,12 +40,13 @@ class Landmarks(Task):
     mirrors = False
 
     def measure(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        targets = targets[:, : outputs.shape[1]]
         predicted, true = (values.view(len(values), -1, 2) for values in (outputs, targets))  # (B, points, 2)
         scale = (true[:, self.eyes[0]] - true[:, self.eyes[1]]).norm(dim=1)
         return (predicted - true).norm(dim=2).mean(1) / scale
 
     def error(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return (outputs - targets).square().sum(1)
+        return (outputs - targets[:, : outputs.shape[1]]).square().sum(1)
 
     def interval(self, mean: float, deviation: float, images: int) -> tuple[float, float]:
         half = 1.96 * deviation / math.sqrt(images)
@@ -66,7 +68,7 @@ class Landmarks(Task):
         return f"eyes at ({x1:.2f}, {y1:.2f}) and ({x2:.2f}, {y2:.2f})"
 
     def as_outputs(self, targets: Tensor, outputs: int) -> Tensor:
-        return targets.double()
+        return targets[:, :outputs].double()
 
     def describe(self, names: Sequence[str]) -> str:
         return f"{len(names) // 2} points"

@@ -11,6 +11,7 @@ from training.differentiable_search.options import LearningOptions
 from training.recipe_options import FittingOptions, course, learning_rate
 from training.trainers import NETWORK_TRAINERS, TRAINERS
 from training.trainers.paths import FairOptions
+from training.trainers.pose import PoseOptions
 
 
 @options("Training")
@@ -53,7 +54,7 @@ class TrainSupernetOptions(SupernetOptions, LearningOptions):
 
 
 @options("Training")
-class RetrainOptions(FittingOptions):
+class RetrainOptions(PoseOptions, FittingOptions):
     """Options of ``retrain.py``."""
 
     stage: ClassVar[str] = "retrain"
@@ -85,7 +86,8 @@ class RetrainOptions(FittingOptions):
     weight_decay: float = course(4e-4, "L2 penalty", group="Training", at_least=0)
     trainer: str = course(
         "plain",
-        "what a step trains: {names} (one pass by the loss), or module:callable, such as one with a teacher",
+        "what a step trains: {names} (plain: one pass by the loss; pose: beside PFLD's auxiliary net, which learns the "
+        "angles of heads in the lists of landmarks), or module:callable, such as one with a teacher",
         metavar="NAME",
         names=NETWORK_TRAINERS,
     )

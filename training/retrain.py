@@ -200,7 +200,9 @@ def _save_samples(path: Path, network: nn.Module, test: Split) -> None:
     chosen = torch.randperm(len(test), generator=generator_of("samples"))[:SAMPLE_IMAGES]
     images = test.raw(chosen)  # uint8 (N, R, R, 3)
     logits = network(test.normalisation(images, channels_last=False))  # (N, classes)
-    save_samples(path, images.numpy(), test.labels[chosen].numpy(), logits.float().numpy())
+    labels = test.labels[chosen]
+    labels = labels if labels.ndim == 1 else labels[:, : logits.shape[1]]  # not what only a training learns from
+    save_samples(path, images.numpy(), labels.numpy(), logits.float().numpy())
 
 
 def plan_retrain(options: RetrainOptions) -> None:

@@ -8,12 +8,13 @@ A line of the list is one image, and its fields are separated by blanks:
 - 212 coordinates: x and y of each point as shares of the image's width and height, 0 to 1 (a little outside is a point
   outside of the image);
 - optionally the 3 Euler angles of the head, or 6 attributes (pose, expression, illumination, make-up, occlusion, blur)
-  and the angles, as in lists made for PFLD. They are read over: NNI's auxiliary loss on the angles is not ours.
+  and the angles, as in lists made for PFLD. Angles, in degrees, are what the trainer `pose` learns from.
 
 Empty lines and lines that begin with # are left out. The image is brought to the square as a whole, as in NNI, so that
 coordinates stay what they are; there is no augmentation. A mirrored face would need its points renumbered.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,10 @@ from training.data.real_files import repetitions
 from training.data.source import ImageFiles, Source
 
 POINTS = 106
+ANGLES = 3
+POSE = "pose"
+"""The trainer of networks that learns from the angles of heads too."""
+
 RESOLUTION = 112
 EXTRAS = (0, 3, 9)  # numbers that may follow the coordinates: nothing, angles, or attributes and angles
 OUTSIDE = 2.0  # greatest absolute coordinate: beyond it, it is no share of the image
@@ -75,10 +80,11 @@ def load_landmarks(options: Any) -> Source:
         test = Path(lists.test_list_file).expanduser()
         if not test.is_file():
             raise UserError(f"no list of landmarks at {test} (--test-list-file)")
-    names, targets = read_list(found, root)
+    names, targets = read_list(found, root, angles=getattr(options, "trainer", None) == POSE)
     count = len(names)
     if test.is_file():
         others, more = read_list(test, root)
+        more = np.pad(more, ((0, 0), (0, targets.shape[1] - more.shape[1])))  # nothing is tested on angles
         names, targets = names + others, np.concatenate((targets, more))
     files = ImageFiles(root, tuple(names))
     for first, again in repetitions(files, [(root / name).stat().st_ino for name in names]):
@@ -104,8 +110,9 @@ def load_landmarks(options: Any) -> Source:
 load_landmarks.Options = ListOptions  # type: ignore[attr-defined]
 
 
-def read_list(path: Path, root: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """The images of a list, as paths that hold from `root`, and their coordinates, float32 (N, 212).
+def read_list(path: Path, root: Path, angles: bool = False) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """The images of a list, as paths that hold from `root`, and their coordinates, float32 (N, 212), with
+    `angles` followed by the three of the head in radians, (N, 215).
 
     Raises:
         UserError: as `load_landmarks`.
@@ -114,7 +121,8 @@ def read_list(path: Path, root: Path) -> tuple[list[str], npt.NDArray[np.float32
     rows: list[list[float]] = []
     for where, line in _lines(path):
         name, *fields = line.split()
-        rows.append(_coordinates(fields, where))
+        values = _numbers(fields, where)
+        rows.append(_coordinates(values, where) + (_angles(values, where) if angles else []))
         names.append(_image(name, root, path.parent, where))
     if not names:
         raise UserError(f"{path} lists no images")
@@ -129,13 +137,26 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
             yield f"{path}, line {number}", line
 
 
-def _coordinates(fields: list[str], where: str) -> list[float]:
+def _numbers(fields: list[str], where: str) -> list[float]:
     values = []
     for field in fields:
         try:
             values.append(float(field))
         except ValueError:
             raise UserError(f"{where}: {field!r} is not a number (a path must not hold blanks)") from None
+    return values
+
+
+def _angles(values: list[float], where: str) -> list[float]:
+    angles = values[2 * POINTS :][-ANGLES:]
+    if not angles:
+        raise UserError(f"{where}: no angles behind the points, which --trainer {POSE} learns from")
+    if not all(abs(angle) <= 360 for angle in angles):  # NaN too
+        raise UserError(f"{where}: the angles {angles} are not in degrees")
+    return [math.radians(angle) for angle in angles]
+
+
+def _coordinates(values: list[float], where: str) -> list[float]:
     extra = len(values) - 2 * POINTS
     if extra not in EXTRAS:
         raise UserError(
