@@ -16,6 +16,7 @@ from config_file.files import atomic_path
 from config_file.loader import parse
 from config_file.options import options
 from config_file.progress import progress
+from config_file.readers.door import reading
 from lookup_tables.cost_table import CostTable, Key, distinct_blocks
 from lookup_tables.latency.accuracy import Accuracy, Vector, judge
 from lookup_tables.latency.fitting import LEAST, Fit, fit_blocks
@@ -232,8 +233,9 @@ def fit(argv: Sequence[str]) -> None:
     resolution = space.input_shape[1]
     path = table_path(options, space.name, "latency", str(resolution))
     measurements = read_measurements(options.measurements, space)
-    table = fit_table(space, resolution, measurements, device=options.device, seed=options.random_seed)
-    curve = learning_curve(as_problem(space, resolution, measurements), options.random_seed, show_progress=True)
+    with reading(options.measurements, "cannot be explained by costs of blocks"):
+        table = fit_table(space, resolution, measurements, device=options.device, seed=options.random_seed)
+        curve = learning_curve(as_problem(space, resolution, measurements), options.random_seed, show_progress=True)
     save_and_report(table, path)
     unmeasured = sum(entry.count == 0 for entry in table.entries.values())
     print(f"fitted to {len(measurements.ms):,} networks; {unmeasured} of {len(table.entries)} blocks stand in none")

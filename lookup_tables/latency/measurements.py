@@ -20,6 +20,7 @@ from supernet import SearchSpace
 from supernet.saved import architecture_in
 
 ARCHITECTURE, MS = "architecture", "ms"
+MOST_MS = 1e7  # hours; a unit that was mistaken, or damage
 
 
 class Measurements(NamedTuple):
@@ -59,4 +60,7 @@ def milliseconds(text: str, where: str) -> float:
     """A latency from a cell. Raises UserError that begins with `where`."""
     if not text:
         raise UserError(f"{where}: {MS} is missing")
-    return number_in(text, f"{where}: {MS}", above=0)
+    ms: float = number_in(text, f"{where}: {MS}", above=0)
+    if ms > MOST_MS:
+        raise UserError(f"{where}: {MS} is {text}: no network takes longer than {MOST_MS:g}")
+    return ms

@@ -260,7 +260,7 @@ def test_a_file_that_cannot_be_one() -> None:
 def test_numbers() -> None:
     assert number_in("1e-3", "here") == 1e-3
     assert number_in(3, "here", at_least=3) == 3
-    for value in ("", "x", "nan", "inf", "1_0", "1" * 400, 10**400, True, None, [1], "-1"):
+    for value in ("", "x", "nan", "inf", "1_0", "1" * 400, "1e200", 10**400, 1e200, True, None, [1], "-1"):
         with pytest.raises(UserError, match="here must be a number of at least 0"):
             number_in(value, "here", at_least=0)
     with pytest.raises(UserError, match="here must be a number above 0, not 0"):
