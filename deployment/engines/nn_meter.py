@@ -3,6 +3,7 @@
 nn-Meter itself fetches what a device's predictor knows the first time that it is asked for.
 """
 
+import logging
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ def load(name: str, model: Path | Layer, *, threads: int = 1, optimise: bool = T
 
 @cache
 def _predictor(name: str) -> Any:
-    return package(name, "nn_meter", "nn-meter").load_latency_predictor(name)
+    meter = package(name, "nn_meter", "nn-meter")
+    logging.getLogger("nn-Meter").setLevel(logging.ERROR)  # it has a line to say for every graph
+    return meter.load_latency_predictor(name)
 
 
 def _version(name: str) -> str:
