@@ -71,10 +71,10 @@ def _export(options: ExportOptions, source: Retrained) -> None:
     with staging_folder(stage_path(options)) as staged:
         card = hand_over(source, staged, options, say=say)
         with RunFolder.open(options) as folder:
-            for name in reversed(files_of(source.task)):  # the model last: where it is, everything else is complete
-                (staged / name).replace(folder.file(name))
             for line in said:
                 folder.record(line)
+            for name in reversed(files_of(source.task)):  # the model last: where it is, everything else is complete
+                (staged / name).replace(folder.file(name))
             sample, files = card["sample"], ", ".join(files_of(source.task))
             folder.log(
                 f"onnxruntime on {sample['file']}: predicted {sample['predicted']}, label {sample['label']} "
