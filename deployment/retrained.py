@@ -20,10 +20,21 @@ from deployment.engines.engine import Floats
 from deployment.weights import load_network
 from supernet.blocks import Shape
 from supernet.network import Network
-from tasks import Targets, Task, task_of
+from tasks import TASKS, Targets, Task, task_of
 
 # Far above what two ways of computing the same differ by, far below what a wrong mean, file or class order does.
 _SAME_LOGITS = 1e-2
+
+_INPUT = {"classes": [str], "mean": [float], "std": [float], "resolution": int, "in_channels": int}
+_ABOUT = {
+    "crop_pct?": (float, None),
+    "stretch?": (bool, None),
+    **dict.fromkeys(("dataset?", "search_space?"), (str, None)),
+    **{f"{split}_{task.metric}?": (float, None) for split in ("test", "val") for task in TASKS.values()},
+    "space_options?": (dict, None),
+    "architecture?": ([int], None),
+    "names?": ([str], None),
+}
 
 COLOUR_ORDERS = ("RGB", "BGR")
 
@@ -129,8 +140,10 @@ def scaled(images: npt.NDArray[np.uint8], order: str = "RGB") -> Floats:
 
 
 def _described_input(path: Path, metadata: dict[str, Any]) -> tuple[tuple[str, ...], Any, Any, int]:
-    form = {"classes": [str], "mean": [float], "std": [float], "resolution": int, "in_channels": int}
-    check_form(metadata, form, f"{path}: a user could not feed the network")
+    check_form(metadata, _INPUT, f"{path}: a user could not feed the network")
+    check_form(metadata, _ABOUT, f"{path}, metadata")
+    if not 0.05 <= (metadata.get("crop_pct") or 1) <= 1:
+        raise UserError(f"{path}: crop_pct is a share of the image, up to 1, not {metadata['crop_pct']}")
     classes, mean, std = (tuple(metadata[name]) for name in ("classes", "mean", "std"))
     resolution, channels = metadata["resolution"], metadata["in_channels"]
     if len(mean) != channels or len(std) != channels or min(std) <= 0 or resolution < 1 or not classes:
