@@ -52,6 +52,10 @@ class TrainSupernetOptions(SupernetOptions, LearningOptions):
         decides="training learning",
     )
 
+    def unread(self) -> dict[str, str]:
+        """{option of what follows a training: where it is read}."""
+        return dict.fromkeys(("a_epochs", "a_samples"), "search.py --search-strategy differentiable reads it")
+
 
 @options("Training")
 class RetrainOptions(PoseOptions, FittingOptions):

@@ -45,6 +45,7 @@ def test_rules_of_one_strategy_do_not_bind_the_others(strategy: str) -> None:
         ("search", "--epochs 5", "--epochs is not read here: the supernet is trained already"),
         ("search", "--directly-search --search-strategy evolution", "--directly-search is a differentiable search"),
         ("supernet", "--a-lr 0.1", "--a-lr is for --sample-strategy differentiable, "),
+        ("supernet", "--sample-strategy differentiable --a-samples 3", "--a-samples is not read here: search.py --sea"),
         ("supernet", "--optimizer adam --momentum 0.5", "--momentum is for --optimizer sgd or rmsprop, not for adam"),
         ("supernet", "--list-file x", "--list-file is for --dataset landmarks, not for digits"),
         ("retrain", "--decay-step 5", "--decay-step is for --lr-scheduler step, not for cosine"),
