@@ -33,7 +33,8 @@ from search.corrected import CORRECTED, Correction, corrected
 from search.evaluators import Columns, TableEvaluator
 from search.objectives import ACCURACY
 from search.problem import Problem
-from search.ranking.baselines import equal_networks, tenths
+from search.ranking.agreement import tenths
+from search.ranking.baselines import equal_networks
 from search.ranking.nasbench201 import nasbench201
 from search.ranking.statistics import drawn_with_replacement, estimate, kendall_tau, stratified_tau
 from search.strategies.evolution import Evolution, EvolutionOptions

@@ -98,9 +98,9 @@ def corrected(scores: Floats, cost: Floats, same: NDArray[np.intp] | None = None
         same: (N,) numbers, equal for architectures that are the same network: their scores are averaged first.
     """
     if same is not None:
-        means = (np.bincount(same, scores) / np.bincount(same))[same]
+        means: Floats = (np.bincount(same, scores) / np.bincount(same))[same]
         # Means of equal scores differ in their last digits: what ties must go on tying.
-        scores = np.round(means / (np.abs(means).max() or 1.0), 10)
+        scores = np.round(means / (float(np.abs(means).max()) or 1.0), 10).astype(np.float64)
     return log_rank(scores) + log_rank(cost)
 
 

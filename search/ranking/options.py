@@ -30,7 +30,8 @@ class RankOptions(ScoreOptions, EvaluationOptions, SpaceOptions, DataOptions, Ru
         "cifar10", "data set of nasbench201", group=_GROUP, choices=("cifar10", "cifar100", "ImageNet16-120")
     )
     scores: str | None = option(
-        None, "rank these scores instead of a supernet's: CSV with architecture and score or accuracy", group=_GROUP,
+        None, "rank these scores instead of a supernet's: CSV with architecture and score or accuracy; names of "
+        "options need --search-space", group=_GROUP,
         metavar="FILE.csv"
     )  # fmt: skip
     architectures: int = option(0, "networks of the truth, drawn uniformly; 0: all", group=_GROUP, at_least=0)

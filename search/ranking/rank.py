@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from config_file.errors import UserError
 from config_file.loader import parse
+from config_file.options import was_given
 from config_file.progress import progress
 from config_file.quantity import quantity
 from config_file.run_folder import RunFolder, Work, run_stage
@@ -35,6 +36,7 @@ from search.ranking.truth import Truth, load_truth, read_scores
 from search.result import Result
 from supernet import Architecture, SearchSpace
 from supernet.decisions import DecisionSpace
+from supernet.saved import named_space
 from tasks import CLASSIFICATION
 
 EXAMPLES = (
@@ -53,15 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parse(RankOptions, argv, "python -m search.rank", "Is the ranking of a supernet any good?", EXAMPLES)
     if options.scores is not None:
-        truth = load_truth(options.truth, None, options.truth_dataset)
-        given = read_scores(Path(options.scores), ("score", "accuracy"))
+        typed = named_space(options, resolution=options.resolution) if was_given(options, "search_space") else None
+        truth = load_truth(options.truth, typed, options.truth_dataset)
+        given = read_scores(Path(options.scores), ("score", "accuracy"), typed or truth.space)
         chosen = networks(options, truth, [a for a in truth.accuracy if a in given])
-        check_costs(options, truth)
+        check_costs(options, truth, typed)
         scores = Scores("scores", chosen, given)
         check_scores(scores.by_name())
         if options.plan:
             return _planned(chosen, truth)
-        run_stage(options, lambda: Work(lambda run: write_findings(run, scores, truth, options)))
+        pixels = 0 if typed is None else typed.input_shape[1]
+        run_stage(options, lambda: Work(lambda run: write_findings(run, scores, truth, options, typed, pixels)))
         return 0
     context = context_of(options.evaluator, options)
     space = context.space

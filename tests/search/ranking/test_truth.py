@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from search.reporting.results_file import write_results
 from search.result import Fidelity, Result
 from search.testing.toy import toy_space, toy_tables
 from search.warm_start import read_results
+from supernet import build_space
 from tests.search.ranking.test_rank import noisy, write
 
 NAMES = [f"{i // 9} {i // 3 % 3} {i % 3} {i % 2}" for i in range(30)]
@@ -166,3 +168,22 @@ def test_damaged_truths_are_one_line(text: str, message: str, tmp_path: Path) ->
     (tmp_path / "truth.csv").write_text(text)
     with pytest.raises(UserError, match=message):
         load_truth(str(tmp_path / "truth.csv"))
+
+
+def test_names_of_options_are_read_where_the_space_is_named(tmp_path: Path) -> None:
+    space = build_space("nasbench_macro", resolution=32, num_classes=10)
+    rng = random.Random(0)
+    networks = list(dict.fromkeys(space.sample(rng) for _ in range(12)))
+    names = [" ".join(space.names(network)) for network in networks]
+    scores = write(tmp_path / "scores.csv", ["architecture", "score"], [[n, i] for i, n in enumerate(names)])
+    lists = [json.dumps(space.names(network)) for network in networks]
+    truth = write(tmp_path / "truth.csv", ["architecture", "accuracy"], [[n, i % 5 + 50] for i, n in enumerate(lists)])
+    given = ["--scores", str(scores), "--truth", str(truth)]
+    with pytest.raises(UserError, match="without a search space an architecture is a list of indices"):
+        ranked(tmp_path / "none", *given)
+    found = ranked(tmp_path / "out", *given, "--search-space", "nasbench_macro", "--resolution", "32")
+    assert [row["name"] for row in found["rows"]] == ["scores", "flops", "params", "live flops", "layers"]
+    assert found["networks"] == len(networks)
+    flops = [space.decode(network).macs((3, 32, 32)) for network in networks]
+    accuracy = [i % 5 + 50 for i in range(len(networks))]
+    assert found["rows"][1]["numbers"]["tau"]["value"] == pytest.approx(stats.kendalltau(flops, accuracy).statistic)
