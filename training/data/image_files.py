@@ -3,8 +3,9 @@
 import os
 import stat
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from config_file.errors import UserError
+from config_file.readers.door import reading
 from deployment.preprocessing import FORMATS, read_upright, square, whole
 from training.data.source import ImageFiles
 
@@ -48,15 +50,8 @@ def read_image(path: str | Path, shorter_side: int | None = None) -> Image.Image
         UserError: the file is no image, truncated, or of a kind that is not read (16 bits per channel); it is a pipe or
             a device, which would never end.
     """
-    try:
-        _check_ordinary(path)
+    with _explained(path):
         return read_upright(path, shorter_side)
-    except UnidentifiedImageError:
-        empty = Path(path).stat().st_size == 0
-        raise UserError(f"cannot read image {path}: {'the file is empty' if empty else 'not an image file'}") from None
-    # Pillow reports damage by whatever its decoders run into.
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise UserError(f"cannot read image {path}: {error}") from None
 
 
 def evaluation_margin(resolution: int, shorter_side: int) -> int:
@@ -96,16 +91,20 @@ def typical_shorter_side(files: ImageFiles, rows: Sequence[int] | NDArray[np.int
     sides = []
     for row in chosen.tolist():
         path = files.root / files.names[row]
-        try:
-            _check_ordinary(path)
-            with Image.open(path, formats=FORMATS) as image:
-                sides.append(min(image.size))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            read_image(path)  # says what is wrong with it
-            raise
+        with _explained(path), Image.open(path, formats=FORMATS) as image:
+            sides.append(min(image.size))
     return int(np.median(sides))
 
 
-def _check_ordinary(path: str | Path) -> None:
-    if kind := special_file(Path(path).stat().st_mode):
-        raise UserError(f"cannot read image {path}: it is {kind}")
+@contextmanager
+def _explained(path: str | Path) -> Iterator[None]:
+    """Give whatever an image fails with, which is what its decoder ran into, as one line."""
+    with reading(f"cannot read image {path}", "(damaged)"):
+        status = Path(path).stat()
+        if kind := special_file(status.st_mode):
+            raise UserError(f"cannot read image {path}: it is {kind}")
+        try:
+            yield
+        except UnidentifiedImageError:
+            what = "not an image file" if status.st_size else "the file is empty"
+            raise UserError(f"cannot read image {path}: {what}") from None
