@@ -14,7 +14,6 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from config_file.errors import UserError
-from config_file.readers.door import reading
 from deployment.preprocessing import FORMATS, read_upright, square, whole
 from training.data.source import ImageFiles
 
@@ -98,13 +97,16 @@ def typical_shorter_side(files: ImageFiles, rows: Sequence[int] | NDArray[np.int
 
 @contextmanager
 def _explained(path: str | Path) -> Iterator[None]:
-    """Give whatever an image fails with, which is what its decoder ran into, as one line."""
-    with reading(f"cannot read image {path}", "(damaged)"):
-        status = Path(path).stat()
-        if kind := special_file(status.st_mode):
-            raise UserError(f"cannot read image {path}: it is {kind}")
-        try:
-            yield
-        except UnidentifiedImageError:
-            what = "not an image file" if status.st_size else "the file is empty"
-            raise UserError(f"cannot read image {path}: {what}") from None
+    """Give whatever an image fails with as one line: Pillow reports damage by whatever its decoders run into."""
+    status = Path(path).stat()
+    if kind := special_file(status.st_mode):
+        raise UserError(f"cannot read image {path}: it is {kind}")
+    try:
+        yield
+    except UnidentifiedImageError:
+        what = "not an image file" if status.st_size else "the file is empty"
+        raise UserError(f"cannot read image {path}: {what}") from None
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"cannot read image {path}: {error}") from error
