@@ -64,7 +64,7 @@ def test_larger_images_are_cropped_inside_and_seen_in_the_middle(settings, tmp_p
             (tmp_path / split / name).mkdir(parents=True)
             for number in range(3):
                 gradient(160, 80).save(tmp_path / split / name / f"{number}.png")
-    data = load_data(settings("imagefolder", tmp_path, augmentation="shift"), 56)
+    data = load_data(settings("imagefolder", tmp_path), 56)
     assert data.split_record["augmentation"] == "random crop of 56 from 64 pixels inside the image, horizontal flip"
     assert data.crop_pct == 56 / 64
     seen = data.test.raw([0])[0].float()  # the middle 56 of 64 pixels of the middle 80 of 160
@@ -195,6 +195,7 @@ def test_imagenet_has_train_and_val(settings, digit_folder, tmp_path: Path) -> N
     (root / "test").mkdir()  # ImageNet's test images have no labels
     data = load_data(settings("imagenet", root), 32)
     assert data.mean == (0.485, 0.456, 0.406)
+    assert data.split_record["augmentation"].startswith("random resized crop of 8 to 100 %")  # as the papers train
     assert [len(data.train), len(data.val), len(data.test)] == [9, 3, 3]
     with pytest.raises(UserError, match=r"imagenet: no train/ in"):
         load_data(settings("imagenet", tmp_path))

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "plan": "the same",
     "download": "the same",
     "plugins": "the same",
+    "export_checkpoint": "which weights of the same training are handed in",
     "device": "a training may go on elsewhere, exact on one kind of CPU only",
     "threads": "the same",
     "amp": "the same",

@@ -15,9 +15,9 @@ from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options, part_of, was_given
 from training.data.image_files import evaluation_margin, typical_shorter_side
-from training.data.source import ImageFiles, Source
+from training.data.source import RESIZED_CROP, SHIFT, ImageFiles, Source
 
-AUTO, SHIFT, RESIZED_CROP, OFF = "auto", "shift", "resized_crop", "off"
+AUTO, OFF = "auto", "off"
 
 
 @options("Data")
@@ -27,7 +27,7 @@ class AugmentationOptions:
     augmentation: str = option(
         AUTO,
         "training's random crop: shift by some pixels, resized_crop, or off (no mirroring either, without --flip); "
-        "auto: resized_crop where images are larger than the input, shift where not; landmarks are never cropped",
+        "auto: resized_crop for imagenet, shift for other data (docs/training.md); landmarks are never cropped",
         choices=(AUTO, SHIFT, RESIZED_CROP, OFF),
         inherit=True,
         decides="training",
@@ -104,7 +104,7 @@ def frame_of(source: Source, resolution: int) -> Frame:
     return Frame(resolution, margin or round(resolution * source.crop_margin), not margin)
 
 
-def augmentation_of(source: Source, frame: Frame, given: Any) -> Augmentation:
+def augmentation_of(source: Source, given: Any) -> Augmentation:
     """The augmentation that the options ask for.
 
     Raises:
@@ -119,7 +119,7 @@ def augmentation_of(source: Source, frame: Frame, given: Any) -> Augmentation:
             )
         crop = OFF
     elif crop == AUTO:
-        crop = SHIFT if frame.padded else RESIZED_CROP
+        crop = source.crop
     if crop != RESIZED_CROP and was_given(asked, "crop_scale"):
         raise UserError(f"--crop-scale is of --augmentation resized_crop; the images of {source.name} get: {crop}")
     mirror = source.horizontal_flip if asked.augmentation != OFF else bool(given.flip)

@@ -2,10 +2,10 @@
 
 import torch
 
-from training.data.augmentation import SHIFT, Augmentation, Frame
+from training.data.augmentation import Augmentation, Frame
 from training.data.image_files import decode
 from training.data.in_memory import ImageStore, empty_frames, lay_out
-from training.data.source import ImageFiles, Source
+from training.data.source import SHIFT, ImageFiles, Source
 
 
 def cache_images(source: Source, frame: Frame, augmentation: Augmentation, memory_limit: int) -> ImageStore | None:

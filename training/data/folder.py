@@ -10,7 +10,7 @@ import numpy as np
 from config_file.errors import UserError
 from training.data.image_files import IMAGE_SUFFIXES, typical_shorter_side
 from training.data.real_files import find_images, is_image, repetitions
-from training.data.source import ImageFiles, Source
+from training.data.source import RESIZED_CROP, ImageFiles, Source
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -32,7 +32,13 @@ def load_imagenet(options: Any) -> Source:
         if not (root / part).is_dir():
             raise UserError(f"imagenet: no {part}/ in {root}; it needs train/ and val/ with a folder per class each")
     return _read_parts(
-        "imagenet", root, {"train": "train", "test": "val"}, resolution=224, mean=IMAGENET_MEAN, std=IMAGENET_STD
+        "imagenet",
+        root,
+        {"train": "train", "test": "val"},
+        resolution=224,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        crop=RESIZED_CROP,
     )
 
 

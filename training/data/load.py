@@ -12,7 +12,7 @@ from torch import Tensor
 from config_file.errors import UserError, choose
 from config_file.options import part_of
 from config_file.plugins import guarded, is_reference, load_object, reference_of
-from training.data.augmentation import AUTO, RESIZED_CROP, AugmentationOptions, augmentation_of, frame_of
+from training.data.augmentation import AUTO, AugmentationOptions, augmentation_of, frame_of
 from training.data.cache import cache_images
 from training.data.cifar import load_cifar10, load_cifar100
 from training.data.digits import load_digits
@@ -22,7 +22,7 @@ from training.data.in_memory import InMemorySplit
 from training.data.landmarks import load_landmarks
 from training.data.preprocessing import BGR, BGR255, STANDARD, PreprocessingOptions
 from training.data.seeds import seed_of
-from training.data.source import ImageArrays, ImageFiles, Source
+from training.data.source import RESIZED_CROP, ImageArrays, ImageFiles, Source
 from training.data.split import Data, Normalisation, Split
 from training.data.streaming import FilePool, StreamedSplit
 
@@ -51,9 +51,10 @@ def load_data(options: Any, resolution: int | None = None, check: Callable[[int,
     fixed random order, so that its first n images are a sample of all classes.
 
     Images no larger than the resolution R are brought to R x R (shorter side, then centre) and cropped with zero
-    padding in training; larger ones are brought to R * 256 / 224, of which evaluation sees the centre, and training
-    random resized crops, unless `augmentation` says otherwise. Files that do not fit in `memory_limit` GiB are read by
-    worker processes: the same pixels. `flip` overrules what the data set says about mirroring.
+    padding in training; larger ones are brought to R * 256 / 224, so that training's crop has room and evaluation sees
+    the centre. `augmentation` may ask for random resized crops, which ImageNet has by default. Files that do not fit in
+    `memory_limit` GiB are read by worker processes: the same pixels. `flip` overrules what the data set says about
+    mirroring.
 
     Args:
         options: `dataset` is a name in `DATASETS` or ``package.module:callable``. The callable gets `options` and
@@ -108,7 +109,7 @@ def _of_user(name: str, returned: Any) -> Source | Data:
 def _build(source: Source, options: Any, resolution: int) -> Data:
     rows, record = _split(source, options)
     frame = frame_of(source, resolution)
-    augmentation = augmentation_of(source, frame, options)
+    augmentation = augmentation_of(source, options)
     store = cache_images(source, frame, augmentation, int(options.memory_limit * 2**30))
     pool = FilePool(
         source.images,

@@ -13,6 +13,9 @@ from config_file.errors import UserError, nearest
 from tasks import CLASSIFICATION, Targets, Task
 from training.data.holdout import Indices
 
+SHIFT, RESIZED_CROP = "shift", "resized_crop"
+"""Random crops (`training.data.augmentation`)."""
+
 
 @dataclass(frozen=True)
 class ImageFiles:
@@ -43,6 +46,7 @@ class Source:
         crop_margin: largest shift of training's random crop, as a share of the resolution (4 of 32 pixels for CIFAR).
         stretch: files are brought to the square as a whole, in training too, instead of cropped: what is predicted
             lies in the image.
+        crop: training's random crop where the options do not name one.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Source:
     crop_margin: float = 1 / 8
     task: Task = CLASSIFICATION
     stretch: bool = False
+    crop: str = SHIFT
 
 
 @dataclass(frozen=True, kw_only=True)

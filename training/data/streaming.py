@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 from config_file.errors import UserError
 from deployment.preprocessing import square, whole
 from tasks import CLASSIFICATION, Task
-from training.data.augmentation import RESIZED_CROP, SHIFT, Frame, draw_shifts
+from training.data.augmentation import Frame, draw_shifts
 from training.data.image_files import read_image
 from training.data.in_memory import empty_frames
 from training.data.seeds import generator_of
-from training.data.source import ImageFiles
+from training.data.source import RESIZED_CROP, SHIFT, ImageFiles
 from training.data.split import Batch, Normalisation, Request, Split
 
 Draw = int | tuple[int, int, bool] | None
