@@ -33,7 +33,7 @@ from supernet.decisions import DecisionSpace
 from supernet.metrics import FLOPS
 
 GROUPS = (EQUAL_LAYERS, EQUAL_COST, HALF, TENTH)
-LEAST, TAU, LESS, NARROW = 24, 25, 28, 13  # characters of the columns
+LEAST, TAU, NARROW = 24, 27, 8  # characters of the columns
 
 
 def write_findings(
@@ -161,23 +161,25 @@ def _notes(rows: Sequence[Agreement], known: Mapping[str, Floats]) -> list[str]:
 
 
 def _table(rows: Sequence[Agreement]) -> list[str]:
-    """The rows to read; regrets are in points of accuracy."""
+    """The rows to read, under two lines of titles; regrets are in points of accuracy."""
     groups = [group for group in GROUPS if group in rows[0].within]
     base = strongest(rows)
     wide = max(LEAST, *(len(row.name) + 2 for row in rows))
-    columns = [f"{'scores':{wide}}", f"{'Kendall tau-b':{TAU}}"]
-    columns += [f"{f'less {base.name}':{LESS}}"] if base else []
-    columns += [f"{group:{NARROW}}" for group in groups]
-    columns += [f"{f'nDCG@{NDCG_AT}':9}", f"regret of top {', '.join(map(str, TOP_K))} (points)"]
-    lines = ["".join(columns)]
+    titles = [("scores", "", wide), ("Kendall", "tau-b", TAU)]
+    titles += [("less", base.name, TAU)] if base else []
+    titles += [(*group.split(), NARROW) for group in groups]
+    titles += [("nDCG", f"@{NDCG_AT}", NARROW)]
+    titles += [("regret (points)" if k == TOP_K[0] else "", f"top {k}", NARROW) for k in TOP_K]
+    above = "".join(f"{first:{width}}" for first, _, width in titles[: -len(TOP_K)]) + titles[-len(TOP_K)][0]
+    lines = [above, "".join(f"{second:{width}}" for _, second, width in titles).rstrip()]
     for kind in ("score", "baseline", "trainings"):
         for row in (row for row in rows if row.kind == kind):
             cells = [f"{row.name:{wide}}", f"{row.tau.words():{TAU}}"]
             if base:
                 less = row.against[base.name][ALL].words(3, "+") if base.name in row.against else ""
-                cells.append(f"{less:{LESS}}")
+                cells.append(f"{less:{TAU}}")
             cells += [f"{_short(row.within.get(group)):{NARROW}}" for group in groups]
-            cells += [f"{_short(row.ndcg):9}", " ".join(f"{regret.value:6.2f}" for regret in row.regret)]
+            cells += [f"{_short(row.ndcg):{NARROW}}", *(f"{regret.value:<{NARROW}.2f}" for regret in row.regret)]
             lines.append("".join(cells).rstrip())
     return lines
 
