@@ -167,7 +167,7 @@ def _table(rows: Sequence[Agreement]) -> list[str]:
     wide = max(LEAST, *(len(row.name) + 2 for row in rows))
     titles = [("scores", "", wide), ("Kendall", "tau-b", TAU)]
     titles += [("less", base.name, TAU)] if base else []
-    titles += [(*group.split(), NARROW) for group in groups]
+    titles += [(*group.partition(" ")[::2], NARROW) for group in groups]
     titles += [("nDCG", f"@{NDCG_AT}", NARROW)]
     titles += [("regret (points)" if k == TOP_K[0] else "", f"top {k}", NARROW) for k in TOP_K]
     above = "".join(f"{first:{width}}" for first, _, width in titles[: -len(TOP_K)]) + titles[-len(TOP_K)][0]
