@@ -14,7 +14,7 @@ NOW := date +%s
 .PHONY: help install install-dev install-engines quickstart quickstart-job test fuzz lint types bench clean distclean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1	/' | expand -t 18
 
 install: $(VENV)/.runtime  ## create the environment and install what a run needs
 install-dev: $(VENV)/.dev  ## the same, and what tests and checks need

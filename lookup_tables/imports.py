@@ -37,7 +37,7 @@ from config_file.readers.yaml_text import read_yaml
 from lookup_tables.cost_table import Key, distinct_blocks, input_shape
 from lookup_tables.table_file import Entry
 from supernet import SearchSpace, Shape
-from supernet.blocks import Block, Conv, Head, Identity
+from supernet.blocks import Block, Conv, GlobalPool, Head, Identity
 from supernet.composites import InvertedResidual
 from supernet.metrics import LATENCY
 
@@ -222,6 +222,8 @@ def _names(block: Block, shape: Shape) -> list[list[str]]:
     ends = f"input:{_hwc(shape)}-output:{_hwc(out)}"
     if isinstance(block, Conv):
         return [[f"Conv-{ends}"]] if block.kernel > 1 else [[f"Conv_1-{ends}"], [f"Conv_2-{ends}"]]
+    if isinstance(block, GlobalPool):
+        return [[f"AvgPool2D-{ends}"]]
     if isinstance(block, Head):
         pooled = (shape[0], 1, 1)
         apart = [f"AvgPool2D-input:{_hwc(shape)}-output:{_hwc(pooled)}"]

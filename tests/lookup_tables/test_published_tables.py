@@ -107,6 +107,32 @@ def test_published_tables_raise_no_doubts(tmp_path: Path) -> None:
         assert f"implausibly {word}" in line
 
 
+@pytest.mark.parametrize("resolution", [160, 176, 192, 208, 224])
+def test_all_of_once_for_all_s_space_in_one_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resolution: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = latency_tables()[f"ofa_note10_{resolution}"]["entries"]
+    path = as_yaml(entries, tmp_path / "note10.yaml")
+    described = str(Path(__file__).parents[2] / "config_file" / "spaces" / "ofa_mobilenetv3.yml")
+    monkeypatch.chdir(tmp_path)
+    command = ["import", "--format", "ofa", "--file", str(path), "--resolution", str(resolution)]
+    main([*command, "--search-space", described, "--output", "t.json"])
+    assert "warning" not in capsys.readouterr().out
+    table = CostTable.load("t.json", build_space(described, resolution=resolution))
+    changes, same = [], []
+    fixed = sum(mean for key, (mean, _) in entries.items() if "kernel" not in key or "expand:24-" in key)
+    for stem in {key.split("-expand")[0] for key in entries if "kernel" in key and "expand:24-" not in key}:
+        found = [mean for key, (mean, _) in entries.items() if key.startswith(f"{stem}-")]
+        if "idskip:1" in next(key for key in entries if key.startswith(f"{stem}-")):
+            same.append(found)
+        else:
+            changes.append(found)
+    assert (len(changes), len(same)) == (5, 5)
+    slowest = fixed + sum(map(max, changes)) + 3 * sum(map(max, same))
+    assert table.maximum()[0] == pytest.approx(slowest)
+    assert table.minimum()[0] == pytest.approx(fixed + sum(map(min, changes)))
+
+
 def test_a_cpu_of_fbnet(tmp_path: Path) -> None:
     content = latency_tables()["fbnet_cpu_araslanova"]
     lines = [" ".join(content["ops"]), *(" ".join(map(str, row)) for row in content["layers"])]
