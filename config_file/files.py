@@ -108,7 +108,7 @@ def write_sealed(path: str | Path, content: Mapping[str, Any]) -> None:
 
 
 def sealed_object(content: Mapping[str, Any]) -> bytes:
-    """What `write_sealed` writes."""
+    """The bytes that `write_sealed` writes."""
     return sealed_json(json.dumps(_with_blank(content), indent=1, allow_nan=False) + "\n")
 
 

@@ -70,7 +70,7 @@ class Process:
             threading.__excepthook__(arguments)
 
     def _unraisable(self, arguments: Any) -> None:
-        """What cannot be raised any more is only worth words where it is a defect."""
+        """Say what cannot be raised any more only where it is a defect."""
         error = arguments.exc_value
         mendable = isinstance(error, OSError) and (isinstance(error, BrokenPipeError) or self._mendable(error))
         if not mendable and not isinstance(error, KeyboardInterrupt):
