@@ -147,7 +147,7 @@ def _out_of_memory(error: Exception) -> bool:
 def _say(line: str) -> None:
     """A line on stderr; a stream that takes nothing more is given up, as Python flushes both once more at exit."""
     with suppress(OSError):
-        print(" ".join(line.split()), end="\n" if line else "", file=sys.stderr)
+        print(_presentable(" ".join(line.split())), end="\n" if line else "", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -17,7 +17,9 @@ from config_file.errors import UserError, alike, nearest
 
 METADATA_KEY = "option"
 MOST = 10**9
-"""The greatest integer of an option that has no limit of its own: each may become a loop or an allocation."""
+MOST_FLOAT = 1e30
+"""The greatest numbers of options that have no limit of their own: an integer may become a loop or an allocation, and
+what others are multiplied by is still finite."""
 
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -230,17 +232,17 @@ def _numbers_in(value: Any) -> Any:
 def _check_bounds(spec: Option, number: float, where: str) -> None:
     low = spec.above if spec.above is not None else spec.at_least
     high = spec.below if spec.below is not None else spec.at_most
-    if high is None and spec.kind is not float:
-        high = MOST
-    too_low = low is not None and (number <= low if spec.above is not None else number < low)
-    too_high = high is not None and (number >= high if spec.below is not None else number > high)
+    least = -MOST_FLOAT if low is None else low
+    most = high if high is not None else MOST_FLOAT if spec.kind is float else MOST
+    too_low = number <= least if spec.above is not None else number < least
+    too_high = number >= most if spec.below is not None else number > most
     if not (too_low or too_high):
         return
     bounds = []
-    if low is not None:
-        bounds.append(f"above {low:.15g}" if spec.above is not None else f"at least {low:.15g}")
-    if high is not None:
-        bounds.append(f"below {high:.15g}" if spec.below is not None else f"at most {high:.15g}")
+    if low is not None or too_low:
+        bounds.append(f"above {least:.15g}" if spec.above is not None else f"at least {least:.15g}")
+    if high is not None or too_high:
+        bounds.append(f"below {most:.15g}" if spec.below is not None else f"at most {most:.15g}")
     raise UserError(f"{where} must be {' and '.join(bounds)}, not {number}")
 
 

@@ -54,6 +54,16 @@ def test_every_integer_of_a_command_has_an_upper_limit(command: type) -> None:
     assert tried > 2
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_number_of_a_command_can_become_infinite(command: type) -> None:
+    title = ["--title", "x"] if "title" in options_of(command) else []
+    for spec in options_of(with_registered(command)).values():
+        if spec.kind is float:
+            for text in ("1e300", "-1e300", "1e999", "nan"):
+                with pytest.raises(UserError, match=f"{spec.flag} (must be|takes)"):
+                    parse(command, [*title, f"{spec.flag}={text}"], "prog", "")
+
+
 def at(path: Sequence[Any], value: Any) -> dict[str, Any]:
     content = json.loads(json.dumps(SPACE))
     place = content
