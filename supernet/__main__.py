@@ -14,7 +14,7 @@ from supernet.saved import architecture_of, space_of
 from supernet.space import SearchSpace
 from supernet.spaces import SETTINGS, build_space
 from supernet.spaces.options import SpaceOptions
-from supernet.written import FORMS, read_architecture
+from supernet.written import ABOUT, read_architecture
 
 PROG = "python -m supernet"
 _GROUP = "Description"
@@ -37,7 +37,7 @@ class DescribeOptions(SpaceOptions):
     )
     in_channels: int | None = option(None, "channels of the image; none: 3", group="Space", at_least=1, at_most=4096)
     architecture: str | None = option(
-        None, f"a network to describe layer by layer: {FORMS}", group=_GROUP, metavar="NAME|FILE|LIST"
+        None, f"a network to describe layer by layer: {ABOUT}", group=_GROUP, metavar="NAME|FILE|LIST"
     )
     random_seed: int = option(42, "of a random architecture", group=_GROUP, at_most=2**32 - 1)
     json: bool = option(False, "print JSON: size, range, decisions, and macs, params and layers", group=_GROUP)

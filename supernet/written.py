@@ -17,6 +17,9 @@ from supernet.spaces.published import PUBLISHED, published
 
 FORMS = "NAME of a published one, options or indices in a row, a JSON list of them, FILE, TABLE.csv:ROW, or random"
 
+ABOUT = FORMS.replace("a published one", f"a published one ({', '.join(PUBLISHED)})")
+"""The same, with the names."""
+
 _ROW = re.compile(r"(?P<file>.+\.(?:csv|jsonl)):(?P<row>\d{1,9})")
 _OPTION = re.compile(r"[\w.]+")
 _KEYS = ("search_space", "space_options", "architecture", "names", "decisions_fingerprint")

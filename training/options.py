@@ -6,7 +6,7 @@ from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
 from lookup_tables.options import FLOPS_OR_MS
-from supernet.written import FORMS
+from supernet.written import ABOUT
 from training.differentiable_search.options import LearningOptions
 from training.recipe_options import FittingOptions, course, learning_rate
 from training.trainers import NETWORK_TRAINERS, TRAINERS
@@ -69,7 +69,7 @@ class RetrainOptions(PoseOptions, FittingOptions):
     search: str | None = option(None, "folder of the search; none: by --title", group="Run", metavar="FOLDER")
     architecture: str | None = option(
         None,
-        f"{FORMS}; none: what the search found",
+        f"{ABOUT}; none: what the search found",
         group="Network",
         metavar="WHICH",
         flags=("searched_model_path", "arc_checkpoint"),
