@@ -12,8 +12,8 @@ class SupernetEvaluationOptions:
     calibration_images: int = option(1024, "training images that re-calibrate a candidate's BN; 0: none", at_least=0)
     eval_images: tuple[int, ...] = option(
         (0,),
-        "validation images per candidate, 0: all; several, as 500,2000,0: everyone on the first, the better half of a "
-        "population on the next, what is chosen on the last",
+        "validation images per candidate, 0: all that are not held back; several, as 500,2000,0: everyone on the "
+        "first, the better half of a population on the next, what is chosen on the last",
         at_least=0,
     )
     eval_batch_size: int = option(64, "images per batch of an evaluation", at_least=1, at_most=2**20)
