@@ -64,6 +64,11 @@ class Correction:
         self._shape = space.input_shape[0], resolution, resolution
         self._known: dict[Architecture, tuple[float, Hashable]] = {}
 
+    @property
+    def words(self) -> str:
+        """The score, for people."""
+        return f"{self._objective.name} corrected for live FLOPs, by ranks among all that were evaluated"
+
     def objectives(self, problem: Problem) -> tuple[Objective, ...]:
         """Those of a problem, with the corrected one in the place of what is corrected."""
         return tuple(CORRECTED if objective == self._objective else objective for objective in problem.objectives)

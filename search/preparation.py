@@ -142,6 +142,7 @@ class Search:
             *lines,
             f"strategy   {self.options.search_strategy}, at most {quantity(self.budget, 'evaluation')}",
             f"evaluation {self.evaluator.describe(self.schedule)}",
+            *([] if self.correction is None else [f"score      {self.correction.words}"]),
             f"confirmed  {self.confirmation}",
         ]
 

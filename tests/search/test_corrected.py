@@ -159,6 +159,7 @@ def test_a_space_without_costs_cannot_be_corrected() -> None:
 
 def test_a_search_chooses_by_the_corrected_score(here: Path) -> None:  # noqa: F811
     assert main([*EVOLUTION, "--score", "corrected", "--output", "whole"]) == 0
+    assert "accuracy corrected for live FLOPs" in (here / "whole/log.txt").read_text()
     best = json.loads((here / "whole/best.json").read_text())
     rows = [json.loads(line) for line in (here / "whole/archive.jsonl").read_text().splitlines()][1:]
     assert best["search"]["score"] == "corrected"
