@@ -116,7 +116,8 @@ class SearchOptions(
         if self.directly_search or EVALUATORS.get(self.evaluator) is not SUPERNET:  # one of your own may train
             return {}
         learns = {"loss", "label_smoothing", "sample_strategy"} if self.search_strategy == DERIVED else set()
-        return dict.fromkeys(
+        trained = dict.fromkeys(
             {*options_of(TrainingOptions), *options_of(SupernetOptions)} - learns,
             "the supernet is trained already (by train_supernet.py, or here with --directly-search)",
         )
+        return trained | {"max_epochs": "evaluations with the weights of a supernet train nothing"}
