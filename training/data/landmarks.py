@@ -25,7 +25,7 @@ import numpy.typing as npt
 from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options, part_of
-from config_file.readers.door import read_text
+from config_file.readers.door import read_text, reading
 from tasks import LANDMARKS
 from training.data.folder import existing_folder
 from training.data.real_files import repetitions
@@ -123,7 +123,8 @@ def read_list(path: Path, root: Path, angles: bool = False) -> tuple[list[str], 
         name, *fields = line.split()
         values = _numbers(fields, where)
         rows.append(_coordinates(values, where) + (_angles(values, where) if angles else []))
-        names.append(_image(name, root, path.parent, where))
+        with reading(where):  # a name may be too long for any file
+            names.append(_image(name, root, path.parent, where))
     if not names:
         raise UserError(f"{path} lists no images")
     targets = np.asarray(rows, dtype=np.float32)
