@@ -316,10 +316,10 @@ def test_a_plan_says_what_is_in_the_way_of_the_run(tmp_path: Path, capsys) -> No
         ({"dataset": "digitz"}, "digits"),
         ({"optimizer": "sgdd"}, "sgd"),
         ({"lr_scheduler": "cosin"}, "cosine"),
-        ({"loss": "crossentropy"}, "cross_entropy"),
+        ({"loss": "crossentropie"}, "cross_entropy"),
         ({"device": "tpu"}, "cpu"),
         ({"device": "cpu:3"}, "only cuda has a number"),
-        ({"hc_loss": "sqared"}, "did you mean 'squared'"),
+        ({"hc_loss": "sqared", "sample_strategy": "differentiable", "target_hc": 0.05}, "did you mean 'squared'"),
         ({"batch_size": 10**6}, "batch"),
     ],
 )
