@@ -27,8 +27,9 @@ from search.comparison.replicates import folders, replicate, searched
 from search.reporting.finished_search import read_search
 from tasks import CLASSIFICATION
 from training.data import Data, load_data
-from training.estimate import duration, step_seconds
+from training.estimate import duration, step_seconds, warning
 from training.retrain import prepare_network, retrain
+from training.stage import MANY
 
 _ROW = {"title": str, "arm": str, "network": int, "seed": int, "test_accuracy": float, "macs": int}
 """The form of a row of `trainings.jsonl`, as far as it is counted with."""
@@ -56,9 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = load_data(options, finished.best["resolution"])
     if options.plan:
         further = (options.searches - 1) * options.top_k * options.seeds
-        training = prepare_network(contenders[0].spec, data, options)  # refuses what a training would
+        recipe = prepare_network(contenders[0].spec, data, options).recipe  # refuses what a training would
         trainings = len(contenders) + further
-        seconds = trainings * training.recipe.steps * step_seconds(training.recipe)
+        seconds = trainings * recipe.steps * step_seconds(recipe)
         each = f"{quantity(trainings, 'training')} of {quantity(options.epochs, 'epoch')}"
         print(f"plan of verdict: {each}, about {duration(seconds)}; nothing is started and nothing written")
         if further:
@@ -75,9 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows_file = run.file("trainings.jsonl")
         for contender in contenders:
             run.run_inside(f"trainings/{contender.title}")
-        for contender in contenders:
-            done = any(row["title"] == contender.title for row in read_trainings(rows_file))
-            if not done and options.only in ("all", contender.arm):
+        done = {row["title"] for row in read_trainings(rows_file)}
+        left = [c for c in contenders if c.title not in done and options.only in ("all", c.arm)]
+        if line := long_comparison(options, left, data):
+            run.log(line)
+        for contender in left:
+            if all(row["title"] != contender.title for row in read_trainings(rows_file)):  # of another process since
                 append_sealed(rows_file, train(options, contender, data, run))
         rows = read_trainings(rows_file)
         if {row["title"] for row in rows} >= {contender.title for contender in contenders}:
@@ -86,6 +90,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     run_stage(options, lambda: Work(compare))
     return 0
+
+
+def long_comparison(options: VerdictOptions, left: Sequence[Contender], data: Data) -> str | None:
+    """A line where the trainings that are left take more than a day here; None without a look where they are short."""
+    if not left:
+        return None
+    recipe = prepare_network(left[0].spec, data, options).recipe
+    steps = len(left) * recipe.steps
+    return warning(steps * step_seconds(recipe)) if steps >= MANY else None
 
 
 def read_trainings(path: Path) -> list[dict[str, Any]]:

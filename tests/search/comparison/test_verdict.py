@@ -1,6 +1,7 @@
 """The verdict: who is compared, what is said, and that an interrupted comparison goes on."""
 
 import json
+import re
 from dataclasses import replace
 from random import Random
 from unittest.mock import Mock
@@ -143,9 +144,15 @@ def test_the_whole_comparison(tmp_path, capsys, monkeypatch) -> None:
         with pytest.raises(KeyboardInterrupt, match="--only found --resume"):
             main([*arguments, "--only", "found"])
     main([*arguments, "--only", "found", "--resume"])
-    assert "random networks" not in capsys.readouterr().out
-    main([*arguments, "--resume"])
     out = capsys.readouterr().out
+    assert "random networks" not in out
+    assert "long  " not in out
+    with monkeypatch.context() as patch:
+        patch.setattr("search.comparison.verdict.MANY", 0)
+        patch.setattr("training.estimate.LONG", 0.0)
+        main([*arguments, "--resume"])
+    out = capsys.readouterr().out
+    assert re.search(r"^long       about .* on this machine", out, re.MULTILINE)
     assert "random networks of the same cost" in out
     assert "a MobileNetV2 of the same cost" in out
     assert "the search" not in out.split("mobilenetv2  test accuracy")[1].split("One search was run")[0]
