@@ -110,10 +110,10 @@ def run_main(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[
     except SystemExit:
         raise
     except BaseException as error:
-        process.ending = True
+        process.end()
         status, line = _outcome(error, process.interrupted)
         _say(line)
-    process.ending = True
+    process.end()
     sys.exit(status)
 
 

@@ -21,25 +21,25 @@ class Process:
 
     `mendable` tells the errors of the system that a user can mend, such as a full disk.
 
-    Ctrl-C and SIGTERM raise KeyboardInterrupt; when that is under way, or the command has ended, another one ends the
-    process at once, with the same status and without a traceback.
+    Ctrl-C and SIGTERM raise KeyboardInterrupt; while that is under way another one ends the process at once, with the
+    same status and without a traceback.
 
     Attributes:
         interrupted: True once either has arrived.
-        ending: True once the command has come to an end, whichever.
         thread_error: the error of the system, such as a full disk, that ended a thread of a library.
     """
 
     def __init__(self, mendable: Callable[[OSError], bool]) -> None:
         self._mendable = mendable
         self.interrupted = False
-        self.ending = False
         self.thread_error: OSError | None = None
         self._at = 0.0
+        self._prepared = False
         self._number = os.getpid()
 
     def prepare(self) -> None:
         """Take over signals, streams, warnings and the errors of threads."""
+        self._prepared = True
         _open_streams()
         warnings.formatwarning = _in_one_line
         threading.excepthook = self._in_thread
@@ -47,6 +47,12 @@ class Process:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._interrupt)
+
+    def end(self) -> None:
+        """Hear no signal any more: the command has come to an end, and its status stands."""
+        if self._prepared and threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         del frame
@@ -56,7 +62,7 @@ class Process:
             return
         now, before = time.monotonic(), self._at
         self._at = now
-        if self.ending or (self.interrupted and now - before > ONE_SIGNAL):
+        if self.interrupted and now - before > ONE_SIGNAL:
             os._exit(EXIT_INTERRUPTED)
         if not self.interrupted:
             self.interrupted = True

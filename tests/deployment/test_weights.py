@@ -171,6 +171,11 @@ def test_a_failed_save_leaves_the_old_file(saved, monkeypatch):
     assert list(saved.parent.iterdir()) == [saved]
 
 
+def test_it_is_as_readable_as_its_neighbours(saved):
+    (saved.parent / "plain").write_text("")
+    assert saved.stat().st_mode == (saved.parent / "plain").stat().st_mode
+
+
 def test_nan_in_metadata_is_refused(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         save_network(tmp_path / "model.safetensors", small_network(), {"test_accuracy": float("nan")})

@@ -214,6 +214,10 @@ def survive(work: Path, stage: str, every: bool = False) -> dict[str, Any]:
     windows = [tuple(window) for window in json.loads((whole / "windows.json").read_text())]
     chosen = {n: w for n, w in enumerate(windows, start=1) if n > 1 and (every or windows.index(w) == n - 1)}
     wrong: list[tuple[tuple[str, ...], str]] = []
+    mask = os.umask(0)
+    os.umask(mask)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (whole / folder).rglob("*") if path.is_file()}
+    wrong += [((name,), f"mode {mode:o}") for name, mode in modes.items() if mode != 0o666 & ~mask]
     for number, window in chosen.items():
         place = prepared(work, "killed", stage)
         if (status := forked(place, stage, [], number)) != KILLED:

@@ -1,0 +1,49 @@
+"""Every stage, killed in every window between two of its files, goes on to what it leaves in one go."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.killed import COMMANDS
+from tests.house.test_imports import ROOT
+
+# Windows that must have been found, for the test to be one; more are found by listening.
+EXPECTED = {
+    "supernet": ["supernet.safetensors gets its name", "supernet.json"],
+    "differentiable": ["architecture.json gets its name", "env.json"],
+    "search": ["report.html gets its name", "best.json"],
+    "front": ["front.csv gets its name", "best.json"],
+    "learning": ["learning/env.json gets its name", "learning/metrics.jsonl"],
+    "retrain": ["result.json gets its name", "model.safetensors"],
+    "export": ["card.json gets its name", "model.onnx gets its name"],
+    "rank": ["scores.csv gets its name", "rank.json"],
+    "verdict": ["trainings.jsonl", "verdict.json"],
+    "kit": ["kit.json gets its name", "README.txt"],
+    "table": ["t.rounds.jsonl", "t.json"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", COMMANDS)
+def test_killed_in_every_window_it_ends_the_same(stage: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.house.killed", stage, str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["wrong"] == []
+    before, after = EXPECTED[stage]
+    flat = [name for window in found["windows"] for name in window]
+    assert before in flat
+    assert after in flat
