@@ -61,6 +61,10 @@ class OwnEvaluator:
             absent = [metric for metric in self.measures if metric not in result.metrics]
             if absent and not result.failed:
                 raise UserError(f"--evaluator {self.reference}: a result lacks {', '.join(absent)}, which it measures")
+            if not 0 <= (accuracy := result.metrics.get("accuracy", 0)) <= 1 and not result.failed:
+                raise UserError(
+                    f"--evaluator {self.reference}: {method}() gave an accuracy of {accuracy:g}, not a fraction"
+                )
             wanted.remove(result.architecture)
             yield result
 

@@ -229,6 +229,13 @@ def test_evaluators_of_ones_own(here: Path, monkeypatch, capsys: pytest.CaptureF
     assert (best["accuracy"], best["interval"], best["confirmed"]) == (0.25, [0.125, 0.375], True)
 
 
+def test_an_accuracy_in_percent_is_refused_when_it_is_given(here: Path, monkeypatch) -> None:  # noqa: F811
+    monkeypatch.delitem(sys.modules, "judges", raising=False)
+    (here / "judges.py").write_text(OWN.replace("0.5 + sum(a) / 1000", "50.0 + sum(a)"))
+    with pytest.raises(UserError, match=r"judges:Mine: evaluate\(\) gave an accuracy of 5\d, not a fraction"):
+        main([*QUICK, "--evaluator", "judges:Mine"])
+
+
 def test_learning_on_frozen_weights_does_not_see_them_either(here: Path) -> None:  # noqa: F811
     arguments = [*TARGET, "--search-strategy", "differentiable", "--batch-size", "72"]
     seen = {}

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from config_file.errors import UserError
+from config_file.files import write_sealed
 from config_file.loader import save
 from lookup_tables import CostTable, Entry, build_table
 from search.cli import main
@@ -247,12 +248,12 @@ def test_tables_that_do_not_fit(space: SearchSpace) -> None:
     with pytest.raises(UserError, match="holds flops, not latency"):
         main([*QUICK, *RANDOM, "--lookup-table", "f.json"])
     content = json.loads(Path("t.json").read_text())
-    Path("u.json").write_text(json.dumps(content | {"unit": "s"}))
+    write_sealed("u.json", content | {"unit": "s"})
     with pytest.raises(UserError, match="latency must be in ms, not in s"):
         main([*QUICK, *RANDOM, "--lookup-table", "u.json"])
-    Path("n.json").write_text(json.dumps(content | {"scale": -1}))
-    with pytest.raises(UserError, match="scale must be above 0"):
+    write_sealed("n.json", content | {"scale": -1})
+    with pytest.raises(UserError, match="scale must be a number above 0"):
         main([*QUICK, *RANDOM, "--lookup-table", "n.json"])
     replace(milliseconds(space), offset=float("nan")).save("x.json")
-    with pytest.raises(UserError, match="offset must be a number"):
+    with pytest.raises(UserError, match="NaN is not a number of JSON"):
         main([*QUICK, *RANDOM, "--lookup-table", "x.json"])

@@ -44,7 +44,8 @@ class NoisyEvaluator:
             images = int(fidelity["images"])
             self.made.append((architecture, images))
             noise = random.Random(f"{architecture} {images}").gauss(0, images**-0.5)
-            yield Result(architecture, {"accuracy": toy_accuracy(architecture) + noise}, fidelity, {"seconds": 0.25})
+            accuracy = min(1.0, max(0.0, toy_accuracy(architecture) + noise))
+            yield Result(architecture, {"accuracy": accuracy}, fidelity, {"seconds": 0.25})
 
 
 @pytest.fixture(scope="module")

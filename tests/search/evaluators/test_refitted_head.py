@@ -247,10 +247,10 @@ def test_searches_and_rankings_are_told(
     assert "refitted head" not in capsys.readouterr().out
     assert search([*quick, "--output", "new", "--refit-head"]) == 0
     assert "BN re-calibrated on 64 training images, refitted head" in (out := capsys.readouterr().out)
-    assert "validation images, refitted head (95 %" in out
+    assert "selected by, refitted head (95 %" in out
     plain, new = (read_jsonl(here / name / "archive.jsonl") for name in ("plain", "new"))
     assert new[0]["fingerprints"].pop("refit_head") == PENALTY
-    assert new[0] == plain[0]
+    assert new[0]["fingerprints"] == plain[0]["fingerprints"]
     assert {row["metrics"]["loss"] for row in new[1:]}.isdisjoint(row["metrics"]["loss"] for row in plain[1:])
     assert json.loads((here / "new/best.json").read_text())["search"]["refit_head"] is True
     assert "validation accuracy, refitted head" in (here / "new/report.html").read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from config_file.errors import UserError
+from config_file.files import append_sealed
 from lookup_tables.limits import Limits
 from search.archive import Archive
 from search.engine import with_costs
@@ -150,6 +151,6 @@ def test_results_of_another_space_are_refused(tmp_path: Path) -> None:
         read_results(tmp_path / "a.csv", toy_space())
     with pytest.raises(UserError, match="no such file"):
         read_results(tmp_path / "b.csv", toy_space())
-    (tmp_path / "c.jsonl").write_text('{"format": "x"}\n')
-    with pytest.raises(UserError, match="neither"):
+    append_sealed(tmp_path / "c.jsonl", {"format": "x"})
+    with pytest.raises(UserError, match="not one of this toolkit"):
         read_results(tmp_path / "c.jsonl", toy_space())
