@@ -80,6 +80,7 @@ def _try(kind: Kind, path: Path, space: SearchSpace, seed: int, count: Count) ->
         quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
         with _limit(SECONDS), warnings.catch_warnings(), quiet[0], quiet[1]:
             warnings.simplefilter("error")  # each would be a line beside the one
+            warnings.filterwarnings("ignore", module="PIL")  # as where images are read
             kind.read(path, space)
     except UserError as error:
         count.refused += 1
