@@ -1,6 +1,6 @@
 """Scores corrected for cost, on the published supernets of NAS-Bench-201: rankings, and searches by them.
 
-    python -m benchmarks.corrected_scores --resamples 400 --seeds 40
+    python -m benchmarks.corrected_scores --resamples 400 --seeds 15
 
 Rankings: tau of the raw scores, of the corrected ones and of live FLOPs over all 15,625 networks, differences from the
 latter with paired bootstrap intervals over networks, and tau within tenths of equal live FLOPs. Searches: evolution
