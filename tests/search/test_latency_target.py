@@ -16,6 +16,7 @@ from config_file.files import write_sealed
 from config_file.loader import save
 from lookup_tables import CostTable, Entry, build_table
 from search.cli import main
+from search.evaluators import context
 from search.reporting.finished_search import read_search
 from supernet import Architecture, Block, SearchSpace, Shape, Supernet
 from supernet.metrics import FLOPS, LATENCY, METRICS, Metric
@@ -232,6 +233,26 @@ def test_tables_and_limits_that_cannot_be(space: SearchSpace, flags: list[str], 
     build_table(space, "flops", 16).save("f.json")
     with pytest.raises(UserError, match=message):
         main([*QUICK, *RANDOM, "--target-hc", "1000", *flags])
+    assert not Path("runs/toy/search").exists()
+
+
+def test_a_band_between_two_costs_is_refused_before_anything_is_read(
+    space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = milliseconds(space)
+    table.save("t.json")
+    low, high = sorted({float(cost) for cost in table.cost(list(space.enumerate()))})[1:3]
+
+    def forbidden(*given: object) -> None:
+        pytest.fail("images are read")
+
+    monkeypatch.setattr(context, "load_data", forbidden)
+    band = ["--min-hc", f"{low + 0.4 * (high - low)}", "--target-hc", f"{low + 0.6 * (high - low)}"]
+    near = rf"the nearest have {low:,.4f} ms and {high:,.4f} ms"
+    with pytest.raises(
+        UserError, match=rf"^--min-hc, --target-hc: no architecture of tiny has latency from .*; {near}$"
+    ):
+        main([*QUICK, *RANDOM, "--lookup-table", "t.json", *band])
     assert not Path("runs/toy/search").exists()
 
 
