@@ -158,7 +158,7 @@ def test_an_option_of_its_own_is_a_flag_and_belongs_to_the_course_of_the_trainin
     own = [*TOY, "--sample-strategy", OWN + "Distilled", "--kd-share", "0.9"]
     main_train_supernet(own)
     assert load_supernet(here / "supernet").info["train"]["kd_share"] == 0.9
-    (here / "supernet" / "supernet.safetensors").unlink()
+    (here / "supernet" / "supernet.json").unlink()
     with pytest.raises(UserError, match=r"was trained with --kd-share 0\.9, not 0\.1"):
         main_train_supernet([*own[:-1], "0.1", "--resume"])
     with pytest.raises(UserError, match="--kd-share"):
