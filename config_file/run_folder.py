@@ -24,7 +24,7 @@ from config_file.errors import UserError, system_error
 from config_file.fields import options_of
 from config_file.files import append_jsonl, append_line, atomic_write_text, remove_leftovers, write_sealed
 from config_file.loader import load, save
-from config_file.lock import only_process
+from config_file.lock import lock_name, only_process
 from config_file.readers.form import check_form
 from config_file.readers.json_text import read_jsonl
 from config_file.run_mark import (
@@ -100,6 +100,9 @@ class RunFolder:
         path, options = self.path, self.config
         begun = checked_mark(path, options, overwrite, resume) is not None
         remove_leftovers(path)
+        for lock in path.rglob(lock_name(Path("*"))):  # of runs inside, whose process has died
+            if lock.name != lock_name(path.resolve()):
+                lock.unlink(missing_ok=True)
         path.mkdir(parents=True, exist_ok=True)
         if begun and resume:
             _finish_emptying(path)
@@ -108,9 +111,13 @@ class RunFolder:
             _write_mark(path, {**mark, "resumed": [*mark["resumed"], describe_environment()]})
             save(options, path / OPTIONS, heading(options.stage))
         else:
-            save(options, path / OPTIONS, heading(options.stage, instead_of=path))
-            remove_run(path)
-            _write_mark(path, new_mark(options.stage))
+            if begun:
+                save(options, path / OPTIONS, heading(options.stage, instead_of=path))
+                remove_run(path)
+                _write_mark(path, new_mark(options.stage))
+            save(options, path / OPTIONS, heading(options.stage))
+            if not begun:
+                _write_mark(path, new_mark(options.stage))
         self.checkpoints.mkdir(exist_ok=True)
 
     @classmethod
