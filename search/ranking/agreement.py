@@ -1,8 +1,8 @@
 """The agreement of scores with a truth, beside that of simple baselines, compared in pairs on the same networks.
 
 Two scores of the same networks err together, so their separate intervals may overlap where their difference is clear:
-in 200 samples of 300 networks of NAS-Bench-Macro, a tau of 0.61 (the number of layers with some noise) was told from one
-of 0.56 (FLOPs) by separate intervals in 4 % of them, by the paired difference in 73 %.
+in 200 samples of 300 networks of NAS-Bench-Macro, a tau of 0.61 (the number of layers, some noise added) was told from
+one of 0.56 (FLOPs) by separate intervals in 4 % of them, by the paired difference in 73 %.
 """
 
 from collections.abc import Collection, Mapping, Sequence
