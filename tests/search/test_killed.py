@@ -93,7 +93,7 @@ def test_killed_while_an_architecture_is_learnt_it_goes_on_from_the_last_epoch(
     kill_once(arguments, lambda: lines(learning / "metrics.jsonl") > 1)
     assert not (learning / "architecture.json").exists()
     config = (folder / "config.yaml").read_bytes()
-    with pytest.raises(UserError, match=r"with --a-lr 0\.05, not 0\.5; resume alike"):
+    with pytest.raises(UserError, match=r"with --a-lr None, not 0\.5; resume alike"):
         main(["--title", "toy", "--resume", "--a-lr", "0.5"])
     assert (folder / "config.yaml").read_bytes() == config
     assert main(["--title", "toy", "--resume"]) == 0
