@@ -29,6 +29,7 @@ TOP_K = (1, 5, 10)
 UNKNOWN = Estimate(float("nan"))
 NDCG_AT = 10
 ALL, HALF, TENTH = "all", "best half", "best tenth"
+FEW = 5  # networks in a part of equal cost
 FEWEST = 10  # networks in the best tenth (or half) from which their order is looked at
 
 
@@ -111,9 +112,17 @@ def equal_groups(values: Floats) -> list[Stratum]:
     return [np.flatnonzero(values == value) for value in np.unique(values)]
 
 
+def parts(networks: int) -> int:
+    """The number of parts that so many networks are parted into by their cost."""
+    return min(10, max(1, networks // FEW))
+
+
 def tenths(values: Floats) -> list[Stratum]:
-    """The networks between neighbouring deciles of a cost; equal costs stay together, so some may be larger."""
-    cuts = np.quantile(values, np.linspace(0, 1, 11)[1:-1])
+    """The networks between neighbouring deciles of a cost; equal costs stay together, so some may be larger.
+
+    Fewer than 50 networks are parted less finely, so that five are in each part.
+    """
+    cuts = np.quantile(values, np.linspace(0, 1, parts(len(values)) + 1)[1:-1])
     return equal_groups(np.searchsorted(cuts, values, side="left").astype(np.float64))
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from config_file.errors import UserError
 from config_file.files import atomic_write_text, write_sealed
+from config_file.quantity import quantity
 from config_file.run_folder import RunFolder
-from search.ranking.agreement import ALL, HALF, NDCG_AT, TENTH, TOP_K, Agreement, compare, strongest
+from search.ranking.agreement import ALL, HALF, NDCG_AT, TENTH, TOP_K, Agreement, compare, parts, strongest
 from search.ranking.baselines import (
     EQUAL_COST,
     EQUAL_LAYERS,
@@ -151,9 +152,10 @@ def _notes(rows: Sequence[Agreement], known: Mapping[str, Floats]) -> list[str]:
     lines = ["less: tau less that of the strongest baseline, paired, with its 95 % interval"]
     if EQUAL_COST in rows[0].within:
         of = LIVE if LIVE in known else FLOPS.name
+        count = parts(len(known[of]))
         lines.append(
-            f"equal layers, equal cost: tau among networks of equally many layers, and in tenths by {of}; within a "
-            "budget these count"
+            f"equal layers, equal cost: tau among networks of equally many layers, and in {quantity(count, 'part')} by "
+            f"{of}; within a budget these count"
         )
     if LIVE in known and FLOPS.name in known and np.array_equal(known[LIVE], known[FLOPS.name]):
         lines.append("live flops: in these networks every block is used, so they are the flops")
