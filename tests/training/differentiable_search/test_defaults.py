@@ -67,6 +67,11 @@ def test_default_rates_follow_the_number_of_steps_and_the_optimizer(tmp_path: Pa
     assert architecture_steps(options, options.epochs, 30) == 57  # ceil(7.5 * 30 / 4)
 
 
+@pytest.mark.parametrize("name", ["reinforce", "rl", "RL", "score_function", "score-function"])
+def test_the_score_function_goes_by_several_names(tmp_path: Path, name: str) -> None:
+    assert options_of(tmp_path, relaxation=name).relaxation == "reinforce"
+
+
 def test_the_relative_penalty_has_no_unit() -> None:
     for scale in (1.0, 1e3):
         options = GradientOptions()
