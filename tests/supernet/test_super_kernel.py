@@ -125,7 +125,7 @@ def test_of_hard_indicators_loss_and_cost_are_those_of_the_option_and_the_gradie
     table = build_table(net.space, "flops", 16)
     assert float(table.expected(parameters.by_decision(weights.detach()))) == table.cost([chosen])[0]
     assert [int(row.argmax()) for row in weights] == list(chosen)
-    assert float(parameters.probabilities().max()) < 1, "the probabilities are soft all the same"
+    assert float(parameters.probabilities().detach().max()) < 1, "the probabilities are soft all the same"
     # R = 1(first) (R_3,3 + 1(ring) ... ): one indicator moves the cost by the step between two options, times its
     # sigmoid's slope, the others being what they are.
     (grad,) = torch.autograd.grad(table.expected(parameters.by_decision(weights)), parameters.logits)
