@@ -70,7 +70,7 @@ def write_findings(
     rows = compare(given | known, accuracy, options.resamples, options.random_seed, [*known], strata(known))
     seeds = None if truth.seeds is None else truth.seeds[of_truth]
     if seeds is not None:
-        rows += trainings_agree(seeds, options.random_seed)
+        rows += trainings_agree(seeds, options.random_seed, options.resamples)
     title = f"{len(networks):,} networks of {truth.name}"
     words = [
         f"{title}{f', {scores.method}' if scores.method else ''}: Kendall τ {rows[0].tau.words()}.",

@@ -6,12 +6,22 @@ another training does. The ceiling is what knowing every network's expected accu
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
 from search.ranking.agreement import TOP_K, Agreement
-from search.ranking.statistics import Estimate, Floats, kendall_tau, spearman_rho, top_k_regret
+from search.ranking.statistics import (
+    Estimate,
+    Floats,
+    drawn_with_replacement,
+    estimate,
+    kendall_tau,
+    spearman_rho,
+    stratified_taus,
+    top_k_regret,
+)
 
 DRAWS = 50
 """Simulations of a truth."""
@@ -23,12 +33,13 @@ EXPECTED = float("inf")
 STATISTICS = (kendall_tau, spearman_rho, *map(top_k_regret, TOP_K))
 
 
-def trainings_agree(seeds: Floats, seed: int = 0) -> list[Agreement]:
+def trainings_agree(seeds: Floats, seed: int = 0, resamples: int = 100) -> list[Agreement]:
     """The references of a ranking whose truth is the mean of k trainings, in ascending order of what they know.
 
     Args:
         seeds: (networks, k) accuracies in points, NaN where a training is missing.
-        seed: of the simulation.
+        seed: of the simulation, and of the resampled networks.
+        resamples: of the intervals that tau has where trainings are compared.
 
     Returns:
         One training against another; the mean of all but one against that one, a lower bound of the ceiling, where k is
@@ -39,10 +50,10 @@ def trainings_agree(seeds: Floats, seed: int = 0) -> list[Agreement]:
         return []
     k = whole.shape[1]
     pairs = [(whole[:, [a]], whole[:, b]) for a, b in combinations(range(k), 2)]
-    rows = [_mean("one training against another", pairs)]
+    rows = [_mean("one training against another", pairs, resamples, seed)]
     if k >= 3:
         rest = [(np.delete(whole, left_out, 1), whole[:, left_out]) for left_out in range(k)]
-        rows.append(_mean(f"the mean of {k - 1} against another one", rest))
+        rows.append(_mean(f"the mean of {k - 1} against another one", rest, resamples, seed))
     rows.append(simulated(seeds, EXPECTED, seed))
     return [row for row in rows if np.isfinite(row.tau.value)]
 
@@ -59,6 +70,7 @@ def simulated(seeds: Floats, trainings: float, seed: int = 0) -> Agreement:
         trainings: EXPECTED gives the ceiling.
         seed: of the draws.
     """
+    seeds = seeds[np.isfinite(seeds).any(1)]
     expected, deviation = np.nanmean(seeds, axis=1), np.sqrt(within_variance(seeds))
     known = np.isfinite(seeds).sum(1)
     rng = np.random.default_rng(seed)
@@ -115,15 +127,21 @@ def worth(value: float, known: Mapping[float, Agreement], of: Callable[[Agreemen
     return f"{start} good as one training of every network ({one:.3g}; the most is {ceiling:.3g})"
 
 
-def _mean(name: str, pairs: Sequence[tuple[Floats, Floats]]) -> Agreement:
-    """The mean over pairs of (trainings, another one); what lacks the other one, or all, is left out of a pair."""
-    found = []
+def _mean(name: str, pairs: Sequence[tuple[Floats, Floats]], resamples: int, seed: int) -> Agreement:
+    """The mean over pairs of (trainings, another one); a network that lacks one of them is left out of a pair.
+
+    The interval of tau is that of its mean over pairs, from the same resampled networks.
+    """
+    found, taus = [], []
     for some, other in pairs:
         both = np.isfinite(other) & np.isfinite(some).all(1)
         if both.sum() >= 3:
-            scores = np.nanmean(some[both], axis=1)
-            found.append([statistic(scores, other[both]) for statistic in STATISTICS])
-    return _row(name, found)
+            scores, truth = some[both].mean(1), other[both]
+            found.append([statistic(scores, truth) for statistic in STATISTICS])
+            samples = drawn_with_replacement(len(truth), resamples, seed)
+            taus.append(stratified_taus(scores, truth, [np.arange(len(truth))], samples))
+    row = _row(name, found)
+    return replace(row, tau=estimate(row.tau.value, np.mean(taus, axis=0))) if taus else row
 
 
 def _row(name: str, found: Sequence[Sequence[float]]) -> Agreement:

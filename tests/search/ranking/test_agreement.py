@@ -157,6 +157,8 @@ def test_the_ceiling_is_what_the_expected_accuracies_reach() -> None:
     assert variance == pytest.approx(np.full(400, 0.16), rel=0.6)
     pairs = [kendall_tau(seeds[:, a], seeds[:, b]) for a, b in combinations(range(3), 2)]
     assert one.tau.value == pytest.approx(np.mean(pairs))
+    assert one.tau.low < one.tau.value < one.tau.high
+    assert one.tau.high - one.tau.low < 0.1
     left_out = [kendall_tau(np.delete(seeds, a, 1).mean(1), seeds[:, a]) for a in range(3)]
     assert rest.tau.value == pytest.approx(np.mean(left_out))
     known = levels(seeds)
