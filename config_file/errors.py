@@ -36,6 +36,9 @@ _SYSTEM_ERRORS = {
     errno.EISDIR: "a folder stands where a file is needed",
     errno.EEXIST: "it already exists",
     errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "its links lead in a circle",
+    errno.ENXIO: "nothing that can be read stands there",
+    errno.EMFILE: "too many files are open",
 }
 
 

@@ -122,6 +122,8 @@ def remove_run(path: Path) -> None:
 
 def _heading(path: Path) -> dict[str, str]:
     """The first line of the options as an object: the stage, and perhaps the old mark; {} if it is not ours."""
+    if not (path / OPTIONS).is_file():  # a pipe would wait for its other end
+        return {}
     try:
         with (path / OPTIONS).open(encoding="utf-8") as file:
             found = re.fullmatch(rf"# {FORMAT}: (?P<stage>\w+)(, in the place of (?P<old>\w+))?\n", file.readline(200))

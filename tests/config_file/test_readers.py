@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -251,7 +252,10 @@ def test_tensors() -> None:
 
 def test_a_file_that_cannot_be_one() -> None:
     Path("folder").mkdir()
-    for path, word in (("missing", "no such file"), ("folder", "not a file"), ("/dev/zero", "not a file")):
+    os.mkfifo("pipe")
+    Path("loop").symlink_to("loop")
+    places = {"missing": "no such file", "folder": "not a file", "/dev/zero": "not a file", "pipe": "not a file"}
+    for path, word in {**places, "loop": "in a circle", "n" * 300: "too long"}.items():
         for read in (read_json, read_yaml, read_csv, read_array, read_tensors):
             with pytest.raises(UserError, match=word):
                 read(path)  # type: ignore[operator]
