@@ -96,14 +96,18 @@ class FrozenLearning:
         return self.steps - self._made
 
     def seconds(self) -> float:
-        """Estimated seconds for the steps left, timed on `PLANNED_STEPS` real ones. Call it instead of `run`."""
-        left = self.left
-        made = min(left, PLANNED_STEPS)
+        """Estimated seconds for the steps left, timed on `PLANNED_STEPS` real ones, or as many as --plan-seconds has room
+        for. Call it instead of `run`.
+        """
+        left, made, spent = self.left, 0, 0.0
         with self._training():
             started = time.perf_counter()
-            for _ in range(made):
+            while made < min(left, PLANNED_STEPS) and (
+                not made or spent * (made + 1) / made < self.options.plan_seconds
+            ):
                 self._step()
-            return left * (time.perf_counter() - started) / max(1, made)
+                made, spent = made + 1, time.perf_counter() - started
+            return left * spent / max(1, made)
 
     def run(self) -> Distribution:
         """Learn; a learning that has ended before, under --resume, is read.
