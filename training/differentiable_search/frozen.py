@@ -96,15 +96,13 @@ class FrozenLearning:
         return self.steps - self._made
 
     def seconds(self) -> float:
-        """Estimated seconds for the steps left, timed on `PLANNED_STEPS` real ones, or as many as --plan-seconds has room
-        for. Call it instead of `run`.
+        """Estimated seconds for the steps left, timed on `PLANNED_STEPS` real ones, or fewer where --plan-seconds has
+        no room for them. Call it instead of `run`.
         """
-        left, made, spent = self.left, 0, 0.0
+        left, made, spent, budget = self.left, 0, 0.0, self.options.plan_seconds
         with self._training():
             started = time.perf_counter()
-            while made < min(left, PLANNED_STEPS) and (
-                not made or spent * (made + 1) / made < self.options.plan_seconds
-            ):
+            while made < min(left, PLANNED_STEPS) and (not made or spent * (made + 1) / made < budget):
                 self._step()
                 made, spent = made + 1, time.perf_counter() - started
             return left * spent / max(1, made)
