@@ -82,6 +82,12 @@ def remove_leftovers(folder: str | Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove_leftovers_of(path: Path) -> None:
+    """Remove the temporary files that killed writers of one file left beside it; nobody else may be writing it."""
+    for left in path.parent.glob(f".{path.stem}{_MARK}*{path.suffix}"):
+        left.unlink(missing_ok=True)
+
+
 def is_leftover(path: Path) -> bool:
     """True if ``path`` is a temporary file of a killed process."""
     return path.name.startswith(".") and _MARK in path.name

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from config_file.fields import option
+from config_file.files import remove_leftovers_of
 from config_file.loader import parse
 from config_file.lock import only_process
 from config_file.options import options
@@ -89,6 +90,7 @@ def _measure(space: SearchSpace, options: TableOptions) -> None:
     path = table_path(options, space.name, options.engine, "latency", str(resolution))
     kept = path.with_suffix(".rounds.jsonl")
     with only_process(kept):
+        remove_leftovers_of(path)
         if options.overwrite:
             kept.unlink(missing_ok=True)
         try:
