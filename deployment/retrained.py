@@ -24,6 +24,7 @@ from tasks import TASKS, Targets, Task, task_of
 
 # Far above what two ways of computing the same differ by, far below what a wrong mean, file or class order does.
 _SAME_LOGITS = 1e-2
+_LEAST_STD = 1e-4  # of pixels in 0..1: a 40th of the smallest step of 8 bits
 
 _INPUT = {"classes": [str], "mean": [float], "std": [float], "resolution": int, "in_channels": int}
 _ABOUT = {
@@ -146,7 +147,8 @@ def _described_input(path: Path, metadata: dict[str, Any]) -> tuple[tuple[str, .
         raise UserError(f"{path}: crop_pct is a share of the image, up to 1, not {metadata['crop_pct']}")
     classes, mean, std = (tuple(metadata[name]) for name in ("classes", "mean", "std"))
     resolution, channels = metadata["resolution"], metadata["in_channels"]
-    if len(mean) != channels or len(std) != channels or min(std) <= 0 or resolution < 1 or not classes:
+    usable = all(value >= _LEAST_STD for value in std) and all(abs(value) <= 1 / _LEAST_STD for value in (*mean, *std))
+    if len(mean) != channels or len(std) != channels or not usable or resolution < 1 or not classes:
         raise UserError(
             f"{path}: its metadata do not fit together: {channels} channels, mean {list(mean)}, std {list(std)}, "
             f"resolution {resolution}, {len(classes)} classes"
