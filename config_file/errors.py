@@ -39,6 +39,11 @@ _SYSTEM_ERRORS = {
     errno.ELOOP: "its links lead in a circle",
     errno.ENXIO: "nothing that can be read stands there",
     errno.EMFILE: "too many files are open",
+    errno.ENFILE: "too many files are open",
+    errno.ESTALE: "the file system has lost it",
+    errno.ENOTCONN: "the file system is not connected",
+    errno.EBUSY: "it is in use",
+    errno.ENOMEM: "out of memory",
 }
 
 

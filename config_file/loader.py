@@ -17,6 +17,7 @@ from config_file.errors import UserError, nearest
 from config_file.fields import Option, convert, options_of
 from config_file.options import was_given, why_unused, with_registered
 from config_file.plugins import import_plugins, is_reference, load_object
+from config_file.readers.door import reading
 from config_file.readers.yaml_text import read_mapping, write_mapping
 from config_file.stages import STAGES, options_of_stage, stage_path
 
@@ -70,7 +71,8 @@ def load(options_class: type[T], path: str | Path) -> T:
         UserError: the file cannot be read, or holds an unknown key or a bad value.
     """
     options_class = with_registered(options_class)
-    return options_class(**read_config(options_class, path))
+    with reading(path):
+        return options_class(**read_config(options_class, path))
 
 
 def save(options: Any, path: str | Path, heading: str = "") -> None:

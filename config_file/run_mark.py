@@ -15,6 +15,7 @@ from config_file.environment import describe_environment
 from config_file.errors import UserError
 from config_file.files import is_leftover
 from config_file.lock import lock_name
+from config_file.readers.door import read_bytes, read_text
 from config_file.readers.form import check_form
 from config_file.readers.json_text import read_object, read_sealed
 from config_file.stages import STAGES, command
@@ -43,6 +44,8 @@ def checked_mark(path: Path, options: Any, overwrite: bool, resume: bool) -> dic
         raise UserError(
             f"{path} has been run before: --resume continues it, --overwrite starts it anew, another --title keeps both"
         )
+    if overwrite:
+        _check_removable(path)
     if mark is None and resume:
         raise UserError(f"nothing to resume at {path}; start with: {command(options.stage, options)}")
     return mark
@@ -99,14 +102,18 @@ def remove_run(path: Path) -> None:
     """Remove what the run in the folder wrote, and what runs inside it wrote, but its options and its mark.
 
     The file that says the stage has finished goes first.
+
+    Raises:
+        UserError: a link leads out of the folder to what would be removed; nothing is.
     """
     mark = read_mark(path)
     if mark is None:
         return
+    _check_removable(path)
     result = STAGES[mark["stage"]].result
     names = sorted(mark["files"], key=lambda name: name != result)
-    for file in (file for pattern in (*names, *EVERY_STAGE) for file in path.glob(pattern)):
-        file.unlink()
+    for file in (*(path / name for name in names), *_of_every_stage(path)):
+        file.unlink(missing_ok=True)
     folders = {"tensorboard", "checkpoints", *(str(Path(name).parent) for name in names)} - {"."}
     for name in sorted(folders, reverse=True):
         _remove_if_empty(path / name)
@@ -120,29 +127,48 @@ def remove_run(path: Path) -> None:
             _remove_if_empty(inner.parent)
 
 
+def _of_every_stage(path: Path) -> list[Path]:
+    return [file for pattern in EVERY_STAGE for file in path.glob(pattern)]
+
+
+def _check_removable(path: Path) -> None:
+    """See that all that `remove_run` would remove lies in the folder: its mark and its links may be somebody else's."""
+    mark = read_mark(path)
+    if mark is None:
+        return
+    runs = [path / name for name in mark["runs"]]
+    for file in (*(path / name for name in mark["files"]), *_of_every_stage(path), *(run / MARK for run in runs)):
+        if not file.parent.resolve().is_relative_to(path.resolve()):
+            where = file.parent
+            raise UserError(f"{where} leads out of the run's folder, where --overwrite removes nothing: unlink it")
+    for run in runs:
+        _check_removable(run)
+
+
 def _heading(path: Path) -> dict[str, str]:
     """The first line of the options as an object: the stage, and perhaps the old mark; {} if it is not ours."""
     if not (path / OPTIONS).is_file():  # a pipe would wait for its other end
         return {}
     try:
-        with (path / OPTIONS).open(encoding="utf-8") as file:
-            found = re.fullmatch(rf"# {FORMAT}: (?P<stage>\w+)(, in the place of (?P<old>\w+))?\n", file.readline(200))
-    except (OSError, UnicodeDecodeError):
+        text = read_text(path / OPTIONS)
+    except UserError:
         return {}
+    found = re.match(rf"# {FORMAT}: (?P<stage>\w+)(, in the place of (?P<old>\w+))?\n", text)
     return {} if found is None else {name: text for name, text in found.groupdict().items() if text is not None}
 
 
 def _digest(path: Path) -> str | None:
     """A short digest of the mark, ``None`` where there is none."""
     try:
-        return hashlib.sha256((path / MARK).read_bytes()).hexdigest()[:16]
-    except OSError:
+        return hashlib.sha256(read_bytes(path / MARK)).hexdigest()[:16]
+    except UserError:
         return None
 
 
 def _stays_inside(name: Any) -> bool:
-    """True if a name in a mark can be one that we wrote: a relative path without a step up."""
-    return isinstance(name, str) and not Path(name).is_absolute() and ".." not in Path(name).parts
+    """True if a name in a mark can be one that we wrote: a relative path without a step up, and not the folder."""
+    parts = Path(name).parts
+    return parts != () and not Path(name).is_absolute() and ".." not in parts and "\0" not in name
 
 
 def _remove_if_empty(path: Path) -> None:

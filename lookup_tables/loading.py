@@ -20,6 +20,9 @@ RESERVED = (
 )
 """Names that results and objectives have for something else."""
 
+RESERVED_BEGINNINGS = ("n_", "confirmed_")
+"""Of columns of results: an evaluation's amounts, and what was measured again."""
+
 
 def load_tables(text: str | None, space: SearchSpace, resolution: int) -> dict[str, CostTable]:
     """The tables of `--lookup-table`, entries separated by commas, by name: a table's metric unless one is given.
@@ -42,7 +45,8 @@ def load_tables(text: str | None, space: SearchSpace, resolution: int) -> dict[s
 def _title(name: str, metric: Metric, entry: str) -> str:
     """A name that the user gives to a table. Raises UserError for one that stands for something else."""
     said = METRICS.get(metric_name(name))
-    if name in RESERVED or (said is not None and (said is not metric or said.count is not None)):
+    taken = name in RESERVED or name.startswith(RESERVED_BEGINNINGS)
+    if taken or (said is not None and (said is not metric or said.count is not None)):
         raise UserError(
             f"--lookup-table {entry}: {name!r} is reserved; call the table something else, as in phone=FILE.json"
         )

@@ -50,6 +50,8 @@ def _raise(error: BaseException) -> None:
         (PermissionError(errno.EACCES, "x", "runs"), 2, "error: runs: no permission\n"),
         (FileNotFoundError(errno.ENOENT, "x", "a.pt"), 2, "error: a.pt: no such file or folder\n"),
         (NotADirectoryError(errno.ENOTDIR, "x", "a/b"), 2, "error: a/b: a file stands where a folder is needed\n"),
+        (OSError(errno.ELOOP, "x", "a"), 2, "error: a: its links lead in a circle\n"),
+        (OSError(errno.EMFILE, "x", "a"), 2, "error: a: too many files are open\n"),
     ],
 )
 def test_run_main_ends_in_one_line(

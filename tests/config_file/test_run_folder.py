@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from config_file.errors import UserError
 from config_file.loader import load
 from config_file.progress import progress
 from config_file.run_folder import RunFolder
+from config_file.run_mark import has_begun
 from config_file.stages import STAGES, command, find_stage, stage_path
 from deployment.options import ExportOptions
 from search.options import SearchOptions
@@ -88,6 +90,50 @@ def test_overwrite_removes_the_runs_that_a_stage_made_inside() -> None:
     assert left == {"trainings/two/notes.txt", "env.json", "config.yaml"}
     assert not (path / "learning").exists()
     assert (path / "mine/env.json").exists()  # a run that the user has put there
+
+
+@pytest.mark.parametrize("kind", ["files", "runs", "checkpoints"])
+def test_overwrite_removes_nothing_beyond_a_link_that_leads_out_of_the_folder(kind: str, tmp_path: Path) -> None:
+    """A folder from somebody else says itself what to remove: its mark and its links may be of any kind."""
+    run = RunFolder.open(options())
+    run.close()
+    target = RunFolder.open(options(title="mine"))
+    target.close()
+    theirs = target.file("of_mine.pt")
+    theirs.write_text("mine")
+    link = run.path / "checkpoints" if kind == "checkpoints" else run.path / "link"
+    if kind == "checkpoints":
+        link.rmdir()
+    link.symlink_to(target.path.resolve(), target_is_directory=True)
+    if kind == "files":
+        run.file("link/of_mine.pt")
+    elif kind == "runs":
+        run.run_inside("link")
+    before = (run.path / "config.yaml").read_bytes()
+    with pytest.raises(UserError, match=r"leads out of the run's folder, where --overwrite removes nothing: unlink it"):
+        RunFolder.open(options(overwrite=True))
+    assert theirs.read_text() == "mine"
+    assert (run.path / "config.yaml").read_bytes() == before
+    link.unlink()
+    RunFolder.open(options(overwrite=True)).close()
+    assert theirs.read_text() == "mine"
+
+
+@pytest.mark.parametrize(("kind", "name"), [("runs", "."), ("files", ""), ("runs", "a/.."), ("files", "/etc/motd")])
+def test_a_mark_that_names_no_file_of_the_folder_is_refused(kind: str, name: str) -> None:
+    with RunFolder.open(options()) as run:
+        run._enter(kind, name)
+    with pytest.raises(UserError, match=r"env.json is not of a run that this version reads"):
+        RunFolder.open(options(overwrite=True))
+
+
+@pytest.mark.parametrize("name", ["env.json", "config.yaml"])
+def test_a_pipe_in_place_of_a_file_of_the_run_is_not_waited_for(name: str) -> None:
+    with RunFolder.open(options()) as run:
+        pass
+    (run.path / name).unlink()
+    os.mkfifo(run.path / name)
+    assert has_begun(run.path)  # by the other one
 
 
 def test_overwrite_where_nothing_was_run_starts() -> None:

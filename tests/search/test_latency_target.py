@@ -220,6 +220,8 @@ def test_a_counted_metric_of_one_s_own(
         (["--lookup-table", "loss=t.json"], "'loss' is reserved"),
         (["--lookup-table", "nme=t.json"], "'nme' is reserved"),
         (["--lookup-table", "seconds=t.json"], "'seconds' is reserved"),
+        (["--lookup-table", "n_images=t.json"], "'n_images' is reserved"),
+        (["--lookup-table", "confirmed_accuracy=t.json"], "'confirmed_accuracy' is reserved"),
         (["--lookup-table", "flops=t.json"], "'flops' is reserved"),
         (["--lookup-table", "macs=t.json"], "'macs' is reserved"),
         (["--lookup-table", "params=t.json", "--info-metric", "params"], "'params' is reserved"),
