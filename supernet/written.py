@@ -88,9 +88,10 @@ def _row(path: Path, number: int | None, where: str) -> Any:
         rows = [row for row in read_jsonl(path) if "architecture" in row or "names" in row]
     if number is None and len(rows) != 1:
         raise UserError(f"{where}: it has {quantity(len(rows), 'row')}; name one, as {path.name}:1")
-    if not 1 <= (number or 1) <= len(rows):
-        raise UserError(f"{where}: it has {quantity(len(rows), 'row')}")
-    found = rows[(number or 1) - 1]
+    number = 1 if number is None else number
+    if not 1 <= number <= len(rows):
+        raise UserError(f"{where}: it has {quantity(len(rows), 'row')}, the first of which is 1")
+    found = rows[number - 1]
     if not found:
         raise UserError(f"{where}: the table has neither a column architecture nor a column indices")
     return found

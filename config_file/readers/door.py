@@ -28,7 +28,7 @@ def reading(where: str | Path, otherwise: str = "is damaged, or not what it shou
 
     Raises:
         UserError: instead of whatever was raised, which is its ``__cause__``; one of the block that does not say
-            `where` is told so.
+            `where` is told so, and an error of the system names the file that it is of.
     """
     try:
         yield
@@ -37,7 +37,8 @@ def reading(where: str | Path, otherwise: str = "is damaged, or not what it shou
             raise
         raise UserError(f"{where}: {error}") from error
     except OSError as error:
-        raise UserError(f"{where}: {_system_words(error)}") from error
+        found = error.filename if isinstance(error.filename, str) else where  # it may be another one, or one written
+        raise UserError(f"{found}: {_system_words(error)}") from error
     except MemoryError as error:
         raise UserError(f"{where} {otherwise}: it asks for more memory than there is") from error
     except BaseException as error:

@@ -34,6 +34,7 @@ from supernet.decisions import DecisionSpace
 from supernet.metrics import FLOPS
 
 GROUPS = (EQUAL_LAYERS, EQUAL_COST, HALF, TENTH)
+CLAIMABLE = 5  # networks: of fewer, chance gives one of the two strict orders more often than once in 20 (2/n!)
 LEAST, TAU, NARROW = 24, 27, 8  # characters of the columns
 
 
@@ -74,7 +75,7 @@ def write_findings(
     title = f"{len(networks):,} networks of {truth.name}"
     words = [
         f"{title}{f', {scores.method}' if scores.method else ''}: Kendall τ {rows[0].tau.words()}.",
-        *verdict(rows, seeds, options.random_seed),
+        *verdict(rows, seeds, options.random_seed, len(networks)),
     ]
     for line in [*truth.notes, *_table(rows), "", *_notes(rows, known), *words]:
         run.log(line)
@@ -119,8 +120,11 @@ def check_scores(given: Mapping[str, Floats]) -> None:
         raise UserError(f"{name}: all {len(values):,} networks have the same score: there is no order to judge")
 
 
-def verdict(rows: Sequence[Agreement], seeds: Floats | None, seed: int) -> list[str]:
-    """Words on what the first row is worth: beside the strongest baseline, over all networks and at equal cost."""
+def verdict(rows: Sequence[Agreement], seeds: Floats | None, seed: int, networks: int) -> list[str]:
+    """Words on what the first row is worth: beside the strongest baseline, over all networks and at equal cost.
+
+    Of fewer than `CLAIMABLE` networks no order is said to be better or worse than another.
+    """
     first, words = rows[0], []
     if np.isnan(first.tau.value):
         return [f"{first.name}: all networks have the same score, so it gives no order."]
@@ -130,6 +134,7 @@ def verdict(rows: Sequence[Agreement], seeds: Floats | None, seed: int) -> list[
             continue
         less = first.against[base.name][group]
         better = "better" if less.low > 0 else "worse" if less.high < 0 else "not shown to be better"
+        better = better if networks >= CLAIMABLE else "not shown to be better"
         if where:
             start = f"{where}τ {first.tau_in(group).words()}, an order {better} than"
         else:

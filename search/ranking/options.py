@@ -42,5 +42,7 @@ class RankOptions(ScoreOptions, EvaluationOptions, SpaceOptions, DataOptions, Ru
 
     def rules(self) -> None:
         """Raises UserError where options of the groups contradict each other."""
+        if 0 < self.architectures < 3:
+            raise UserError(f"--architectures must be 0, for all, or at least 3, not {self.architectures}")
         if len(self.eval_images) > 1:
             raise UserError("--eval-images: a ranking judges all networks on the same images, so give one number")

@@ -125,7 +125,7 @@ def networks(options: RankOptions, truth: Truth, architectures: Sequence[Archite
         raise UserError(f"only {len(architectures)} architectures have a score and a truth: at least 3 can be ranked")
     ordered = sorted(architectures)
     if options.architectures and options.architectures < len(ordered):
-        ordered = Random(f"rank {options.random_seed}").sample(ordered, max(3, options.architectures))
+        ordered = Random(f"rank {options.random_seed}").sample(ordered, options.architectures)
     if len({truth.accuracy[a] for a in ordered}) == 1:
         raise UserError(
             f"all {len(ordered):,} networks of {truth.name} have the same accuracy: there is nothing to rank"

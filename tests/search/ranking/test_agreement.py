@@ -13,6 +13,7 @@ from scipy import stats
 
 from search.ranking.agreement import ALL, HALF, TENTH, Agreement, compare, equal_groups, strongest, tenths
 from search.ranking.baselines import EQUAL_COST, EQUAL_LAYERS, baselines, equal_networks, strata
+from search.ranking.findings import verdict
 from search.ranking.nasbench201 import nasbench201
 from search.ranking.noise import EXPECTED, levels, simulated, trainings_agree, within_variance, worth
 from search.ranking.statistics import (
@@ -82,6 +83,17 @@ def test_the_gain_of_the_first_k_halves_with_every_point_less() -> None:
         order = sorted(range(5), key=lambda i: (-round(scores[i] / 2), rng.random()))
         orders.append(np.dot([2 ** (truth[i] - 95) for i in order[:3]], discount) / np.dot(best, discount))
     assert ndcg(3)(np.round(scores / 2), truth) == pytest.approx(np.mean(orders), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("networks", "claim"), [(3, "not shown to be better"), (4, "not shown to be better"), (5, "better")]
+)
+def test_an_order_that_chance_gives_easily_is_no_claim(networks: int, claim: str) -> None:
+    """All of n networks in the right order: by chance in 1 of n! cases, whatever the bootstrap makes of it."""
+    accuracy = np.arange(networks, dtype=float)
+    rows = compare({"scores": accuracy, "layers": -accuracy}, accuracy, 100, 0, ["layers"], {})
+    assert rows[0].against["layers"][ALL].low == 2.0
+    assert f"The order is {claim} than that by layers" in verdict(rows, None, 0, networks)[0]
 
 
 def test_differences_are_paired() -> None:

@@ -134,6 +134,8 @@ def test_scores_from_a_file_are_ranked(tables: tuple[Path, Path], tmp_path: Path
         main(arguments)
     assert main([*arguments, "--overwrite", "--no-tensorboard", "--architectures", "10"]) == 0
     assert json.loads((folder / "rank.json").read_text())["networks"] == 10
+    with pytest.raises(UserError, match=r"^--architectures must be 0, for all, or at least 3, not 2$"):
+        main([*arguments, "--overwrite", "--architectures", "2"])
 
 
 def test_rows_of_one_network_are_its_seeds(tmp_path: Path) -> None:
