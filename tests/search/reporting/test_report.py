@@ -262,10 +262,8 @@ def test_the_report_of_one_run_lies_beside_it(chain: SearchSpace, tmp_path: Path
     folder = make_run(tmp_path / "run", chain, 5)
     assert main([str(folder)]) == 0
     assert (folder / "search/report.html").is_file()
-    with pytest.raises(
-        UserError, match=rf"^{re.escape(str(tmp_path / 'none' / 'page.html'))}: no such file or folder$"
-    ):
-        main([str(folder), "--output", str(tmp_path / "none" / "page.html")])  # not the run, which is there
+    with pytest.raises(UserError, match=r"none/page.html: no such file or folder$"):  # not the run, which is there
+        main([str(folder), "--output", str(tmp_path / "none/page.html")])
 
 
 @pytest.mark.parametrize(
