@@ -73,6 +73,14 @@ def are_fractions(values: Sequence[float]) -> bool:
     return all(0 <= value <= 1 for value in values)
 
 
+def small_percent(values: Sequence[float]) -> str:
+    """Words on how few of the accuracies in percent are as small as fractions; "" where none or all of them are."""
+    small = sum(0 < value <= 1 for value in values)
+    if not small or are_fractions(values):
+        return ""
+    return f"{small:,} of {len(values):,} accuracies are not above 1 and read as percent, as the others: no fractions"
+
+
 def _number(text: str, where: str) -> float:
     return nan if text.lower() in ("", "nan") else number_in(text, where)
 

@@ -12,7 +12,7 @@ from config_file.readers.csv_text import read_csv
 from search.archive import read_archive
 from search.objectives import Objective
 from search.result import Result, comparable
-from search.result_table import KEYS, are_fractions, averaged, read_rows
+from search.result_table import KEYS, are_fractions, averaged, read_rows, small_percent
 from supernet import Architecture
 from supernet.decisions import DecisionSpace
 from tasks import TASKS
@@ -42,7 +42,7 @@ def read_results(path: str | Path, space: DecisionSpace, objectives: Sequence[Ob
     if not are_fractions(accuracies):
         if wrong := next((accuracy for accuracy in accuracies if not 0 <= accuracy <= 100), None):
             raise UserError(f"{where}: an accuracy of {wrong:g} is neither a fraction nor percent")
-        print(f"{where}: accuracies above 1, so they are read as percent")
+        print(f"{where}: {small_percent(accuracies) or 'accuracies above 1, so they are read as percent'}")
         found = [_in_fractions(result) for result in found]
     for objective in objectives:
         if objective.measured and all(math.isnan(objective.value(result)) for result in found):

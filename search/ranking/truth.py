@@ -13,7 +13,7 @@ from config_file.errors import UserError, choose
 from config_file.readers.arrays import array_names, read_arrays
 from config_file.readers.door import reading
 from search.ranking.nasbench201 import nasbench201
-from search.result_table import are_fractions, as_array, averaged, read_rows
+from search.result_table import are_fractions, as_array, averaged, read_rows, small_percent
 from supernet import Architecture, SearchSpace, build_space
 from supernet.decisions import DecisionSpace
 from supernet.metrics import counted_metrics
@@ -109,7 +109,10 @@ def _of_csv(path: Path, space: DecisionSpace | None) -> Truth:
         raise UserError(f"{path} has no column 'accuracy': it needs architecture and accuracy")
     repetitions = averaged(rows, column)
     notes = []
-    if are_fractions([number for numbers in repetitions.values() for number in numbers]):
+    all_numbers = [number for numbers in repetitions.values() for number in numbers]
+    if words := small_percent(all_numbers):
+        notes.append(f"{path.name}: {words}")
+    if are_fractions(all_numbers):
         notes.append(f"{path.name}: no accuracy is above 1, so they are read as fractions, and shown in percent")
         repetitions = {network: [100 * number for number in numbers] for network, numbers in repetitions.items()}
     seeds = as_array(repetitions)
@@ -118,6 +121,9 @@ def _of_csv(path: Path, space: DecisionSpace | None) -> Truth:
         notes.append(f"{path.name}: {many:,} networks have several rows: taken for trainings of each, and averaged")
     accuracy = {network: float(np.mean(numbers)) for network, numbers in repetitions.items()}
     known = {name: averaged(rows, name) for name in costs}
+    for name, values in known.items():
+        if (least := min((number for numbers in values.values() for number in numbers), default=0)) < 0:
+            raise UserError(f"{path}: {name} of {least:g} are less than nothing")
     return Truth(
         path.name,
         accuracy,

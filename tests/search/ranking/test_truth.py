@@ -130,6 +130,23 @@ def test_costs_in_columns_are_baselines_and_correct_scores(
     assert list(written.values()) == pytest.approx(corrected(given, flops.astype(float)).tolist(), abs=1e-6)
 
 
+def test_fractions_among_percent_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    space = toy_space(layers=3)
+    rows = [["0 0 0 0", 0.9], ["1 0 0 0", 91.0], ["0 1 0 0", 92.0], ["1 1 0 0", 0]]
+    path = write(tmp_path / "mixed.csv", ["architecture", "accuracy"], rows)
+    words = "1 of 4 accuracies are not above 1 and read as percent, as the others: no fractions"
+    assert load_truth(str(path), space).notes == [f"mixed.csv: {words}"]
+    read_results(path, space)
+    assert words in capsys.readouterr().out
+
+
+def test_a_negative_cost_is_one_line(tmp_path: Path) -> None:
+    rows = [["0 0 0 0", 90.0, 5], ["1 0 0 0", 91.0, -5]]
+    path = write(tmp_path / "costs.csv", ["architecture", "accuracy", "flops"], rows)
+    with pytest.raises(UserError, match=r"costs.csv: flops of -5 are less than nothing"):
+        load_truth(str(path), toy_space(layers=3))
+
+
 @pytest.mark.parametrize(
     ("truth", "scores", "message"),
     [
