@@ -20,7 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import sklearn.datasets  # noqa: F401  # as torch._dynamo: imported once, not by every run
 import torch
+import torch._dynamo
 
 from deployment.cli import main as export
 from lookup_tables.cli import main as tables
