@@ -7,10 +7,10 @@ that no network is picked for its luck at a lower one.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Protocol
+from typing import Any, Protocol
 
-from config_file.errors import choose
-from config_file.plugins import is_reference, load_object
+from config_file.errors import UserError, choose
+from config_file.plugins import guarded, is_reference, load_object, reference_of
 from search.objectives import ACCURACY, Objective
 from search.result import FULL, Fidelity, Result
 from supernet import Architecture
@@ -77,6 +77,33 @@ class Halving:
         return first + "".join(f", of the better half on {amount}" for amount in others)
 
 
+class OwnSchedule:
+    """A schedule of the user's own; its exceptions and its mistakes are errors of one line.
+
+    Raises:
+        UserError: what the user's code made is no schedule.
+    """
+
+    def __init__(self, reference: str, own: Any) -> None:
+        self._reference, self._own = reference, own
+        for method in ("going_on", "in_words"):
+            if not callable(getattr(own, method, None)):
+                raise UserError(f"--schedule {reference} made a {type(own).__name__} without a method {method}()")
+        self.fidelities: tuple[Fidelity, ...] = guarded(reference, lambda: tuple(own.fidelities))()
+        if not self.fidelities or not all(isinstance(fidelity, Fidelity) for fidelity in self.fidelities):
+            raise UserError(f"--schedule {reference}: its fidelities must be one or several Fidelity(...)")
+
+    def going_on(self, rung: int, results: Sequence[Result], earlier: Sequence[Result]) -> list[Architecture]:
+        chosen = guarded(self._reference, lambda: list(self._own.going_on(rung, results, earlier)))()
+        known = [result.architecture for result in (*results, *earlier)]
+        if (other := next((choice for choice in chosen if choice not in known), None)) is not None:
+            raise UserError(f"--schedule {self._reference}: going_on() gave {other!r}, which was not evaluated before")
+        return chosen
+
+    def in_words(self, amounts: Sequence[str]) -> str:
+        return str(guarded(self._reference, self._own.in_words)(amounts))
+
+
 SCHEDULES: dict[str, Callable[[tuple[Fidelity, ...], Objective], Schedule]] = {"all": AllAlike, "halving": Halving}
 """Each made from the fidelities that the evaluator's options ask for, and from what is better."""
 
@@ -84,9 +111,11 @@ SCHEDULES: dict[str, Callable[[tuple[Fidelity, ...], Objective], Schedule]] = {"
 def make_schedule(name: str | None, fidelities: Sequence[Fidelity], objective: Objective) -> Schedule:
     """The schedule of a name; without one, successive halving where there are several fidelities.
 
-    Raises UserError for an unknown name.
+    Raises UserError for an unknown name, and for one of the user's own that is no schedule.
     """
     name = name or ("halving" if len(fidelities) > 1 else "all")
     factory = load_object(name) if is_reference(name) else choose("schedule", name, SCHEDULES)
-    made: Schedule = factory(tuple(fidelities), objective)
-    return made
+    reference = name if is_reference(name) else reference_of(name, factory, "search")
+    if reference is not None:
+        return OwnSchedule(reference, guarded(reference, factory)(tuple(fidelities), objective))
+    return factory(tuple(fidelities), objective)

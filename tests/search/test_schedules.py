@@ -126,6 +126,41 @@ def test_several_fidelities_are_halved() -> None:
     assert make_schedule(None, few[:1], loss).fidelities == AllAlike(few[:1]).fidelities == few[:1]
 
 
+FEW = (Fidelity(images=1), Fidelity(images=2))
+
+
+class Bad(AllAlike):
+    """A schedule that goes on with an architecture which nobody evaluated."""
+
+    def going_on(self, rung: int, results: Sequence[Result], earlier: Sequence[Result]) -> list[Architecture]:
+        return [(9, 9)]
+
+
+def no_fidelities(fidelities: tuple[Fidelity, ...], objective: Objective) -> AllAlike:
+    return AllAlike(())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("json:loads", r"'json:loads' raised TypeError: loads\(\) takes 1 positional"),
+        ("builtins:print", r"--schedule builtins:print made a NoneType without a method going_on\(\)"),
+        (f"{__name__}:no_fidelities", r"its fidelities must be one or several Fidelity"),
+    ],
+)
+def test_what_is_no_schedule_is_one_line(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make_schedule(name, FEW, ACCURACY)
+
+
+def test_a_schedule_of_ones_own_is_held_to_what_was_evaluated() -> None:
+    known = [Result((0, 1), {"accuracy": 0.5}, FEW[0])]
+    with pytest.raises(UserError, match=r"Bad: going_on\(\) gave \(9, 9\), which was not evaluated before"):
+        make_schedule(f"{__name__}:Bad", FEW, ACCURACY).going_on(0, known, [])
+    own = make_schedule("search.schedules:Halving", FEW, ACCURACY)
+    assert (own.fidelities, own.going_on(0, known, [])) == (FEW, [(0, 1)])
+
+
 def test_fidelities_of_the_option() -> None:
     def images(asked: Sequence[int]) -> list[int]:
         return [int(fidelity["images"]) for fidelity in fidelities_of(asked, 50)]
