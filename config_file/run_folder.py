@@ -6,7 +6,7 @@
     folder.file("best.json")                # where to write what a stage leaves behind, with config_file.files
 
 A folder is never silently overwritten: where the stage has been run before, ``--resume`` or ``--overwrite`` is needed.
-It is open for one process at a time.
+It is open for one process at a time, or for one of each part of the work (`RunOptions.parts`).
 """
 
 import json
@@ -24,7 +24,7 @@ from config_file.errors import UserError, system_error
 from config_file.fields import options_of
 from config_file.files import append_jsonl, append_line, atomic_write_text, remove_leftovers, write_sealed
 from config_file.loader import load, save
-from config_file.lock import lock_name, only_process
+from config_file.lock import PATIENCE, is_lock, lock_name, only_process, opening
 from config_file.readers.form import check_form
 from config_file.readers.json_text import read_jsonl
 from config_file.run_mark import (
@@ -65,17 +65,26 @@ class RunFolder:
 
     @classmethod
     def open(cls, options: Any) -> "RunFolder":
-        """``create`` at the place and in the manner that the options say."""
-        return cls.create(stage_path(options), options, overwrite=options.overwrite, resume=options.resume)
+        """``create`` at the place, in the manner and for the parts that the options say."""
+        return cls.create(stage_path(options), options, options.overwrite, options.resume, *options.parts)
 
     @classmethod
-    def create(cls, path: str | Path, options: Any, overwrite: bool = False, resume: bool = False) -> "RunFolder":
+    def create(
+        cls,
+        path: str | Path,
+        options: Any,
+        overwrite: bool = False,
+        resume: bool = False,
+        mine: Sequence[str] = (),
+        others: Sequence[str] = (),
+    ) -> "RunFolder":
         """Make the folder, hold it, and write ``config.yaml`` and ``env.json``.
 
         Args:
             overwrite: remove what an earlier run of this stage wrote here (the files it asked ``file`` for, and those
                 of runs inside it), keep everything else.
             resume: keep what is there and add to it.
+            mine, others: the parts of the work that are done here and, perhaps at the same time, by other processes.
 
         Raises:
             UserError: the stage has been run here and neither is set; there is nothing to resume; the folder holds
@@ -83,11 +92,10 @@ class RunFolder:
         """
         path = Path(path)
         checked_mark(path, options, overwrite, resume)
-        with ExitStack() as held:
-            held.enter_context(only_process(path))
+        with opening(path, mine, others, alone=overwrite) as (held, alone):
             folder = cls(path, options, held)
             try:
-                folder._begin(overwrite, resume)
+                folder._begin(overwrite, resume, alone)
             except OSError as error:
                 raise UserError(f"cannot write the run's folder {path}: {system_error(error) or error}") from None
             for name, (saved, now) in folder.changed.items():
@@ -95,14 +103,15 @@ class RunFolder:
             folder._held = held.pop_all()
         return folder
 
-    def _begin(self, overwrite: bool, resume: bool) -> None:
-        """Write what says that a run has begun, or goes on."""
+    def _begin(self, overwrite: bool, resume: bool, alone: bool) -> None:
+        """Write what says that a run has begun, or goes on; alone, or beside processes that do other parts."""
         path, options = self.path, self.config
         begun = checked_mark(path, options, overwrite, resume) is not None
-        remove_leftovers(path)
-        for lock in path.rglob(lock_name(Path("*"))):  # of runs inside, whose process has died
-            if lock.name != lock_name(path.resolve()):
-                lock.unlink(missing_ok=True)
+        if alone:
+            remove_leftovers(path)
+            for lock in path.rglob(lock_name(Path("*"))):  # of runs inside, whose process has died
+                if not is_lock(lock, path):
+                    lock.unlink(missing_ok=True)
         path.mkdir(parents=True, exist_ok=True)
         if begun and resume:
             _finish_emptying(path)
@@ -146,10 +155,21 @@ class RunFolder:
         return self._enter("runs", name)
 
     def _enter(self, kind: str, name: str) -> Path:
-        mark = read_mark(self.path)
-        if mark is not None and name not in mark[kind]:
-            _write_mark(self.path, {**mark, kind: [*mark[kind], name]})
+        with self.alone():
+            mark = read_mark(self.path)
+            if mark is not None and name not in mark[kind]:
+                _write_mark(self.path, {**mark, kind: [*mark[kind], name]})
         return self.path / name
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder for what the processes of all parts write.
+
+        Raises:
+            UserError: another process does not let it go.
+        """
+        with only_process(self.path, wait=PATIENCE):
+            yield
 
     def log(self, text: str = "") -> None:
         """Print ``text`` and append it to ``log.txt``."""
@@ -163,7 +183,8 @@ class RunFolder:
 
     def record(self, text: str) -> None:
         """Append ``text`` to ``log.txt`` only: what was printed before there was a folder."""
-        append_line(self.path / "log.txt", text)
+        with self.alone():
+            append_line(self.path / "log.txt", text)
 
     def metric(self, step: int, **numbers: Any) -> None:
         """Append ``{"step": step, **numbers}`` to ``metrics.jsonl`` and show the numbers in TensorBoard.
@@ -246,16 +267,17 @@ def run_stage(options: Any, prepare: Callable[[], Work]) -> Path:
         UserError: as ``RunFolder.open``, and whatever the stage raises.
     """
     RunFolder.check(options)
-    with only_process(stage_path(options)):
-        if options.resume:
-            _finish_emptying(stage_path(options))
-        work = prepare()
-        if options.resume:
-            work.resume()
-        with RunFolder.open(options) as folder:
-            for line in work.lines:
-                folder.log(line)
-            work.run(folder)
+    with ExitStack() as running:
+        with opening(stage_path(options), *options.parts, alone=options.overwrite):
+            if options.resume:
+                _finish_emptying(stage_path(options))
+            work = prepare()
+            if options.resume:
+                work.resume()
+            folder = running.enter_context(RunFolder.open(options))
+        for line in work.lines:
+            folder.log(line)
+        work.run(folder)
     return folder.path
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from config_file.environment import describe_environment
 from config_file.errors import UserError
 from config_file.files import is_leftover
-from config_file.lock import lock_name
+from config_file.lock import is_lock, lock_name
 from config_file.readers.door import read_bytes, read_text
 from config_file.readers.form import check_form
 from config_file.readers.json_text import read_object, read_sealed
@@ -33,7 +33,7 @@ def checked_mark(path: Path, options: Any, overwrite: bool, resume: bool) -> dic
         raise UserError(f"{path} is a file; the run needs a folder there: choose another --title or --output")
     mark = read_mark(path)
     begun = _heading(path)
-    ours = {path / lock_name(path.resolve()), *([path / OPTIONS] if begun else [])}
+    ours = {*(file for file in path.glob(".*") if is_lock(file, path)), *([path / OPTIONS] if begun else [])}
     if mark is None and any(f.is_file() and f not in ours and not is_leftover(f) for f in path.rglob("*")):
         raise UserError(f"{path} holds files that are not of a run: choose another --title or --output")
     if mark is None and begun:

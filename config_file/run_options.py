@@ -34,6 +34,11 @@ class RunOptions:
     channels_last: bool = option(True, "NHWC memory layout")
     tensorboard: bool = option(True, "write TensorBoard files beside metrics.jsonl")
 
+    @property
+    def parts(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Parts of the stage's work that this process does, and those that others may do; none if it has no parts."""
+        return (), ()
+
     def rules(self) -> None:
         """Raise UserError where options contradict each other."""
         if self.title is None and self.output is None:

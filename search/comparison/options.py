@@ -7,7 +7,7 @@ from config_file.fields import option
 from config_file.options import options
 from training.options import RetrainOptions
 
-FOUND, RANDOM, BASELINE = "found", "random", "mobilenetv2"
+FOUND, RANDOM, BASELINE = ARMS = "found", "random", "mobilenetv2"
 
 
 @options()
@@ -37,9 +37,16 @@ class VerdictOptions(RetrainOptions):
         metavar="[NAME=]FILE.json", repeat=True, flags=("lookup_table_path",), inherit=True
     )  # fmt: skip
     only: str = option(
-        "all", "train one arm of the comparison here, to share the work between processes", group="Verdict",
-        choices=("all", FOUND, RANDOM, BASELINE), saved=False
+        "all", "train one arm of the comparison here, to share the work between processes: the first begins it, the "
+        "others, at the same time, give --resume; with --searches, once the searches are there", group="Verdict",
+        choices=("all", *ARMS), saved=False
     )  # fmt: skip
+
+    @property
+    def parts(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The arms that this process trains, and those that others may."""
+        mine = ARMS if self.only == "all" else (self.only,)
+        return mine, tuple(arm for arm in ARMS if arm not in mine)
 
     def rules(self) -> None:
         """Raises UserError where options of the groups contradict each other."""

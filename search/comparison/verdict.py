@@ -82,11 +82,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             run.log(line)
         for contender in left:
             if all(row["title"] != contender.title for row in read_trainings(rows_file)):  # of another process since
-                append_sealed(rows_file, train(options, contender, data, run))
-        rows = read_trainings(rows_file)
-        if {row["title"] for row in rows} >= {contender.title for contender in contenders}:
-            same_cost = len({contender.name for contender in contenders}) == 1
-            write_findings(run, rows, options.searches, same_cost, options.search_space)
+                row = train(options, contender, data, run)
+                with run.alone():
+                    append_sealed(rows_file, row)
+        with run.alone():
+            rows = read_trainings(rows_file)
+            if {row["title"] for row in rows} >= {contender.title for contender in contenders}:
+                same_cost = len({contender.name for contender in contenders}) == 1
+                write_findings(run, rows, options.searches, same_cost, options.search_space)
 
     run_stage(options, lambda: Work(compare))
     return 0

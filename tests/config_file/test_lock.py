@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from config_file.errors import UserError
 from config_file.lock import only_process
+from config_file.readers.json_text import read_sealed_jsonl
 from config_file.run_folder import RunFolder
 from search.options import SearchOptions
 
@@ -101,3 +103,77 @@ def test_where_only_the_folder_can_be_written_to(monkeypatch: pytest.MonkeyPatch
         assert (folder.path / ".volume.lock").exists()
     assert not (folder.path / ".volume.lock").exists()
     RunFolder.open(options(output="volume", resume=True)).close()
+
+
+ARM = """
+import sys
+from typing import ClassVar
+from config_file.errors import UserError
+from config_file.files import append_sealed
+from config_file.fields import option
+from config_file.options import options
+from config_file.run_folder import Work, run_stage
+from config_file.run_options import RunOptions
+@options()
+class Arms(RunOptions):
+    stage: ClassVar[str] = "verdict"
+    only: str = option("all", "arm", group="A", saved=False)
+    @property
+    def parts(self):
+        arms = ("found", "random", "mobilenetv2")
+        mine = arms if self.only == "all" else (self.only,)
+        return mine, tuple(arm for arm in arms if arm not in mine)
+def work(folder):
+    print("held", flush=True)
+    sys.stdin.readline()
+    for number in range(40):
+        folder.log("a line")
+        folder.run_inside(f"trainings/{sys.argv[1]}-{number}")
+        with folder.alone():
+            append_sealed(folder.path / "rows.jsonl", {"title": number})
+arms = Arms(output="verdict", only=sys.argv[1], resume="resume" in sys.argv, overwrite="over" in sys.argv)
+try:
+    run_stage(arms, lambda: Work(work))
+except UserError as error:
+    print(error)
+"""
+
+
+def test_parts_of_the_work_are_done_side_by_side_each_by_one_process() -> None:
+    def arm(*words: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        process = subprocess.Popen([sys.executable, "-c", ARM, *words], stdin=pipe, stdout=pipe, text=True)
+        running.append(process)
+        return process
+
+    def said(*words: str) -> str:
+        process = arm(*words)
+        assert process.stdout is not None
+        return process.stdout.readline()
+
+    running: list[subprocess.Popen[str]] = []
+    try:
+        assert said("found") == "held\n"
+        assert said("random", "resume") == "held\n"
+        busy = " is being written by another process: wait for its end, or choose another --title or --output\n"
+        assert said("found", "resume") == f"verdict (found){busy}"
+        assert said("all", "resume") == f"verdict (found){busy}"
+        assert said("all", "over") == f"verdict (found){busy}"
+        assert said("mobilenetv2", "over") == f"verdict (found){busy}"
+        assert {path.name for path in Path().glob(".*")} == {".verdict.found.lock", ".verdict.random.lock"}
+        for process in running[:2]:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()  # both write now, into the same files
+        assert [process.wait(60) for process in running[:2]] == [0, 0]
+        mark = json.loads(Path("verdict/env.json").read_text())
+        assert sorted(mark["runs"]) == sorted(f"trainings/{a}-{n}" for a in ("found", "random") for n in range(40))
+        assert len(read_sealed_jsonl(Path("verdict/rows.jsonl"))) == 80
+        assert said("mobilenetv2", "over") == "held\n"
+        assert said("found", "resume") == "held\n", "once the old run is removed the others may begin"
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
+    assert (said("all", "resume"), running.pop().communicate("\n", timeout=60)[0] != "") == ("held\n", True)
+    assert not list(Path().glob(".*")), "no lock is left, those of the killed either"

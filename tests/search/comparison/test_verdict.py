@@ -200,6 +200,12 @@ def test_a_search_within_milliseconds(tmp_path, capsys, monkeypatch) -> None:
     assert main([*arguments, "--plan", "--lookup-table", "moved.json"]) == 0
 
 
+def test_an_arm_is_a_part_of_the_work() -> None:
+    arms = ("found", "random", "mobilenetv2")
+    assert VerdictOptions(title="v").parts == (arms, ())
+    assert VerdictOptions(title="v", only="random").parts == (("random",), ("found", "mobilenetv2"))
+
+
 def test_a_baseline_of_another_cost_is_called_so(tmp_path, capsys) -> None:
     rows = [
         {"arm": arm, "network": network, "test_accuracy": accuracy, "macs": 10**6}
