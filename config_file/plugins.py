@@ -118,7 +118,8 @@ def guarded(reference: str, function: Callable[..., Any]) -> Callable[..., Any]:
 def _in_one_line(where: str, module_name: str, error: Exception) -> UserError:
     frames = traceback.extract_tb(error.__traceback__)
     module = sys.modules.get(module_name)
-    own = module_name.rpartition(".")[2] + ".py" if module is None else Path(module.__file__ or "").name
+    file = getattr(module, "__file__", None)  # a module that is built in has none
+    own = module_name.rpartition(".")[2] + ".py" if module is None else Path(file or "").name
     inside = [frame for frame in frames if Path(frame.filename).name == own]
     line = f" ({inside[-1].filename}, line {inside[-1].lineno})" if inside else ""
     text = " ".join(str(error).split())

@@ -84,3 +84,8 @@ def interrupted() -> None:
 )
 def test_is_reference(text: str, expected: bool) -> None:
     assert is_reference(text) is expected
+
+
+def test_an_exception_of_a_module_that_is_built_in_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"^'builtins:dict' raised TypeError: 'int' object is not iterable$"):
+        guarded("builtins:dict", load_object("builtins:dict"))(1)
