@@ -116,11 +116,11 @@ def learning_curve(
 
     Args:
         sizes: numbers of measurements; those that leave fewer than LEAST_HELD_OUT to judge on are left out. Where none
-            is left, half of the measurements are fitted to.
+            is left, half of the measurements are fitted to, but no fewer than LEAST.
         repeats: random choices of each.
     """
     total = len(problem.ms)
-    usable = [size for size in sizes if LEAST <= size <= total - LEAST_HELD_OUT] or [total // 2]
+    usable = [size for size in sizes if LEAST <= size <= total - LEAST_HELD_OUT] or [max(LEAST, total // 2)]
     jobs = [(size, repeat) for size in usable for repeat in range(repeats)]
     found: dict[int, list[Accuracy]] = {size: [] for size in usable}
     for size, repeat in progress(jobs, "fitting", "fit") if show_progress else jobs:

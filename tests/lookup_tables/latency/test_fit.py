@@ -244,3 +244,12 @@ def test_cross_validation_needs_enough() -> None:
     measurements, _ = planted(space, 11)
     with pytest.raises(UserError, match="11 measurements are too few"):
         cross_validated(as_problem(space, 32, measurements))
+
+
+@pytest.mark.parametrize("count", [13, 16, 19])
+def test_what_is_enough_for_a_table_is_enough_for_its_curve(count: int) -> None:
+    space = small_space("proxylessnas")
+    measurements, _ = planted(space, count)
+    problem = as_problem(space, 32, measurements)
+    cross_validated(problem)
+    assert [(point.measurements, point.held_out) for point in learning_curve(problem, repeats=2)] == [(10, count - 10)]
