@@ -14,6 +14,7 @@ from search.evaluators.evaluator import Entry, Evaluates, Evaluator, Shareable
 from search.evaluators.own import OwnEvaluator
 from search.evaluators.supernet import SUPERNET
 from search.evaluators.table import ACCURACY, Columns, TableEvaluator
+from search.evaluators.zero_cost import ZERO_COST
 
 __all__ = [
     "EVALUATORS",
@@ -28,7 +29,7 @@ __all__ = [
     "measures_of",
 ]
 
-EVALUATORS: dict[str, Any] = {"supernet": SUPERNET}
+EVALUATORS: dict[str, Any] = {"supernet": SUPERNET, "zero_cost": ZERO_COST}
 """Each called (context); see `search.evaluators.evaluator.Evaluator` for the attributes that an entry has."""
 
 

@@ -19,12 +19,12 @@ FLAT = 1e-6
 
 def az_expressivity(network: Network, sample: Sample) -> float:
     """Sum over cells of the entropy of the eigenvalues of the covariance between channels, as shares of their sum."""
-    return float(sum(map(_entropy, _features(network, sample))))
+    return float(sum(map(_entropy, _features(network, sample, sample.generator))))
 
 
 def az_progressivity(network: Network, sample: Sample) -> float:
     """The least growth of that entropy from one cell to the next."""
-    entropies = torch.tensor([_entropy(features) for features in _features(network, sample)])
+    entropies = torch.tensor([_entropy(features) for features in _features(network, sample, sample.generator)])
     return float(entropies.diff().min()) if len(entropies) > 1 else 0.0
 
 
@@ -33,10 +33,11 @@ def az_trainability(network: Network, sample: Sample) -> float:
 
     The Jacobian is estimated from one vector of random signs: E[J^T v v^T] = J^T.
     """
-    features = _features(network, sample)
+    draw = sample.generator
+    features = _features(network, sample, draw)
     scores = []
     for entering, leaving in reversed(list(pairwise(features))):
-        signs = torch.randint(0, 2, leaving.shape, generator=sample.generator).to(leaving) * 2 - 1
+        signs = torch.randint(0, 2, leaving.shape, generator=draw).to(leaving) * 2 - 1
         (back,) = torch.autograd.grad(leaving, entering, signs, retain_graph=True)
         if back.shape == signs.shape and torch.equal(back, signs):
             return -torch.inf  # a cell that does nothing
@@ -62,19 +63,19 @@ def cell_ends(spec: NetSpec) -> list[str]:
     return ends[::-1]
 
 
-def _features(network: Network, sample: Sample) -> list[Tensor]:
+def _features(network: Network, sample: Sample, draw: torch.Generator) -> list[Tensor]:
     """(B, C, H, W) at the end of each cell, of a network with fresh weights."""
     with torch.no_grad():
         for layer in weighted_layers(network):
             deviation = (2 / layer.weight[0].numel()) ** 0.5
-            layer.weight.copy_(deviation * torch.randn(layer.weight.shape, generator=sample.generator))
+            layer.weight.copy_(deviation * torch.randn(layer.weight.shape, generator=draw))
             if layer.bias is not None:
                 layer.bias.zero_()
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
     taps: dict[str, Tensor | None] = dict.fromkeys(cell_ends(network.spec))
-    network(torch.randn(sample.images.shape, generator=sample.generator).to(sample.images), taps)
+    network(torch.randn(sample.images.shape, generator=draw).to(sample.images), taps)
     return [value for value in taps.values() if value is not None and value.dim() == 4]
 
 

@@ -12,6 +12,8 @@ from search.zero_cost.gradients import ACTIVATIONS
 from search.zero_cost.score import Sample, weighted_layers
 from supernet import Network
 
+EXACT = 2**24
+"""Integers up to here are exact in float32."""
 LEAST = 1e-5
 """Added where a logarithm or an inverse could be of 0, as in the published implementations."""
 
@@ -66,8 +68,10 @@ def nwot(network: Network, sample: Sample) -> float:
     kernel = torch.zeros(images, images, dtype=torch.float64, device=sample.images.device)
 
     def count(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        on = (inputs[0] > 0).flatten(1).double()
-        kernel.add_(on @ on.T + (1 - on) @ (1 - on).T)
+        on = (inputs[0] > 0).flatten(1).to(torch.float32 if inputs[0][0].numel() < EXACT else torch.float64)
+        number = on.sum(1).double()
+        # Both on, and both off: n - on_i - on_j + both on.
+        kernel.add_(2 * (on @ on.T).double() - number[:, None] - number[None] + on.shape[1])
 
     for module in network.modules():
         if isinstance(module, ACTIVATIONS):

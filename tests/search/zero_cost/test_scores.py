@@ -34,7 +34,7 @@ def sample_of(classes: int = 3, images: int = 6, side: int = 6) -> Sample:
     generator = torch.Generator().manual_seed(7)
     x = torch.randn(images, 3, side, side, generator=generator)
     y = torch.arange(images) % classes
-    return Sample(x, y, classes, nn.functional.cross_entropy, torch.Generator().manual_seed(0))
+    return Sample(x, y, classes, nn.functional.cross_entropy)
 
 
 SMALL = chain(Conv(4, 3, act="relu"), InvertedResidual(4, 3, 2), Head(3))
@@ -220,7 +220,7 @@ def test_a_score_leaves_the_network_and_repeats_itself(name):
     assert all(torch.equal(before[key], tensor) for key, tensor in network.state_dict().items())
 
 
-@pytest.mark.parametrize("name", [name for name in SCORES if name not in ("params", "flops", "zen", "nwot")])
+@pytest.mark.parametrize("name", [n for n in SCORES if n not in ("params", "flops", "zen", "nwot") and not n.startswith("az_")])
 def test_what_is_no_number_is_said(name):
     network = copy.deepcopy(SMALL)
     with torch.no_grad():
