@@ -34,6 +34,7 @@ STAGES: dict[str, Stage] = {
         "-m search.verdict", "verdict.json", ("search", "supernet"), "search.comparison.options:VerdictOptions"
     ),
     "rank": Stage("-m search.rank", "rank.json", ("supernet",), "search.ranking.options:RankOptions"),
+    "zero_cost": Stage("-m search.zero_cost", "scores.csv", (), "search.ranking.untrained:UntrainedOptions"),
     "export": Stage("export.py", "model.onnx", ("retrain",), "deployment.options:ExportOptions"),
 }
 

@@ -18,9 +18,9 @@ from config_file.options import options
 from config_file.quantity import quantity
 from search.evaluators.context import Context
 from search.evaluators.evaluator import Entry
+from search.proxies import SCORES, Sample
 from search.result import FULL, Fidelity, Result
 from search.schedules import Schedule
-from search.zero_cost import SCORES, Sample
 from supernet import Architecture, Network, SearchSpace
 from supernet.metrics import METRICS
 from tasks import CLASSIFICATION
@@ -51,7 +51,7 @@ class ZeroCostEvaluator:
 
     Args:
         space: the networks.
-        scores: names in `search.zero_cost.SCORES`.
+        scores: names in `search.proxies.SCORES`.
         sample: what they are scored on.
         seed: of the weights.
         images: fingerprint of the data.

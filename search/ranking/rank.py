@@ -133,9 +133,7 @@ def networks(options: RankOptions, truth: Truth, architectures: Sequence[Archite
     return ordered
 
 
-def evaluate_all(
-    options: RankOptions, evaluator: Evaluator, archive: Archive, chosen: Sequence[Architecture]
-) -> list[Result]:
+def evaluate_all(options: Any, evaluator: Evaluator, archive: Archive, chosen: Sequence[Architecture]) -> list[Result]:
     """The results of all, of which those are evaluated that the archive does not have yet, showing progress."""
     fidelity = evaluator.fidelities[-1]
     fresh = [architecture for architecture in chosen if archive.find(architecture, fidelity) is None]

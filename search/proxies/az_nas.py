@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from search.zero_cost.score import Sample, weighted_layers
+from search.proxies.score import Sample, weighted_layers
 from supernet import NetSpec, Network
 
 LEAST = 1e-8

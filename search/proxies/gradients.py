@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search.zero_cost.score import Sample, weighted_layers
+from search.proxies.score import Sample, weighted_layers
 from supernet import Network
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU)
 
 
-def _weights(network: nn.Module) -> list[nn.Parameter]:
+def _weights(network: nn.Module) -> list[Tensor]:
     return [layer.weight for layer in weighted_layers(network)]
 
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from search.zero_cost.gradients import ACTIVATIONS
-from search.zero_cost.score import Sample, weighted_layers
+from search.proxies.gradients import ACTIVATIONS
+from search.proxies.score import Sample, weighted_layers
 from supernet import Network
 
 EXACT = 2**24

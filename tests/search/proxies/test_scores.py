@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from torch import nn
 from torch.func import functional_call, hessian, jacrev
 
-from search.zero_cost import SCORES, Sample
+from search.proxies import SCORES, Sample
 from supernet import NetSpec, Network
 from supernet.blocks import Conv, Head
 from supernet.composites import InvertedResidual
@@ -220,7 +220,9 @@ def test_a_score_leaves_the_network_and_repeats_itself(name):
     assert all(torch.equal(before[key], tensor) for key, tensor in network.state_dict().items())
 
 
-@pytest.mark.parametrize("name", [n for n in SCORES if n not in ("params", "flops", "zen", "nwot") and not n.startswith("az_")])
+@pytest.mark.parametrize(
+    "name", [n for n in SCORES if n not in ("params", "flops", "zen", "nwot") and not n.startswith("az_")]
+)
 def test_what_is_no_number_is_said(name):
     network = copy.deepcopy(SMALL)
     with torch.no_grad():

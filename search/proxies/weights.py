@@ -1,6 +1,6 @@
 """Scores that need no image: how large a network is, and how large its weights are."""
 
-from search.zero_cost.score import Sample, weighted_layers
+from search.proxies.score import Sample, weighted_layers
 from supernet import Network
 
 

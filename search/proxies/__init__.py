@@ -1,10 +1,10 @@
 """Zero-cost scores: what untrained networks tell about how well they will do."""
 
-from search.zero_cost.az_nas import az_expressivity, az_progressivity, az_trainability
-from search.zero_cost.gradients import fisher, grad_norm, grasp, plain, snip, synflow, zico
-from search.zero_cost.responses import epe_nas, jacov, nwot, zen
-from search.zero_cost.score import Sample, ZeroCostScore
-from search.zero_cost.weights import flops, l2_norm, params
+from search.proxies.az_nas import az_expressivity, az_progressivity, az_trainability
+from search.proxies.gradients import fisher, grad_norm, grasp, plain, snip, synflow, zico
+from search.proxies.responses import epe_nas, jacov, nwot, zen
+from search.proxies.score import Sample, ZeroCostScore
+from search.proxies.weights import flops, l2_norm, params
 
 __all__ = ["SCORES", "Sample", "ZeroCostScore"]
 
