@@ -27,7 +27,7 @@ from tasks import CLASSIFICATION
 from training.device import prepare_device
 
 
-@options("Zero-cost")
+@options("Untrained")
 class ZeroCostOptions:
     """Scores of untrained networks."""
 

@@ -49,7 +49,7 @@ SHOWN = 10
 Vector = NDArray[np.float64]
 
 
-@options("Zero-cost")
+@options("Untrained")
 class UntrainedOptions(ZeroCostOptions, SpaceOptions, DataOptions, RunOptions):
     """Options of `python -m search.zero_cost`."""
 
