@@ -55,7 +55,6 @@ class ZeroCostEvaluator:
         sample: what they are scored on.
         seed: of the weights.
         images: fingerprint of the data.
-        threads: of the CPU; 0 leaves them as they are.
     """
 
     space: SearchSpace
@@ -105,6 +104,12 @@ class ZeroCostEvaluator:
             found = {name: SCORES[name](network, self.sample) for name in self.scores}
             spent = {"seconds": time.perf_counter() - start, "images": len(self.sample.targets)}
             yield Result(architecture, found, fidelity or FULL, spent)
+
+    confirms = ""
+
+    def confirm(self, architectures: Sequence[Architecture]) -> Iterator[Result]:
+        """Nothing: a score is no estimate, and other images would give another score."""
+        return iter(())
 
     def describe(self, schedule: Schedule) -> str:
         images = quantity(len(self.sample.targets), "training image")
