@@ -90,7 +90,7 @@ def _rho(first: NDArray[np.floating], second: NDArray[np.floating]) -> str:
 
 
 def _numbers(found: list[float]) -> NDArray[np.float64]:
-    """What is no number is the worst."""
+    """The values with the worst there is in the place of what is no number."""
     values = np.array(found)
     return np.where(np.isfinite(values), values, -np.inf)
 
