@@ -15,11 +15,11 @@ from torch import nn
 from torch.func import functional_call, hessian, jacrev
 
 from search.proxies import SCORES, Sample
+from search.ranking.nasbench201 import nasbench201
 from supernet import NetSpec, Network
 from supernet.blocks import Conv, Head
 from supernet.composites import InvertedResidual
 from supernet.spec import Node
-from tests.supernet.own_spaces import nasbench201
 
 
 def chain(*blocks) -> Network:
