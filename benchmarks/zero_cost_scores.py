@@ -3,8 +3,8 @@
     NAS_SHARED_DATA=FOLDER python -m benchmarks.zero_cost_scores --networks 100
 
 Networks are drawn from the 725 whose scores are published (`nb201_zc_sample.npz`), each with PyTorch's own fresh
-weights, scored on one batch of CIFAR-10 (JPEG) without augmentation. Zen-score and NASWOT are compared with the columns
-of `nb201.npz`.
+weights, scored on one batch of CIFAR-10 (JPEG) without augmentation. Zen-score is compared with the column of
+`nb201.npz`.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def main() -> int:
     theirs: dict[str, NDArray[np.floating]] = dict(
         zip(published["metrics"], published["score"][chosen, 0].T, strict=True)
     )
-    theirs |= {"zen": table["zen"][rows, 0], "nwot": table["naswot_c10"][rows]}
+    theirs |= {"zen": table["zen"][rows, 0]}
     accuracy = table["test_acc_200"][rows, 0]
     scores = {name: _numbers(found) for name, found in values.items()}
     joined = np.sum([np.log(rankdata(scores[name]) / len(rows)) for name in AZ_NAS], axis=0)
