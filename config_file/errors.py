@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn, TypeVar
 
-from config_file.process import EXIT_INTERRUPTED, Process
+from config_file.process import EXIT_INTERRUPTED, INTERRUPTED, Process
 
 T = TypeVar("T")
 
@@ -115,13 +115,16 @@ def run_main(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[
         sys.stdout.flush()
         if process.thread_error is not None:
             raise process.thread_error
-    except SystemExit:
+    except SystemExit:  # of --help
+        process.end()
         raise
     except BaseException as error:
         process.end()
         status, line = _outcome(error, process.interrupted)
         _say(line)
-    process.end()
+        process.end(status == EXIT_INTERRUPTED)
+    else:
+        process.end()
     sys.exit(status)
 
 
@@ -129,8 +132,7 @@ def _outcome(error: BaseException, interrupted: bool) -> tuple[int, str]:
     """Exit status and line for what ended a command; a defect is raised again."""
     if isinstance(error, KeyboardInterrupt) or interrupted:
         text = str(error) if isinstance(error, KeyboardInterrupt) else ""
-        text = text or "stopped; the same command starts again, with --resume where a run had begun"
-        return EXIT_INTERRUPTED, f"interrupted: {text}"
+        return EXIT_INTERRUPTED, f"interrupted: {text or INTERRUPTED}"
     if isinstance(error, UserError):
         return EXIT_USER_ERROR, f"error: {error}"
     if isinstance(error, BrokenPipeError):

@@ -1,5 +1,6 @@
 """The process of a command: streams that are there, signals that end it once, and one line for what libraries say."""
 
+import atexit
 import os
 import signal
 import sys
@@ -7,10 +8,14 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+INTERRUPTED = "stopped; the same command starts again, with --resume where a run had begun"
+"""What is said to Ctrl-C where nothing more is known."""
 
 ONE_SIGNAL = 0.1
 """Seconds in which the copies of one signal arrive that is sent to a process and to its group."""
@@ -22,7 +27,8 @@ class Process:
     `mendable` tells the errors of the system that a user can mend, such as a full disk.
 
     Ctrl-C and SIGTERM raise KeyboardInterrupt; while that is under way another one ends the process at once, with the
-    same status and without a traceback.
+    same status and without a traceback. While the command itself is still being imported the first one does that, with
+    a line: an exception there is taken for others by libraries, or ends in C++.
 
     Attributes:
         interrupted: True once either has arrived.
@@ -35,11 +41,13 @@ class Process:
         self.thread_error: OSError | None = None
         self._at = 0.0
         self._prepared = False
+        self._ended_by_interrupt = False
         self._number = os.getpid()
 
     def prepare(self) -> None:
         """Take over signals, streams, warnings and the errors of threads."""
         self._prepared = True
+        atexit.register(self._leave)  # before all others, so that it is called after them
         _open_streams()
         warnings.formatwarning = _in_one_line
         threading.excepthook = self._in_thread
@@ -48,14 +56,14 @@ class Process:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, self._interrupt)
 
-    def end(self) -> None:
+    def end(self, interrupted: bool = False) -> None:
         """Hear no signal any more: the command has come to an end, and its status stands."""
+        self._ended_by_interrupt = interrupted
         if self._prepared and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        del frame
         if os.getpid() != self._number:  # a forked data worker, which ends with its parent
             if number == signal.SIGTERM:
                 os._exit(EXIT_INTERRUPTED)
@@ -66,7 +74,16 @@ class Process:
             os._exit(EXIT_INTERRUPTED)
         if not self.interrupted:
             self.interrupted = True
+            if _is_starting(frame):
+                with suppress(OSError):
+                    os.write(2, f"interrupted: {INTERRUPTED}\n".encode())
+                os._exit(EXIT_INTERRUPTED)
             raise KeyboardInterrupt
+
+    def _leave(self) -> None:
+        """Keep the status: Python ends by SIGINT itself if KeyboardInterrupt has ever left the text of an `exec`."""
+        if self._ended_by_interrupt and os.getpid() == self._number:
+            os._exit(EXIT_INTERRUPTED)
 
     def _in_thread(self, arguments: threading.ExceptHookArgs) -> None:
         error = arguments.exc_value
@@ -81,6 +98,14 @@ class Process:
         mendable = isinstance(error, OSError) and (isinstance(error, BrokenPipeError) or self._mendable(error))
         if not mendable and not isinstance(error, KeyboardInterrupt):
             sys.__unraisablehook__(arguments)
+
+
+def _is_starting(frame: FrameType | None) -> bool:
+    """True while what the script calls is still being imported: nothing has begun."""
+    inner: FrameType | None = None
+    while frame is not None and frame.f_globals.get("__name__") != "__main__":
+        inner, frame = frame, frame.f_back
+    return frame is not None and inner is not None and inner.f_code.co_filename.startswith("<frozen importlib")
 
 
 def _open_streams() -> None:

@@ -11,14 +11,21 @@ The names below are what other code may rely on:
 One's own is an entry of a registry (`STRATEGIES["mine"] = Mine`, in a module of --plugins), or `module:callable`.
 """
 
-from search.archive import Archive
-from search.engine import Ledger, Stop, run
-from search.evaluators import EVALUATORS, Context, Evaluates, Evaluator, TableEvaluator
-from search.objectives import Objective
-from search.problem import Problem
-from search.result import FULL, Fidelity, Result
-from search.schedules import SCHEDULES
-from search.strategies import STRATEGIES, Strategy
+from typing import TYPE_CHECKING
+
+from config_file.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from search.archive import Archive
+    from search.engine import Ledger, Stop, run
+    from search.evaluators import EVALUATORS, Context, Evaluates, Evaluator, TableEvaluator
+    from search.objectives import Objective
+    from search.problem import Problem
+    from search.result import FULL, Fidelity, Result
+    from search.schedules import SCHEDULES
+    from search.strategies import STRATEGIES, Strategy
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "EVALUATORS",

@@ -4,14 +4,21 @@ The names below are what other code may rely on; `supernet.blocks` and `supernet
 `supernet.testing` the tests that a space of one's own should pass.
 """
 
-from supernet.blocks import Block, Shape
-from supernet.decisions import Architecture, Decision, DecisionSpace
-from supernet.network import Network
-from supernet.sites import Site
-from supernet.space import SearchSpace
-from supernet.spaces import build_space
-from supernet.spec import NetSpec, Node
-from supernet.supernet import Supernet, extract
+from typing import TYPE_CHECKING
+
+from config_file.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from supernet.blocks import Block, Shape
+    from supernet.decisions import Architecture, Decision, DecisionSpace
+    from supernet.network import Network
+    from supernet.sites import Site
+    from supernet.space import SearchSpace
+    from supernet.spaces import build_space
+    from supernet.spec import NetSpec, Node
+    from supernet.supernet import Supernet, extract
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
     "Architecture",

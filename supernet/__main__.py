@@ -1,85 +1,15 @@
 """python -m supernet --search-space NAME [--architecture FILE|JSON|random] [--json]"""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from config_file.errors import run_main
-from config_file.fields import option
-from config_file.loader import parse
-from config_file.options import options
-from config_file.plugins import is_reference
-from supernet.describe import as_text, describe
-from supernet.saved import architecture_of, space_of
-from supernet.space import SearchSpace
-from supernet.spaces import SETTINGS, build_space
-from supernet.spaces.options import SpaceOptions
-from supernet.written import ABOUT, read_architecture
-
-PROG = "python -m supernet"
-_GROUP = "Description"
-
-
-@options()
-class DescribeOptions(SpaceOptions):
-    """Options of `python -m supernet`."""
-
-    search_space: str | None = option(  # type: ignore[assignment]  # a file may say it
-        None, "a shipped name, FILE.yml or module:callable; none: that of --architecture FILE, else proxylessnas",
-        group="Space", metavar="NAME",
-    )  # fmt: skip
-    resolution: int | None = option(
-        None, "height and width of the image; none: the space's own", group="Space", unit="pixels", at_least=1,
-        at_most=16384, flags=("input_size",),
-    )  # fmt: skip
-    num_classes: int | None = option(
-        None, "width of the classifier; none: 1000", group="Space", at_least=1, at_most=10**6
-    )
-    in_channels: int | None = option(None, "channels of the image; none: 3", group="Space", at_least=1, at_most=4096)
-    architecture: str | None = option(
-        None, f"a network to describe layer by layer: {ABOUT}", group=_GROUP, metavar="NAME|FILE|LIST"
-    )
-    random_seed: int = option(42, "of a random architecture", group=_GROUP, at_most=2**32 - 1)
-    json: bool = option(False, "print JSON: size, range, decisions, and macs, params and layers", group=_GROUP)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print a search space and, if asked for, one of its networks.
+    """Run the command with these arguments; see `--help`."""
+    from supernet.cli import main as run  # noqa: PLC0415  # seconds, in which Ctrl-C is one line too
 
-    Raises:
-        UserError: whatever the user can mend.
-    """
-    options = parse(
-        DescribeOptions,
-        argv,
-        prog=PROG,
-        description="A search space: decisions, options, exact size and costs; and a network of it, layer by layer.",
-        examples=[
-            f"{PROG} --search-space proxylessnas",
-            f"{PROG} --search-space proxylessnas --architecture random --resolution 224 --json",
-            f"{PROG} --architecture runs/first/search/best.json",
-            f"""{PROG} --search-space nasbench_macro --architecture '["e3k3", "identity", 2, 2, 1, 1, 0, 0]'""",
-        ],
-    )
-    content = None if options.architecture is None else read_architecture(options.architecture)
-    space = _space(options, content)
-    architecture = None
-    if options.architecture is not None:
-        architecture = architecture_of(content, space, f"--architecture {options.architecture}", options.random_seed)
-    description = describe(space, architecture)
-    print(json.dumps(description) if options.json else as_text(description))
-
-
-def _space(options: DescribeOptions, content: Any) -> SearchSpace:
-    """The space that the flags say, or else a file that says which space its architecture is of."""
-    names = ("resolution", "num_classes", "in_channels", *SETTINGS)
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    asked = options.search_space
-    recorded = content.get("space_options") if isinstance(content, dict) else None
-    own = asked is not None and is_reference(asked)
-    if isinstance(recorded, dict) and (asked is None or (own and asked == recorded.get("search_space"))):
-        return space_of(content, f"--architecture {options.architecture}", asked, **given)
-    return build_space(asked or "proxylessnas", **given)
+    run(argv)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 HEAD = """
 import sys, threading, time, warnings
@@ -145,3 +148,61 @@ def test_both_streams_of_a_reader_that_has_gone() -> None:
     )
     assert done.stdout.split() == ["x" * 100, "141"]
     assert done.stderr == ""
+
+
+def test_python_does_not_end_by_the_signal_itself_where_it_left_the_text_of_an_exec(tmp_path: Path) -> None:
+    """As of a dataclass that is made: CPython remembers that, whoever caught the exception, for `python -m`."""
+    text = "import os, signal\\nos.kill(os.getpid(), signal.SIGINT)\\nfor _ in range(1000): pass"
+    (tmp_path / "door.py").write_text(f"{HEAD}\ndef main(argv):\n    exec('{text}')\nrun_main(main)")
+    path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "door"], env={**os.environ, **path}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (130, 1), done.stderr
+
+
+def test_a_signal_after_help_changes_nothing_any_more() -> None:
+    """Python takes handlers away before it ends, which takes a while with torch."""
+    code = """
+import os, signal
+class Last:
+    def __init__(self):
+        self.kill, self.pid, self.signal = os.kill, os.getpid(), signal.SIGINT
+    def __del__(self):
+        self.kill(self.pid, self.signal)
+sys.last = Last()
+def main(argv):
+    raise SystemExit(0)
+run_main(main)
+"""
+    process = start(code)
+    assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == 0
+
+
+DOORS = [
+    ["train_supernet.py"], ["search.py"], ["retrain.py"], ["export.py"], ["-m", "supernet"],
+    ["-m", "lookup_tables", "build"], ["-m", "search.rank"], ["-m", "search.verdict"], ["-m", "search.report"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("door", DOORS, ids=" ".join)
+def test_ctrl_c_while_a_command_is_imported_is_one_line(door: list[str], again: bool) -> None:
+    """From the moment on that our code runs, some 30 ms after the start; torch takes seconds."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, *door, "--help"], cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    status = Path(f"/proc/{process.pid}/status")
+    while not _catches_sigterm(status.read_text()):
+        time.sleep(0.002)  # Python itself catches SIGINT only
+    time.sleep(0.2)
+    for _ in range(1 + again):
+        process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, ""), errors
+    assert errors == "interrupted: stopped; the same command starts again, with --resume where a run had begun\n"
+
+
+def _catches_sigterm(status: str) -> bool:
+    (caught,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(caught >> (signal.SIGTERM - 1) & 1)

@@ -29,7 +29,7 @@ from search.ranking.truth import load_truth, read_scores
 from search.report import main as report_main
 from search.warm_start import read_results
 from supernet import SearchSpace, Supernet, build_space
-from supernet.__main__ import main as describe_main
+from supernet.cli import main as describe_main
 from supernet.saved import architecture_of
 from supernet.written import read_architecture
 from tests.fuzz.mutators import (

@@ -15,7 +15,7 @@ import yaml
 import search.rank
 import search.report
 import search.verdict
-import supernet.__main__
+import supernet.cli
 from config_file.errors import UserError
 from config_file.fields import options_of
 from config_file.options import with_registered
@@ -41,7 +41,7 @@ MAINS: dict[str, Callable[[Sequence[str]], Any]] = {
     "search.py": search_main,
     "retrain.py": main_retrain,
     "export.py": export,
-    "supernet": supernet.__main__.main,
+    "supernet": supernet.cli.main,
     "lookup_tables": tables,
     "search.rank": search.rank.main,
     "search.report": search.report.main,

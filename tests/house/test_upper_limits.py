@@ -22,8 +22,8 @@ from search.comparison.options import VerdictOptions
 from search.options import SearchOptions
 from search.pareto import reference_directions
 from search.ranking.options import RankOptions
-from supernet.__main__ import DescribeOptions
-from supernet.__main__ import main as describe
+from supernet.cli import DescribeOptions
+from supernet.cli import main as describe
 from supernet.spaces import build_space
 from training.options import RetrainOptions, TrainSupernetOptions
 

@@ -11,7 +11,7 @@ import pytest
 from lookup_tables import CostTable, build_table
 from lookup_tables.cli import main as tables
 from supernet import Block, SearchSpace, Shape, build_space
-from supernet.__main__ import main as describe
+from supernet.cli import main as describe
 from supernet.metrics import FLOPS, LATENCY, METRICS, PARAMS, Metric, metric_called
 from tests.supernet.own_spaces import YAML_SPACE
 

@@ -12,7 +12,7 @@ import pytest
 
 from config_file.errors import UserError
 from supernet import build_space
-from supernet.__main__ import main
+from supernet.cli import main
 from supernet.describe import cost_range, describe
 from supernet.metrics import FLOPS, PARAMS
 from tests.conftest import ROOT
