@@ -37,7 +37,7 @@ def lazy_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
         return found
 
     def names() -> list[str]:
-        """What the package has, imported already or not."""
+        """Names of what the package has, imported already or not."""
         return sorted({*vars(module), *places()})
 
     return get, names
