@@ -183,6 +183,7 @@ run_main(main)
 DOORS = [
     ["train_supernet.py"], ["search.py"], ["retrain.py"], ["export.py"], ["-m", "supernet"],
     ["-m", "lookup_tables", "build"], ["-m", "search.rank"], ["-m", "search.verdict"], ["-m", "search.report"],
+    ["-m", "search.zero_cost"],
 ]  # fmt: skip
 
 
