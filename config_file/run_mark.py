@@ -8,6 +8,7 @@ removed, and a new mark written. A process may be killed anywhere in between: no
 import contextlib
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def remove_run(path: Path) -> None:
     _check_removable(path)
     result = STAGES[mark["stage"]].result
     names = sorted(mark["files"], key=lambda name: name != result)
-    for file in (*(path / name for name in names), *_of_every_stage(path)):
+    for file in (*_named(path, names), *_of_every_stage(path)):
         file.unlink(missing_ok=True)
     folders = {"tensorboard", "checkpoints", *(str(Path(name).parent) for name in names)} - {"."}
     for name in sorted(folders, reverse=True):
@@ -127,6 +128,11 @@ def remove_run(path: Path) -> None:
             _remove_if_empty(inner.parent)
 
 
+def _named(path: Path, names: Iterable[str]) -> list[Path]:
+    """The files of names in a mark, of which some are patterns: one file for every epoch."""
+    return [file for name in names for file in (sorted(path.glob(name)) if "*" in name else [path / name])]
+
+
 def _of_every_stage(path: Path) -> list[Path]:
     return [file for pattern in EVERY_STAGE for file in path.glob(pattern)]
 
@@ -137,7 +143,7 @@ def _check_removable(path: Path) -> None:
     if mark is None:
         return
     runs = [path / name for name in mark["runs"]]
-    for file in (*(path / name for name in mark["files"]), *_of_every_stage(path), *(run / MARK for run in runs)):
+    for file in (*_named(path, mark["files"]), *_of_every_stage(path), *(run / MARK for run in runs)):
         if not file.parent.resolve().is_relative_to(path.resolve()):
             where = file.parent
             raise UserError(f"{where} leads out of the run's folder, where --overwrite removes nothing: unlink it")

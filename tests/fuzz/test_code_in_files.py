@@ -15,6 +15,7 @@ import yaml
 import search.rank
 import search.report
 import search.verdict
+import search.zero_cost
 import supernet.cli
 from config_file.errors import UserError
 from config_file.fields import options_of
@@ -46,6 +47,7 @@ MAINS: dict[str, Callable[[Sequence[str]], Any]] = {
     "search.rank": search.rank.main,
     "search.report": search.report.main,
     "search.verdict": search.verdict.main,
+    "search.zero_cost": search.zero_cost.main,
 }
 RUN = Path("runs/one")
 OF_SUPERNET = [
@@ -210,6 +212,7 @@ POISONS: dict[str, tuple[Callable[[str], None], list[tuple[str, list[str]]]]] = 
             [
                 ("train_supernet.py", ["--title", "two", "--plan", *PLACE[:4]]),
                 ("supernet", ["--search-space", "micro.yml"]),
+                ("search.zero_cost", ["--title", "two", "--plan", *PLACE[:4], "--dataset", "digits"]),
                 ("lookup_tables", ["build", *PLACE, "--output", "t.json"]),
                 ("lookup_tables", ["kit", *PLACE, "--output", "k"]),
                 ("lookup_tables", ["fit", *PLACE, "--measurements", "measured.csv", "--output", "t.json"]),
