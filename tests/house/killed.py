@@ -63,7 +63,10 @@ COMMANDS: dict[str, tuple[Main, list[str], str, tuple[str, ...]]] = {
     "export": (export, ["--title", "t", "--threads", "1"], "export", ("supernet", "search", "retrain")),
     "rank": (rank, [*QUICK[:-2], "--truth", "truth.csv", "--resamples", "20"], "rank", ("supernet", "search")),
     "verdict": (
-        verdict, [*TITLE, "--epochs", "1", "--lr", "0.1", "--seeds", "2"], "verdict", ("supernet", "search"),
+        verdict,
+        [*TITLE, "--epochs", "1", "--lr", "0.1", "--seeds", "2", "--random-networks", "2"],
+        "verdict",
+        ("supernet", "search"),
     ),
     "kit": (tables, ["kit", *TABLE, "--output", "runs/t/kit"], "kit", ()),
     "table": (
