@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.stats import kendalltau, rankdata, spearmanr
+from scipy.stats import kendalltau, spearmanr
 
+from search.corrected import log_rank
 from search.proxies import SCORES, Sample
 from search.ranking.nasbench201 import nasbench201
 from supernet import Network
@@ -71,7 +72,7 @@ def main() -> int:
     theirs |= {"zen": table["zen"][rows, 0]}
     accuracy = table["test_acc_200"][rows, 0]
     scores = {name: _numbers(found) for name, found in values.items()}
-    joined = np.sum([np.log(rankdata(scores[name]) / len(rows)) for name in AZ_NAS], axis=0)
+    joined = np.sum([log_rank(scores[name]) for name in AZ_NAS], axis=0)
     print(f"{len(rows)} networks, {asked.images} images, seed {asked.seed}; Spearman's rho, Kendall's tau-b")
     print("| score | with the published | with accuracy | the published with accuracy | tau with accuracy | CPU s |")
     print("|---|---|---|---|---|---|")

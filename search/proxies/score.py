@@ -53,7 +53,6 @@ class ZeroCostScore:
         paper: where it comes from.
         takes: what it costs, in words.
         labels: whether it reads the targets.
-        images: whether it reads the images.
         maximise: whether more is better.
     """
 
@@ -61,13 +60,7 @@ class ZeroCostScore:
     paper: str
     takes: str
     labels: bool = False
-    images: bool = True
     maximise: bool = True
-
-    @property
-    def worst(self) -> float:
-        """The score of a network for which there is none."""
-        return -math.inf if self.maximise else math.inf
 
     def __call__(self, network: Network, sample: Sample) -> float:
         """The score of a network, which is left as it is; NaN where it is not a number.

@@ -128,7 +128,10 @@ class Estimate:
 
 
 def drawn_with_replacement(networks: int, resamples: int, seed: int) -> Samples:
-    """(resamples, networks) positions. What is compared is compared on the same ones."""
+    """(resamples, networks) positions. What is compared is compared on the same ones.
+
+    A pair of copies of one network is a tie in both: for tau-b it counts for neither side.
+    """
     rng = np.random.default_rng(seed)
     return np.array([rng.integers(0, networks, networks) for _ in range(resamples)], dtype=np.intp)
 
@@ -144,12 +147,3 @@ def estimate(value: float, values: Floats) -> Estimate:
         return Estimate(value)
     low, high = np.nanquantile(values, (0.025, 0.975))
     return Estimate(value, float(low), float(high))
-
-
-def bootstrap(statistic: Statistic, scores: Floats, truth: Floats, *, resamples: int = 1000, seed: int = 0) -> Estimate:
-    """The statistic with the interval that resampling networks, with replacement, gives.
-
-    A pair of copies of one network is a tie in both: for tau-b it counts for neither side.
-    """
-    samples = drawn_with_replacement(len(scores), resamples, seed)
-    return estimate(statistic(scores, truth), resampled(statistic, scores, truth, samples))

@@ -15,7 +15,6 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from config_file.errors import UserError
 from config_file.fields import option
@@ -26,9 +25,11 @@ from config_file.quantity import quantity
 from config_file.run_folder import RunFolder, Work, run_stage
 from config_file.run_options import RunOptions
 from lookup_tables import build_table
+from lookup_tables.limits import Limits
 from search.archive import Archive
+from search.corrected import log_rank
 from search.evaluators import Context, Evaluator
-from search.evaluators.zero_cost import ZERO_COST, ZeroCostOptions
+from search.evaluators.zero_cost import ZERO_COST, ZeroCostOptions, scores_of
 from search.proxies import SCORES
 from search.ranking.rank import evaluate_all
 from search.ranking.statistics import kendall_tau
@@ -45,6 +46,8 @@ EXAMPLES = (
     "python -m search.zero_cost --title first --of runs/first/search/archive.jsonl --zero-cost snip,zico",
 )
 SHOWN = 10
+MOST = 10**6
+"""Architectures of a space that is scored as a whole."""
 
 Vector = NDArray[np.float64]
 
@@ -55,7 +58,9 @@ class UntrainedOptions(ZeroCostOptions, SpaceOptions, DataOptions, RunOptions):
 
     stage: ClassVar[str] = "zero_cost"
 
-    architectures: int = option(100, "networks of the space, drawn uniformly; 0: all of it", at_least=0, at_most=10**7)
+    architectures: int = option(
+        100, "networks of the space, of encodings drawn uniformly; 0: all of it", at_least=0, at_most=10**7
+    )
     of: str | None = option(
         None, "score the networks of an earlier search instead: its archive.jsonl or results.csv, whose accuracies the "
         "scores are compared with", metavar="FILE"
@@ -77,8 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"{space.name} has decisions only, no networks to score")
     earlier = read_results(asked.of, space) if asked.of else []
     chosen = [result.architecture for result in earlier] or drawn(asked, space)
+    scores = scores_of(context)
     if asked.plan:
-        words = f"{quantity(len(chosen), 'network')} of {space.name}, scored by {asked.zero_cost}"
+        words = f"{quantity(len(chosen), 'network')} of {space.name}, scored by {', '.join(scores)}"
         print(f"plan of zero_cost; nothing is started and nothing written\n{words}")
         return 0
     run_stage(asked, lambda: Work(partial(score_all, asked, space, chosen, earlier, ZERO_COST(context))))
@@ -86,22 +92,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def drawn(asked: UntrainedOptions, space: SearchSpace) -> list[Architecture]:
-    """The networks to score: distinct canonical ones, uniformly, or all.
+    """The networks to score, canonical: so many that differ, of encodings drawn uniformly, or all.
 
     Raises:
         UserError: all of a space that is too large to be listed.
     """
-    most = 10**6
-    if not asked.architectures or asked.architectures >= space.num_canonical:
-        if space.num_canonical > most:
-            raise UserError(
-                f"--architectures 0: {space.name} has {space.num_canonical:,}, at most {most:,} can be all scored"
-            )
-        return [a for a in space.enumerate() if space.canonical(a) == a]
-    rng, found = Random(f"zero_cost {asked.random_seed}"), dict[Architecture, None]()
-    while len(found) < asked.architectures:
-        found[space.canonical(space.sample(rng))] = None
-    return list(found)
+    if asked.architectures and asked.architectures < space.num_canonical:
+        return Limits(space).sample_distinct(Random(f"zero_cost {asked.random_seed}"), asked.architectures)
+    if space.size > MOST:
+        raise UserError(
+            f"--architectures 0: {space.name} has {space.size:,}, and all of at most {MOST:,} can be scored"
+        )
+    return [a for a in space.enumerate() if space.canonical(a) == a]
 
 
 def score_all(
@@ -131,11 +133,6 @@ def columns_of(
     return scores, costs
 
 
-def log_ranks(columns: Sequence[Vector]) -> Vector:
-    """Sum ln(rank / N) over columns, as AZ-NAS joins scores (Lee and Ham 2024); ties share their mean rank."""
-    return np.sum([np.log(rankdata(column) / len(column)) for column in columns], axis=0)
-
-
 def _write(
     run: RunFolder,
     asked: UntrainedOptions,
@@ -144,7 +141,7 @@ def _write(
     earlier: Mapping[Architecture, Result],
 ) -> None:
     scores, costs = columns_of(asked, space, results)
-    joined = log_ranks(list(scores.values()))
+    joined: Vector = np.sum([log_rank(column) for column in scores.values()], axis=0)  # as AZ-NAS joins scores
     order = np.argsort(-joined, kind="stable")
     failed = sum(result.failed for result in results)
     if failed:

@@ -20,9 +20,6 @@ from supernet import Architecture
 ATTEMPTS_PER_CHILD = 10  # as in SPOS: then random architectures take the place of the missing children
 
 
-OF_SPOS = {"evolution_form": ("spos",)}
-
-
 @options("Evolution")
 class EvolutionOptions(PopulationOptions, DedupOptions):
     """Evolution, in OSNASLib's form (elites and their children) and SPOS's (mutants, crossovers, random ones)."""

@@ -18,6 +18,7 @@ from search.cli import main as search
 from search.evaluators.workers import in_processes
 from search.evaluators.zero_cost import ZeroCostEvaluator
 from search.proxies import SCORES, Sample
+from search.ranking.untrained import UntrainedOptions, drawn
 from search.ranking.untrained import main as zero_cost
 from search.testing.evaluators import EvaluatorSuite
 from supernet import Architecture, Network, SearchSpace, build_space
@@ -138,3 +139,21 @@ def test_what_cannot_be_scored_is_one_line(folder: Path, flags: tuple[str, ...],
     with pytest.raises(UserError, match=words):
         zero_cost(["--title", "z", *flags, *DATA])
     assert not (folder / "runs").exists()
+
+
+def test_networks_are_drawn_until_there_are_no_more() -> None:
+    space = small()
+    asked = UntrainedOptions(title="z", architectures=40, random_seed=3)
+    found = drawn(asked, space)
+    assert found == drawn(asked, space)
+    assert len(set(found)) == 40
+    assert all(space.canonical(a) == a for a in found)
+    everything = drawn(UntrainedOptions(title="z", architectures=0), space)
+    assert len(set(everything)) == len(everything) == space.num_canonical
+    with pytest.raises(UserError, match=r"--architectures 0: proxylessnas has .* all of at most 1,000,000"):
+        drawn(UntrainedOptions(title="z", architectures=0), build_space("proxylessnas"))
+
+
+def test_a_plan_refuses_what_a_run_would(folder: Path) -> None:
+    with pytest.raises(UserError, match="unknown zero-cost score 'synflo'"):
+        zero_cost(["--title", "z", "--zero-cost", "synflo", "--plan", *DATA])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -245,3 +247,13 @@ def test_published_scores_of_nasbench201(shared_data, name, least):
     columns = list(published["metrics"])
     theirs = table["zen"][rows, 0] if name == "zen" else published["score"][chosen, 0, columns.index(name)]
     assert spearmanr(ours, theirs).statistic >= least
+
+
+def test_the_page_says_of_every_score_what_it_reads_and_where_it_is_from():
+    page = (Path(__file__).resolve().parents[3] / "docs/zero_cost.md").read_text(encoding="utf-8")
+    rows = [row.split("|")[1:-1] for row in page.partition("## How well")[0].splitlines() if row.startswith("| `")]
+    said = {name: [cell.strip() for cell in cells] for names, *cells in rows for name in re.findall(r"`(\w+)`", names)}
+    for name, score in SCORES.items():
+        assert said[name][0] == ("yes" if score.labels else "no"), name
+        assert said[name][2].startswith(score.paper.removeprefix("a ")), name
+        assert score.maximise  # the page says it of all

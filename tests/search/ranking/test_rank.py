@@ -19,7 +19,15 @@ from search.ranking.agreement import compare
 from search.ranking.noise import trainings_agree
 from search.ranking.rank import main
 from search.ranking.scores import main_effects
-from search.ranking.statistics import bootstrap, kendall_tau, spearman_rho, top_k_regret
+from search.ranking.statistics import (
+    Estimate,
+    drawn_with_replacement,
+    estimate,
+    kendall_tau,
+    resampled,
+    spearman_rho,
+    top_k_regret,
+)
 from search.ranking.truth import load_truth, read_scores
 from supernet import build_space
 from tests.search.test_cli import SPACE, here, trained  # noqa: F401 - fixtures
@@ -71,14 +79,19 @@ def test_constant_scores_have_no_rank() -> None:
 
 def test_the_interval_is_that_of_scipys_bootstrap() -> None:
     scores, truth = noisy(80)
-    ours = bootstrap(spearman_rho, scores, truth, resamples=800)
+
+    def interval(resamples: int) -> Estimate:
+        samples = drawn_with_replacement(len(scores), resamples, 0)
+        return estimate(spearman_rho(scores, truth), resampled(spearman_rho, scores, truth, samples))
+
+    ours = interval(800)
     theirs = stats.bootstrap(
         (scores, truth), spearman_rho, paired=True, vectorized=False, n_resamples=800, method="percentile", rng=1
     ).confidence_interval
     assert ours.value == spearman_rho(scores, truth)
     assert ours.low == pytest.approx(theirs.low, abs=0.04)
     assert ours.high == pytest.approx(theirs.high, abs=0.04)
-    assert bootstrap(spearman_rho, scores, truth, resamples=50) == bootstrap(spearman_rho, scores, truth, resamples=50)
+    assert interval(50) == interval(50)
 
 
 def test_one_training_against_another_is_the_mean_over_pairs_of_seeds() -> None:
