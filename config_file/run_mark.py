@@ -58,8 +58,8 @@ def has_begun(path: Path) -> bool:
 
 
 def is_finished(path: Path, stage: str) -> bool:
-    """True where the last file of the stage is in the folder, and not about to be removed."""
-    return (path / STAGES[stage].result).is_file() and not is_emptied(path)
+    """True where the last file of the stage is in the folder, with those beside it, and not about to be removed."""
+    return all((path / name).is_file() for name in STAGES[stage].files) and not is_emptied(path)
 
 
 def read_mark(path: Path) -> dict[str, Any] | None:

@@ -15,7 +15,8 @@ from config_file.plugins import is_reference
 class Stage:
     """One stage: the script that runs it, the last file it writes, and the stages it builds upon.
 
-    The last file shows that the stage has finished: where it is, the others are there and whole.
+    The last file shows that the stage has finished: where it is, the others are there and whole, unless somebody has
+    removed one; `beside` are those that later stages cannot do without, which --resume then writes again.
 
     `options` is where its options class is, ``module:name``: a room that is not imported until an error needs it.
     """
@@ -24,10 +25,22 @@ class Stage:
     result: str
     previous: tuple[str, ...]
     options: str
+    beside: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All that must be there, the last one last."""
+        return (*self.beside, self.result)
 
 
 STAGES: dict[str, Stage] = {
-    "supernet": Stage("train_supernet.py", "supernet.json", (), "training.options:TrainSupernetOptions"),
+    "supernet": Stage(
+        "train_supernet.py",
+        "supernet.json",
+        (),
+        "training.options:TrainSupernetOptions",
+        beside=("supernet.safetensors",),
+    ),
     "search": Stage("search.py", "best.json", ("supernet",), "search.options:SearchOptions"),
     "retrain": Stage("retrain.py", "model.safetensors", ("search", "supernet"), "training.options:RetrainOptions"),
     "verdict": Stage(
@@ -77,7 +90,8 @@ def find_stage(options: Any, stage: str) -> Path:
         UserError: there is no such folder, or its stage has not finished; the message says which command makes it.
     """
     path = stage_path(options, stage)
-    if (path / STAGES[stage].result).is_file():
+    missing = [name for name in STAGES[stage].files if not (path / name).is_file()]
+    if not missing:
         return path
     given = getattr(options, stage, None)
     if given is not None and Path(given).expanduser().is_file():
@@ -89,7 +103,7 @@ def find_stage(options: Any, stage: str) -> Path:
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file, not the folder of a {stage} stage; make one with: {make}")
     if (path / "config.yaml").is_file():
-        raise UserError(f"{path} has no {STAGES[stage].result}: it has not finished; continue it with: {make} --resume")
+        raise UserError(f"{path} has no {missing[-1]}: it has not finished; continue it with: {make} --resume")
     raise UserError(f"no {stage} stage at {path}; make it with: {make}")
 
 

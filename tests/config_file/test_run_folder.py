@@ -243,7 +243,8 @@ def test_an_unwritable_folder_is_one_line(number: int, words: str, monkeypatch: 
 def _finish(stage: str, folder: str | None = None) -> Path:
     path = Path(folder or f"runs/a/{stage}")
     path.mkdir(parents=True, exist_ok=True)
-    (path / STAGES[stage].result).write_text("x")
+    for name in STAGES[stage].files:
+        (path / name).write_text("x")
     return path
 
 

@@ -29,6 +29,7 @@ from lookup_tables.cli import main as tables
 from search.cli import main as search
 from search.comparison.verdict import main as verdict
 from search.ranking.rank import main as rank
+from search.ranking.untrained import main as zero_cost
 from training.cli import main_retrain, main_train_supernet
 
 KILLED = 9
@@ -62,6 +63,9 @@ COMMANDS: dict[str, tuple[Main, list[str], str, tuple[str, ...]]] = {
     ),
     "export": (export, ["--title", "t", "--threads", "1"], "export", ("supernet", "search", "retrain")),
     "rank": (rank, [*QUICK[:-2], "--truth", "truth.csv", "--resamples", "20"], "rank", ("supernet", "search")),
+    "zero_cost": (
+        zero_cost, [*TITLE, *SPACE, *DATA[:4], "--zero-cost", "snip", "--architectures", "3"], "zero_cost", (),
+    ),
     "verdict": (
         verdict,
         [*TITLE, "--epochs", "1", "--lr", "0.1", "--seeds", "2", "--random-networks", "2"],

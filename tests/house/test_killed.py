@@ -25,6 +25,7 @@ EXPECTED = {
     "learning": ["learning/env.json gets its name", "learning/metrics.jsonl"],
     "retrain": ["result.json gets its name", "model.safetensors"],
     "export": ["card.json gets its name", "model.onnx gets its name"],
+    "zero_cost": ["archive.jsonl", "scores.csv"],
     "rank": ["scores.csv gets its name", "rank.json"],
     "verdict": ["trainings.jsonl", "verdict.json"],
     "kit": ["kit.json gets its name", "README.txt"],

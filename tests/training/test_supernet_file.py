@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ import torch
 
 from config_file.errors import UserError
 from config_file.files import write_sealed
+from config_file.stages import find_stage, options_of_stage
 from supernet import Supernet
 from tests.training import toy
 from training.initialise import initialise
 from training.supernet_file import DESCRIPTION, WEIGHTS, load_supernet, save_supernet
+from training.train_supernet import train_supernet
 
 
 @pytest.fixture
@@ -64,3 +67,15 @@ def test_damage_is_found(folder: Path) -> None:
     (folder / DESCRIPTION).unlink()
     with pytest.raises(UserError, match="is missing"):
         load_supernet(folder)
+
+
+def test_weights_that_somebody_removed_are_written_again(tmp_path: Path) -> None:
+    options = toy.supernet_options(tmp_path)
+    weights = train_supernet(options) / "supernet.safetensors"
+    before = weights.read_bytes()
+    weights.unlink()
+    with pytest.raises(UserError, match=r"has no supernet.safetensors: .* continue it with: .* --resume"):
+        find_stage(options_of_stage("search")(title="toy", root_path=str(tmp_path)), "supernet")
+    train_supernet(replace(options, resume=True))
+    assert weights.read_bytes() == before
+    load_supernet(weights.parent)
