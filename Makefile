@@ -54,8 +54,9 @@ quickstart-job:
 	@echo "model:  runs/quickstart/export/model.onnx, described by card.md beside it"
 	@echo "report: runs/quickstart/search/report.html"
 
+# A worker that dies ends the tests: waiting for what it had left to do, pytest-xdist would never come to an end.
 test: install-dev  ## run the tests
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0 $(PYTEST_ARGS)
 
 FUZZ_ARGS ?= --count 10000
 fuzz: install-dev  ## damage 10,000 files of every kind and count what comes of it (FUZZ_ARGS="--count 100 --seed 7")

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,10 +29,17 @@ def _openvino() -> ModuleType:
     return package(NAME, "openvino")
 
 
+@cache
+def _core() -> Any:
+    # One for the process: it gives the main thread a stack for signals, and where two of them are freed in the order
+    # they were made the freed stack of the first is left in use: the next Ctrl-C is then a segmentation fault.
+    return _openvino().Core()
+
+
 def load(model: Path | Layer, *, threads: int = 1, optimise: bool = True) -> OpenVinoSession:
     """A request on the CPU; it optimises always. Raises UserError where it is not installed."""
     del optimise
-    core = _openvino().Core()
+    core = _core()
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     compiled = core.compile_model(core.read_model(io.BytesIO(onnx_bytes(model))), "CPU", settings)
     return OpenVinoSession(compiled.create_infer_request())

@@ -88,6 +88,30 @@ def test_every_rewrite_of_a_graph(family: str, normalise: tuple | None, engine: 
     check_parity(path, images, outputs, task=LANDMARKS, engine=engine)
 
 
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from deployment.engines import ENGINES
+first, second = (ENGINES[sys.argv[1]].load(Path("model.onnx")) for _ in range(2))
+del first
+del second
+heard = []
+signal.signal(signal.SIGINT, lambda *given: heard.append(given))
+os.kill(os.getpid(), signal.SIGINT)
+for _ in range(1000): pass
+sys.exit(0 if heard else "not heard")
+"""
+
+
+def test_ctrl_c_is_heard_after_models_are_gone(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that lends the process a stack for signals must not leave a freed one."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    (tmp_path / "model.onnx").write_bytes(exported("nasbench_macro", "legacy")[0])
+    command = [sys.executable, "-c", INTERRUPTED, engine]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_engines_report_nothing_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of all that are installed leaves nothing in the home folder, and asks Python for no connection."""
     model, _, _ = exported("nasbench_macro", "legacy")
