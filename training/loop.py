@@ -25,6 +25,11 @@ from training.recipe import Recipe
 from training.state import TrainingState
 from training.trainer import Reporter
 
+
+class DivergedError(UserError):
+    """A training whose loss or weights are no numbers any more."""
+
+
 ROWS_EVERY = 50  # steps between two rows of metrics, where an epoch is longer than that
 
 
@@ -60,6 +65,7 @@ def fit(
     *,
     validate: Callable[[], dict[str, float]] | None = None,
     checkpoint: Checkpoint | None = None,
+    enough: Callable[[TrainingState], bool] = lambda state: False,
     how_to_resume: str = "",
     description: str = "",
 ) -> None:
@@ -70,11 +76,12 @@ def fit(
         validate: gives numbers for the metrics, "val_" and the metric's name among them; None for no validation.
         checkpoint: where `state` is saved, and kept as the best after a validation that is better than all before; with
             None, Ctrl-C ends the training at once.
+        enough: asked between two epochs whether the training ends here, before its last step.
         how_to_resume: command line that goes on after an interruption.
         description: in front of the progress bar, "" for no bar.
 
     Raises:
-        UserError: the loss or a weight is not finite; the checkpoint before is left as it was.
+        DivergedError: the loss or a weight is not finite; the checkpoint before is left as it was.
         KeyboardInterrupt: Ctrl-C or SIGTERM, once the running step has ended and a checkpoint is written.
     """
     checkpoints = recipe.options.checkpoint_every * recipe.steps_per_epoch
@@ -92,7 +99,7 @@ def fit(
     with Progress(
         recipe.steps, state.step, description, how_to_resume=how_to_resume, catch=checkpoint is not None
     ) as steps:
-        while state.step < recipe.steps:
+        while state.step < recipe.steps and not enough(state):
             epoch, position = divmod(state.step, recipe.steps_per_epoch)
             started = clock = time.perf_counter()
             for x, y in recipe.batches(epoch, position):
@@ -217,7 +224,7 @@ def _diverged(recipe: Recipe, state: TrainingState, checkpoint: Checkpoint | Non
     if checkpoint is not None and checkpoint.path.is_file():
         kept = f"; the last good checkpoint is kept in {checkpoint.path.parent}"
     *first, last = _remedies(recipe)
-    raise UserError(
+    raise DivergedError(
         f"the {what} became NaN or infinite in epoch {epoch + 1}, by step {position + 1} of {recipe.steps_per_epoch}: "
         f"try {', '.join(first)} or {last}{kept}"
     )
@@ -242,7 +249,10 @@ def _remedies(recipe: Recipe) -> list[str]:
 
 @contextmanager
 def stop_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets instead of breaking into a step; a second Ctrl-C interrupts at once."""
+    """An event that Ctrl-C or SIGTERM sets instead of breaking into a step; a second Ctrl-C interrupts at once.
+
+    A process that was started to ignore a signal goes on ignoring it.
+    """
     asked, asked_at = threading.Event(), 0.0
     process = os.getpid()
     if threading.current_thread() is not threading.main_thread():
@@ -263,7 +273,8 @@ def stop_signal() -> Iterator[threading.Event]:
         asked_at = time.monotonic()
         print("\nfinishing this step and saving; once more to stop at once", file=sys.stderr)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield asked
     finally:

@@ -1,17 +1,16 @@
 """Options of the two stages that train: a supernet, and one network."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from config_file.errors import UserError
 from config_file.fields import option
-from config_file.options import options
+from config_file.options import compose, options
 from lookup_tables.options import FLOPS_OR_MS
 from supernet.written import ABOUT
 from training.differentiable_search.options import LearningOptions
 from training.recipe_options import FittingOptions, course, learning_rate
 from training.trainers import NETWORK_TRAINERS, TRAINERS
 from training.trainers.paths import FairOptions
-from training.trainers.pose import PoseOptions
 
 
 @options("Training")
@@ -58,7 +57,33 @@ class TrainSupernetOptions(SupernetOptions, LearningOptions):
 
 
 @options("Training")
-class RetrainOptions(PoseOptions, FittingOptions):
+class NetworkOptions:
+    """What a training of one network has beside that of a supernet."""
+
+    trainer: str = course(
+        "plain",
+        "what a step trains: {names} (plain: one pass by the loss; pose: beside PFLD's auxiliary net, which learns the "
+        "angles of heads in the lists of landmarks), or module:callable, such as one with a teacher",
+        metavar="NAME",
+        names=NETWORK_TRAINERS,
+    )
+    ema_decay: float = course(
+        0.0, "decay of the moving average of the weights; 0: none", group="Training", at_least=0, below=1
+    )
+
+
+if TYPE_CHECKING:
+
+    class NetworkTrainersOptions:
+        """The options of all trainers of one network, composed of what is registered."""
+
+        def __getattr__(self, name: str) -> Any: ...
+else:
+    NetworkTrainersOptions = compose(NETWORK_TRAINERS)
+
+
+@options("Training")
+class RetrainOptions(NetworkTrainersOptions, NetworkOptions, FittingOptions):
     """Options of ``retrain.py``."""
 
     stage: ClassVar[str] = "retrain"
@@ -88,22 +113,12 @@ class RetrainOptions(PoseOptions, FittingOptions):
     usual_lr: ClassVar[float] = 0.05
     lr: float | None = learning_rate(usual_lr)
     weight_decay: float = course(4e-4, "L2 penalty", group="Training", at_least=0)
-    trainer: str = course(
-        "plain",
-        "what a step trains: {names} (plain: one pass by the loss; pose: beside PFLD's auxiliary net, which learns the "
-        "angles of heads in the lists of landmarks), or module:callable, such as one with a teacher",
-        metavar="NAME",
-        names=NETWORK_TRAINERS,
-    )
     export_checkpoint: str = option(
         "last",
         "weights that are tested and exported: of the last step, or of the best validation (checkpoints/best.pt; needs "
         "--train-on train)",
         group="Network",
         choices=("last", "best"),
-    )
-    ema_decay: float = course(
-        0.0, "decay of the moving average of the weights; 0: none", group="Training", at_least=0, below=1
     )
 
     def rules(self) -> None:

@@ -17,6 +17,7 @@ class Recipe:
 
     Args:
         trainer: says what each step trains, and on which images.
+        until: the epochs after which it is left, its schedule as it was; none: all of them.
 
     Attributes:
         images: those that weights are fitted on.
@@ -27,14 +28,14 @@ class Recipe:
         UserError: an unknown schedule.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Trainer, until: int | None = None) -> None:
         context, options = trainer.context, trainer.context.options
         self.trainer, self.options = trainer, options
         self.images, self.task = context.images, context.images.task
         self.device, self.amp = context.device, context.amp
         # A last batch that is not full is left out, as BN would take its statistics from too few images.
         self.steps_per_epoch = max(1, len(self.images) // options.batch_size)
-        self.steps: int = options.epochs * self.steps_per_epoch
+        self.steps: int = (options.epochs if until is None else until) * self.steps_per_epoch
         self.rate = make_schedule(options, self.steps_per_epoch)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
