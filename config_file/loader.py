@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from config_file.errors import UserError, nearest
 from config_file.fields import Option, convert, options_of
+from config_file.foreign import Form, translated
 from config_file.options import was_given, why_unused, with_registered
 from config_file.plugins import import_plugins, is_reference, load_object
 from config_file.readers.door import reading
@@ -38,13 +39,19 @@ _RETIRED = {
 
 
 def parse(
-    options_class: type[T], argv: Sequence[str] | None, prog: str, description: str, examples: Sequence[str] = ()
+    options_class: type[T],
+    argv: Sequence[str] | None,
+    prog: str,
+    description: str,
+    examples: Sequence[str] = (),
+    forms: Collection[Form] = (),
 ) -> T:
     """The options a command line asks for.
 
     Args:
         argv: the arguments after the program's name; ``None``: those of this process.
         examples: command lines for the end of ``--help``.
+        forms: of other tools, in which the file of ``--config`` may be written too.
 
     Raises:
         UserError: an unknown flag or key (the message names the nearest), a value of the wrong type or out of bounds,
@@ -54,7 +61,7 @@ def parse(
     words = _with_hyphens(sys.argv[1:] if argv is None else argv)
     options_class = _with_own(options_class, words)
     given = _command_line(options_class, words, prog, description, examples)
-    file = read_config(options_class, given["config"]) if given.get("config") else {}
+    file = read_config(options_class, given["config"], forms) if given.get("config") else {}
     asked = {**file, **given}
     earlier, asked_before = _earlier(options_class, asked)
     values = {**earlier, **asked}
@@ -88,10 +95,11 @@ def save(options: Any, path: str | Path, heading: str = "") -> None:
     write_mapping(path, groups, heading)
 
 
-def read_config(options_class: type, path: str | Path) -> dict[str, Any]:
+def read_config(options_class: type, path: str | Path, forms: Collection[Form] = ()) -> dict[str, Any]:
     """The values that a YAML file sets, converted and checked one by one, by option name.
 
-    Options may stand at the top or inside their groups (``data: {dataset: cifar10}``), with hyphens or underscores.
+    Options may stand at the top or inside their groups (``data: {dataset: cifar10}``), with hyphens or underscores; the
+    file may also be in one of the forms of other tools.
 
     Raises:
         UserError: unreadable, not YAML, an unknown or doubled key, a bad value; the message names file and key.
@@ -100,7 +108,7 @@ def read_config(options_class: type, path: str | Path) -> dict[str, Any]:
     names = {other: name for name, spec in specs.items() for other in (name, *spec.flags)}
     groups = _groups(options_class)
     values: dict[str, Any] = {}
-    for key, value in _flat(read_mapping(path), groups):
+    for key, value in _flat(translated(read_mapping(path), forms, path), groups):
         name = names.get(_plain(key))
         if name is None:
             raise UserError(f"{path}: unknown key {key!r}{_hint(key, [*names, *groups])}")

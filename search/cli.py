@@ -21,6 +21,7 @@ from search.confirmation import confirm, confirmations
 from search.direct_search import train_first
 from search.evaluators.evaluator import Judge
 from search.evaluators.workers import in_processes
+from search.foreign import FOREIGN
 from search.objectives import Objective
 from search.options import SearchOptions
 from search.outcome import pick, write_outcome
@@ -47,9 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         UserError: an option, the supernet, the data or an archive that does not fit; no architecture within the limits.
         KeyboardInterrupt: Ctrl-C; its text says how to continue.
     """
-    options = parse(
-        SearchOptions, argv, "search.py", "Pick the most accurate architecture of a trained supernet.", EXAMPLES
-    )
+    about = "Pick the most accurate architecture of a trained supernet."
+    options = parse(SearchOptions, argv, "search.py", about, EXAMPLES, FOREIGN.values())
     options = with_constraints(options, upper_only=needs_distribution(options.search_strategy))
     if options.directly_search:
         options = train_first(options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from lookup_tables.latency.measurements import read_measurements
 from search.archive import Archive
 from search.cli import main as search_main
 from search.comparison.verdict import main as verdict_main
+from search.foreign import FOREIGN
 from search.options import SearchOptions
 from search.ranking.truth import load_truth, read_scores
 from search.report import main as report_main
@@ -139,6 +141,11 @@ def _run(main: Callable[[Sequence[str]], Any], *words: Any) -> None:
 
 def _options(path: Path, _: SearchSpace) -> None:
     parse(TrainSupernetOptions, ["--config", str(path), "--title", "x"], "prog", "")
+
+
+def _foreign(path: Path, _: SearchSpace) -> None:
+    with redirect_stderr(io.StringIO()):
+        parse(SearchOptions, ["--config", str(path), "--title", "x"], "prog", "", (), FOREIGN.values())
 
 
 def _space(path: Path, _: SearchSpace) -> None:
@@ -281,6 +288,7 @@ RUN = "runs/one"
 SUPERNET, SEARCH, NETWORK = f"{RUN}/supernet", f"{RUN}/search", f"{RUN}/retrain/model.safetensors"
 KINDS: dict[str, Kind] = {
     "options, YAML": Kind(f"{SUPERNET}/config.yaml", _options, TEXT, slow=10),
+    "options of Neural Compressor, YAML": Kind("neural_compressor.yml", _foreign, TEXT, slow=10),
     "space, YAML": Kind("micro.yml", _space, TEXT),
     "architecture, JSON list": Kind("architecture.json", _architecture, JSON),
     "architecture, JSON object": Kind("names.json", _architecture, JSON),

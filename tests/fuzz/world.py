@@ -30,6 +30,17 @@ stages:
   - {channels: 8, depth: 2, stride: 2}
   - {channels: 16, depth: 1, stride: 2, se: true}
 """
+NEURAL_COMPRESSOR = """\
+nas:
+  approach: basic
+  search: {search_space: proxylessnas, search_algorithm: random, metrics: [acc], max_trials: 3, seed: 42}
+train:
+  start_epoch: 0
+  end_epoch: 2
+  optimizer:
+    SGD: {learning_rate: 0.1, momentum: 0.9}
+  dataloader: {batch_size: 8, dataset: {CIFAR10: {root: images}}}
+"""
 TITLE = ["--title", "one", "--no-tensorboard", "--threads", "1"]
 TRAINING = [*TITLE, "--dataset", "digits", "--train-portion", "0.2", "--epochs", "1", "--batch-size", "64"]
 IMAGE = ["--search-space", "micro.yml", "--resolution", "16", "--num-classes", "10"]
@@ -38,6 +49,7 @@ IMAGE = ["--search-space", "micro.yml", "--resolution", "16", "--num-classes", "
 def make_world(folder: Path) -> SearchSpace:
     """Fill the folder, which must be the current one; returns the space that most of its files are about."""
     Path("micro.yml").write_text(SPACE)
+    Path("neural_compressor.yml").write_text(NEURAL_COMPRESSOR)
     main_train_supernet([*TRAINING, "--search-space", "micro.yml", "--resolution", "16"])
     search_main(
         [

@@ -1,0 +1,10 @@
+"""Files of options of other tools: `python search.py --config FILE.yml` reads them like our own.
+
+A new one is one file with a `Form` and one entry in FOREIGN.
+"""
+
+from config_file.foreign import Form
+from search.foreign.neural_compressor import NEURAL_COMPRESSOR
+
+FOREIGN: dict[str, Form] = {"neural_compressor": NEURAL_COMPRESSOR}
+"""Asked in this order: the first that recognises a file reads it."""
