@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import product
 from random import Random
 from typing import Any
 
@@ -104,8 +103,10 @@ class Limits:
         return self.limits[0].table.cost(np.asarray(architectures))
 
     def allows(self, architecture: Architecture) -> bool:
-        """True for an architecture within all limits."""
-        return not self._binding or bool(self._inside(np.asarray([architecture]))[0])
+        """True for an architecture that the space allows, within all limits."""
+        if not self._binding:
+            return self.space.allows(architecture)
+        return bool(self._inside(np.asarray([architecture]))[0])
 
     def check(self) -> None:
         """Raises UserError, with the exact range of the space, where no architecture can be within the limits.
@@ -227,7 +228,8 @@ class Limits:
         drawn = []
         for _ in range(CHUNKS):
             candidates = rarest.table.distribution.sample(rarest.lower, rarest.upper, wanted, generator)
-            drawn.append(candidates if len(self._binding) < 2 else candidates[self._inside(candidates)])
+            within = len(self._binding) < 2 and not self._restricted
+            drawn.append(candidates if within else candidates[self._inside(candidates)])
             found += len(drawn[-1])
             if found >= n:
                 return np.concatenate(drawn)[:n]
@@ -239,6 +241,8 @@ class Limits:
         for limit in self._binding:
             costs = limit.table.cost(architectures)
             inside &= (costs >= limit.lower) & (costs <= limit.upper)
+        if self._restricted:
+            inside[inside] = [self.space.allows(as_architecture(row)) for row in architectures[inside]]
         return inside
 
     @cached_property
@@ -254,9 +258,14 @@ class Limits:
             return (*self._binding, *self.limits)[0]
         return min(self._binding, key=lambda limit: Limits(self.space, [limit]).acceptance)
 
+    @property
+    def _restricted(self) -> bool:
+        """True for a space that does not allow every encoding."""
+        return type(self.space).allows is not DecisionSpace.allows
+
     @cached_property
     def _every(self) -> NDArray[np.integer]:
-        return np.asarray(list(product(*map(range, self.space.sizes))))
+        return np.asarray(list(self.space.enumerate()))
 
     @cached_property
     def _listed(self) -> NDArray[np.integer]:

@@ -12,6 +12,7 @@ from lookup_tables.table_file import is_table
 from lookup_tables.table_text import extremes, heading
 from supernet import SearchSpace
 from supernet.saved import named_space
+from supernet.space import with_sites
 from supernet.spaces.options import SpaceOptions
 
 PROG = "python -m lookup_tables"
@@ -33,7 +34,7 @@ class PlaceOptions(SpaceOptions):
 def space_of(options: PlaceOptions) -> SearchSpace:
     """The space that the options name. Raises UserError as `supernet.build_space` does."""
     image = {name: getattr(options, name) for name in ("resolution", "num_classes", "in_channels")}
-    return named_space(options, **image)
+    return with_sites(named_space(options, **image))
 
 
 def table_path(options: PlaceOptions, *words: str) -> Path:

@@ -10,6 +10,7 @@ from lookup_tables.cost_table import CostTable, Key, input_shape
 from lookup_tables.table_file import read_table
 from supernet.metrics import metric_called
 from supernet.saved import space_or_none
+from supernet.space import SearchSpace
 
 FIXED = "fixed"
 SHOW = "python -m lookup_tables show"
@@ -92,7 +93,7 @@ def show(argv: Sequence[str]) -> None:
     header, entries = read_table(argv[0])
     print("\n".join(heading(header)))
     space, metric = space_or_none(header, argv[0]), metric_called(str(header.get("metric")))
-    if space is None:
+    if not isinstance(space, SearchSpace):
         print(f"{len(entries)} blocks, in {metric.cells} (the search space is not a shipped one):")
         print("\n".join(f"{metric.in_cell(entry.value):>12}  {key}" for key, entry in entries.items()))
         return

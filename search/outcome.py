@@ -16,7 +16,7 @@ from search.reporting.finished_search import CONFIRMED, read_search
 from search.reporting.front_report import front_among, values_of, write_front
 from search.reporting.report import write_report
 from search.result import Result, comparable
-from supernet import Architecture, SearchSpace
+from supernet import Architecture, NetworkSpace
 from tasks import TASKS
 
 
@@ -84,7 +84,7 @@ def write_outcome(
         files.append(CONFIRMED)
     results_file.write_best(folder.file("best.json"), *chosen)
     folder.log(f"files      {folder.path}/: {' '.join(files)}")
-    if isinstance(search.space, SearchSpace):
+    if isinstance(search.space, NetworkSpace):
         folder.log(f"next       {command('retrain', search.options)}")
 
 

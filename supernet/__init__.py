@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from supernet.decisions import Architecture, Decision, DecisionSpace
     from supernet.network import Network
     from supernet.sites import Site
-    from supernet.space import SearchSpace
-    from supernet.spaces import build_space
+    from supernet.space import NetworkSpace, SearchSpace
+    from supernet.spaces import build_network_space, build_space
     from supernet.spec import NetSpec, Node
     from supernet.supernet import Supernet, extract
 else:
@@ -27,11 +27,13 @@ __all__ = [
     "DecisionSpace",
     "NetSpec",
     "Network",
+    "NetworkSpace",
     "Node",
     "SearchSpace",
     "Shape",
     "Site",
     "Supernet",
+    "build_network_space",
     "build_space",
     "extract",
 ]

@@ -10,8 +10,8 @@ from config_file.options import options
 from config_file.plugins import is_reference
 from supernet.describe import as_text, describe
 from supernet.saved import architecture_of, space_of
-from supernet.space import SearchSpace
-from supernet.spaces import SETTINGS, build_space
+from supernet.space import NetworkSpace
+from supernet.spaces import SETTINGS, build_network_space
 from supernet.spaces.options import SpaceOptions
 from supernet.written import ABOUT, read_architecture
 
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(json.dumps(description) if options.json else as_text(description))
 
 
-def _space(options: DescribeOptions, content: Any) -> SearchSpace:
+def _space(options: DescribeOptions, content: Any) -> NetworkSpace:
     """The space that the flags say, or else a file that says which space its architecture is of."""
     names = ("resolution", "num_classes", "in_channels", *SETTINGS)
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
@@ -78,4 +78,4 @@ def _space(options: DescribeOptions, content: Any) -> SearchSpace:
     own = asked is not None and is_reference(asked)
     if isinstance(recorded, dict) and (asked is None or (own and asked == recorded.get("search_space"))):
         return space_of(content, f"--architecture {options.architecture}", asked, **given)
-    return build_space(asked or "proxylessnas", **given)
+    return build_network_space(asked or "proxylessnas", **given)

@@ -23,6 +23,9 @@ from supernet.canonical import Influence
 Architecture = tuple[int, ...]
 """One option index per decision of a space."""
 
+TRIES = 10**5
+"""Draws after which a space that allows none of them is given up."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -76,13 +79,21 @@ class DecisionSpace:
     # ---- encodings
 
     def sample(self, rng: random.Random) -> Architecture:
-        """An architecture uniformly at random over encodings."""
+        """An architecture uniformly at random over the encodings that the space allows.
+
+        Raises:
+            UserError: none was found.
+        """
         draw = rng.random  # a float is drawn several times as fast as an integer, and is off by 2^-53 at most
-        return tuple([int(draw() * size) for size in self.sizes])
+        for _ in range(TRIES):
+            drawn = tuple([int(draw() * size) for size in self.sizes])
+            if self.allows(drawn):
+                return drawn
+        raise UserError(f"{self.name}: of {TRIES:,} encodings that were drawn it allows none")
 
     def enumerate(self) -> Iterator[Architecture]:
-        """Every encoding, lazily, in lexicographic order."""
-        return product(*map(range, self.sizes))
+        """Every encoding that the space allows, lazily, in lexicographic order."""
+        return filter(self.allows, product(*map(range, self.sizes)))
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
         """All architectures that differ in exactly one decision."""
@@ -140,6 +151,8 @@ class DecisionSpace:
                     f"architecture entry {position} ({decision.name}): unknown option {option!r}"
                     f"{nearest(str(option), decision.options)} (options: {', '.join(decision.options)})"
                 )
+        if not self.allows(parsed):
+            raise UserError(f"{self.name} does not allow the architecture {' '.join(map(str, options))}")
         return tuple(parsed)
 
     def are_names(self, words: Sequence[str | int]) -> bool:
@@ -147,6 +160,10 @@ class DecisionSpace:
         return len(words) == len(self.decisions) and all(
             word in decision.options for word, decision in zip(words, self.decisions, strict=True)
         )
+
+    def allows(self, architecture: Sequence[int]) -> bool:
+        """True for an encoding that the space counts as one of its architectures; all of them, unless it says so."""
+        return True
 
     # ---- what matters
 

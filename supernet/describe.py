@@ -12,20 +12,20 @@ from supernet.blocks import Identity, Shape
 from supernet.decisions import Architecture
 from supernet.elimination import optimum
 from supernet.metrics import Metric, counted_metrics
-from supernet.space import SearchSpace
-from supernet.spec import INPUT, merged_shape
+from supernet.space import NetworkSpace, SearchSpace
+from supernet.spec import INPUT, NetSpec, merged_shape
 
 WHAT_IS_COUNTED = (
     "FLOPs, here and elsewhere, are multiply-accumulates (MACs) of convolution and linear layers, batch 1."
 )
 
 
-def describe(space: SearchSpace, architecture: Architecture | None = None) -> dict[str, Any]:
+def describe(space: NetworkSpace, architecture: Architecture | None = None) -> dict[str, Any]:
     """Everything that is known without training, as JSON.
 
     Counts are exact: MACs of convolution and linear layers for one image, learnable parameters, and whatever else is in
     `supernet.metrics`. Without an architecture they are null and `layers` is empty; `range` has the least and the
-    greatest of the whole space.
+    greatest of the whole space, null where a space has no sites.
     """
     channels, height, width = space.input_shape
     metrics = counted_metrics()
@@ -35,8 +35,10 @@ def describe(space: SearchSpace, architecture: Architecture | None = None) -> di
         "decisions": [{"name": decision.name, "options": list(decision.options)} for decision in space.decisions],
         "size": space.size,
         "num_canonical": space.num_canonical,
-        "num_networks": space.num_networks,
-        "range": {metric.key: cost_range(space, metric) for metric in metrics},
+        "num_networks": space.num_networks if isinstance(space, SearchSpace) else None,
+        "range": {
+            metric.key: cost_range(space, metric) if isinstance(space, SearchSpace) else None for metric in metrics
+        },
         "architecture": None,
         "names": None,
         **{metric.key: None for metric in metrics},
@@ -63,12 +65,14 @@ def cost_range(space: SearchSpace, metric: Metric) -> list[float]:
     return [int(end) if end.is_integer() else end for end in ends]
 
 
-def layers(space: SearchSpace, architecture: Architecture) -> list[dict[str, Any]]:
+def layers(space: NetworkSpace, architecture: Architecture) -> list[dict[str, Any]]:
     """One row per layer: site, op, block, input and output shape, MACs, params and further counts.
 
     The op is the option's name in the space where one decision chooses the layer. A skipped layer has a row as well,
-    though the network leaves it out.
+    though the network leaves it out. A space without sites knows the layers of its networks only.
     """
+    if not isinstance(space, SearchSpace):
+        return _layers_of(space.decode(architecture), space.image(architecture))
     selected = space.select(architecture)
     outputs: dict[str, Shape] = {INPUT: space.image(architecture)}
     rows = []
@@ -93,6 +97,14 @@ def layers(space: SearchSpace, architecture: Architecture) -> list[dict[str, Any
     return rows
 
 
+def _layers_of(spec: NetSpec, image: Shape) -> list[dict[str, Any]]:
+    entering = [shape for shape, _ in spec.shapes(image).values()]
+    return [
+        row | {metric.key: metric.of(node.block, shape) for metric in counted_metrics()}
+        for row, node, shape in zip(spec.layers(image), spec.nodes, entering, strict=True)
+    ]
+
+
 def as_text(description: dict[str, Any]) -> str:
     """The description as lines to read."""
     channels, height, width = description["input_shape"]
@@ -110,6 +122,7 @@ def as_text(description: dict[str, Any]) -> str:
     facts += [
         (metric.label, "{:,} to {:,} over the whole space".format(*description["range"][metric.key]))
         for metric in counted_metrics()
+        if description["range"][metric.key] is not None
     ]
     lines = [f"{name:14}{text}" for name, text in facts]
     lines += ["", *_aligned([("decision", "options"), *_decision_rows(decisions)], "<<")]

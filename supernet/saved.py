@@ -19,8 +19,8 @@ from config_file.readers.door import reading
 from config_file.readers.form import check_form
 from config_file.readers.json_text import parse_json
 from supernet.decisions import Architecture, DecisionSpace
-from supernet.space import SearchSpace
-from supernet.spaces import SETTINGS, build_space
+from supernet.space import NetworkSpace
+from supernet.spaces import SETTINGS, build_network_space
 
 RANDOM = "random"
 
@@ -33,13 +33,13 @@ _RECIPE = {
 }
 
 
-def named_space(options: Any, **image: Any) -> SearchSpace:
-    """The search space that options name, for images and classes (`image`) as `build_space` takes them."""
+def named_space(options: Any, **image: Any) -> NetworkSpace:
+    """The space that options name, for images and classes (`image`) as `build_network_space` takes them."""
     settings = {name: getattr(options, name) for name in SETTINGS}
-    return build_space(options.search_space, **settings, **image)
+    return build_network_space(options.search_space, **settings, **image)
 
 
-def space_of(record: Mapping[str, Any], where: str | Path, trusted: str | None = None, **changes: Any) -> SearchSpace:
+def space_of(record: Mapping[str, Any], where: str | Path, trusted: str | None = None, **changes: Any) -> NetworkSpace:
     """The space that a saved file is about.
 
     Args:
@@ -53,7 +53,7 @@ def space_of(record: Mapping[str, Any], where: str | Path, trusted: str | None =
         UserError: the file says no space, one of the user's own code that the command does not name, or one that is
             declared differently now.
     """
-    recipe, known = record.get("space_options"), tuple(inspect.signature(build_space).parameters)
+    recipe, known = record.get("space_options"), tuple(inspect.signature(build_network_space).parameters)
     unreadable = UserError(f"{where}: its 'space_options' are not those of a search space ({', '.join(known)})")
     if not isinstance(recipe, dict) or not recipe.keys() <= set(known):
         raise unreadable
@@ -66,7 +66,7 @@ def space_of(record: Mapping[str, Any], where: str | Path, trusted: str | None =
         )
     check_form(recipe, _RECIPE, f"{where}: its 'space_options' are not those of a search space")
     with reading(where, "does not describe a search space"):
-        space = build_space(**(recipe | changes))
+        space = build_network_space(**(recipe | changes))
     if not changes and record.get("macro_fingerprint", space.macro_fingerprint) != space.macro_fingerprint:
         raise UserError(f"{where}: the search space {space.name} is declared differently than when this was made")
     return space
@@ -83,7 +83,7 @@ def decisions_of(record: Mapping[str, Any], where: str | Path, trusted: str | No
     return str(record.get("decisions_fingerprint") or space_of(record, where, trusted).decisions_fingerprint)
 
 
-def space_or_none(record: Mapping[str, Any], where: str | Path, trusted: str | None = None) -> SearchSpace | None:
+def space_or_none(record: Mapping[str, Any], where: str | Path, trusted: str | None = None) -> NetworkSpace | None:
     """As `space_of`; None where there is no such space, for those who can do without."""
     try:
         return space_of(record, where, trusted)

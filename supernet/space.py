@@ -1,4 +1,4 @@
-"""SearchSpace: everything that follows from decisions and sites.
+"""NetworkSpace: architectures that are networks. SearchSpace: everything that follows from decisions and sites.
 
 `select` is the only interpreter of an architecture: it says which option stands at each gate, and `trace` lays out what
 is there. Decode, the supernet, extraction, cost and report read those.
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from config_file.errors import UserError
 from supernet.blocks import Identity, Shape
 from supernet.canonical import ALWAYS, Influence, count_canonical, influences
 from supernet.counting import count_chain_networks
@@ -21,8 +22,49 @@ from supernet.sites import Choice, Placed, Site, check_sites
 from supernet.spec import INPUT, NetSpec, Node, merged_shape
 
 
+class NetworkSpace(DecisionSpace):
+    """A space each of whose architectures is a network.
+
+    That is all that training, scoring before training, counting and exporting need. Where blocks depend on the whole
+    architecture, as channels do in NAS-Bench-101, there is no more: no sites, so no supernet and no lookup table.
+
+    A subclass is a frozen dataclass that adds both attributes as fields and says `decode` and `macro_fingerprint`.
+
+    Attributes:
+        input_shape: (C, H, W) of the image it was laid out for.
+        recipe: the settings `supernet.spaces.build_network_space` rebuilds it from.
+    """
+
+    input_shape: Shape
+    recipe: Mapping[str, Any]
+
+    def decode(self, architecture: Architecture) -> NetSpec:
+        """The network an architecture stands for. Raises ValueError for another space's."""
+        raise NotImplementedError
+
+    def image(self, architecture: Architecture) -> Shape:
+        """(C, H, W) of the image that an architecture reads."""
+        return self.input_shape
+
+    def network_key(self, architecture: Architecture) -> Hashable:
+        """Equal for architectures that are the same network on images of the same size.
+
+        Two skips in either order are, for instance.
+        """
+        return network_key(self.decode(architecture)), self.image(architecture)
+
+    @property
+    def macro_fingerprint(self) -> str:
+        """Weights can be exchanged between spaces with the same one."""
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, Any]:
+        """The recipe: what `build_network_space(**recipe)` rebuilds this space from (JSON)."""
+        return dict(self.recipe)
+
+
 @dataclass(frozen=True, eq=False)
-class SearchSpace(DecisionSpace):
+class SearchSpace(NetworkSpace):
     """A search space as data: decisions, and the networks they choose among.
 
     Args:
@@ -168,13 +210,6 @@ class SearchSpace(DecisionSpace):
                     changed = True
         return tuple(current)
 
-    def network_key(self, architecture: Architecture) -> Hashable:
-        """Equal for architectures that are the same network on images of the same size.
-
-        Two skips in either order are, for instance.
-        """
-        return network_key(self.decode(architecture)), self.image(architecture)
-
     # ---- shapes and costs as factors over decisions
 
     def factors(self, shape: Shape | None = None) -> list[Factor]:
@@ -228,9 +263,15 @@ class SearchSpace(DecisionSpace):
         images = [] if self.images is None else [[self.images[0], list(self.images[1].flat)]]
         return digest([self.input_shape[0], self.decisions_fingerprint, sites, *images])
 
-    def describe(self) -> dict[str, Any]:
-        """The recipe: what `build_space(**recipe)` rebuilds this space from (JSON)."""
-        return dict(self.recipe)
+
+def with_sites(space: NetworkSpace) -> SearchSpace:
+    """The space, for what reads its sites. Raises UserError where it has none."""
+    if not isinstance(space, SearchSpace):
+        raise UserError(
+            f"{space.name} has no supernet and no lookup table: its blocks depend on the whole architecture; its "
+            "networks can be trained, scored and counted one by one"
+        )
+    return space
 
 
 def _cell(value: Any) -> np.ndarray:

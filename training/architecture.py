@@ -8,7 +8,7 @@ from config_file.errors import UserError
 from config_file.options import was_given
 from config_file.readers.json_text import read_json_of_anybody
 from config_file.stages import find_stage, stage_path
-from supernet import Architecture, SearchSpace
+from supernet import Architecture, NetworkSpace
 from supernet.saved import (
     RANDOM,
     architecture_of,
@@ -27,7 +27,7 @@ from training.options import RetrainOptions
 class Chosen:
     """An architecture, the space it is of (for this data set's resolution and classes), and where it comes from."""
 
-    space: SearchSpace
+    space: NetworkSpace
     architecture: Architecture
     origin: str
 
@@ -54,7 +54,7 @@ def choose_architecture(options: RetrainOptions, data: Data) -> Chosen:
     return Chosen(space, architecture_of(content, space, origin, options.random_seed), origin)
 
 
-def _space(content: Any, options: RetrainOptions, data: Data, origin: str) -> SearchSpace:
+def _space(content: Any, options: RetrainOptions, data: Data, origin: str) -> NetworkSpace:
     """The space that the content says it is of, with what this command asks for, for the data at hand.
 
     That may be wider or deeper than what was searched, or another space, as long as its decisions are the same.
@@ -78,7 +78,7 @@ def _space(content: Any, options: RetrainOptions, data: Data, origin: str) -> Se
     return space
 
 
-def _asked_space(options: RetrainOptions, image: dict[str, Any]) -> SearchSpace:
+def _asked_space(options: RetrainOptions, image: dict[str, Any]) -> NetworkSpace:
     """The space that the options name. Where it is a file that has moved since the supernet of the run was trained, or
     its search ended, it is what these say.
     """

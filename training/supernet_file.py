@@ -22,6 +22,7 @@ from config_file.readers.json_text import read_sealed
 from config_file.readers.tensors import read_tensors
 from supernet import SearchSpace, Supernet
 from supernet.saved import space_of
+from supernet.space import with_sites
 
 FORMAT = "oneshot-nas supernet 3"
 WEIGHTS, DESCRIPTION = "supernet.safetensors", "supernet.json"
@@ -100,7 +101,7 @@ def load_supernet(folder: Path, trusted: str | None = None) -> TrainedSupernet:
     if not path.is_file():
         raise UserError(f"no trained supernet in {folder}: {WEIGHTS} is missing")
     _, tensors = read_tensors(path, info["sha256"])
-    space = space_of(info, folder, trusted)
+    space = with_sites(space_of(info, folder, trusted))
     supernet = Supernet(space)
     with reading(path, f"does not hold the weights of {space.name}"):
         supernet.load_state_dict(tensors)

@@ -8,8 +8,9 @@ from typing import Any
 from config_file.errors import UserError
 from config_file.quantity import millions, quantity
 from config_file.run_folder import RunFolder
-from supernet import SearchSpace, Supernet, extract
+from supernet import NetworkSpace, SearchSpace, Supernet, extract
 from supernet.saved import named_space
+from supernet.space import with_sites
 from training.bn_calibration import calibrate_batch_norm
 from training.checkpoint import SUPERNET
 from training.data import Data, load_data
@@ -31,15 +32,15 @@ VALIDATED_PATHS = 4
 VALIDATED_IMAGES = 500
 
 
-def space_of(options: Any, data: Data) -> SearchSpace:
-    """The search space that the options name, for this data set's resolution and classes.
+def networks_of(options: Any, data: Data) -> NetworkSpace:
+    """The space that the options name, for this data set's resolution and classes.
 
     Raises:
         UserError: unknown space, settings that it does not have, or the image size is one of its decisions.
     """
     classes = len(data.classes)
     space = named_space(options, resolution=data.resolution, num_classes=classes, in_channels=data.in_channels)
-    if space.images is not None:
+    if isinstance(space, SearchSpace) and space.images is not None:
         raise UserError(f"{space.name}: the image size is a decision, which no training follows yet: fix it")
     return space
 
@@ -62,7 +63,7 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
             band(options, named_space(options, resolution=resolution, num_classes=classes))
 
     data = load_data(options, options.resolution, check)
-    supernet = Supernet(space_of(options, data), recompute=options.recompute)
+    supernet = Supernet(with_sites(networks_of(options, data)), recompute=options.recompute)
     initialise(supernet, options.random_seed)
     if options.pretrained is not None and not (options.plan and options.pretrained == "torchvision"):
         # of a plan nothing is downloaded

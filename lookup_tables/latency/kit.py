@@ -28,6 +28,7 @@ from lookup_tables.table_options import PROG, PlaceOptions, save_and_report, spa
 from supernet import Architecture, SearchSpace
 from supernet.metrics import LATENCY, METRICS
 from supernet.saved import space_or_none
+from supernet.space import with_sites
 
 FORMAT = "oneshot-nas latency kit 2"
 KIT = "kit"
@@ -228,7 +229,8 @@ def import_table(argv: Sequence[str]) -> None:
         if folder.name == MANIFEST:
             folder = folder.parent
         about = read_about(folder)
-        space = space_or_none(about, folder, options.search_space) or space_of(options)
+        known = space_or_none(about, folder, options.search_space)
+        space = space_of(options) if known is None else with_sites(known)
         path = table_path(options, space.name, LATENCY.name, str(about["resolution"]))
         table = read_kit(folder, space, about, **on)
         save_and_report(table, path, after=[*doubts_of_sheet(table, *sheet(folder, space, about)), *doubts(table)])

@@ -16,6 +16,7 @@ from search.objectives import chosen_by
 from search.reporting.finished_search import FinishedSearch
 from supernet import Architecture, NetSpec
 from supernet.metrics import FLOPS, Metric, metric_called
+from supernet.space import with_sites
 
 SAME_COST = 0.03
 """Random networks cost at most this much less or more than the found one."""
@@ -45,7 +46,7 @@ def table_of(options: VerdictOptions, finished: FinishedSearch) -> CostTable:
     Raises:
         UserError: they were measured, and their table is not where it was and not given.
     """
-    space, resolution = finished.space, finished.best["resolution"]
+    space, resolution = with_sites(finished.space), finished.best["resolution"]
     name = finished.best["search"]["info_metric"]
     if metric_called(name).count is not None:
         return build_table(space, name, resolution)
@@ -64,7 +65,7 @@ def line_up(options: VerdictOptions, searches: Sequence[FinishedSearch], table: 
 
     Raises UserError where no random network costs about the same.
     """
-    space = searches[0].space
+    space = with_sites(searches[0].space)
     contenders = []
 
     def add(arm: str, which: int, number: int, architecture: Architecture) -> None:

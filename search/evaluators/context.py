@@ -10,14 +10,14 @@ import torch
 from config_file.errors import UserError
 from config_file.stages import find_stage
 from search.evaluators.held_back import hold_back, images_to_hold_back
-from supernet import SearchSpace
+from supernet import NetworkSpace, SearchSpace
 from supernet.decisions import DecisionSpace
 from supernet.spaces import SPACES
 from tasks import Task, task_of
 from training.data import Data, Split, load_data
 from training.device import choose_device, prepare_device
 from training.supernet_file import TrainedSupernet, load_supernet
-from training.train_supernet import space_of
+from training.train_supernet import networks_of
 
 
 class Context:
@@ -70,7 +70,7 @@ class Context:
         if self.needs_supernet:
             return self.trained.space
         if self._space is None:
-            return space_of(self.options, self.data)
+            return networks_of(self.options, self.data)
         space = self._space(self) if callable(self._space) else self._space
         if not isinstance(space, DecisionSpace):
             raise UserError(f"--evaluator {self.options.evaluator}: its space is a {type(space).__name__}")
@@ -86,7 +86,7 @@ class Context:
         if self.options.resolution:
             return int(self.options.resolution)
         recorded = self.trained.info.get("resolution") if self.needs_supernet else None
-        return int(recorded or (self.space.input_shape[1] if isinstance(self.space, SearchSpace) else 0))
+        return int(recorded or (self.space.input_shape[1] if isinstance(self.space, NetworkSpace) else 0))
 
     @cached_property
     def data(self) -> Data:

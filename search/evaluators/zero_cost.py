@@ -21,7 +21,7 @@ from search.evaluators.evaluator import Entry
 from search.proxies import SCORES, Sample
 from search.result import FULL, Fidelity, Result
 from search.schedules import Schedule
-from supernet import Architecture, Network, SearchSpace
+from supernet import Architecture, Network, NetworkSpace
 from supernet.metrics import METRICS
 from tasks import CLASSIFICATION
 from training.device import prepare_device
@@ -57,7 +57,7 @@ class ZeroCostEvaluator:
         images: fingerprint of the data.
     """
 
-    space: SearchSpace
+    space: NetworkSpace
     scores: tuple[str, ...]
     sample: Sample
     seed: int = 0
@@ -72,7 +72,7 @@ class ZeroCostEvaluator:
     def of(cls, context: Context) -> ZeroCostEvaluator:
         """The one that the options of a stage describe. Raises UserError for what does not fit."""
         space, data, classified = context.space, context.data, context.task is CLASSIFICATION
-        if not isinstance(space, SearchSpace):
+        if not isinstance(space, NetworkSpace):
             raise UserError(f"--evaluator zero_cost: {space.name} has decisions only, no networks to score")
         scores = tuple(scores_of(context))
         if not classified and "epe_nas" in scores:

@@ -24,9 +24,10 @@ from search.objectives import Objective, chosen_by, parse_objectives
 from search.pareto import front_over_cost
 from search.result import Fidelity, Result, of_greatest_fidelity
 from search.strategies import STRATEGIES
-from supernet import Architecture, SearchSpace
+from supernet import Architecture, NetworkSpace
 from supernet.metrics import Metric, metric_called
 from supernet.saved import space_of
+from supernet.space import with_sites
 from tasks import Task, task_of
 from training.differentiable_search.distribution_file import load_distribution
 from training.supernet_file import FORMAT as SUPERNET
@@ -75,7 +76,7 @@ class FinishedSearch:
     """
 
     name: str
-    space: SearchSpace
+    space: NetworkSpace
     best: Mapping[str, Any]
     results: list[Result]
     config: Mapping[str, Mapping[str, Any]]
@@ -288,7 +289,7 @@ def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any
 
 
 def _learnt(
-    folder: Path, best: Mapping[str, Any], supernet: Mapping[str, Any], space: SearchSpace
+    folder: Path, best: Mapping[str, Any], supernet: Mapping[str, Any], space: NetworkSpace
 ) -> list[NDArray[np.float64]] | None:
     """Learnt on frozen weights by the search itself, or with the supernet beside it if that is what was searched."""
     if not getattr(STRATEGIES.get(str(best["search"].get("strategy"))), "needs_distribution", False):
@@ -296,7 +297,7 @@ def _learnt(
     searched = supernet and supernet.get("sha256") == best["search"].get("supernet_sha256", "")
     for place in (folder / "learning", *([folder.parent / "supernet"] if searched else [])):
         with contextlib.suppress(UserError):  # missing, or damaged: then a report does without
-            return [np.exp(row) for row in load_distribution(place, space).log_probabilities]
+            return [np.exp(row) for row in load_distribution(place, with_sites(space)).log_probabilities]
     return None
 
 

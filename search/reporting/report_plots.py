@@ -13,7 +13,7 @@ from config_file.quantity import quantity
 from search.reporting.finished_search import FinishedSearch
 from search.reporting.svg_plot import Box, Plot, plot, stairs
 from search.result import Result
-from supernet import SearchSpace
+from supernet.decisions import DecisionSpace
 from supernet.metrics import FLOPS
 
 COLOURS = ("#3b6fb6", "#e08a2e", "#4a9d6f", "#c8525d", "#8566b0", "#97704f", "#d682b8", "#5fa9c4", "#a9a432", "#6b7785")
@@ -181,13 +181,13 @@ def trained_alone(run: FinishedSearch) -> Plot | None:
     return figure
 
 
-def option_colours(space: SearchSpace) -> Mapping[str, str]:
+def option_colours(space: DecisionSpace) -> Mapping[str, str]:
     """A colour for every option name of the space."""
     names = dict.fromkeys(option for decision in space.decisions for option in decision.options)
     return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
 
 
-def choices(space: SearchSpace, of: Sequence[Result], chosen: Sequence[int], words: str) -> Plot:
+def choices(space: DecisionSpace, of: Sequence[Result], chosen: Sequence[int], words: str) -> Plot:
     """A map of how often each option (row) is taken in each decision (column), where the decision matters."""
     indices = space.encode([r.architecture for r in of])  # (N, D)
     shares, samples = [], []
@@ -199,13 +199,13 @@ def choices(space: SearchSpace, of: Sequence[Result], chosen: Sequence[int], wor
     return _option_map(space, shares, samples, chosen, words)
 
 
-def probabilities(space: SearchSpace, rows: Sequence[NDArray[np.float64]], chosen: Sequence[int], words: str) -> Plot:
+def probabilities(space: DecisionSpace, rows: Sequence[NDArray[np.float64]], chosen: Sequence[int], words: str) -> Plot:
     """The same map of learnt probabilities, (options,) per decision."""
     return _option_map(space, rows, [""] * len(rows), chosen, words)
 
 
 def _option_map(
-    space: SearchSpace,
+    space: DecisionSpace,
     shares: Sequence[NDArray[np.float64]],
     samples: Sequence[str],
     chosen: Sequence[int],

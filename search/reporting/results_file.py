@@ -13,7 +13,7 @@ from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.reporting.finished_search import FORMAT
 from search.result import FULL, Result
-from supernet import Architecture, SearchSpace
+from supernet import Architecture, NetworkSpace
 from supernet.decisions import DecisionSpace
 
 
@@ -103,7 +103,7 @@ def about_best(
     return {
         "format": FORMAT,
         "search_space": space.name,
-        **({"space_options": space.describe()} if isinstance(space, SearchSpace) else {}),
+        **({"space_options": space.describe()} if isinstance(space, NetworkSpace) else {}),
         "architecture": list(best.architecture),
         "names": space.names(best.architecture),
         **_scores(judged),

@@ -2,16 +2,16 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, is_dataclass, replace
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from config_file.errors import UserError, alike, choose
 from config_file.plugins import guarded, is_reference, load_object
 from config_file.readers.door import reading
 from config_file.readers.yaml_text import read_yaml
-from supernet.space import SearchSpace
+from supernet.space import NetworkSpace, SearchSpace, with_sites
 from supernet.spaces.chain import MOST_LAYERS, MOST_STRIDE, MOST_WIDTH, ChainTable
 from supernet.spaces.fbnet import FBNET_L, FBNET_S
 from supernet.spaces.mobilenetv2 import build_mobilenetv2
@@ -32,19 +32,21 @@ MOST = {
 
 MOST_PARAMETERS = 2**36
 
+P = ParamSpec("P")
+
 
 @dataclass(frozen=True)
 class SpaceDef:
     """A search space that is known by name.
 
     Args:
-        build: (resolution=, num_classes=, in_channels=, and the settings that were given) -> SearchSpace.
+        build: (resolution=, num_classes=, in_channels=, and the settings that were given) -> NetworkSpace.
         settings: those of `SETTINGS` that it has; others are refused.
         resolution: height and width of the image where none is given.
         task: of its networks, a name in `tasks.TASKS`.
     """
 
-    build: Callable[..., SearchSpace]
+    build: Callable[..., NetworkSpace]
     settings: tuple[str, ...] = ()
     resolution: int = 224
     task: str = "classification"
@@ -73,7 +75,7 @@ SPACES: dict[str, SpaceDef] = {
 """The shipped search spaces by the name users type. A new one is one file and one entry here."""
 
 
-def build_space(
+def build_network_space(
     search_space: str | Mapping[str, Any],
     resolution: int | None = None,
     num_classes: int = 1000,
@@ -82,12 +84,13 @@ def build_space(
     depths: Sequence[int] | None = None,
     strides: Sequence[int] | None = None,
     skip: str | None = None,
-) -> SearchSpace:
-    """Build a search space.
+) -> NetworkSpace:
+    """Build a space of networks.
 
     Args:
         search_space: a shipped name (`SPACES`), the path of a YAML file, the content of one as a mapping, or
-            "package.module:callable", called as callable(resolution=, num_classes=, in_channels=) -> SearchSpace.
+            "package.module:callable", called as callable(resolution=, num_classes=, in_channels=) -> NetworkSpace,
+            which a SearchSpace is.
         resolution: height and width of the image; default what the space declares, 224 for one of your own.
         num_classes: width of the classifier.
         in_channels: channels of the image.
@@ -119,12 +122,27 @@ def build_space(
             has = ", ".join(f"--{other}" for other in definition.settings) or "none of these settings"
             raise UserError(f"--{name} does not apply to {_title(search_space)}: it has {has}")
     with reading(f"search space {_title(search_space)}", "cannot be built"):
-        space = replace(definition.build(**image, **given), recipe={"search_space": recorded, **image, **settings})
+        built: Any = definition.build(**image, **given)  # a dataclass, of which `NetworkSpace` itself knows nothing
+        space: NetworkSpace = replace(built, recipe={"search_space": recorded, **image, **settings})
+        if not isinstance(space, SearchSpace):
+            return space
         keys = dict.fromkeys(entry for _, table in space.factors() for entry in table.flat if entry is not None)
         parameters = sum(block.params(shape) for block, shape in keys)  # raises ValueError where channels do not fit
         if parameters > MOST_PARAMETERS:
             raise UserError(f"its candidates have {parameters:.2g} parameters, more than {MOST_PARAMETERS:.2g}")
     return space
+
+
+def _of_sites(build: Callable[P, NetworkSpace]) -> Callable[P, SearchSpace]:
+    @wraps(build)
+    def built(*args: P.args, **settings: P.kwargs) -> SearchSpace:
+        return with_sites(build(*args, **settings))
+
+    return built
+
+
+build_space = _of_sites(build_network_space)
+"""As `build_network_space`, of a space with sites. Raises UserError for one without, too."""
 
 
 def _find(search_space: str | Mapping[str, Any]) -> tuple[str | Mapping[str, Any], SpaceDef]:
@@ -152,14 +170,14 @@ def _from_file(search_space: str) -> ChainTable:
         return ChainTable.from_dict(content)
 
 
-def _own_space(reference: str, make: Callable[..., Any], **arguments: Any) -> SearchSpace:
+def _own_space(reference: str, make: Callable[..., Any], **arguments: Any) -> NetworkSpace:
     """A space that code of the user's own builds: whatever it raises ends in one line."""
     try:
         inspect.signature(make).bind(**arguments)
     except TypeError as error:
         raise UserError(f"{reference} must take resolution, num_classes and in_channels: {error}") from None
     space = guarded(reference, make)(**arguments)
-    if not isinstance(space, SearchSpace):
+    if not isinstance(space, NetworkSpace) or not is_dataclass(space):
         raise UserError(f"{reference} returned a {type(space).__name__}, not a supernet.SearchSpace")
     return space
 

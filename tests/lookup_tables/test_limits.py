@@ -4,7 +4,9 @@ import math
 import random
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -190,3 +192,27 @@ def test_without_a_table_everything_is_allowed(space: SearchSpace) -> None:
     free.check()
     assert free.acceptance == 1
     assert free.allows(space.sample(random.Random(0)))
+
+
+class _Even(SearchSpace):
+    """Half of the toy space: encodings whose indices have an even sum."""
+
+    def allows(self, architecture: Sequence[int]) -> bool:
+        return sum(architecture) % 2 == 0
+
+
+def test_what_the_space_does_not_allow_is_never_drawn(space: SearchSpace, table: CostTable) -> None:
+    even = _Even(space.name, space.decisions, space.sites, space.input_shape)
+    allowed = [architecture for architecture in product(*map(range, space.sizes)) if sum(architecture) % 2 == 0]
+    assert list(even.enumerate()) == allowed
+    low, high = np.quantile(table.cost(allowed), [0.3, 0.6])
+    within = {a for a, cost in zip(allowed, table.cost(allowed), strict=True) if low <= cost <= high}
+    for limits, among in ((Limits(even), set(allowed)), (Limits(even, [Limit(table, lower=low, upper=high)]), within)):
+        drawn = Counter(limits.draw(random.Random(0), 20 * len(among)))
+        assert {even.canonical(architecture) for architecture in among} == drawn.keys()
+        assert not limits.allows(space.parse([1] + [0] * (len(space.sizes) - 1)))
+    with pytest.raises(UserError, match="does not allow the architecture 1 0 0"):
+        even.parse([1] + [0] * (len(space.sizes) - 1))
+    nothing = type("Nothing", (_Even,), {"allows": lambda self, architecture: False})
+    with pytest.raises(UserError, match="allows none"):
+        nothing(space.name, space.decisions, space.sites, space.input_shape).sample(random.Random(0))
