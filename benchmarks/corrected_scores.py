@@ -35,12 +35,12 @@ from search.objectives import ACCURACY
 from search.problem import Problem
 from search.ranking.agreement import tenths
 from search.ranking.baselines import equal_networks
-from search.ranking.nasbench201 import nasbench201
 from search.ranking.statistics import drawn_with_replacement, estimate, kendall_tau, stratified_tau
 from search.strategies.evolution import Evolution, EvolutionOptions
 from supernet import SearchSpace
 from supernet.liveness import live_costs
 from supernet.metrics import FLOPS
+from supernet.spaces.nasbench201 import nasbench201
 
 SUPERNETS = (
     "uniform_c16_bs64_250ep",

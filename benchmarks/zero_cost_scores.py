@@ -22,8 +22,8 @@ from scipy.stats import kendalltau, spearmanr
 
 from search.corrected import log_rank
 from search.proxies import SCORES, Sample
-from search.ranking.nasbench201 import nasbench201
 from supernet import Network
+from supernet.spaces.nasbench201 import nasbench201
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability", "flops")

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from config_file.errors import UserError, choose
 from config_file.readers.arrays import array_names, read_arrays
 from config_file.readers.door import reading
-from search.ranking.nasbench201 import nasbench201
 from search.result_table import are_fractions, as_array, averaged, read_rows, small_percent
 from supernet import Architecture, SearchSpace, build_space
 from supernet.decisions import DecisionSpace
 from supernet.metrics import counted_metrics
+from supernet.spaces.nasbench201 import nasbench201
 
 FOLDER = "NAS_SHARED_DATA"
 ACCURACY = ("accuracy", "test_accuracy")

@@ -23,13 +23,13 @@ from search.pareto import non_dominated
 from search.preparation import check_retold
 from search.problem import Problem
 from search.ranking.baselines import equal_networks
-from search.ranking.nasbench201 import nasbench201
 from search.result import Result
 from search.strategies import STRATEGIES, Strategy, make_strategy
 from search.testing.toy import toy_space, toy_tables
 from supernet.decisions import Decision, DecisionSpace
 from supernet.liveness import live_costs
 from supernet.metrics import FLOPS
+from supernet.spaces.nasbench201 import nasbench201
 from tests.search.test_cli import EVOLUTION, QUICK, here, trained  # noqa: F401 - fixtures
 from tests.search.test_engine import FINGERPRINTS, Killed, MortalEvaluator
 from tests.search.toy import ToyEvaluator

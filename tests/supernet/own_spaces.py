@@ -8,11 +8,11 @@ from itertools import product
 
 import numpy as np
 
-from search.ranking.nasbench201 import nasbench201
 from supernet import Decision, SearchSpace, Site
 from supernet.blocks import Block, Conv, Head, Identity, Pool
 from supernet.composites import InvertedResidual
 from supernet.sites import tabulate
+from supernet.spaces.nasbench201 import nasbench201
 
 
 def elastic(

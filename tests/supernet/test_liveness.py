@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from search.ranking.nasbench201 import nasbench201
 from supernet import SearchSpace, build_space
 from supernet.blocks import Block, Shape, Zero
 from supernet.liveness import layers, live_costs
 from supernet.metrics import FLOPS, PARAMS
+from supernet.spaces.nasbench201 import nasbench201
 from tests.supernet.own_spaces import branches, elastic
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from search.ranking.nasbench201 import NASBENCH201_EDGES, NASBENCH201_OPS, nasbench201
 from supernet import NetSpec, SearchSpace, Supernet, extract
 from supernet.blocks import Identity, Zero
+from supernet.spaces.nasbench201 import NASBENCH201_EDGES, NASBENCH201_OPS, nasbench201
 
 CLASSES = {"cifar10": (10, 32), "cifar100": (100, 32), "ImageNet16-120": (120, 16)}
 

@@ -17,10 +17,10 @@ from torch import nn
 from torch.func import functional_call, hessian, jacrev
 
 from search.proxies import SCORES, Sample
-from search.ranking.nasbench201 import nasbench201
 from supernet import NetSpec, Network
 from supernet.blocks import Conv, Head
 from supernet.composites import InvertedResidual
+from supernet.spaces.nasbench201 import nasbench201
 from supernet.spec import Node
 
 

@@ -14,7 +14,6 @@ from scipy import stats
 from search.ranking.agreement import ALL, HALF, TENTH, Agreement, compare, equal_groups, strongest, tenths
 from search.ranking.baselines import EQUAL_COST, EQUAL_LAYERS, baselines, equal_networks, strata
 from search.ranking.findings import verdict
-from search.ranking.nasbench201 import nasbench201
 from search.ranking.noise import EXPECTED, levels, simulated, trainings_agree, within_variance, worth
 from search.ranking.statistics import (
     drawn_with_replacement,
@@ -24,6 +23,7 @@ from search.ranking.statistics import (
     stratified_taus,
 )
 from search.ranking.truth import Truth, load_truth
+from supernet.spaces.nasbench201 import nasbench201
 
 
 def noisy(count: int, groups: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""NAS-Bench-201 (Dong and Yang 2020) as a space, for rankings of its published networks. It is no space to train."""
+"""NAS-Bench-201 (Dong and Yang 2020): a cell of six edges, in every cell the same choices; 15,625 encodings."""
 
 from collections.abc import Sequence
 
