@@ -17,8 +17,9 @@ from config_file.lazy import lazy_names
 
 if TYPE_CHECKING:
     from search.archive import Archive
-    from search.engine import Ledger, Stop, run
+    from search.engine import run
     from search.evaluators import EVALUATORS, Context, Evaluates, Evaluator, TableEvaluator
+    from search.ledger import Ledger, Stop
     from search.objectives import Objective
     from search.problem import Problem
     from search.result import FULL, Fidelity, Result

@@ -22,6 +22,7 @@ from search.direct_search import train_first
 from search.evaluators.evaluator import Judge
 from search.evaluators.workers import in_processes
 from search.foreign import FOREIGN
+from search.ledger import Ledger
 from search.objectives import Objective
 from search.options import SearchOptions
 from search.outcome import pick, write_outcome
@@ -157,7 +158,7 @@ def evaluate_all(search: Search, judge: Judge, archive: Archive, folder: RunFold
             if not cached:
                 folder.metric(len(archive), **metrics_of(search, result, best))
 
-        ledger = engine.Ledger(search.stop)
+        ledger = Ledger(search.stop)
         proposals = engine.run(
             search.strategy,
             judge,

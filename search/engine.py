@@ -12,6 +12,7 @@ from lookup_tables import CostTable
 from lookup_tables.limits import Limits
 from search.archive import Archive
 from search.evaluators.evaluator import Evaluates
+from search.ledger import Ledger
 from search.objectives import ACCURACY, Objective
 from search.result import Fidelity, Result, comparable
 from search.schedules import AT_ONCE, Schedule
@@ -31,57 +32,6 @@ Pick = Callable[[Sequence[Result]], Sequence[Result]]
 
 Correct = Callable[[Sequence[Result]], list[Result]]
 """The same results with scores that depend on all of them, such as ranks."""
-
-
-@dataclass(frozen=True)
-class Stop:
-    """The budget of a search: architectures, epochs of training and seconds of evaluation; None: no limit.
-
-    With epochs or seconds the evaluation that uses up the last of them is the last one.
-    """
-
-    evaluations: int | None = None
-    epochs: float | None = None
-    seconds: float | None = None
-
-
-class Ledger:
-    """The account of a search: what it has needed so far.
-
-    A result counts when the search meets it for the first time, whether it was evaluated now or before an
-    interruption: a resumed search counts the same and ends the same. What it has met before is free.
-    """
-
-    def __init__(self, stop: Stop | None = None) -> None:
-        self.stop = stop or Stop()
-        self.spent: Counter[str] = Counter()
-        self._met: set[tuple[Architecture, Fidelity]] = set()
-        self._architectures: set[Architecture] = set()
-
-    @property
-    def evaluations(self) -> int:
-        """Architectures; one that was evaluated at several fidelities is one."""
-        return len(self._architectures)
-
-    @property
-    def left(self) -> float:
-        """Architectures that may still be evaluated."""
-        most = self.stop.evaluations
-        return 0 if self.used_up else math.inf if most is None else max(0, most - self.evaluations)
-
-    @property
-    def used_up(self) -> bool:
-        """True where no evaluation may follow, not even of an architecture that counts already."""
-        limits = {"epochs": self.stop.epochs, "seconds": self.stop.seconds}
-        return any(most is not None and self.spent[what] >= most for what, most in limits.items())
-
-    def add(self, result: Result) -> None:
-        """Count a result unless the search has met it before."""
-        key = result.architecture, result.fidelity
-        if key not in self._met:
-            self._met.add(key)
-            self._architectures.add(result.architecture)
-            self.spent.update(result.spent)
 
 
 def run(
@@ -120,13 +70,14 @@ def run(
     told: list[Result] = []
     idle = 0
     while idle < IDLE:
-        wanted = min(PROPOSALS_AT_ONCE, ledger.left, math.inf if size is None else size - len(told))
+        at_once = getattr(strategy, "population", None) or PROPOSALS_AT_ONCE
+        wanted = min(at_once, ledger.left, math.inf if size is None else size - len(told))
         proposals = strategy.ask(int(wanted)) if wanted > 0 else []
         if not proposals:
             break
-        before = ledger.evaluations
-        loop.climb(proposals)
-        latest = [loop.known[architecture] for architecture in proposals if architecture in loop.known]
+        before = ledger.results
+        rung: int | None = getattr(strategy, "rung", None)
+        latest = loop.climb(proposals) if rung is None else loop.stay(proposals, rung)
         told += latest
         if len(latest) < len(proposals):
             break  # the budget ended among them
@@ -136,10 +87,11 @@ def run(
             by_architecture = {result.architecture: result for result in again}
             latest = [by_architecture[result.architecture] for result in latest]
         strategy.tell(latest)
-        idle = 0 if ledger.evaluations > before else idle + len(proposals)
+        idle = 0 if ledger.results > before else idle + len(proposals)
     last = len(schedule.fidelities) - 1
     while unsure := [r.architecture for r in pick(list(loop.known.values())) if r.fidelity < schedule.fidelities[last]]:
-        loop.evaluate(unsure, last, to_the_end=True)
+        if not loop.evaluate(unsure, last, to_the_end=True):
+            break  # the budget has nothing left for it
     return [loop.known[result.architecture] for result in told]
 
 
@@ -163,35 +115,64 @@ class _Loop:
         self.known: dict[Architecture, Result] = {}
         self._at: list[list[Result]] = [[] for _ in self.schedule.fidelities]
 
-    def climb(self, proposals: Sequence[Architecture]) -> None:
-        """Evaluate a population at the first fidelity, and those that go on at the next ones."""
+    def climb(self, proposals: Sequence[Architecture]) -> list[Result]:
+        """Evaluate a population at the first fidelity, and those that go on at the next ones.
+
+        Returns the latest result of each proposal, in their order; the budget may end among them.
+        """
+        population = proposals
         for rung in range(len(self.schedule.fidelities)):
-            self.evaluate(proposals, rung)
-            results = [with_costs(result, self.tables) for result in self._found(proposals, rung)]
+            self.evaluate(population, rung, first=rung == 0)
+            results = [with_costs(result, self.tables) for result in self._found(population, rung)]
             earlier = self._at[rung]
             if self.correct is None:
-                proposals = self.schedule.going_on(rung, results, earlier)
+                population = self.schedule.going_on(rung, results, earlier)
             else:
                 both = self.correct([*earlier, *results])
-                proposals = self.schedule.going_on(rung, both[len(earlier) :], both[: len(earlier)])
+                population = self.schedule.going_on(rung, both[len(earlier) :], both[: len(earlier)])
             self._at[rung] += results
-            if not proposals or self.ledger.used_up:
-                return
+            if not population or self.ledger.used_up:
+                break
+        return [self.known[architecture] for architecture in proposals if architecture in self.known]
 
-    def evaluate(self, proposals: Sequence[Architecture], rung: int, to_the_end: bool = False) -> None:
-        """Make what is not in the archive, unless the budget is used up before (`to_the_end`: in any case)."""
-        fidelity, first = self.schedule.fidelities[rung], rung == 0
+    def stay(self, proposals: Sequence[Architecture], rung: int) -> list[Result]:
+        """Evaluate proposals at one fidelity; returns their results there, in their order.
+
+        Raises:
+            UserError: there is no such fidelity.
+        """
+        if not 0 <= rung < len(self.schedule.fidelities):
+            there = len(self.schedule.fidelities)
+            raise UserError(f"the strategy asks for fidelity {rung + 1} of {there}: give more of them (--fidelities)")
+        self.evaluate(proposals, rung, first=True)
+        found = {result.architecture: with_costs(result, self.tables) for result in self._found(proposals, rung)}
+        return [found[architecture] for architecture in proposals if architecture in found]
+
+    def evaluate(
+        self, proposals: Sequence[Architecture], rung: int, first: bool = False, to_the_end: bool = False
+    ) -> int:
+        """Make what is not in the archive, as far as the budget goes; returns how many evaluations were made.
+
+        Args:
+            first: whether they are proposed here, not going on.
+            to_the_end: evaluate even where the budget is used up, unless the price is known to exceed it.
+        """
+        fidelity = self.schedule.fidelities[rung]
+        if first:
+            self.ledger.count_repeats(proposals, fidelity)
         for result in self._found(proposals, rung):
             self.ledger.add(result)
         fresh = list(dict.fromkeys(a for a in proposals if self.archive.find(a, fidelity) is None))
-        if fresh and (to_the_end or not self.ledger.used_up):
-            for result in evaluated(self.evaluator, fresh, fidelity):
-                kept = with_costs(result, self.tables)
+        left = fresh
+        while left and (to_the_end or not self.ledger.used_up) and (begun := self._affordable(left, fidelity)):
+            for result in evaluated(self.evaluator, begun, fidelity):
+                kept = with_costs(self._charged(result), self.tables)
                 self.archive.add(kept)
                 self.ledger.add(kept)
                 self.watch(kept, False, first)
                 if self.ledger.used_up and not to_the_end:
                     break
+            left = left[len(begun) :]
         new = set(fresh)
         for architecture in proposals:
             found = self.archive.find(architecture, fidelity)
@@ -205,6 +186,48 @@ class _Loop:
                 new.remove(architecture)
             else:
                 self.watch(found, True, first)
+        return len(fresh) - len(left)
+
+    def _affordable(self, fresh: Sequence[Architecture], fidelity: Fidelity) -> Sequence[Architecture]:
+        """Those at the beginning that are sure to fit into the budget; all where no price is known.
+
+        Raises:
+            UserError: not even the first evaluation of the search does.
+        """
+        price = getattr(self.evaluator, "price", None)
+        if price is None or not self.ledger.stop.limits:
+            return fresh
+        expected = Counter(self.ledger.spent)
+        for number, architecture in enumerate(fresh):
+            costs = self._beyond_earlier(architecture, fidelity, price(architecture, fidelity))
+            expected.update(costs)
+            if (what := self.ledger.beyond(expected)) is None:
+                continue
+            if not number:
+                if not self.ledger.results:
+                    self.ledger.refuse(what, costs[what])
+                self.ledger.closed = True
+            return fresh[:number]
+        return fresh
+
+    def _charged(self, result: Result) -> Result:
+        """The result with what it took beside what its architecture was charged already.
+
+        Tables say what a fidelity takes from scratch, which goes on from what lower ones did.
+        """
+        if not getattr(self.evaluator, "cumulative", False):
+            return result
+        return replace(result, spent=self._beyond_earlier(result.architecture, result.fidelity, result.spent))
+
+    def _beyond_earlier(
+        self, architecture: Architecture, fidelity: Fidelity, spent: Mapping[str, float]
+    ) -> dict[str, float]:
+        """Amounts from scratch, less what lower fidelities of the same architecture were charged."""
+        lower = (self.archive.find(architecture, other) for other in self.schedule.fidelities if other < fidelity)
+        charged: Counter[str] = Counter()
+        for result in lower:
+            charged.update({} if result is None else result.spent)
+        return {what: max(0, amount - charged[what]) for what, amount in spent.items()}
 
     def _found(self, proposals: Sequence[Architecture], rung: int) -> list[Result]:
         """Of distinct architectures what the archive has at that fidelity."""

@@ -44,8 +44,12 @@ class StrategyOptions:
 class BudgetOptions:
     """The budget of a search, for all strategies that do not count in generations, and what it optimises."""
 
-    evaluations: int = option(
-        1000, "architectures evaluated, by strategies without a number of their own", at_least=1, at_most=10**8
+    budget_evaluations: int = option(
+        1000,
+        "architectures evaluated, by strategies without a number of their own; what is known already is free",
+        at_least=1,
+        at_most=10**8,
+        flags=("evaluations",),
     )
     schedule: str | None = option(
         None,
@@ -54,11 +58,16 @@ class BudgetOptions:
         metavar="NAME",
         names=SCHEDULES,
     )
-    max_seconds: float | None = option(
-        None, "the search ends with the evaluation that uses up so many seconds of evaluations", unit="s", above=0
+    budget_seconds: float | None = option(
+        None,
+        "seconds of evaluations, those of a first stage included: one that is known to take more than is left is not "
+        "begun; else the search ends with the one that uses up the last",
+        unit="s",
+        above=0,
+        flags=("max_seconds",),
     )
-    max_epochs: float | None = option(
-        None, "it ends with the one that uses up so many epochs of training, of evaluators that train", above=0
+    budget_epochs: float | None = option(
+        None, "the same of epochs of training, of evaluators that train", above=0, flags=("max_epochs",)
     )
     objective: str | None = option(
         None,
@@ -120,4 +129,4 @@ class SearchOptions(
             {*options_of(TrainingOptions), *options_of(SupernetOptions)} - learns,
             "the supernet is trained already (by train_supernet.py, or here with --directly-search)",
         )
-        return trained | {"max_epochs": "evaluations with the weights of a supernet train nothing"}
+        return trained | {"budget_epochs": "evaluations with the weights of a supernet train nothing"}

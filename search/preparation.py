@@ -14,8 +14,9 @@ from lookup_tables.constraint_text import limited
 from lookup_tables.counters import OURS
 from lookup_tables.limits import Limits, limits_of
 from search.corrected import Correction
-from search.engine import Stop, with_costs
+from search.engine import with_costs
 from search.evaluators import Context, Evaluator, context_of, make_evaluator, measures_of
+from search.ledger import Stop
 from search.objectives import Objective, check_objectives, chosen_by, parse_objectives
 from search.options import SearchOptions
 from search.problem import Problem
@@ -65,13 +66,13 @@ class Search:
     def budget(self) -> int:
         """The greatest number of evaluations."""
         size = self.options.a_samples + 1 if self.prepared is None else self.prepared.size
-        return self.options.evaluations if size is None else size
+        return self.options.budget_evaluations if size is None else size
 
     @property
     def stop(self) -> Stop:
-        """The budget that the options give; --evaluations is for strategies that have no size of their own."""
-        evaluations = self.options.evaluations if self.strategy.size is None else None
-        return Stop(evaluations, epochs=self.options.max_epochs, seconds=self.options.max_seconds)
+        """The budget that the options give; --budget-evaluations is for strategies that have no size of their own."""
+        evaluations = self.options.budget_evaluations if self.strategy.size is None else None
+        return Stop(evaluations, epochs=self.options.budget_epochs, seconds=self.options.budget_seconds)
 
     def learn(self) -> Search:
         """The search once an architecture is learnt on frozen weights, where that comes first.
@@ -214,17 +215,17 @@ def check_retold(name: str, strategy: Strategy) -> None:
 
 
 def check_budget(options: SearchOptions, sized: bool) -> None:
-    """Raises UserError for --evaluations where the strategy has a size of its own (`sized`), which would ignore it.
+    """Raises UserError for --budget-evaluations where a strategy with a size of its own (`sized`) would ignore it.
 
     A saved file gives all options; what is the default there is not meant.
     """
-    default = options_of(type(options))["evaluations"].default
-    if sized and was_given(options, "evaluations") and options.evaluations != default:
+    default = options_of(type(options))["budget_evaluations"].default
+    if sized and was_given(options, "budget_evaluations") and options.budget_evaluations != default:
         part = getattr(entry_of(options.search_strategy), "Options", None)
         own = f" ({', '.join(spec.flag for spec in options_of(part).values())})" if part is not None else ""
         raise UserError(
-            f"--evaluations does not count with --search-strategy {options.search_strategy}: how many it evaluates "
-            f"follows from its own options{own}"
+            f"--budget-evaluations does not count with --search-strategy {options.search_strategy}: how many it "
+            f"evaluates follows from its own options{own}"
         )
 
 

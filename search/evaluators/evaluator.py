@@ -11,7 +11,15 @@ from supernet import Architecture
 
 
 class Evaluates(Protocol):
-    """The part of an evaluator that the search loop needs."""
+    """The part of an evaluator that the search loop needs.
+
+    It may say two things more, for the budget (`search.ledger`):
+
+    cumulative: True where `spent` says what a fidelity takes from scratch, as tables do: the search then charges what
+        that is beyond the lower fidelities of the same architecture.
+    price: (architecture, fidelity) -> {what: amount} that an evaluation would take from scratch, as far as it is known
+        before: what would exceed the budget is not begun.
+    """
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """One result for each distinct architecture as it is ready, in any order.

@@ -32,6 +32,9 @@ class OwnEvaluator:
         self.fingerprints: Mapping[str, Any] = {"evaluator": reference, **self._said("fingerprints", {})}
         self.method = str(self._said("method", reference.rpartition(":")[2]))
         self.record: Mapping[str, Any] = self._said("record", {})
+        self.cumulative = bool(self._said("cumulative", False))
+        price = self._said("price", None)
+        self.price = None if price is None else guarded(reference, price)
         able = callable(self._said("confirm", None))
         self.confirms = str(self._said("confirms", "what it held back") or "") if able else ""
 

@@ -55,6 +55,8 @@ class WorkerEvaluator:
 
     def __init__(self, evaluator: Shareable, count: int, threads: int) -> None:
         self._evaluator = evaluator
+        self.cumulative = bool(getattr(evaluator, "cumulative", False))
+        self.price = getattr(evaluator, "price", None)
         self._count = count
         self._threads = threads
         self._workers: list[_Worker] = []

@@ -43,7 +43,7 @@ def test_rules_of_one_strategy_do_not_bind_the_others(strategy: str) -> None:
         ("search", "--search-strategy evolution --mutation-num 3", "--mutation-num is for --evolution-form spos, not"),
         ("search", "--search-strategy bayesian --bo-kappa 2", "--bo-kappa is for --bo-acquisition ucb, not for ei"),
         ("search", "--epochs 5", "--epochs is not read here: the supernet is trained already"),
-        ("search", "--max-epochs 5", "--max-epochs is not read here: evaluations with the weights of a supernet"),
+        ("search", "--max-epochs 5", "--budget-epochs is not read here: evaluations with the weights of a supernet"),
         ("search", "--directly-search --search-strategy evolution", "--directly-search is a differentiable search"),
         ("supernet", "--a-lr 0.1", "--a-lr is for --sample-strategy differentiable, "),
         ("supernet", "--sample-strategy differentiable --a-samples 3", "--a-samples is not read here: search.py --sea"),

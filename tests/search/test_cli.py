@@ -323,5 +323,5 @@ def test_the_script_gives_one_line_and_status_2(here: Path) -> None:
 
 @pytest.mark.parametrize("strategy", ["evolution", "random", "differentiable"])
 def test_evaluations_are_refused_where_a_strategy_has_a_size(strategy: str, here: Path) -> None:
-    with pytest.raises(UserError, match=f"--evaluations does not count with --search-strategy {strategy}: .*--"):
+    with pytest.raises(UserError, match=f"--budget-evaluations does not count with --search-strategy {strategy}: .*--"):
         main([*QUICK, "--search-strategy", strategy, "--evaluations", "5"])

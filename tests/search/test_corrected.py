@@ -16,7 +16,8 @@ from lookup_tables.limits import Limits
 from search.archive import Archive
 from search.cli import main
 from search.corrected import CORRECTED, Correction, corrected
-from search.engine import Ledger, Stop, run
+from search.engine import run
+from search.ledger import Ledger, Stop
 from search.objectives import ACCURACY
 from search.options import SearchOptions
 from search.pareto import non_dominated
@@ -80,7 +81,7 @@ def test_it_lifts_the_published_supernets(shared_data: Path) -> None:
 def options_of(name: str) -> SearchOptions:
     return SearchOptions(
         title="x", search_strategy=name, population=10, parent_num=4, generation_num=4, re_population=10, re_sample=4,
-        startup=8, random_iteration=50, inner_evaluations=200, bo_pool=20, evaluations=50,
+        startup=8, random_iteration=50, inner_evaluations=200, bo_pool=20, budget_evaluations=50,
     )  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from config_file.errors import UserError
 from config_file.files import append_sealed
 from lookup_tables.limits import Limit, Limits
 from search.archive import Archive
-from search.engine import IDLE, Ledger, Stop, best_of, run
+from search.engine import IDLE, best_of, run
+from search.ledger import Ledger, Stop
 from search.objectives import ACCURACY, Objective
 from search.options import SearchOptions
 from search.problem import Problem
@@ -92,7 +93,7 @@ def registered(name: str, space: SearchSpace) -> Strategy:
     if name == "tpe":
         pytest.importorskip("optuna", reason="needs the extra tpe")
     sizes = {"population": 12, "parent_num": 4, "re_population": 12, "startup": 8, "rl_samples": 8, "bo_pool": 20}
-    budget = {"evaluations": 44, "random_iteration": 44, "generation_num": 4, "inner_evaluations": 100}
+    budget = {"budget_evaluations": 44, "random_iteration": 44, "generation_num": 4, "inner_evaluations": 100}
     options = SearchOptions(title="toy", search_strategy=name, random_seed=5, **sizes, **budget)  # type: ignore[arg-type]
     objectives = (ACCURACY, Objective("flops")) if searches_front(name) else (ACCURACY,)
     return make_strategy(name, Problem(band, objectives, toy_tables(space)), options)

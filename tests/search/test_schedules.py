@@ -12,8 +12,9 @@ from config_file.errors import UserError
 from lookup_tables.limits import Limits
 from search.archive import Archive
 from search.cli import main
-from search.engine import Ledger, Stop, best_of, run
+from search.engine import best_of, run
 from search.evaluators.supernet import fidelities_of
+from search.ledger import Ledger, Stop
 from search.objectives import ACCURACY, Objective
 from search.problem import Problem
 from search.reporting.finished_search import read_search

@@ -14,7 +14,7 @@ from search.problem import Problem
 from search.strategies import STRATEGIES, make_strategy, searches_front
 from search.testing.toy import results_of, toy_space, toy_tables
 
-SETTINGS = {"population": 12, "parent_num": 4, "evaluations": 30, "random_iteration": 30, "generation_num": 2}
+SETTINGS = {"population": 12, "parent_num": 4, "budget_evaluations": 30, "random_iteration": 30, "generation_num": 2}
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES.keys() - {"differentiable"}))
@@ -27,7 +27,7 @@ def test_every_strategy_is_made_from_options(name: str) -> None:
     options = SearchOptions(title="toy", search_strategy=name, inner_evaluations=60, **SETTINGS)  # type: ignore[arg-type]
     front = (ACCURACY, Objective("flops")) if searches_front(name) else (ACCURACY,)
     strategy = make_strategy(name, Problem(constraint, front, tables), options)
-    most = strategy.size or options.evaluations
+    most = strategy.size or options.budget_evaluations
     proposals: list[tuple[int, ...]] = []
     while batch := strategy.ask(most - len(proposals)):
         strategy.tell([with_costs(result, tables) for result in results_of(batch)])
