@@ -130,7 +130,7 @@ def _basic(content: Content) -> Iterator[tuple[str, Any]]:
     strategy = choose("search_algorithm", str(search.get("search_algorithm") or "bo"), ALGORITHMS)
     yield "search_strategy", strategy
     trials = search.get("max_trials", TRIALS)
-    yield ("random_iteration" if strategy == "random" else "evaluations"), trials
+    yield ("random_iteration" if strategy == "random" else "budget_evaluations"), trials
     if strategy == "bayesian":  # two random points first; an upper bound of 2.576 standard deviations is our default
         yield "startup", 2
         yield "bo_acquisition", "ucb"
@@ -180,7 +180,7 @@ def _dynas(content: Content) -> Iterator[tuple[str, Any]]:
     if measured is not None:
         yield "objective", objectives(measured, ["true" if metric == "acc" else "false" for metric in measured])
     yield "population", dynas.get("population")
-    yield "evaluations", dynas.get("num_evals")
+    yield "budget_evaluations", dynas.get("num_evals")
     yield "data_path", dynas.get("dataset_path")
     yield "eval_batch_size", dynas.get("eval_batch_size")
     yield "num_workers", dynas.get("num_workers")

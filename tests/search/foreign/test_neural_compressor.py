@@ -95,7 +95,7 @@ def test_what_is_left_out_means_what_it_means_there() -> None:
     """Basic, Bayesian from the third trial on, three trials (facts 3.1)."""
     found = read("nas: {search: {search_space: proxylessnas}}")
     assert found["search_strategy"] == "bayesian"
-    assert (found["evaluations"], found["startup"], found["bo_acquisition"]) == (3, 2, "ucb")
+    assert (found["budget_evaluations"], found["startup"], found["bo_acquisition"]) == (3, 2, "ucb")
     options = SearchOptions(title="a", **found)  # type: ignore[call-arg]
     assert (options.bo_kappa, options.random_seed) == (2.576, 42)
 
@@ -105,7 +105,7 @@ def test_dynamic(capsys: pytest.CaptureFixture[str]) -> None:
         "search_strategy": "predictor",
         "objective": "accuracy:max,flops:min",
         "population": 50,
-        "evaluations": 250,
+        "budget_evaluations": 250,
         "data_path": "/datasets/imagenet-ilsvrc2012",
         "random_seed": 7,
     }
