@@ -89,10 +89,8 @@ def load_retrained(weights: str | Path, samples: str | Path | None = None, limit
     """
     weights = Path(weights)
     network, metadata = load_network(weights)
-    classes, mean, std, resolution = _described_input(weights, metadata)
+    classes, mean, std, resolution = described_input(weights, metadata)
     order = metadata.get("colour_order", "RGB")
-    if order not in COLOUR_ORDERS:
-        raise UserError(f"{weights}: its channels are in no order that is known (colour_order: RGB or BGR)")
     with reading(weights):
         task = task_of(metadata)
     shape = (network.in_channels, resolution, resolution)
@@ -140,11 +138,14 @@ def scaled(images: npt.NDArray[np.uint8], order: str = "RGB") -> Floats:
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
 
 
-def _described_input(path: Path, metadata: dict[str, Any]) -> tuple[tuple[str, ...], Any, Any, int]:
+def described_input(path: Path, metadata: dict[str, Any]) -> tuple[tuple[str, ...], Any, Any, int]:
+    """(classes, mean, std, resolution) of a network's file. Raises UserError where they do not fit together."""
     check_form(metadata, _INPUT, f"{path}: a user could not feed the network")
     check_form(metadata, _ABOUT, f"{path}, metadata")
     if not 0.05 <= (metadata.get("crop_pct") or 1) <= 1:
         raise UserError(f"{path}: crop_pct is a share of the image, up to 1, not {metadata['crop_pct']}")
+    if metadata.get("colour_order", "RGB") not in COLOUR_ORDERS:
+        raise UserError(f"{path}: its channels are in no order that is known (colour_order: RGB or BGR)")
     classes, mean, std = (tuple(metadata[name]) for name in ("classes", "mean", "std"))
     resolution, channels = metadata["resolution"], metadata["in_channels"]
     usable = all(value >= _LEAST_STD for value in std) and all(abs(value) <= 1 / _LEAST_STD for value in (*mean, *std))

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
+from torch import nn
 
 from config_file.errors import UserError
 from config_file.files import atomic_write_bytes
@@ -68,25 +69,25 @@ def load_network(path: str | Path) -> tuple[Network, dict[str, Any]]:
         # On the meta device a specification costs nothing, however large a damaged one claims to be.
         with torch.device("meta"):
             network = Network(spec, metadata["in_channels"])
-    _check_tensors(path, network, tensors)
+    check_tensors(path, network, tensors)
     network.load_state_dict(tensors, strict=True, assign=True)
     return network.eval(), metadata
 
 
-def _check_tensors(path: Path, network: Network, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Say in one line how the tensors of a file differ from those its specification asks for."""
+def check_tensors(
+    path: str | Path, network: nn.Module, tensors: Mapping[str, torch.Tensor], asking: str = "its own specification"
+) -> None:
+    """Raises UserError, in one line, where the tensors of a file are not those that a network has, or not finite."""
     expected = network.state_dict()
     lacking, unexpected = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
     for what, names in (("lacks", lacking), ("has an unexpected", unexpected)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise UserError(f"{path}: does not fit its own specification: it {what} {min(names)}{more}")
+            raise UserError(f"{path}: does not fit {asking}: it {what} {min(names)}{more}")
     for name, want in expected.items():
         have = tensors[name]
         if have.shape != want.shape or have.dtype != want.dtype:
-            raise UserError(
-                f"{path}: does not fit its own specification: {name} is {_described(have)}, expected {_described(want)}"
-            )
+            raise UserError(f"{path}: does not fit {asking}: {name} is {_described(have)}, expected {_described(want)}")
         if have.is_floating_point() and not bool(have.isfinite().all()):
             raise UserError(f"{path}: {name} holds NaN or infinity; the training that wrote it diverged")
 

@@ -81,18 +81,27 @@ def _state_dict(source: str) -> Mapping[str, torch.Tensor]:
             raise UserError(
                 f"--pretrained torchvision: cannot download its weights ({reason}); give the path of a file with them"
             ) from None
+    return read_state_dict(source, "--pretrained", " (a path, or torchvision)")
+
+
+def read_state_dict(source: str, flag: str, hint: str = "") -> dict[str, torch.Tensor]:
+    """The tensors of a file that torch.save wrote, by name: a state dict, or one under "state_dict" or "model".
+
+    Raises:
+        UserError: beginning with `flag`: no such file (and then `hint`), or one of something else.
+    """
     path = Path(source).expanduser()
     if not path.is_file():
-        raise UserError(f"--pretrained {source}: no such file (a path, or torchvision)")
+        raise UserError(f"{flag} {source}: no such file{hint}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # torch raises a dozen kinds of errors for a file that is not its own
-        raise UserError(f"--pretrained {source}: not a file of weights that torch.load opens safely") from None
+        raise UserError(f"{flag} {source}: not a file of weights that torch.load opens safely") from None
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise UserError(f"--pretrained {source}: not a state dict")
+        raise UserError(f"{flag} {source}: not a state dict")
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
 
 

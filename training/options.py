@@ -63,7 +63,7 @@ class NetworkOptions:
     trainer: str = course(
         "plain",
         "what a step trains: {names} (plain: one pass by the loss; pose: beside PFLD's auxiliary net, which learns the "
-        "angles of heads in the lists of landmarks), or module:callable, such as one with a teacher",
+        "angles of heads in the lists of landmarks; distillation: with a teacher), or module:callable",
         metavar="NAME",
         names=NETWORK_TRAINERS,
     )

@@ -92,7 +92,7 @@ def prepare_network(
         recipe=Recipe(trainer),
         state=state,
         fingerprint=hashlib.sha256(spec.to_json().encode()).hexdigest()[:16],
-        lines=lines,
+        lines=[*lines, *filter(None, [trainer.describe()])],
         validate=validate if validates else None,
         title="retraining",
     )

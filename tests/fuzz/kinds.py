@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import torch
+
 from config_file.errors import UserError
 from config_file.loader import parse
 from config_file.readers.checksum import BLANK, FIELD, seal_zip, sealed_json, sealed_tensors
@@ -54,8 +56,9 @@ from training.data import load_data
 from training.data.image_files import read_image
 from training.data.landmarks import read_list
 from training.differentiable_search.distribution_file import load_distribution
-from training.options import TrainSupernetOptions
+from training.options import RetrainOptions, TrainSupernetOptions
 from training.supernet_file import load_supernet
+from training.trainers.teacher import read_teacher
 
 
 class WrongAcceptanceError(Exception):
@@ -276,6 +279,11 @@ def _network(path: Path, _: SearchSpace) -> None:
     load_retrained(path)
 
 
+def _teacher(path: Path, _: SearchSpace) -> None:
+    options = parse(RetrainOptions, [*TITLE, "--dataset", "digits", "--resolution", "16"], "retrain.py", "")
+    read_teacher(str(path), load_data(options, 16), torch.device("cpu"))
+
+
 def _samples(path: Path, _: SearchSpace) -> None:
     load_retrained("runs/one/retrain/model.safetensors", path)
 
@@ -320,6 +328,7 @@ KINDS: dict[str, Kind] = {
     "supernet.safetensors": Kind(f"{SUPERNET}/supernet.safetensors", _planned_search, TENSORS, sealed=True),
     "model.safetensors": Kind(NETWORK, _network, TENSORS, sealed=True),
     "model.safetensors, resealed": Kind(NETWORK, _network, TENSORS, reseal=tensors_resealed),
+    "model.safetensors, a teacher": Kind(NETWORK, _teacher, TENSORS, reseal=tensors_resealed, slow=3),
     "samples.npz": Kind(f"{RUN}/retrain/samples.npz", _samples, NPZ, slow=3),
     "checkpoint": Kind(f"{SUPERNET}/checkpoints/last.pt", _resumed_training, BYTES, sealed=True, slow=20),
     "architecture.json, learnt": Kind("learnt/architecture.json", _learnt, JSON, sealed=True),

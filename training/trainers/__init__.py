@@ -14,6 +14,7 @@ from config_file.plugins import guarded, is_reference, load_object, reference_of
 from training.data.landmarks import POSE
 from training.trainer import Context, Pass, Trainer, TrainingStep
 from training.trainers.differentiable import Differentiable, Gumbel
+from training.trainers.distillation import Distillation
 from training.trainers.network import Plain
 from training.trainers.paths import Fair, Uniform
 from training.trainers.pose import Pose
@@ -28,7 +29,7 @@ TRAINERS: dict[str, Factory] = {
 }
 """Trainers of supernets, by the name of --sample-strategy."""
 
-NETWORK_TRAINERS: dict[str, Factory] = {"plain": Plain, POSE: Pose}
+NETWORK_TRAINERS: dict[str, Factory] = {"plain": Plain, POSE: Pose, "distillation": Distillation}
 """Trainers of one network, by the name of --trainer."""
 
 _GUARDED = [name for name, member in vars(Trainer).items() if callable(member) and not name.startswith("_")]
