@@ -166,7 +166,7 @@ def test_what_is_wrong_is_one_line(text: str, message: str) -> None:
 
 
 def test_values_are_checked_as_those_of_our_own_files() -> None:
-    with pytest.raises(UserError, match=r"^nc.yml: evaluations takes an integer, not 'many'"):
+    with pytest.raises(UserError, match=r"^nc.yml: budget_evaluations takes an integer, not 'many'"):
         read("nas: {search: {max_trials: many}}")
     Path("nc.yml").write_text("nas: {search: {search_space: 'mod:space'}}", encoding="utf-8")
     with pytest.raises(UserError, match="no file decides which code is run"):
