@@ -18,6 +18,7 @@ from search.result import Result
 from search.strategies.bayesian import BayesianOptimization
 from search.strategies.evolution import Evolution
 from search.strategies.generation import Generational
+from search.strategies.genetic import Genetic
 from search.strategies.grid import GridSearch
 from search.strategies.learned_distribution import LearnedDistribution
 from search.strategies.local_search import LocalSearch
@@ -63,6 +64,7 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "grid": GridSearch,
     "evolution": Evolution,
     "regularized_evolution": RegularizedEvolution,
+    "genetic": Genetic,
     "local_search": LocalSearch,
     "tpe": Tpe,
     "bayesian": BayesianOptimization,

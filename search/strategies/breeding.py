@@ -22,6 +22,12 @@ def single_point(_space: DecisionSpace, first: Architecture, second: Architectur
     return first[:cut] + second[cut:]
 
 
+def two_point(_space: DecisionSpace, first: Architecture, second: Architecture, rng: Random) -> Architecture:
+    """One parent, with the decisions between two cuts from the other."""
+    low, high = sorted(rng.sample(range(len(first) + 1), 2))
+    return first[:low] + second[low:high] + first[high:]
+
+
 def uniform(space: DecisionSpace, first: Architecture, second: Architecture, rng: Random) -> Architecture:
     """Each decision from either parent with probability one half."""
     return space.crossover(first, second, rng)

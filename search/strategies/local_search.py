@@ -1,7 +1,8 @@
-"""Local search over the networks that differ in one decision (White et al. 2020; the escape of MF-NAS, Phan 2024).
+"""Iterated local search over the networks that differ in one decision (White et al. 2020; MF-NAS, Phan and Luong 2024).
 
-From a random start it moves to a better neighbour: to the first one found, in a random order, or to the best of all.
-At a local optimum it jumps to a random architecture two decisions away, whatever that is worth, and goes on.
+First improvement (FLS) moves to the first better neighbour, in a random order. Best improvement (BLS) moves to the best
+of all neighbours; what MF-NAS has coded under that name moves at once and goes on with the remaining decisions. At a
+local optimum all of them jump to a random architecture two decisions away, whatever that is worth, and go on.
 """
 
 from collections.abc import Mapping
@@ -12,10 +13,8 @@ from config_file.options import options
 from search.problem import Problem
 from search.strategies.generation import Generational, Scores, Told
 from search.strategies.shared_options import ProposalsOptions
+from search.strategies.walk import FORMS, Neighbourhood, Role, Walk
 from supernet import Architecture
-
-ESCAPE_TRIES = 100  # random pairs of decisions, before a random architecture becomes the start
-ESCAPES = 20  # without anything new on the way, before a random architecture becomes the start
 
 
 @options("Local search")
@@ -23,12 +22,23 @@ class LocalSearchOptions(ProposalsOptions):
     """Local search over networks that differ in one decision."""
 
     ls_improvement: str = option(
-        "first", "move to the first better neighbour, or to the best of all", choices=("first", "best")
+        "first",
+        "move to the first better neighbour (FLS), to the best of all (BLS), or to each better one at once, decision "
+        "by decision (BLS as MF-NAS has coded it)",
+        choices=tuple(FORMS),
+        aliases={"FLS": "first", "BLS": "best"},
+    )
+    ls_looks: int | None = option(
+        None,
+        "the walk ends after so many looks at architectures, those that it knows already included, which MF-NAS counts "
+        "as evaluations; none: the budget ends it",
+        at_least=1,
+        at_most=10**8,
     )
 
 
 class LocalSearch(Generational):
-    """First- or best-improvement local search; no architecture is proposed twice, what is known is remembered.
+    """Iterated local search; no architecture is proposed twice, what is known is remembered.
 
     First improvement proposes `proposals` neighbours at once, best improvement all of them.
     """
@@ -37,12 +47,17 @@ class LocalSearch(Generational):
 
     def __init__(self, problem: Problem, options: LocalSearchOptions, seed: int) -> None:
         super().__init__(problem, seed)
-        self._best, self._at_once = options.ls_improvement == "best", options.proposals
+        self._at_once = None if options.ls_improvement == "best" else options.proposals
+        self._looks = inf if options.ls_looks is None else options.ls_looks
         self._scores: dict[Architecture, float] = {}
-        self._current: Architecture | None = None
-        self._neighbours: list[Architecture] | None = None  # of the current one, still to be looked at
-        self._escapes = 0  # since something new was proposed
-        self._around: dict[Architecture, list[Architecture]] = {}  # worked out once: optima are met again and again
+        self._walk = Walk(Neighbourhood(self.limits), self.rng, options.ls_improvement, self._score, self._start)
+        self._steps = self._walk.steps()
+        self._next: Architecture | None = None
+
+    @property
+    def roles(self) -> Mapping[Architecture, Role]:
+        """The roles of the architectures that the walk stood on, in the order in which it did so first."""
+        return self._walk.roles
 
     def learn(self, told: Told) -> None:
         self._scores.update((architecture, score) for architecture, (score,) in told)
@@ -52,72 +67,21 @@ class LocalSearch(Generational):
 
     def propose(self) -> list[Architecture]:
         """Walk over what is known until something is met that is not."""
-        while True:
-            if self._current is None:
-                self._move(self.limits.sample(self.rng, self.visited))
-                if self._current is None:
-                    return []
-            if self._current not in self.visited:
-                self._escapes = 0
-                return [self._current]
-            if self._neighbours is None:
-                self._neighbours = self._feasible_neighbours(self._current)
-            unknown = self._look()
-            if unknown:
-                self._escapes = 0
-                return unknown
+        while self._next is None or self._next in self.visited:
+            if self._looks <= 0:
+                return []
+            self._looks -= 1
+            self._next = next(self._steps, None)
+            if self._next is None:
+                return []
+        self._walk.idle = 0
+        unknown = [neighbour for neighbour in reversed(self._walk.ahead) if neighbour not in self.visited]
+        return list(dict.fromkeys(unknown))[: self._at_once] or [self._next]
 
     def _score(self, architecture: Architecture) -> float:
         """Of what was proposed; a failed evaluation is worse than anything."""
         return self._scores.get(architecture, -inf)
 
-    def _look(self) -> list[Architecture]:
-        """Move, or the neighbours that have to be evaluated first."""
-        assert self._current is not None
-        assert self._neighbours is not None
-        if self._best:
-            unknown = [neighbour for neighbour in self._neighbours if neighbour not in self.visited]
-            if unknown:
-                return unknown
-            self._neighbours = sorted(self._neighbours, key=self._score, reverse=True)[:1]
-        while self._neighbours:
-            if self._neighbours[0] not in self.visited:
-                unknown = [neighbour for neighbour in self._neighbours if neighbour not in self.visited]
-                return unknown[: self._at_once]
-            neighbour = self._neighbours.pop(0)
-            if self._score(neighbour) > self._score(self._current):
-                self._move(neighbour)
-                return []
-        self._escape(self._current)
-        return []
-
-    def _move(self, architecture: Architecture | None) -> None:
-        self._current = architecture
-        self._neighbours = None
-
-    def _feasible_neighbours(self, architecture: Architecture) -> list[Architecture]:
-        """In a random order."""
-        space = self.space
-        if architecture not in self._around:
-            canonical = dict.fromkeys(map(space.canonical, space.neighbours(architecture)))
-            canonical.pop(architecture, None)
-            self._around[architecture] = [a for a in canonical if self.limits.allows(a)]
-        found = list(self._around[architecture])
-        self.rng.shuffle(found)
-        return found
-
-    def _escape(self, current: Architecture) -> None:
-        """To a random architecture within the limits that differs in two decisions, or else anywhere."""
-        self._escapes += 1
-        sizes, rng = self.space.sizes, self.rng
-        open_decisions = [decision for decision, size in enumerate(sizes) if size > 1]
-        if self._escapes <= ESCAPES and len(open_decisions) > 1:
-            for _ in range(ESCAPE_TRIES):
-                changed = list(current)
-                for decision in rng.sample(open_decisions, 2):
-                    changed[decision] = (changed[decision] + rng.randrange(1, sizes[decision])) % sizes[decision]
-                target = self.space.canonical(tuple(changed))
-                if target != current and self.limits.allows(target):
-                    self._move(target)
-                    return
-        self._move(None)
+    def _start(self) -> Architecture | None:
+        """A random architecture that is new; None where there is none left."""
+        return self.limits.sample(self.rng, self.visited)

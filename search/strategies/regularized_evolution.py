@@ -11,6 +11,7 @@ from functools import cache
 from math import comb
 from typing import ClassVar
 
+from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
 from search.problem import Problem
@@ -34,7 +35,19 @@ class RegularizedEvolutionOptions(ProposalsOptions, DedupOptions):
     re_mutation_prob: float | None = option(
         None, "probability to change a decision; none: exactly one changes", above=0, at_most=1
     )
+    re_mutations: float | None = option(
+        None,
+        "decisions that a child changes on average, each with the same probability (MF-NAS: 1); none: see "
+        "--re-mutation-prob",
+        above=0,
+        at_most=10**5,
+    )
     re_crossover: bool = option(False, "cross two winners decision by decision before the mutation")
+
+    def rules(self) -> None:
+        """Raise UserError where options contradict each other."""
+        if self.re_mutations is not None and self.re_mutation_prob is not None:
+            raise UserError("--re-mutations and --re-mutation-prob both say how much a child changes: give one of them")
 
 
 class RegularizedEvolution(Generational):
@@ -52,6 +65,9 @@ class RegularizedEvolution(Generational):
         self._ranked: list[Member] = []
         self._oldest_first: deque[Member] = deque()
         self._excluded: Set[Architecture] = self.visited if options.dedup else frozenset()
+        probability = options.re_mutation_prob
+        if options.re_mutations is not None:
+            probability = min(1.0, options.re_mutations / len(self.space.sizes))
         self._child = Breeding(
             self.limits,
             self.rng,
@@ -59,7 +75,7 @@ class RegularizedEvolution(Generational):
             self._excluded,
             range(ATTEMPTS),
             crossover=uniform if options.re_crossover else None,
-            mutation=exactly_one if options.re_mutation_prob is None else redraw(options.re_mutation_prob),
+            mutation=exactly_one if probability is None else redraw(probability),
             changed=True,
         ).child
 

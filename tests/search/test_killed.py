@@ -28,6 +28,7 @@ OPTIONS = {
     "grid": [*EVALUATIONS, "--grid-shuffle"],
     "evolution": [*POPULATION, "--generation-num", "4"],
     "regularized_evolution": [*EVALUATIONS, "--re-population", "6", "--re-sample", "3"],
+    "genetic": [*EVALUATIONS, "--ga-population", "6"],
     "local_search": EVALUATIONS,
     "tpe": [*EVALUATIONS, "--startup", "6"],
     "bayesian": [*EVALUATIONS, "--startup", "6", "--bo-pool", "20"],

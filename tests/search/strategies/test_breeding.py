@@ -16,6 +16,7 @@ from search.strategies.breeding import (
     one_on_average,
     redraw,
     single_point,
+    two_point,
     uniform,
 )
 from search.testing.toy import toy_space, toy_tables
@@ -26,12 +27,20 @@ def test_crossovers_take_every_decision_from_a_parent() -> None:
     space, rng = toy_space(), random.Random(0)
     for _ in range(50):
         first, second = space.sample(rng), space.sample(rng)
-        for crossover in (single_point, uniform):
+        for crossover in (single_point, two_point, uniform):
             child = crossover(space, first, second, rng)
             assert all(c in pair for c, pair in zip(child, zip(first, second, strict=True), strict=True))
         child = single_point(space, (0,) * 5, (1, 1, 1, 1, 1), rng)
         assert list(child) == sorted(child)
         assert {0, 1} == set(child)  # a cut leaves something of both
+
+
+def test_two_cuts_take_every_run_of_decisions_equally_often() -> None:
+    space, rng = toy_space(layers=3), random.Random(2)
+    runs = Counter(two_point(space, (0, 0, 0, 0), (1, 1, 1, 1), rng) for _ in range(5000))
+    every = {tuple(int(low <= i < high) for i in range(4)) for low in range(5) for high in range(low + 1, 5)}
+    assert runs.keys() == every
+    assert chisquare(list(runs.values())).pvalue > 1e-3
 
 
 def test_one_decision_changes_whichever_to_whatever_unless_a_probability_is_given() -> None:

@@ -6,12 +6,14 @@ from collections import Counter
 import pytest
 from scipy.stats import chisquare
 
+from config_file.errors import UserError
 from lookup_tables.limits import Limits
 from search.problem import Problem
 from search.result import Result
 from search.strategies.regularized_evolution import RegularizedEvolution, RegularizedEvolutionOptions
 from search.testing.strategies import StrategySuite
 from search.testing.toy import results_of, toy_accuracy, toy_space
+from supernet.decisions import Decision, DecisionSpace
 
 
 class TestRegularizedEvolution(StrategySuite):
@@ -22,6 +24,11 @@ class TestRegularizedEvolution(StrategySuite):
 class TestWithCrossoverInBatches(StrategySuite):
     def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> RegularizedEvolution:
         return ageing(problem.limits, seed, re_population=20, re_sample=5, re_crossover=True, proposals=4)
+
+
+class TestAsMfNasSetsIt(StrategySuite):
+    def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> RegularizedEvolution:
+        return ageing(problem.limits, seed, re_population=10, re_sample=10, re_mutations=1)
 
 
 def ageing(constraint: Limits, seed: int = 0, **settings: object) -> RegularizedEvolution:
@@ -82,3 +89,20 @@ def test_asking_too_early_is_refused() -> None:
     strategy.tell(results_of(batch[1:]))
     with pytest.raises(RuntimeError, match="tell the results"):
         strategy.ask(1)
+
+
+def test_so_many_decisions_change_on_average() -> None:
+    space = DecisionSpace("plain", tuple(Decision(f"d{number}", tuple("abcde")) for number in range(12)))
+    strategy = ageing(Limits(space), re_population=10, re_sample=10, re_mutations=2, proposals=3000, dedup=False)
+    members = strategy.ask(10)
+    strategy.tell([Result(a, {"accuracy": float(number == 3)}) for number, a in enumerate(members)])
+    changes = [sum(a != b for a, b in zip(members[3], child, strict=True)) for child in strategy.ask(3000)]
+    # Each of 12 changes with probability 1/6; a child that is its parent does not count.
+    none = (1 - 1 / 6) ** 12
+    assert sum(changes) / len(changes) == pytest.approx(2 / (1 - none), abs=0.1)
+    assert changes.count(1) / len(changes) == pytest.approx(12 / 6 * (5 / 6) ** 11 / (1 - none), abs=0.03)
+
+
+def test_two_ways_to_say_how_much_changes_are_refused() -> None:
+    with pytest.raises(UserError, match="--re-mutations and --re-mutation-prob both say"):
+        RegularizedEvolutionOptions(re_mutations=1, re_mutation_prob=0.5)
