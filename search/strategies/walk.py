@@ -89,7 +89,7 @@ class Walk:
         self.roles: dict[Architecture, Role] = {}
 
     def steps(self) -> Generator[Architecture, None, None]:
-        """What has to be known next, again and again; it ends where there is no start any more."""
+        """Yield what has to be known next, again and again; end where there is no start any more."""
         node = self._start()
         while node is not None:
             self.ahead = []
