@@ -9,6 +9,7 @@ from typing import Any
 
 from config_file.errors import UserError, choose
 from config_file.plugins import guarded, is_reference, load_object
+from search.evaluators.benchmark import TABLES, BenchmarkEvaluator
 from search.evaluators.context import Context
 from search.evaluators.evaluator import Entry, Evaluates, Evaluator, Shareable
 from search.evaluators.own import OwnEvaluator
@@ -18,6 +19,7 @@ from search.evaluators.zero_cost import ZERO_COST
 
 __all__ = [
     "EVALUATORS",
+    "BenchmarkEvaluator",
     "Columns",
     "Context",
     "Evaluates",
@@ -29,7 +31,7 @@ __all__ = [
     "measures_of",
 ]
 
-EVALUATORS: dict[str, Any] = {"supernet": SUPERNET, "zero_cost": ZERO_COST}
+EVALUATORS: dict[str, Any] = {"supernet": SUPERNET, "zero_cost": ZERO_COST, **TABLES}
 """Each called (context); see `search.evaluators.evaluator.Evaluator` for the attributes that an entry has."""
 
 

@@ -92,7 +92,7 @@ class Shareable(Evaluator, Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of EVALUATORS; a class of one's own has the same attributes, as far as it needs them, and `space`.
+    """An entry of EVALUATORS; a class of one's own has the same attributes, as far as it needs them.
 
     Args:
         make: makes the evaluator.
@@ -101,12 +101,14 @@ class Entry:
         needs_supernet: whether it evaluates with the weights of a trained supernet, whose space is searched then. Else
             its `space`, or a function of the context to it, is searched, or that of --search-space.
         Options: the class of the options it reads.
+        space: a space of its own, or a function of the context to it; None: that of the supernet or the options.
     """
 
     make: Callable[[Context], Evaluator]
     measures: Mapping[str, bool] | Callable[[Context], Mapping[str, bool]]
     needs_supernet: bool = False
     Options: type | None = None
+    space: Any = None
 
     def __call__(self, context: Context) -> Evaluator:
         return self.make(context)

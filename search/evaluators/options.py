@@ -3,13 +3,13 @@
 from config_file.fields import option
 from config_file.options import options
 from search.evaluators import EVALUATORS
-from search.evaluators.fidelity_options import FidelityOptions
+from search.evaluators.benchmark_options import BenchmarkOptions
 from search.evaluators.supernet_options import SupernetEvaluationOptions
 from search.evaluators.zero_cost import ZeroCostOptions
 
 
 @options("Evaluation")
-class EvaluationOptions(SupernetEvaluationOptions, ZeroCostOptions, FidelityOptions):
+class EvaluationOptions(SupernetEvaluationOptions, ZeroCostOptions, BenchmarkOptions):
     """The evaluator that scores candidates, and in how many processes; with the options of the shipped ones."""
 
     evaluator: str = option(

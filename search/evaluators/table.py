@@ -43,7 +43,7 @@ class TableEvaluator:
         self.rows = rows
         self.measures = measures
         self.method = name
-        self.fidelities = (FULL,)
+        self.fidelities: tuple[Fidelity, ...] = (FULL,)
         self.record: Mapping[str, Any] = {}
         self._spent = spent or {}
         self._fingerprint = fingerprint
