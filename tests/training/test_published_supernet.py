@@ -90,8 +90,9 @@ def test_from_the_published_file_to_the_card(tmp_path: Path, monkeypatch: pytest
     for name, tensor in trained.supernet.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             assert torch.equal(tensor, net.state_dict()[name]), name
-    main_search([*common, *["--search-strategy", "random", "--random-iteration", "1", "--target-hc", "1000"]])
-    main_retrain([*common, *["--epochs", "1", "--init", "supernet"]])
+    few = ["--calibration-images", "32", "--eval-images", "32"]
+    main_search([*common, *few, *["--search-strategy", "random", "--random-iteration", "1", "--target-hc", "1000"]])
+    main_retrain([*common, *["--epochs", "1", "--init", "supernet", "--train-on", "train"]])
     result = json.loads(Path("runs/a/retrain/result.json").read_text())
     assert result["colour_order"] == "BGR"  # inherited, not asked for again
     main_export(["--title", "a"])
