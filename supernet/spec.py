@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import supernet.composites
-import supernet.landmark_blocks  # noqa: F401  # both enter the kinds of blocks that a network as data may name
+import supernet.dense
+import supernet.landmark_blocks  # noqa: F401  # these enter the kinds of blocks that a network as data may name
 from supernet.blocks import Block, Shape
 
 T = TypeVar("T", int, float)

@@ -58,7 +58,7 @@ class TrainSupernetOptions(SupernetOptions, LearningOptions):
 
 @options("Training")
 class NetworkOptions:
-    """What a training of one network has beside that of a supernet."""
+    """Options of a training of one network that a supernet's has not."""
 
     trainer: str = course(
         "plain",

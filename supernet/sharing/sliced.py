@@ -92,6 +92,8 @@ class Sliced(SharedWeights):
             links, norms = [], []
             if option in self.group:
                 for name, module in layer.named_modules():
+                    if not (module._parameters or module._buffers):
+                        continue  # an activation that the largest option may lack
                     source = self.holder(option).get_submodule(name)
                     if isinstance(module, nn.BatchNorm2d) and isinstance(source, nn.BatchNorm2d):
                         norms.append((module, source))

@@ -18,6 +18,7 @@ from supernet.spaces.mobilenetv2 import build_mobilenetv2
 from supernet.spaces.nasbench_macro import NASBENCH_MACRO
 from supernet.spaces.pfld import build_pfld
 from supernet.spaces.proxylessnas import PROXYLESSNAS
+from supernet.spaces.simple_cnn import build_simple_cnn
 from supernet.spaces.single_path import SINGLE_PATH
 from supernet.spaces.spos import SPOS
 
@@ -70,6 +71,7 @@ SPACES: dict[str, SpaceDef] = {
     "mobilenetv2": SpaceDef(build_mobilenetv2, ("widths", "depths", "strides")),
     "single_path": of_table(SINGLE_PATH),
     "nasbench_macro": of_table(NASBENCH_MACRO, resolution=32),
+    "simple_cnn": SpaceDef(build_simple_cnn, resolution=32),
     "pfld": SpaceDef(build_pfld, ("widths", "depths"), resolution=112, task="landmarks"),
 }
 """The shipped search spaces by the name users type. A new one is one file and one entry here."""

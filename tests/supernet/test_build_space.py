@@ -222,9 +222,10 @@ def test_definitions_of_shipped_spaces():
     for name, definition in SPACES.items():
         assert definition.task in TASKS
         assert build_space(name).input_shape[1] == definition.resolution
+        has = "--widths" if definition.settings else "none of these settings"
         for setting in SETTINGS:
             if setting not in definition.settings:
-                with pytest.raises(UserError, match=f"--{setting} does not apply to {name}: it has --widths"):
+                with pytest.raises(UserError, match=f"--{setting} does not apply to {name}: it has {has}"):
                     build_space(name, **{setting: "conv" if setting == "skip" else (1,)})
 
 
