@@ -7,6 +7,7 @@ from lookup_tables import CostTable
 from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
+from supernet import Architecture
 from supernet.decisions import DecisionSpace
 from training.differentiable_search.distribution_file import Distribution
 
@@ -21,6 +22,7 @@ class Problem:
         tables: cost tables by metric; what is measured has none.
         earlier: results of earlier searches (`--warm-start`), with their costs.
         distribution: what was learned with the supernet or on its frozen weights, where anything was.
+        candidates: what a first stage has found, best first; strategies that start at random take these first.
     """
 
     limits: Limits
@@ -28,6 +30,7 @@ class Problem:
     tables: Mapping[str, CostTable] = field(default_factory=dict)
     earlier: Sequence[Result] = ()
     distribution: Distribution | None = None
+    candidates: Sequence[Architecture] = ()
 
     @property
     def space(self) -> DecisionSpace:

@@ -22,6 +22,7 @@ from search.strategies.genetic import Genetic
 from search.strategies.grid import GridSearch
 from search.strategies.learned_distribution import LearnedDistribution
 from search.strategies.local_search import LocalSearch
+from search.strategies.mf_nas import MfNas, RMfNas
 from search.strategies.nsga import Nsga2, Nsga3
 from search.strategies.own import OwnStrategy
 from search.strategies.policy_gradient import PolicyGradient
@@ -41,6 +42,9 @@ class Strategy(Protocol):
     front: True where it takes several objectives.
     needs_distribution: True where it proposes from what was learned by gradients.
     random_start: the option that says how many random architectures it begins with, for the report.
+    population: how many it wants to be asked for, and halved, at once.
+    first_stage: the zero-cost score of a first stage that it cannot do without.
+    first_choice: what it takes of that, best or spread, unless an option says it.
     retell: takes newer scores of everything told, and of what is told next; without it there is no --score corrected.
     generation_sizes: a function of the saved options to the sizes of the first and of later generations, for the same.
     """
@@ -66,6 +70,8 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "regularized_evolution": RegularizedEvolution,
     "genetic": Genetic,
     "local_search": LocalSearch,
+    "mf_nas": MfNas,
+    "r_mf_nas": RMfNas,
     "tpe": Tpe,
     "bayesian": BayesianOptimization,
     "rl": PolicyGradient,

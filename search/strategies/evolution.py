@@ -143,7 +143,7 @@ class Evolution(Generational):
         if number is None:
             return []
         if number == 0:
-            return self._fill([], self._population)
+            return bred_or_drawn(self.limits, self.rng, self._population, self.visited, self._excluded, self.candidate)
         members: list[Architecture] = []
         for operator, count in self._form.children.items() if self._parents else ():
             breed = Breeding(

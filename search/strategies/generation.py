@@ -40,6 +40,7 @@ class Generational(ABC):
         self.rng = Random(seed)
         self.visited: set[Architecture] = set()
         """Everything proposed so far, that of the current generation included."""
+        self._first_stage = iter(problem.candidates)
         self._out: list[Architecture] = []
         self._handed = 0
         self._told: dict[Architecture, Scores | None] = {}  # None where the evaluation failed
@@ -47,6 +48,11 @@ class Generational(ABC):
     @abstractmethod
     def propose(self) -> list[Architecture]:
         """The next generation, canonical and within the limits; [] when there is nothing left to propose."""
+
+    def candidate(self) -> Architecture | None:
+        """The best one of the first stage that was not proposed yet; None where there is none any more."""
+        unseen = (a for a in self._first_stage if a not in self.visited and self.limits.allows(a))
+        return next(unseen, None)
 
     def remember(self, scores: Mapping[Architecture, Scores]) -> None:
         """Newer scores in the place of those that were learned from. Raises UserError where that cannot be done."""

@@ -74,11 +74,8 @@ class Genetic(Generational):
         self._members = [(scores.get(member, (worth,))[0], member) for worth, member in self._members]
 
     def propose(self) -> list[Architecture]:
-        breed = self._child if self._members else self._nothing
+        breed = self._child if self._members else self.candidate
         return bred_or_drawn(self.limits, self.rng, self._population, self.visited, self._excluded, breed)
-
-    def _nothing(self) -> None:
-        """No child: the first members are random."""
 
     def _parent(self) -> Architecture:
         """A winner of a tournament of two; everybody has fought twice before anybody fights again."""

@@ -83,5 +83,6 @@ class LocalSearch(Generational):
         return self._scores.get(architecture, -inf)
 
     def _start(self) -> Architecture | None:
-        """A random architecture that is new; None where there is none left."""
-        return self.limits.sample(self.rng, self.visited)
+        """A candidate of the first stage or a random architecture that is new; None where there is none left."""
+        candidate = self.candidate()
+        return self.limits.sample(self.rng, self.visited) if candidate is None else candidate

@@ -89,7 +89,7 @@ class Nsga2(Generational):
             architecture = self._start.pop(0)
             if architecture not in self._excluded and self.limits.allows(architecture):
                 return architecture
-        return None
+        return self.candidate()
 
     def _parent(self) -> Architecture:
         """The fitter of two members: a binary tournament."""

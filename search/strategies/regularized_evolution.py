@@ -98,13 +98,10 @@ class RegularizedEvolution(Generational):
     def propose(self) -> list[Architecture]:
         first = self._proposed < self._population
         wanted = self._population - self._proposed if first else self._at_once
-        breed = self._nothing if first or not self._ranked else self._child
+        breed = self.candidate if first or not self._ranked else self._child
         made = bred_or_drawn(self.limits, self.rng, wanted, self.visited, self._excluded, breed)
         self._proposed += len(made)
         return made
-
-    def _nothing(self) -> None:
-        """No child: the first members are random."""
 
     def _winner(self) -> Architecture:
         """The best of `re_sample` members drawn without replacement: its rank is drawn from its distribution."""

@@ -23,6 +23,7 @@ from training.differentiable_search.learner import ArchitectureLearner
 # What each needs to be in the middle of something (a generation, a neighbourhood, an update, a round of predictions)
 # after some of 24 evaluations.
 EVALUATIONS = ["--evaluations", "24"]
+FIRST = ["--first-stage", "synflow", "--first-evaluations", "16"]
 OPTIONS = {
     "random": ["--random-iteration", "24"],
     "grid": [*EVALUATIONS, "--grid-shuffle"],
@@ -30,6 +31,8 @@ OPTIONS = {
     "regularized_evolution": [*EVALUATIONS, "--re-population", "6", "--re-sample", "3"],
     "genetic": [*EVALUATIONS, "--ga-population", "6"],
     "local_search": EVALUATIONS,
+    "mf_nas": [*FIRST, "--first-best", "12"],
+    "r_mf_nas": [*FIRST, "--first-best", "12"],
     "tpe": [*EVALUATIONS, "--startup", "6"],
     "bayesian": [*EVALUATIONS, "--startup", "6", "--bo-pool", "20"],
     "rl": [*EVALUATIONS, "--rl-samples", "5"],

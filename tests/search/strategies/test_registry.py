@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from random import Random
 
 import pytest
 
@@ -26,7 +27,8 @@ def test_every_strategy_is_made_from_options(name: str) -> None:
     constraint = Limits(space, [Limit(tables["flops"], upper=0.8 * tables["flops"].maximum()[0])])
     options = SearchOptions(title="toy", search_strategy=name, inner_evaluations=60, **SETTINGS)  # type: ignore[arg-type]
     front = (ACCURACY, Objective("flops")) if searches_front(name) else (ACCURACY,)
-    strategy = make_strategy(name, Problem(constraint, front, tables), options)
+    candidates = constraint.sample_distinct(Random(0), 30)
+    strategy = make_strategy(name, Problem(constraint, front, tables, candidates=candidates), options)
     most = strategy.size or options.budget_evaluations
     proposals: list[tuple[int, ...]] = []
     while batch := strategy.ask(most - len(proposals)):
