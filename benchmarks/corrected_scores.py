@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     published, scores = table("nb201.npz"), table("nb201_supernet_scores.npz")
     architectures, truth = published["arch"].astype(np.int64), published["test_acc_200"].astype(np.float64)
     live = live_costs(nasbench201(), architectures, FLOPS.of)
-    same = equal_networks(nasbench201(channels=1, cells=1, stages=1), [tuple(a) for a in architectures.tolist()])
+    same = equal_networks(nasbench201(widths=(1,), depths=(1,)), [tuple(a) for a in architectures.tolist()])
     samples = drawn_with_replacement(len(live), options.resamples, 0)
     passed = True
     for name in SUPERNETS:
@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     print(f", less live flops {less.words(3, '+')}", end="; ")
                     passed = passed and (kind == "raw" or less.low > 0)
             print(flush=True)
-    space = nasbench201(cells=1)  # the same decisions, orders of cost and equal networks, decoded faster
+    space = nasbench201(depths=(1, 1, 1))  # the same decisions, orders of cost and equal networks, decoded faster
     of = truth[:, 0]
     for name in SUPERNETS if options.seeds > 1 else ():
         for limited in (False, True):

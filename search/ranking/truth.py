@@ -159,7 +159,7 @@ def _nasbench201(table: Mapping[str, NDArray], dataset: str) -> Truth:
     mean = np.asarray(table["test_acc_200"], dtype=np.float64)[:, which]
     accuracy = dict(zip(architectures, map(float, mean), strict=True))
     seeds = np.asarray(table["valtest_acc_200_seeds"], dtype=np.float64)[:, which]
-    key_space = nasbench201(channels=1, cells=1, stages=1)
+    key_space = nasbench201(widths=(1,), depths=(1,))
     return Truth(f"NAS-Bench-201, {dataset}", accuracy, seeds, {}, space, key_space)
 
 

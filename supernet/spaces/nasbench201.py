@@ -1,39 +1,51 @@
-"""NAS-Bench-201 (Dong and Yang 2020): a cell of six edges, in every cell the same choices; 15,625 encodings."""
+"""NAS-Bench-201 (Dong and Yang 2020): one cell of six edges, repeated. Others have trained each of its networks."""
 
 from collections.abc import Sequence
 
+from config_file.errors import UserError
 from supernet.blocks import BatchNormAct, Block, Conv, Head, Identity, Pool, Zero
 from supernet.decisions import Decision
 from supernet.sites import Site
 from supernet.space import SearchSpace
+from supernet.spec import INPUT
 
 NASBENCH201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NASBENCH201_EDGES = [(source, target) for target in (1, 2, 3) for source in range(target)]
 
+WIDTHS, DEPTHS = (16, 32, 64), (5, 5, 5)
+
 
 def nasbench201(
-    channels: int = 16,
-    cells: int = 5,
-    ops: Sequence[str] = NASBENCH201_OPS,
     resolution: int = 32,
     num_classes: int = 10,
     in_channels: int = 3,
-    stages: int = 3,
+    widths: Sequence[int] | None = None,
+    depths: Sequence[int] | None = None,
+    ops: Sequence[str] = NASBENCH201_OPS,
 ) -> SearchSpace:
-    """One cell of six edges, in every cell the same choices and own weights; a residual block halves the resolution.
+    """The space: in every cell the same choices and own weights; between stages a residual block halves the resolution.
+
+    Edges and operations are in the order in which the benchmark's authors write a cell.
 
     Args:
-        channels: of the first stage.
-        cells: of each stage.
-        ops: the operations of an edge.
         resolution, num_classes, in_channels: of the images.
-        stages: fewer than the published three have fewer blocks, and the same cells are equal.
+        widths: channels of each stage; the published ones are 16, 32, 64.
+        depths: cells of each stage; the published ones are 5, 5, 5.
+        ops: the operations of an edge.
+
+    Raises:
+        UserError: not as many widths as depths.
     """
+    widths = WIDTHS if widths is None else widths
+    depths = DEPTHS[: len(widths)] if depths is None else depths
+    if len(widths) != len(depths):
+        raise UserError(
+            f"nasbench201: one width and one depth per stage, not {len(widths)} widths and {len(depths)} depths"
+        )
     decisions = tuple(Decision(f"{target}<-{source}", tuple(ops)) for source, target in NASBENCH201_EDGES)
-    sites = [Site("stem", (Conv(channels, 3, act=""),), ("input",))]
+    sites = [Site("stem", (Conv(widths[0], 3, act=""),), (INPUT,))]
     last = "stem"
-    for stage in range(stages):
-        width = channels * 2**stage
+    for stage, (width, cells) in enumerate(zip(widths, depths, strict=True)):
         if stage:
             last = _reduction(f"reduction{stage}", width, last, sites)
         blocks: dict[str, Block] = {

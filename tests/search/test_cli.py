@@ -24,7 +24,7 @@ from supernet import Supernet, build_space
 from training.data import load_data
 from training.options import TrainSupernetOptions
 from training.supernet_file import save_supernet
-from training.train_supernet import space_of
+from training.train_supernet import networks_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = {
@@ -49,7 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tiny.yml").write_text(json.dumps(SPACE))
     options = TrainSupernetOptions(title="toy", search_space=str(folder / "tiny.yml"), resolution=16)
     data = load_data(options, options.resolution)
-    space = space_of(options, data)
+    space = networks_of(options, data)
     torch.manual_seed(0)
     stage = folder / "runs" / "toy" / "supernet"
     stage.mkdir(parents=True)

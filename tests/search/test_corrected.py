@@ -70,7 +70,7 @@ def test_it_lifts_the_published_supernets(shared_data: Path) -> None:
     with np.load(shared_data / "nb201.npz", allow_pickle=False) as table:
         architectures, truth = table["arch"], table["test_acc_200"][:, 0]
     live = live_costs(nasbench201(), architectures, FLOPS.of)
-    same = equal_networks(nasbench201(channels=1, cells=1, stages=1), [tuple(a) for a in architectures.tolist()])
+    same = equal_networks(nasbench201(widths=(1,), depths=(1,)), [tuple(a) for a in architectures.tolist()])
     with np.load(shared_data / "nb201_supernet_scores.npz", allow_pickle=False) as scores:
         for name, expected in SUPERNETS.items():
             raw = scores[name].astype(np.float64)

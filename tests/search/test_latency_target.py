@@ -23,7 +23,7 @@ from supernet.metrics import FLOPS, LATENCY, METRICS, Metric
 from training.data import load_data
 from training.options import TrainSupernetOptions
 from training.supernet_file import save_supernet
-from training.train_supernet import space_of
+from training.train_supernet import networks_of
 
 TINY = {
     "name": "tiny", "stem": 8, "head": 16, "candidates": ["k3e3", "k5e3", "skip"],
@@ -51,7 +51,7 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchSpace:
     Path("tiny.yml").write_text(json.dumps(TINY))
     options = TrainSupernetOptions(title="toy", search_space="tiny.yml", resolution=16)
     data = load_data(options, options.resolution)
-    space = space_of(options, data)
+    space = networks_of(options, data)
     torch.manual_seed(0)
     stage = tmp_path / "runs" / "toy" / "supernet"
     stage.mkdir(parents=True)

@@ -64,7 +64,8 @@ def elastic(
     return SearchSpace("elastic", tuple(decisions), tuple(sites), (in_channels, resolution, resolution))
 
 
-small_nasbench201 = partial(nasbench201, channels=4, cells=2)
+small_nasbench201 = partial(nasbench201, widths=(4, 8, 16), depths=(2, 2, 2))
+tiny_nasbench201 = partial(nasbench201, widths=(2, 4, 8), depths=(1, 1, 1), resolution=8)
 
 
 def branches(

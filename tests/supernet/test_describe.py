@@ -16,7 +16,7 @@ from supernet.cli import main
 from supernet.describe import cost_range, describe
 from supernet.metrics import FLOPS, PARAMS
 from tests.conftest import ROOT
-from tests.supernet.own_spaces import YAML_SPACE, branches, elastic, nasbench201
+from tests.supernet.own_spaces import YAML_SPACE, branches, elastic, tiny_nasbench201
 from tests.supernet.test_published import FIGURES, PUBLISHED
 
 MOBILE = PUBLISHED["proxyless_mobile"].record["names"]
@@ -135,7 +135,7 @@ def test_spaces_of_one_s_own(capsys, tmp_path):
     assert f"{own['num_canonical']:,} without decisions that do not matter" in text
 
 
-@pytest.mark.parametrize("make", [elastic, branches, lambda: nasbench201(channels=4, cells=1, resolution=8)])
+@pytest.mark.parametrize("make", [elastic, branches, tiny_nasbench201])
 def test_layers_of_spaces_that_are_no_plain_chain(make):
     import random
 

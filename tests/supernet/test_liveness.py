@@ -14,7 +14,7 @@ from supernet.blocks import Block, Shape, Zero
 from supernet.liveness import layers, live_costs
 from supernet.metrics import FLOPS, PARAMS
 from supernet.spaces.nasbench201 import nasbench201
-from tests.supernet.own_spaces import branches, elastic
+from tests.supernet.own_spaces import branches, elastic, small_nasbench201, tiny_nasbench201
 
 
 def by_graph(space: SearchSpace, architecture: tuple[int, ...]) -> float:
@@ -37,7 +37,7 @@ def by_graph(space: SearchSpace, architecture: tuple[int, ...]) -> float:
     )
 
 
-@pytest.mark.parametrize("space", [nasbench201(channels=4, cells=2, resolution=8), branches()], ids=lambda s: s.name)
+@pytest.mark.parametrize("space", [small_nasbench201(resolution=8), branches()], ids=lambda s: s.name)
 def test_a_live_block_lies_on_a_path_from_the_image_to_the_output(space: SearchSpace) -> None:
     rng = random.Random(0)
     some = [space.sample(rng) for _ in range(60)]
@@ -65,7 +65,7 @@ def test_layers_leave_out_skips_though_a_projection_stands_there() -> None:
 
 
 def test_costs_of_another_count_and_size_of_image() -> None:
-    space = nasbench201(channels=4, cells=1, resolution=8)
+    space = tiny_nasbench201()
 
     def blocks(block: Block, shape: Shape) -> float:
         return 1.0

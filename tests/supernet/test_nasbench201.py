@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from supernet import NetSpec, SearchSpace, Supernet, extract
+from config_file.errors import UserError
+from lookup_tables import build_table
+from supernet import NetSpec, SearchSpace, Supernet, build_space, extract
 from supernet.blocks import Identity, Zero
 from supernet.spaces.nasbench201 import NASBENCH201_EDGES, NASBENCH201_OPS, nasbench201
+from tests.supernet.own_spaces import tiny_nasbench201
 
 CLASSES = {"cifar10": (10, 32), "cifar100": (100, 32), "ImageNet16-120": (120, 16)}
 
@@ -40,19 +43,55 @@ def test_rows_of_the_benchmark(shared_data):
     table = np.load(shared_data / "nb201.npz", allow_pickle=False)
     assert tuple(table["ops"]) == NASBENCH201_OPS
     assert tuple(table["edge_order"]) == tuple(f"{target}<-{source}" for source, target in NASBENCH201_EDGES)
-    rows = np.linspace(0, 15_624, 25).astype(int)
     for column, name in enumerate(table["datasets"]):
         classes, resolution = CLASSES[str(name)]
-        space = nasbench201(num_classes=classes, resolution=resolution)
-        for row in rows:
+        space = build_space("nasbench201", num_classes=classes, resolution=resolution)
+        assert {*map(tuple, table["arch"].tolist())} == {*space.enumerate()}
+        for row in np.linspace(0, 15_624, 5).astype(int):
             spec = space.decode(tuple(table["arch"][row].tolist()))
-            shape = 3, resolution, resolution
-            assert spec.params(shape) / 1e6 == pytest.approx(table["params_m"][row, column], abs=2e-6)
-            assert spec.macs(shape) / 1e6 == pytest.approx(table["flops_m_convonly_unverified"][row, column], abs=2e-5)
+            counted = [build_table(space, metric).cost(table["arch"][[row]])[0] for metric in ("params", "flops")]
+            assert counted == [spec.params(space.input_shape), spec.macs(space.input_shape)]
+        params, macs = (build_table(space, metric).cost(table["arch"]) for metric in ("params", "flops"))
+        np.testing.assert_allclose(params / 1e6, table["params_m"][:, column], rtol=0, atol=1e-6)
+        # stored as float32 of five decimals
+        np.testing.assert_allclose(macs / 1e6, table["flops_m_convonly_unverified"][:, column], rtol=0, atol=2e-5)
+
+
+def unique_text(architecture: tuple[int, ...], without_zeros: bool) -> str:
+    """The text that the paper tells cells apart by, skips contracted and, if asked for, zeros dropped."""
+    nodes, options = ["0"], iter(architecture)
+    for target in (1, 2, 3):
+        reads = []
+        for source in range(target):
+            op = NASBENCH201_OPS[next(options)]
+            if without_zeros and (op == "none" or nodes[source] == "#"):
+                reads.append("#")
+            else:
+                reads.append(nodes[source] if op == "skip_connect" else f"({nodes[source]})@{op}")
+        nodes.append("+".join(sorted(reads)))
+    return nodes[3]
+
+
+def test_published_numbers_of_distinct_cells():
+    """15,625 encodings; 12,751 cells once skips are contracted, and 6,466 once zeros are dropped too (section 3)."""
+    encodings = list(nasbench201().enumerate())
+    assert len(encodings) == 15_625
+    assert len({unique_text(architecture, False) for architecture in encodings}) == 12_751
+    assert len({unique_text(architecture, True) for architecture in encodings}) == 6_466
+
+
+def test_widths_and_depths():
+    wide = build_space("nasbench201", num_classes=10, widths=(8, 16), depths=(1, 2))
+    assert wide.decisions_fingerprint == nasbench201().decisions_fingerprint
+    shapes = wide.decode((3,) * 6).shapes((3, 32, 32))
+    assert shapes["cell11/3"][1] == (16, 16, 16)
+    assert "cell01/3" not in shapes
+    with pytest.raises(UserError, match="one width and one depth per stage, not 2 widths and 3 depths"):
+        build_space("nasbench201", widths=(8, 16), depths=(1, 1, 1))
 
 
 def test_its_supernet_holds_the_networks():
-    space = nasbench201(channels=4, cells=1, resolution=8)
+    space = tiny_nasbench201()
     with torch.device("meta"):
         network = extract(Supernet(space), (3, 1, 0, 4, 2, 3))
     assert network(torch.empty(2, 3, 8, 8, device="meta")).shape == (2, 10)
@@ -104,7 +143,7 @@ def test_equal_keys_are_isomorphic_networks():
 
 
 def one_cell(ops: tuple[str, ...]) -> SearchSpace:
-    return nasbench201(channels=2, cells=1, ops=ops, resolution=8)
+    return tiny_nasbench201(ops=ops)
 
 
 def test_a_cell_without_a_way_through_is_one_network():

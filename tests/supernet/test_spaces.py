@@ -137,11 +137,11 @@ class TestElastic(SpaceSuite):
 class TestNASBench201(SpaceSuite):
     @staticmethod
     def make() -> SearchSpace:
-        return build_space(f"{own_spaces.__name__}:small_nasbench201", resolution=16, num_classes=10)
+        return build_space("nasbench201", resolution=16, widths=(4, 8, 16), depths=(2, 2, 2), num_classes=10)
 
     @staticmethod
     def make_tiny() -> SearchSpace:
-        return own_spaces.nasbench201(channels=2, cells=1, ops=("none", "skip_connect", "nor_conv_1x1"), resolution=8)
+        return own_spaces.tiny_nasbench201(ops=("none", "skip_connect", "nor_conv_1x1"))
 
 
 class TestBranches(SpaceSuite):

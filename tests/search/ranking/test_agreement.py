@@ -146,7 +146,7 @@ def test_tenths_keep_equal_costs_together() -> None:
 
 
 def test_equal_networks_have_one_number() -> None:
-    space = nasbench201(channels=1, cells=1, stages=1)
+    space = nasbench201(widths=(1,), depths=(1,))
     # A convolution from 0 to 3, and the same by 0 -> 1 -> 3; one that nothing reads is left out.
     some = [(0, 0, 0, 3, 0, 0), (3, 0, 0, 0, 1, 0), (0, 2, 0, 3, 0, 0), (0, 0, 0, 2, 0, 0)]
     assert equal_networks(space, some).tolist() == [0, 0, 0, 1]
