@@ -106,7 +106,7 @@ class Limits:
         """True for an architecture that the space allows, within all limits."""
         if not self._binding:
             return self.space.allows(architecture)
-        return bool(self._inside(np.asarray([architecture]))[0])
+        return bool(self.inside(np.asarray([architecture]))[0])
 
     def check(self) -> None:
         """Raises UserError, with the exact range of the space, where no architecture can be within the limits.
@@ -172,7 +172,7 @@ class Limits:
         if len(self._binding) == 1 or not share:
             return share
         drawn = rarest.table.distribution.sample(rarest.lower, rarest.upper, CHUNK, np.random.default_rng(0))
-        return share * float(self._inside(drawn).mean())
+        return share * float(self.inside(drawn).mean())
 
     def sample(self, rng: Random, exclude: Collection[Architecture] = frozenset()) -> Architecture | None:
         """A canonical architecture within the limits and not in `exclude`; None if there is none, or none was found.
@@ -229,14 +229,15 @@ class Limits:
         for _ in range(CHUNKS):
             candidates = rarest.table.distribution.sample(rarest.lower, rarest.upper, wanted, generator)
             within = len(self._binding) < 2 and not self._restricted
-            drawn.append(candidates if within else candidates[self._inside(candidates)])
+            drawn.append(candidates if within else candidates[self.inside(candidates)])
             found += len(drawn[-1])
             if found >= n:
                 return np.concatenate(drawn)[:n]
             wanted = CHUNK
         raise UserError(f"no architecture was found that is within all limits: {' and '.join(self.describe())}")
 
-    def _inside(self, architectures: NDArray[np.integer]) -> NDArray[np.bool_]:
+    def inside(self, architectures: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """(N, D) indices -> (N,): which of them `allows` allows."""
         inside = np.ones(len(architectures), dtype=np.bool_)
         for limit in self._binding:
             costs = limit.table.cost(architectures)
@@ -269,7 +270,7 @@ class Limits:
 
     @cached_property
     def _listed(self) -> NDArray[np.integer]:
-        return self._every[self._inside(self._every)]
+        return self._every[self.inside(self._every)]
 
     @cached_property
     def _listed_canonical(self) -> list[Architecture]:

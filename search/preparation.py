@@ -174,12 +174,15 @@ def prepare(options: SearchOptions) -> Search:
     if learnt and not to_learn:
         problem = replace(problem, distribution=load_distribution(context.source, context.trained.space))
     correction = correction_of(options, problem, measures, context.resolution)
-    seen = problem if correction is None else replace(problem, objectives=correction.objectives(problem))
+    evaluator = make_evaluator(options.evaluator, context)
+    judges = problem.objectives if correction is None else correction.objectives(problem)
+    schedule = make_schedule(options.schedule, evaluator.fidelities, chosen_by(judges, measures))
+    problem = replace(problem, rungs=len(schedule.fidelities))
+    seen = replace(problem, objectives=judges)
     strategy = None if to_learn else make_strategy(options.search_strategy, seen, options)
     if correction is not None and strategy is not None:
         check_retold(options.search_strategy, strategy)
     check_budget(options, sized=strategy is None or strategy.size is not None)
-    evaluator = make_evaluator(options.evaluator, context)
     if was_given(options, "confirm_images") and options.confirm_images and not evaluator.confirms:
         raise UserError(f"--confirm-images: {evaluator.method} holds nothing back that could confirm a network")
     learning = None
@@ -189,7 +192,6 @@ def prepare(options: SearchOptions) -> Search:
         relaxation = relaxation_of(options.sample_strategy) or Differentiable.relaxation
         data = replace(context.data, val=context.validation[0]) if context.confirm_images else context.data
         learning = FrozenLearning(options, supernet, weights, data, context.device, tables, relaxation)
-    schedule = make_schedule(options.schedule, evaluator.fidelities, chosen_by(seen.objectives, measures))
     return Search(options, context, problem, measures, strategy, learning, evaluator, schedule, correction)
 
 
