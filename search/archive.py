@@ -19,29 +19,11 @@ from supernet import Architecture
 FORMAT = "oneshot-nas archive 3"
 
 
-class Archive:
-    """Results in the order they were made; of an architecture there is one for each fidelity it was evaluated at.
+class Results:
+    """Results in the order they were made; of an architecture there is one for each fidelity it was evaluated at."""
 
-    Args:
-        path: the file; continued if it exists.
-        fingerprints: {what: JSON value} on which every result depends, such as the hash of the weights.
-
-    Raises:
-        UserError: the file is not an archive, is damaged before its last line, or its results depend on something else.
-    """
-
-    def __init__(self, path: str | Path, fingerprints: Mapping[str, Any]) -> None:
-        self.path = Path(path)
+    def __init__(self) -> None:
         self._results: dict[tuple[Architecture, Fidelity], Result] = {}
-        header = {"format": FORMAT, "fingerprints": json.loads(json.dumps(dict(fingerprints)))}
-        found, results = read_archive(self.path)
-        mend_jsonl(self.path)
-        if found is None:
-            append_sealed(self.path, header)
-        else:
-            self._check(found, header["fingerprints"])
-        for result in results:
-            self._results[result.architecture, result.fidelity] = result
 
     def __len__(self) -> int:
         return len(self._results)
@@ -54,9 +36,38 @@ class Archive:
         return iter(self._results.values())
 
     def add(self, result: Result) -> None:
+        """Keep a result."""
+        self._results[result.architecture, result.fidelity] = result
+
+
+class Archive(Results):
+    """Results that are kept in a file.
+
+    Args:
+        path: the file; continued if it exists.
+        fingerprints: {what: JSON value} on which every result depends, such as the hash of the weights.
+
+    Raises:
+        UserError: the file is not an archive, is damaged before its last line, or its results depend on something else.
+    """
+
+    def __init__(self, path: str | Path, fingerprints: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.path = Path(path)
+        header = {"format": FORMAT, "fingerprints": json.loads(json.dumps(dict(fingerprints)))}
+        found, results = read_archive(self.path)
+        mend_jsonl(self.path)
+        if found is None:
+            append_sealed(self.path, header)
+        else:
+            self._check(found, header["fingerprints"])
+        for result in results:
+            super().add(result)
+
+    def add(self, result: Result) -> None:
         """Keep a result; it is in the hands of the operating system when this returns."""
         append_sealed(self.path, result.to_row())
-        self._results[result.architecture, result.fidelity] = result
+        super().add(result)
 
     def _check(self, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         differ = [what for what in {**found, **expected} if found.get(what) != expected.get(what)]

@@ -10,7 +10,7 @@ import numpy as np
 from config_file.errors import UserError
 from lookup_tables import CostTable
 from lookup_tables.limits import Limits
-from search.archive import Archive
+from search.archive import Results
 from search.evaluators.evaluator import Evaluates
 from search.ledger import Ledger
 from search.objectives import ACCURACY, Objective
@@ -37,7 +37,7 @@ Correct = Callable[[Sequence[Result]], list[Result]]
 def run(
     strategy: Strategy,
     evaluator: Evaluates,
-    archive: Archive,
+    archive: Results,
     tables: Mapping[str, CostTable],
     *,
     ledger: Ledger | None = None,
@@ -104,7 +104,7 @@ class _Loop:
     """
 
     evaluator: Evaluates
-    archive: Archive
+    archive: Results
     tables: Mapping[str, CostTable]
     schedule: Schedule
     watch: Watch

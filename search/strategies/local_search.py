@@ -13,7 +13,7 @@ from config_file.options import options
 from search.problem import Problem
 from search.strategies.generation import Generational, Scores, Told
 from search.strategies.shared_options import ProposalsOptions
-from search.strategies.walk import FORMS, Neighbourhood, Role, Walk
+from search.strategies.walk import FORMS, Role, Walk, neighbourhood
 from supernet import Architecture
 
 
@@ -50,7 +50,7 @@ class LocalSearch(Generational):
         self._at_once = None if options.ls_improvement == "best" else options.proposals
         self._looks = inf if options.ls_looks is None else options.ls_looks
         self._scores: dict[Architecture, float] = {}
-        self._walk = Walk(Neighbourhood(self.limits), self.rng, options.ls_improvement, self._score, self._start)
+        self._walk = Walk(neighbourhood(self.limits), self.rng, options.ls_improvement, self._score, self._start)
         self._steps = self._walk.steps()
         self._next: Architecture | None = None
 
@@ -77,6 +77,25 @@ class LocalSearch(Generational):
         self._walk.idle = 0
         unknown = [neighbour for neighbour in reversed(self._walk.ahead) if neighbour not in self.visited]
         return list(dict.fromkeys(unknown))[: self._at_once] or [self._next]
+
+    def look_up(self, scores: Mapping[Architecture, float], evaluations: int) -> list[Architecture]:
+        """Walk over a table of scores at once; returns what would be proposed if these were told, in that order.
+
+        With several `proposals` at once these would be others. Where there is no number the score is minus infinity.
+        """
+        walk, known, looks = self._walk, self.visited, self._looks
+        walk.score = scores.__getitem__
+        found: list[Architecture] = []
+        for architecture in self._steps:
+            looks -= 1
+            if architecture not in known:
+                known.add(architecture)
+                found.append(architecture)
+                walk.idle = 0
+            if looks <= 0 or len(found) == evaluations:
+                break
+        self._looks = looks
+        return found
 
     def _score(self, architecture: Architecture) -> float:
         """Of what was proposed; a failed evaluation is worse than anything."""

@@ -6,6 +6,7 @@ of scores (`search.runs`) go on at once.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import lru_cache
 from random import Random
 from typing import Literal, TypeVar
 
@@ -55,6 +56,12 @@ class Neighbourhood:
         return None
 
 
+@lru_cache(maxsize=1)
+def neighbourhood(limits: Limits) -> Neighbourhood:
+    """The neighbourhoods within limits; many walks within the same ones share them."""
+    return Neighbourhood(limits)
+
+
 class Walk:
     """An iterated local search in one of the forms of FORMS.
 
@@ -71,6 +78,7 @@ class Walk:
     Attributes:
         ahead: neighbours that it will ask for next as far as nothing better is met, the next one last.
         idle: jumps since something new was met; whoever drives it sets it back to 0.
+        score: as given; another one counts from the next node on.
         roles: of the architectures that it stood on, in the order in which it did so first.
     """
 
@@ -82,7 +90,7 @@ class Walk:
         score: Callable[[Architecture], float],
         start: Callable[[], Architecture | None],
     ) -> None:
-        self._around, self._rng, self._score, self._start = around, rng, score, start
+        self._around, self._rng, self.score, self._start = around, rng, score, start
         self._improve = FORMS[form]
         self.ahead: list[Architecture] = []
         self.idle = 0
@@ -113,7 +121,7 @@ class Walk:
 
     def first(self, node: Architecture) -> Generator[Architecture, None, Architecture | None]:
         """First improvement (FLS): the first strictly better neighbour, decision by decision in a random order."""
-        score, ahead = self._score, self._shuffled(node)
+        score, ahead = self.score, self._shuffled(node)
         self.ahead, worth = ahead, score(node)
         while ahead:
             yield ahead[-1]
@@ -129,12 +137,12 @@ class Walk:
         while self.ahead:
             yield self.ahead[-1]
             self.ahead.pop()
-        best = max(reversed(around), key=self._score, default=node)
-        return self.moved(best) if self._score(best) > self._score(node) else None
+        best = max(reversed(around), key=self.score, default=node)
+        return self.moved(best) if self.score(best) > self.score(node) else None
 
     def sweep(self, node: Architecture) -> Generator[Architecture, None, Architecture | None]:
         """Best improvement as MF-NAS has coded it: it moves at once, and goes on with the remaining decisions."""
-        better, around, score = None, self._around, self._score
+        better, around, score = None, self._around, self.score
         for position in shuffled(range(len(around.decisions)), self._rng):
             self.ahead = shuffled(around.of(node)[position], self._rng)
             while self.ahead:

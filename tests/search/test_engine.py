@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -96,7 +97,8 @@ def registered(name: str, space: SearchSpace) -> Strategy:
     budget = {"budget_evaluations": 44, "random_iteration": 44, "generation_num": 4, "inner_evaluations": 100}
     options = SearchOptions(title="toy", search_strategy=name, random_seed=5, **sizes, **budget)  # type: ignore[arg-type]
     objectives = (ACCURACY, Objective("flops")) if searches_front(name) else (ACCURACY,)
-    return make_strategy(name, Problem(band, objectives, toy_tables(space)), options)
+    candidates = band.sample_distinct(Random(5), 44)
+    return make_strategy(name, Problem(band, objectives, toy_tables(space), candidates=candidates), options)
 
 
 @pytest.mark.parametrize("kills", [(0, 13, 1, 12), (30,)])
