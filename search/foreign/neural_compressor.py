@@ -9,6 +9,7 @@ from typing import Any
 
 from config_file.errors import UserError, choose
 from config_file.foreign import Content, Form, say_unread, section
+from search.strategies import STRATEGIES
 
 TOOL = "Neural Compressor"
 TRIALS = 3
@@ -63,14 +64,24 @@ def recognises(content: Content) -> bool:
     return isinstance(content.get("nas"), Mapping)
 
 
+def check_keys(content: Content) -> None:
+    """Raise UserError for a key that its files do not have, with the nearest that they do."""
+    for name, known in KEYS.items():
+        section(content, name, known)
+
+
+def strategies() -> dict[str, str]:
+    """{name that search_algorithm may have: strategy}: theirs, and all of ours."""
+    return {**{name: name for name in STRATEGIES}, **ALGORITHMS}
+
+
 def options(content: Content) -> dict[str, Any]:
     """The options of a search that a file means.
 
     Raises:
         UserError: a key or a value that there is nothing of.
     """
-    for name, known in KEYS.items():
-        section(content, name, known)
+    check_keys(content)
     approach = str(section(content, "nas", KEYS["nas"]).get("approach") or "basic").lower()
     if approach not in ("basic", "dynas"):
         raise UserError(
@@ -127,7 +138,7 @@ def _basic(content: Content) -> Iterator[tuple[str, Any]]:
         )
     yield "search_space", space
     yield "evaluator", "training"
-    strategy = choose("search_algorithm", str(search.get("search_algorithm") or "bo"), ALGORITHMS)
+    strategy = choose("search_algorithm", str(search.get("search_algorithm") or "bo"), strategies())
     yield "search_strategy", strategy
     trials = search.get("max_trials", TRIALS)
     yield ("random_iteration" if strategy == "random" else "budget_evaluations"), trials
