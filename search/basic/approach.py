@@ -257,7 +257,7 @@ class NASBase:
         return lambda config: Network(space.decode(architecture_of(space, config)), space.input_shape[0])
 
     def _algorithm(self) -> Strategy | Any:
-        """What proposes: an object of the user's own as it is, else a strategy by its name."""
+        """The object that proposes: one of the user's own as it is, else a strategy by its name."""
         if self.search_algorithm is not None and not isinstance(self.search_algorithm, str):
             return self.search_algorithm
         self.config.search_algorithm = self.search_algorithm
@@ -277,7 +277,7 @@ class NASBase:
 
 
 class _Proposals:
-    """What an approach selects, as a strategy that proposes one at a time."""
+    """The proposals of an approach, as a strategy that proposes one at a time."""
 
     size: int | None = None
 

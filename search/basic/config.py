@@ -29,7 +29,7 @@ _SEARCH = {
 
 @dataclass
 class NASConfig:
-    """What is searched, how, and for how long.
+    """The settings: what is searched, how, and for how long.
 
     Attributes:
         approach: the name of one that is registered: basic, dynas, or one's own.
