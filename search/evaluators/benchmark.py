@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from typing import Any
 
 from config_file.errors import UserError, alike
 from config_file.options import was_given
@@ -13,7 +14,7 @@ from search.evaluators.context import Context
 from search.evaluators.evaluator import Entry
 from search.evaluators.fidelity_options import parse_fidelities
 from search.evaluators.table import TableEvaluator
-from search.result import Fidelity, Result
+from search.result import FULL, Fidelity, Result
 from search.schedules import Schedule
 from search.tabular import BENCHMARKS, Benchmark, find_benchmark
 from search.tabular.scores import with_scores
@@ -68,16 +69,20 @@ class BenchmarkEvaluator(TableEvaluator):
             return {}
         return self.benchmark.spent(row, self.benchmark.rung(fidelity["epochs"]))
 
-    def test(self, architecture: Architecture) -> float | None:
-        """The network's metric on test images after the last epoch of the table; None where that is not known.
+    def test(self, architecture: Architecture) -> dict[str, float]:
+        """{metric: its value on test images after the last epoch of the table}; {} where it is not known.
 
         For the end of a search, once: nothing may be selected by it.
         """
         try:
             found = float(self.benchmark.test[self.benchmark.row(architecture)])
         except KeyError:
-            return None
-        return found if math.isfinite(found) else None
+            return {}
+        return {self.benchmark.metric: found} if math.isfinite(found) else {}
+
+    def scorer(self, names: Sequence[str]) -> TableEvaluator | None:
+        """An evaluator of zero-cost scores of the table; None where it lacks one of them."""
+        return ScoreEvaluator(self.benchmark, names) if self.benchmark.scores.keys() >= set(names) else None
 
     def describe(self, schedule: Schedule) -> str:
         amounts = schedule.in_words([f"{fidelity['epochs']:g} epochs" for fidelity in schedule.fidelities])
@@ -85,6 +90,34 @@ class BenchmarkEvaluator(TableEvaluator):
 
     def spell(self, fidelity: Fidelity) -> str:
         return f"on validation after {fidelity['epochs']:g} epochs"
+
+
+class ScoreEvaluator(TableEvaluator):
+    """Looks up zero-cost scores, and charges what they took where that is known.
+
+    Args:
+        benchmark: the table.
+        names: of its scores, the first one is what a network is picked by.
+    """
+
+    def __init__(self, benchmark: Benchmark, names: Sequence[str]) -> None:
+        super().__init__({}, measures=dict.fromkeys(names, True), name=benchmark.title)
+        self._benchmark = benchmark
+
+    @property
+    def fingerprints(self) -> Mapping[str, Any]:
+        return {"table": self._benchmark.fingerprint, "scores": list(self.measures)}
+
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
+        columns = {name: self._benchmark.scores[name] for name in self.measures}
+        for architecture in dict.fromkeys(architectures):
+            try:
+                row = self._benchmark.row(architecture)
+            except KeyError:
+                yield Result(architecture, dict.fromkeys(columns, math.nan), note=f"not in {self.method}")
+                continue
+            found = {name: float(values[row]) for name, (values, _) in columns.items()}
+            yield Result(architecture, found, FULL, {"seconds": sum(float(took[row]) for _, took in columns.values())})
 
 
 @lru_cache(maxsize=1)

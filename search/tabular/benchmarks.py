@@ -4,6 +4,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
+from search.tabular.nasbench101 import cell_features as nb101_features
+from search.tabular.nasbench101 import cell_hash as nb101_hash
 from search.tabular.nasbench_asr import SPACE as ASR
 from search.tabular.nasbench_asr import cell_hash as asr_hash
 from supernet import Architecture, build_space
@@ -44,6 +46,12 @@ def _networks(name: str, classes: int, pixels: int) -> DecisionSpace:
 
 
 BENCHMARKS: dict[str, Kind] = {
+    "nasbench101": Kind(
+        "NAS-Bench-101",
+        {"cifar10": (10, 32)},
+        partial(_networks, "nasbench101"),
+        {"hash": nb101_hash, "features": nb101_features},
+    ),
     "nasbench201": Kind(
         "NAS-Bench-201",
         {"cifar10": (10, 32), "cifar100": (100, 32), "ImageNet16-120": (120, 16)},
