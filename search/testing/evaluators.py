@@ -14,11 +14,17 @@ They run under pytest.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
+from search import engine
+from search.archive import Archive
 from search.evaluators.evaluator import Judge
+from search.ledger import Ledger
 from search.result import FULL, Fidelity, Result
 from supernet import Architecture
 
@@ -85,6 +91,53 @@ class EvaluatorSuite:
             assert all(self.measures.keys() <= result.metrics.keys() for result in found)
             assert found == [replace(result, spent={}) for result in self.make().confirm(architectures)]
 
+    # ---- budget
+
+    def test_a_price_is_what_is_spent_from_scratch(self) -> None:
+        """Amounts that are known before; they do not fall from one fidelity to the next."""
+        evaluator, architectures = self.make(), list(self.architectures())
+        price = getattr(evaluator, "price", None)
+        if price is None:
+            return
+        before: dict[Architecture, Mapping[str, float]] = {}
+        for fidelity in getattr(evaluator, "fidelities", (FULL,)):
+            for result in self.make().evaluate(architectures, fidelity):
+                costs = price(result.architecture, fidelity)
+                for what, amount in costs.items():
+                    assert amount >= before.get(result.architecture, {}).get(what, 0)
+                    if what != "seconds" or getattr(evaluator, "cumulative", False):
+                        assert math.isclose(amount, result.spent[what], rel_tol=1e-9)
+                before[result.architecture] = costs
+
+    def test_a_search_is_charged_each_network_once_up_to_its_greatest_fidelity(self, tmp_path: Path) -> None:
+        architectures = list(self.architectures())
+        evaluator, ledger = self.make(), Ledger()
+        results = _search(evaluator, architectures, tmp_path / "archive.jsonl", evaluator, ledger)
+        assert ledger.spent == _total(results)
+        if (price := getattr(evaluator, "price", None)) is not None:
+            last = max(result.fidelity for result in results)
+            going_on = [result.architecture for result in results if result.fidelity == last]
+            expected: Counter[str] = Counter()
+            for architecture in going_on:
+                expected.update(price(architecture, last))
+            expected.pop("seconds" if not getattr(evaluator, "cumulative", False) else "", None)
+            for what, amount in expected.items():
+                assert math.isclose(ledger.spent[what], amount, rel_tol=1e-9)
+
+    def test_an_interrupted_search_goes_on_and_pays_nothing_twice(self, tmp_path: Path) -> None:
+        architectures = list(self.architectures())
+        whole = _search(self.make(), architectures, tmp_path / "whole.jsonl", self.make(), Ledger())
+        for lives in (1, len(whole) - 1):
+            path = tmp_path / f"{lives}.jsonl"
+            first, ledger = _Counted(self.make(), lives), Ledger()
+            with suppress(KeyboardInterrupt):
+                _search(first, architectures, path, first.evaluator, Ledger())
+            again = _Counted(self.make())
+            resumed = _search(again, architectures, path, again.evaluator, ledger)
+            assert [_without_time(result) for result in resumed] == [_without_time(result) for result in whole]
+            assert first.made + again.made == len(whole)
+            assert ledger.spent == _total(resumed)
+
     # ---- failures and files
 
     def test_what_fails_is_a_result(self) -> None:
@@ -95,6 +148,18 @@ class EvaluatorSuite:
             assert result.failed
             assert all(math.isnan(result.value(metric)) for metric in self.measures)
             assert Result.from_row(json.loads(json.dumps(result.to_row(), allow_nan=False))).failed
+
+    def test_one_that_fails_leaves_the_others_alone(self) -> None:
+        failing = self.failing()
+        if failing is not None:
+            evaluator, architecture = failing
+            others = [other for other in self.architectures() if other != architecture]
+            found = _by_architecture(evaluator, [*others[:1], architecture, *others[1:]])
+            assert found.pop(architecture).failed
+            alone = _by_architecture(evaluator, others)
+            assert found.keys() == alone.keys()
+            for other, result in found.items():  # NaN is not equal to itself
+                assert result == alone[other] or (result.failed and alone[other].failed)
 
     def test_results_survive_json(self) -> None:
         for result in self.make().evaluate(list(self.architectures())):
@@ -111,3 +176,72 @@ def _by_architecture(
     """The results without what they took, which differs from time to time."""
     results = evaluator.evaluate(architectures, fidelity)
     return {result.architecture: replace(result, spent={}) for result in results}
+
+
+class _Listed:
+    """A strategy that proposes what it is given, once, all at once."""
+
+    front = False
+
+    def __init__(self, architectures: Sequence[Architecture]) -> None:
+        self._left = list(architectures)
+        self.size = self.population = len(architectures)
+
+    def ask(self, count: int) -> list[Architecture]:
+        asked, self._left = self._left[:count], self._left[count:]
+        return asked
+
+    def tell(self, results: Sequence[Result]) -> None:
+        """Learn nothing."""
+
+
+class _ToTheEnd:
+    """A schedule in which all that did not fail go on to the next fidelity."""
+
+    def __init__(self, fidelities: Sequence[Fidelity]) -> None:
+        self.fidelities = tuple(fidelities)
+
+    def going_on(self, rung: int, results: Sequence[Result], earlier: Sequence[Result]) -> list[Architecture]:
+        last = rung + 1 == len(self.fidelities)
+        return [] if last else [result.architecture for result in results if not result.failed]
+
+    def in_words(self, amounts: Sequence[str]) -> str:
+        return amounts[-1]
+
+
+class _Counted:
+    """An evaluator that counts the results it gives, and is interrupted after `lives` of them."""
+
+    def __init__(self, evaluator: Judge, lives: float = math.inf) -> None:
+        self.evaluator, self.lives, self.made = evaluator, lives, 0
+        self.cumulative = getattr(evaluator, "cumulative", False)
+
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
+        for result in self.evaluator.evaluate(architectures, fidelity):
+            if self.made >= self.lives:
+                raise KeyboardInterrupt
+            self.made += 1
+            yield result
+
+
+def _search(
+    evaluates: Judge | _Counted, architectures: Sequence[Architecture], path: Path, evaluator: Judge, ledger: Ledger
+) -> list[Result]:
+    """Evaluate all at every fidelity, as a search does; returns what is in the archive then."""
+    archive = Archive(path, getattr(evaluator, "fingerprints", {}))
+    schedule = _ToTheEnd(getattr(evaluator, "fidelities", (FULL,)))
+    engine.run(_Listed(architectures), evaluates, archive, {}, ledger=ledger, schedule=schedule)
+    return list(archive)
+
+
+def _total(results: Sequence[Result]) -> Counter[str]:
+    """What results were charged, added up in their order."""
+    total: Counter[str] = Counter()
+    for result in results:
+        total.update(result.spent)
+    return total
+
+
+def _without_time(result: Result) -> Result:
+    """A result without the seconds it took, which differ from time to time."""
+    return replace(result, spent={what: amount for what, amount in result.spent.items() if what != "seconds"})
