@@ -8,9 +8,9 @@ from search.tabular.nasbench101 import cell_features as nb101_features
 from search.tabular.nasbench101 import cell_hash as nb101_hash
 from search.tabular.nasbench_asr import SPACE as ASR
 from search.tabular.nasbench_asr import cell_hash as asr_hash
-from supernet import Architecture, build_space
+from supernet import Architecture
 from supernet.decisions import DecisionSpace
-from supernet.spaces.nasbench201 import nasbench201
+from supernet.spaces import build_network_space
 
 Key = Callable[[Architecture], Hashable]
 
@@ -42,7 +42,7 @@ class Kind:
 
 
 def _networks(name: str, classes: int, pixels: int) -> DecisionSpace:
-    return build_space(name, resolution=pixels, num_classes=classes)
+    return build_network_space(name, resolution=pixels, num_classes=classes)
 
 
 BENCHMARKS: dict[str, Kind] = {
@@ -55,7 +55,7 @@ BENCHMARKS: dict[str, Kind] = {
     "nasbench201": Kind(
         "NAS-Bench-201",
         {"cifar10": (10, 32), "cifar100": (100, 32), "ImageNet16-120": (120, 16)},
-        lambda classes, pixels: nasbench201(num_classes=classes, resolution=pixels),
+        partial(_networks, "nasbench201"),
     ),
     "nasbench_asr": Kind(
         "NAS-Bench-ASR",
