@@ -23,6 +23,7 @@ from search.problem import Problem
 from search.result import Result
 from search.schedules import Schedule, make_schedule
 from search.strategies import Strategy, entry_of, make_strategy, needs_distribution, searches_front, takes_warm_start
+from search.tabular import BENCHMARKS
 from search.warm_start import read_results
 from supernet import SearchSpace
 from supernet.decisions import DecisionSpace
@@ -164,6 +165,7 @@ def prepare(options: SearchOptions) -> Search:
             f"--lookup-table {taken[0]}=...: --evaluator {options.evaluator} measures that: name it otherwise"
         )
     check_objectives(objectives, measures, tables)
+    options = with_all_of_a_table(options, tables)
     limits = limits_of(options, space, tables) if tables else without_limits(options, space)
     limits.check()
     warm = options.warm_start if takes_warm_start(options.search_strategy) else None
@@ -260,6 +262,18 @@ def tables_for(
     if options.info_metric in counters:
         counters[options.info_metric] = options.counter
     return {name: build_table(space, name, resolution, counter) for name, counter in counters.items()} | given
+
+
+def with_all_of_a_table(options: SearchOptions, tables: Mapping[str, CostTable]) -> SearchOptions:
+    """The options; in a search of a benchmark's table --target-hc, where it is the default, is the greatest cost there is.
+
+    All that is published of such a table is of all its networks.
+    """
+    default = options_of(type(options))["target_hc"].default
+    table = tables.get(options.info_metric)
+    if options.evaluator not in BENCHMARKS or options.target_hc != default or table is None:
+        return options
+    return replace(options, target_hc=table.maximum()[0] / table.metric.per_flag * (1 + 1e-12))
 
 
 def without_limits(options: SearchOptions, space: DecisionSpace) -> Limits:

@@ -159,6 +159,19 @@ def test_a_search_on_a_table(written: Benchmark, capsys: pytest.CaptureFixture[s
     assert best["search"]["table"] == "nasbench_asr"
 
 
+@pytest.mark.parametrize(("more", "limit"), [([], "; all of the space"), (["--target-hc", "60"], "(60 M); about ")])
+def test_all_of_a_table_is_searched_unless_a_limit_is_asked_for(
+    more: Sequence[str], limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_benchmark("table.npz", generate("nasbench201", "cifar100"))
+    command = ["--title", "t", "--evaluator", "nasbench201", "--table", "table.npz", "--plan", "--threads", "1"]
+    assert main([*command, *more]) == 0
+    out = capsys.readouterr().out
+    assert limit in out
+    assert "NAS-Bench-201, cifar100" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
