@@ -265,7 +265,7 @@ def tables_for(
 
 
 def with_all_of_a_table(options: SearchOptions, tables: Mapping[str, CostTable]) -> SearchOptions:
-    """The options; in a search of a benchmark's table --target-hc, where it is the default, is the greatest cost there is.
+    """The options; with a benchmark's table --target-hc, where it is the default, is the greatest cost there is.
 
     All that is published of such a table is of all its networks.
     """
