@@ -11,5 +11,6 @@ The same call goes on where it was interrupted.
 from search.basic.approach import APPROACHES, NASBase, nas_registry
 from search.basic.config import NASConfig
 from search.basic.nas import NAS, BasicNAS, DyNAS
+from search.basic.trials import Trials
 
-__all__ = ["APPROACHES", "NAS", "BasicNAS", "DyNAS", "NASBase", "NASConfig", "nas_registry"]
+__all__ = ["APPROACHES", "NAS", "BasicNAS", "DyNAS", "NASBase", "NASConfig", "Trials", "nas_registry"]

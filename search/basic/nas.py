@@ -9,7 +9,7 @@ from torch import nn
 from config_file.errors import UserError, choose
 from search.basic.approach import APPROACHES, NASBase, nas_registry
 from search.basic.config import NASConfig
-from search.basic.trials import guard
+from search.basic.trials import judged_by
 from supernet.decisions import DecisionSpace
 
 
@@ -48,10 +48,8 @@ class BasicNAS(NASBase):
     eval_func: Callable[[nn.Module], Any] | None = None
 
     def estimate(self, model: nn.Module) -> Any:
-        if self.train_func is not None:
-            guard(self.train_func)(model)
         assert self.eval_func is not None  # see `_run`
-        return guard(self.eval_func)(model)
+        return judged_by(self.train_func, self.eval_func)(model)
 
     def _run(self, folder: Path, overwrite: bool) -> None:
         own = (self.train_func, self.eval_func, self.model_builder)

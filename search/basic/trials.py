@@ -18,7 +18,7 @@ from torch import nn
 
 from config_file.errors import UserError
 from config_file.plugins import guarded
-from search.basic.values import config_of
+from search.basic.values import config_of, space_of_values
 from search.objectives import Objective
 from search.result import FULL, Fidelity, Result
 from supernet import Architecture
@@ -132,6 +132,49 @@ class TrialEvaluator:
             note = str(error)
         seconds = time.perf_counter() - started
         return Result(architecture, numbers, spent={"seconds": seconds}, state="failed" if note else "ok", note=note)
+
+
+def judged_by(train_func: Callable[[nn.Module], Any] | None, eval_func: Judged) -> Judged:
+    """Train a network in place, then judge it; None: `eval_func` does both."""
+
+    def judge(model: nn.Module) -> Any:
+        if train_func is not None:
+            guard(train_func)(model)
+        return guard(eval_func)(model)
+
+    return judge
+
+
+class Trials:
+    """Functions of one's own as an evaluator of `search.py`: `--evaluator package.module:name`, of a name like
+
+        trials = Trials({"width": [8, 16]}, build, evaluate, train_func=train, metrics={"acc": True})
+
+    in that module. All strategies, limits of a search, its report and resuming are then as for any evaluator.
+
+    Args:
+        search_space: {name: [value, ...]}.
+        model_builder: a value of each name to a network.
+        eval_func: a network to a number, or to {metric: number}.
+        train_func: trains a network in place first.
+        metrics: {metric: whether more is better}, the one that networks are picked by first.
+    """
+
+    def __init__(
+        self,
+        search_space: Mapping[str, Any],
+        model_builder: Callable[[Any], nn.Module],
+        eval_func: Judged,
+        train_func: Callable[[nn.Module], Any] | None = None,
+        metrics: Mapping[str, bool] | None = None,
+    ) -> None:
+        self.space = space_of_values(search_space)
+        self.measures = dict(metrics or {"metric": True})
+        self._build, self._judge = model_builder, judged_by(train_func, eval_func)
+
+    def __call__(self, context: Any) -> TrialEvaluator:
+        metrics = Metrics(tuple(self.measures), tuple(self.measures.values()))
+        return TrialEvaluator(self.space, self._build, self._judge, metrics, context.seed)
 
 
 def guard(function: Callable[..., Any]) -> Callable[..., Any]:
