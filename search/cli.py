@@ -93,6 +93,8 @@ def run_search(search: Search, folder: RunFolder) -> None:
         folder.run_inside(search.learning.path.name)
     search = search.learn()
     archive = Archive(folder.file(ARCHIVE), search.evaluator.fingerprints)
+    for pattern in getattr(search.evaluator, "leaves", ()):
+        folder.file(pattern)
     if len(archive):
         folder.log(f"resumed    {kept(archive)} in {archive.path}")
         restore_metrics(search, archive, folder)
@@ -108,6 +110,8 @@ def run_search(search: Search, folder: RunFolder) -> None:
         again = f"{command('search', search.options)} --resume"
         raise KeyboardInterrupt(f"{kept(archive)}; continue with: {again}") from None
     write_outcome(search, archive, confirmed, folder, time.perf_counter() - started)
+    if callable(finish := getattr(search.evaluator, "finish", None)):
+        finish()
 
 
 def kept(archive: Archive) -> str:

@@ -15,6 +15,7 @@ from search.evaluators.evaluator import Entry, Evaluates, Evaluator, Shareable
 from search.evaluators.own import OwnEvaluator
 from search.evaluators.supernet import SUPERNET
 from search.evaluators.table import ACCURACY, Columns, TableEvaluator
+from search.evaluators.training import TRAINING
 from search.evaluators.zero_cost import ZERO_COST
 
 __all__ = [
@@ -31,7 +32,7 @@ __all__ = [
     "measures_of",
 ]
 
-EVALUATORS: dict[str, Any] = {"supernet": SUPERNET, "zero_cost": ZERO_COST, **TABLES}
+EVALUATORS: dict[str, Any] = {"supernet": SUPERNET, "training": TRAINING, "zero_cost": ZERO_COST, **TABLES}
 """Each called (context); see `search.evaluators.evaluator.Evaluator` for the attributes that an entry has."""
 
 

@@ -5,11 +5,15 @@ from config_file.options import options
 from search.evaluators import EVALUATORS
 from search.evaluators.benchmark_options import BenchmarkOptions
 from search.evaluators.supernet_options import SupernetEvaluationOptions
+from search.evaluators.training import TrainedOptions
 from search.evaluators.zero_cost import ZeroCostOptions
+from training.options import NetworkTrainersOptions
 
 
 @options("Evaluation")
-class EvaluationOptions(SupernetEvaluationOptions, ZeroCostOptions, BenchmarkOptions):
+class EvaluationOptions(
+    SupernetEvaluationOptions, TrainedOptions, NetworkTrainersOptions, ZeroCostOptions, BenchmarkOptions
+):
     """The evaluator that scores candidates, and in how many processes; with the options of the shipped ones."""
 
     evaluator: str = option(

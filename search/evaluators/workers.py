@@ -79,7 +79,8 @@ class WorkerEvaluator:
         self, architectures: Sequence[Architecture], fidelity: Fidelity | None, confirming: bool
     ) -> Iterator[Result]:
         order = self._evaluator.order(architectures)
-        size = min(LONGEST_RUN, max(1, -(-len(order) // (RUNS_EACH * self._count))))
+        longest = getattr(self._evaluator, "longest_run", LONGEST_RUN)
+        size = min(longest, max(1, -(-len(order) // (RUNS_EACH * self._count))))
         runs = [order[start : start + size] for start in range(0, len(order), size)]
         try:
             yield from self._results(runs, fidelity, confirming)

@@ -109,8 +109,8 @@ def test_every_flag_of_osnaslib_is_one_or_says_where_it_went(flag: str) -> None:
         (["--title", "a", "--generatoin-num=3"], "unknown option --generatoin-num; did you mean '--generation-num'?"),
         (["--title", "a", "-title"], "unknown option -title; did you mean '--title'?"),
         (
-            ["--title", "a", "--ema-decay", "3"],
-            "unknown option --ema-decay: it is an option of retrain.py",
+            ["--title", "a", "--train-on", "train"],
+            "unknown option --train-on: it is an option of retrain.py",
         ),
         (["--title", "a", "--ngpu", "3"], "unknown option --ngpu: one process uses one device: see --device"),
         (["--title", "a", "stray"], "unexpected 'stray': every value follows its --flag"),

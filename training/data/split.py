@@ -168,6 +168,21 @@ class Data:
         """The task of the training images."""
         return self.train.task
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """All that whoever uses a network trained on it must know about its input and its outputs, as JSON."""
+        return {
+            "task": self.task.name,
+            "classes": list(self.classes),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "colour_order": self.colour_order,
+            "resolution": self.resolution,
+            "crop_pct": self.crop_pct,
+            "stretch": self.stretch,
+            "dataset": self.name,
+        }
+
     def summary(self) -> str:
         """One line for a person."""
         return (
