@@ -23,6 +23,7 @@ from search.strategies.grid import GridSearch
 from search.strategies.learned_distribution import LearnedDistribution
 from search.strategies.local_search import LocalSearch
 from search.strategies.mf_nas import MfNas, RMfNas
+from search.strategies.mfkd import Mfkd1, Mfkd2
 from search.strategies.nsga import Nsga2, Nsga3
 from search.strategies.own import OwnStrategy
 from search.strategies.policy_gradient import PolicyGradient
@@ -74,6 +75,8 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "r_mf_nas": RMfNas,
     "tpe": Tpe,
     "bayesian": BayesianOptimization,
+    "mfkd1": Mfkd1,
+    "mfkd2": Mfkd2,
     "rl": PolicyGradient,
     "nsga2": Nsga2,
     "nsga3": Nsga3,

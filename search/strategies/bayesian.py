@@ -84,7 +84,7 @@ class BayesianOptimization(Generational):
         data = list(self._scores.items())
         if len(self.visited) < self._options.startup or len(data) < 2:
             missing = max(self._options.startup - len(self.visited), 1)
-            return self.limits.sample_distinct(self.rng, missing, self.visited)
+            return self.beginning(missing)
         candidates = self._candidates(data) or self.limits.sample_distinct(self.rng, 1, self.visited)
         if not candidates:
             return []

@@ -54,6 +54,13 @@ class Generational(ABC):
         unseen = (a for a in self._first_stage if a not in self.visited and self.limits.allows(a))
         return next(unseen, None)
 
+    def beginning(self, count: int) -> list[Architecture]:
+        """So many to begin with, none proposed before: the candidates of a first stage, and then random ones."""
+        found: list[Architecture] = []
+        while len(found) < count and (candidate := self.candidate()) is not None:
+            found.append(candidate)
+        return found + self.limits.sample_distinct(self.rng, count - len(found), self.visited.union(found))
+
     def remember(self, scores: Mapping[Architecture, Scores]) -> None:
         """Newer scores in the place of those that were learned from. Raises UserError where that cannot be done."""
         raise UserError(f"--score corrected: {type(self).__name__} learns from scores that do not change afterwards")

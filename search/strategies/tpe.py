@@ -55,7 +55,7 @@ class Tpe(Generational):
             if architecture is not None:
                 return [architecture]
         missing = max(self._startup - len(self.visited), 1)
-        return self.limits.sample_distinct(self.rng, missing, self.visited)
+        return self.beginning(missing)
 
     def _suggested(self) -> Architecture | None:
         # A new sampler each time: all randomness is that of `rng`, whatever was asked of Optuna before.
