@@ -90,10 +90,10 @@ def _root(covariance: Floats) -> Floats:
     """The lower triangle of Cholesky; where rounding has left the matrix indefinite, of one with a larger diagonal."""
     for jitter in JITTERS:
         try:
-            root: Floats = np.linalg.cholesky(covariance + jitter * np.eye(len(covariance)))
+            root = np.linalg.cholesky(covariance + jitter * np.eye(len(covariance)))
         except np.linalg.LinAlgError:
             continue
-        return root
+        return np.asarray(root, dtype=np.float64)
     raise np.linalg.LinAlgError("the covariance of the observations is not positive definite")
 
 
