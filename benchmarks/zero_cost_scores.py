@@ -1,10 +1,10 @@
 """Zero-cost scores on NAS-Bench-201: how far ours agree with published ones and with accuracies, and their seconds.
 
-    NAS_SHARED_DATA=FOLDER python -m benchmarks.zero_cost_scores --networks 100
+    NAS_SHARED_DATA=FOLDER python -m benchmarks.zero_cost_scores --networks 725 --keep scores.npz
 
 Networks are drawn from the 725 whose scores are published (`nb201_zc_sample.npz`), each with PyTorch's own fresh
 weights, scored on one batch of CIFAR-10 (JPEG) without augmentation. Zen-score is compared with the column of
-`nb201.npz`.
+`nb201.npz`. A computation that was ended goes on from --keep; fewer networks are the first ones of more.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import io
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from scipy.stats import kendalltau, spearmanr
 
 from search.corrected import log_rank
 from search.proxies import SCORES, Sample
-from supernet import Network
+from supernet import Architecture, Network
 from supernet.spaces.nasbench201 import nasbench201
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -41,12 +42,37 @@ def batch(folder: Path, images: int, seed: int) -> Sample:
     return Sample(x, y, 10, torch.nn.functional.cross_entropy)
 
 
+def scored(
+    networks: Sequence[Architecture], sample: Sample, seed: int, keep: Path | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N, S) scores in the order of SCORES, and seconds of CPU; those in the file `keep` are taken from there."""
+    space = nasbench201()
+    values, seconds = np.full((2, len(networks), len(SCORES)), np.nan)
+    begin = 0
+    if keep is not None and keep.exists():
+        with np.load(keep, allow_pickle=False) as kept:
+            begin = min(len(networks), len(kept["values"]))
+            values[:begin], seconds[:begin] = kept["values"][:begin], kept["seconds"][:begin]
+    for row in range(begin, len(networks)):
+        torch.manual_seed(seed)
+        network = Network(space.decode(networks[row]))
+        for column, score in enumerate(SCORES.values()):
+            started = time.process_time()
+            values[row, column] = score(network, sample)
+            seconds[row, column] = time.process_time() - started
+        if keep is not None:
+            np.savez(new := keep.with_suffix(".new.npz"), values=values[: row + 1], seconds=seconds[: row + 1])
+            new.replace(keep)
+    return values, seconds
+
+
 def main() -> int:
     """Print the table; returns the exit status."""
     parser = argparse.ArgumentParser(description="Zero-cost scores on NAS-Bench-201.")
     parser.add_argument("--networks", type=int, default=100)
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="file (.npz) of what is scored, of the same images and seed")
     asked = parser.parse_args()
     if "NAS_SHARED_DATA" not in os.environ:
         print("needs NAS_SHARED_DATA, the folder of nb201.npz, nb201_zc_sample.npz and cifar10_jpeg.npz")
@@ -54,24 +80,18 @@ def main() -> int:
     torch.set_num_threads(1)
     folder = Path(os.environ["NAS_SHARED_DATA"])
     table, published = (np.load(folder / name, allow_pickle=False) for name in ("nb201.npz", "nb201_zc_sample.npz"))
-    sample, space = batch(folder, asked.images, asked.seed), nasbench201()
-    chosen = np.sort(np.random.default_rng(asked.seed).choice(725, min(asked.networks, 725), replace=False))
+    sample = batch(folder, asked.images, asked.seed)
+    chosen = np.random.default_rng(asked.seed).permutation(725)[: asked.networks]
     rows = published["arch_index"][chosen]
-    values: dict[str, list[float]] = {name: [] for name in SCORES}
-    seconds = dict.fromkeys(SCORES, 0.0)
-    for row in rows:
-        torch.manual_seed(asked.seed)
-        network = Network(space.decode(tuple(table["arch"][row].tolist())))
-        for name, score in SCORES.items():
-            started = time.process_time()
-            values[name].append(score(network, sample))
-            seconds[name] += time.process_time() - started
+    networks = [tuple(architecture) for architecture in table["arch"][rows].tolist()]
+    values, seconds = scored(networks, sample, asked.seed, asked.keep)
     theirs: dict[str, NDArray[np.floating]] = dict(
         zip(published["metrics"], published["score"][chosen, 0].T, strict=True)
     )
     theirs |= {"zen": table["zen"][rows, 0]}
     accuracy = table["test_acc_200"][rows, 0]
-    scores = {name: _numbers(found) for name, found in values.items()}
+    scores = {name: _numbers(found) for name, found in zip(SCORES, values.T, strict=True)}
+    taken = dict(zip(SCORES, seconds.mean(0).tolist(), strict=True))
     joined = np.sum([log_rank(scores[name]) for name in AZ_NAS], axis=0)
     print(f"{len(rows)} networks, {asked.images} images, seed {asked.seed}; Spearman's rho, Kendall's tau-b")
     print("| score | with the published | with accuracy | the published with accuracy | tau with accuracy | CPU s |")
@@ -79,9 +99,9 @@ def main() -> int:
     for name, found in {**scores, "az_nas (joined)": joined}.items():
         known = theirs.get(name)
         with_theirs, of_theirs = ("", "") if known is None else (_rho(found, known), _rho(known, accuracy))
-        spent = sum(seconds[part] for part in AZ_NAS) if name not in seconds else seconds[name]
+        spent = taken.get(name, sum(taken[part] for part in AZ_NAS))
         tau = kendalltau(found, accuracy).statistic
-        cells = [f"`{name}`", with_theirs, _rho(found, accuracy), of_theirs, f"{tau:.3f}", f"{spent / len(rows):.2f}"]
+        cells = [f"`{name}`", with_theirs, _rho(found, accuracy), of_theirs, f"{tau:.3f}", f"{spent:.2f}"]
         print(f"| {' | '.join(cells)} |")
     return 0
 
@@ -90,9 +110,8 @@ def _rho(first: NDArray[np.floating], second: NDArray[np.floating]) -> str:
     return f"{spearmanr(first, second).statistic:.3f}"
 
 
-def _numbers(found: list[float]) -> NDArray[np.float64]:
+def _numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The values with the worst there is in the place of what is no number."""
-    values = np.array(found)
     return np.where(np.isfinite(values), values, -np.inf)
 
 
