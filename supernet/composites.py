@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from supernet.blocks import Block, Conv, Shape, SqueezeExcite, layers_of, make_divisible, primitives_of
-from supernet.layers import ChannelShuffle, GhostUnit, ShuffleUnit
+from supernet.layers import ChannelShuffle, GhostUnit, Leading, ShuffleUnit
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,21 @@ class Shuffle(Block):
 
     def build(self, in_channels: int) -> nn.Module:
         return ChannelShuffle(self.groups)
+
+
+@dataclass(frozen=True)
+class FirstChannels(Block):
+    """The first channels of a feature map: no weights, no MACs."""
+
+    channels: int = 1
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if self.channels > shape[0]:
+            raise ValueError(f"{shape[0]} channels have no first {self.channels}")
+        return self.channels, *shape[1:]
+
+    def build(self, in_channels: int) -> nn.Module:
+        return Leading(self.channels)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,13 @@ def pruned(matrix: Matrix, labels: Sequence[int]) -> tuple[list[list[int]], list
         matrix: (V, V), upper triangular: edges lead to later vertices.
         labels: of the vertices.
     """
-    last = len(labels) - 1
+    kept = on_paths(matrix)
+    return [[int(matrix[source][target]) for target in kept] for source in kept], [labels[vertex] for vertex in kept]
+
+
+def on_paths(matrix: Matrix) -> list[int]:
+    """The vertices that are on a path from the first one to the last, ascending."""
+    last = len(matrix) - 1
     reached, wanted = {0}, {last}
     for target in range(1, last + 1):
         if any(matrix[source][target] for source in reached):
@@ -51,8 +57,7 @@ def pruned(matrix: Matrix, labels: Sequence[int]) -> tuple[list[list[int]], list
     for source in range(last - 1, -1, -1):
         if any(matrix[source][target] for target in wanted):
             wanted.add(source)
-    kept = sorted(reached & wanted)
-    return [[int(matrix[source][target]) for target in kept] for source in kept], [labels[vertex] for vertex in kept]
+    return sorted(reached & wanted)
 
 
 def _md5(text: str) -> str:

@@ -24,6 +24,17 @@ class ChannelShuffle(nn.Module):
         return x.transpose(1, 2).reshape(batch, channels, height, width)
 
 
+class Leading(nn.Module):
+    """The first channels of a feature map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W) -> (B, channels, H, W)
+        return x[:, : self.channels]
+
+
 class SqueezeExcitation(nn.Module):
     """Scale every channel by a gate computed from the channel means."""
 

@@ -15,6 +15,7 @@ from supernet.space import NetworkSpace, SearchSpace, with_sites
 from supernet.spaces.chain import MOST_LAYERS, MOST_STRIDE, MOST_WIDTH, ChainTable
 from supernet.spaces.fbnet import FBNET_L, FBNET_S
 from supernet.spaces.mobilenetv2 import build_mobilenetv2
+from supernet.spaces.nasbench101 import nasbench101
 from supernet.spaces.nasbench201 import nasbench201
 from supernet.spaces.nasbench_macro import NASBENCH_MACRO
 from supernet.spaces.pfld import build_pfld
@@ -73,6 +74,7 @@ SPACES: dict[str, SpaceDef] = {
     "single_path": of_table(SINGLE_PATH),
     "nasbench_macro": of_table(NASBENCH_MACRO, resolution=32),
     "simple_cnn": SpaceDef(build_simple_cnn, resolution=32),
+    "nasbench101": SpaceDef(nasbench101, ("widths", "depths"), resolution=32),
     "nasbench201": SpaceDef(nasbench201, ("widths", "depths"), resolution=32),
     "pfld": SpaceDef(build_pfld, ("widths", "depths"), resolution=112, task="landmarks"),
 }

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,10 @@ class DecisionSuite:
         assert space.size == size
         assert type(space.size) is int
         tiny, all_of_them = self.enumerated()
-        assert len(set(all_of_them)) == tiny.size
+        assert len(set(all_of_them)) == len(all_of_them)
+        encodings = set(product(*map(range, tiny.sizes)))
+        assert len(encodings) == tiny.size
+        assert set(all_of_them) == {encoding for encoding in encodings if tiny.allows(encoding)}
         assert all(tiny.is_valid(architecture) for architecture in all_of_them)
 
     @pytest.mark.parametrize("seed", SEEDS)

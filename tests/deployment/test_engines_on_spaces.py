@@ -24,7 +24,7 @@ from deployment.onnx_export import OPSETS, to_onnx
 from deployment.parity import check_parity
 from lookup_tables import CostTable
 from lookup_tables.cli import main as lookup_tables
-from supernet import Network, build_space
+from supernet import Network, build_network_space, build_space
 from supernet.spaces import SPACES
 from tasks import LANDMARKS
 from tests.deployment.networks import FAMILIES, MEAN, SHAPE, STD, cell, chain, used
@@ -53,7 +53,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 @cache
 def exported(space_name: str, exporter: str) -> tuple[bytes, np.ndarray, np.ndarray]:
     """The export of a random network at 32 pixels, images and PyTorch's outputs for them."""
-    space = build_space(space_name, resolution=32, num_classes=10)
+    space = build_network_space(space_name, resolution=32, num_classes=10)
     architecture = space.canonical(space.sample(random.Random(0)))
     network = used(Network(space.decode(architecture), 3)).eval()
     images = np.random.default_rng(0).standard_normal((IMAGES, *space.image(architecture)), dtype=np.float32)

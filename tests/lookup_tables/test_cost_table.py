@@ -52,7 +52,7 @@ def test_cost_is_that_of_the_decoded_network(name: str, seed: int, resolution: i
     assert build_table(space, "params", resolution).cost([architecture]).tolist() == [spec.params(shape)]
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", [name for name in SPACES if name != "nasbench101"])  # which has no sites
 def test_cost_in_the_shipped_spaces_at_full_size(name: str) -> None:
     space = build_space(name)
     architectures = [space.sample(random.Random(seed)) for seed in range(20)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 import torch
 
 from config_file.errors import UserError
-from supernet import SearchSpace, Supernet, build_space
+from supernet import SearchSpace, Supernet, build_network_space, build_space
 from supernet.composites import InvertedResidual
 from supernet.spaces import SETTINGS, SPACES, SpaceDef
 from tasks import TASKS
@@ -24,12 +25,13 @@ def strides(space: SearchSpace) -> int:
 @pytest.mark.parametrize("name", SPACES)
 def test_every_shipped_space_is_built_and_rebuilt(name):
     for settings in ({}, {"resolution": 32, "num_classes": 10}, {"resolution": 64, "in_channels": 1}):
-        space = build_space(name, **settings)
+        space = build_network_space(name, **settings)
         recipe = json.loads(json.dumps(space.describe()))
-        again = build_space(**recipe)
+        again = build_network_space(**recipe)
         assert again.macro_fingerprint == space.macro_fingerprint
         assert again.input_shape == space.input_shape
-        assert again.sites[-1] == space.sites[-1]
+        network = space.sample(random.Random(0))
+        assert again.decode(network) == space.decode(network)
     assert space.input_shape == (1, 64, 64)
 
 
@@ -221,12 +223,12 @@ def test_a_stage_may_differ_from_its_table(tmp_path):
 def test_definitions_of_shipped_spaces():
     for name, definition in SPACES.items():
         assert definition.task in TASKS
-        assert build_space(name).input_shape[1] == definition.resolution
+        assert build_network_space(name).input_shape[1] == definition.resolution
         has = "--widths" if definition.settings else "none of these settings"
         for setting in SETTINGS:
             if setting not in definition.settings:
                 with pytest.raises(UserError, match=f"--{setting} does not apply to {name}: it has {has}"):
-                    build_space(name, **{setting: "conv" if setting == "skip" else (1,)})
+                    build_network_space(name, **{setting: "conv" if setting == "skip" else (1,)})
 
 
 @pytest.mark.parametrize("error", [KeyError("width"), ValueError("odd"), ZeroDivisionError()])

@@ -124,7 +124,7 @@ def test_a_multiple_too_large_to_train_by_is_refused():
     assert FairSampler(space_of((9, 7, 8, 5)), 0).paths_per_step == 9
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", [name for name in SPACES if name != "nasbench101"])  # which has no sites
 def test_in_every_space_every_step_uses_every_candidate(name):
     space = build_space(name, num_classes=212 if name == "pfld" else 10)
     sampler, total = FairSampler(space, 5), Counter()

@@ -20,7 +20,7 @@ from search.evaluators.workers import WorkerEvaluator
 from search.ranking.rank import main as rank
 from search.result import Fidelity
 from search.testing.toy import toy_space
-from supernet import Decision, Network, SearchSpace, Shape, Site, Supernet, build_space, extract
+from supernet import Decision, Network, SearchSpace, Shape, Site, Supernet, build_network_space, build_space, extract
 from supernet.blocks import Conv, Head
 from supernet.spaces import SPACES
 from tasks import CLASSIFICATION, LANDMARKS
@@ -123,7 +123,7 @@ def test_a_network_that_does_not_end_with_one_is_refused(network: nn.Module, mes
 @pytest.mark.parametrize("name", SPACES)
 def test_every_space_ends_with_a_linear_layer(name: str) -> None:
     outputs = 212 if name == "pfld" else 7
-    space = build_space(name, resolution=112 if name == "pfld" else 32, num_classes=outputs)
+    space = build_network_space(name, resolution=112 if name == "pfld" else 32, num_classes=outputs)
     network = Network(space.decode(space.sample(random.Random(0)))).eval()
     x = torch.randn(2, *space.input_shape)
     with torch.no_grad():

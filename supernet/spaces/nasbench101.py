@@ -1,0 +1,211 @@
+"""NAS-Bench-101 (Ying et al. 2019): a cell is any graph of at most seven vertices and nine edges; 423,624 differ.
+
+The channels of a vertex depend on the whole graph: vertices that lead to the output share its channels, and a vertex
+before them has as many as the widest that it leads to. So there are no sites, and every network has its own weights.
+"""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from config_file.errors import UserError
+from supernet.blocks import Block, Conv, Head, Identity, Pool, Shape
+from supernet.composites import FirstChannels
+from supernet.decisions import Architecture, Decision, digest
+from supernet.graph_hash import module_hash, on_paths, pruned
+from supernet.space import NetworkSpace
+from supernet.spec import INPUT, NetSpec, Node
+
+OPS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
+VERTICES, MOST_EDGES = 7, 9
+EDGES = tuple(combinations(range(VERTICES), 2))
+"""The edges of an architecture's first 21 decisions; its last five are the operations between input and output."""
+
+WIDTHS, DEPTHS = (128, 256, 512), (3, 3, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class NASBench101(NetworkSpace):
+    """The space: an edge or none between any two vertices, and an operation at each vertex between input and output.
+
+    Args:
+        widths: channels of the cells of each stack; the stem has those of the first.
+        depths: cells of each stack.
+        classes: width of the classifier.
+        vertices, most_edges: of a cell; edges count where a path from input to output leads over them.
+    """
+
+    input_shape: Shape
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    classes: int
+    vertices: int = VERTICES
+    most_edges: int = MOST_EDGES
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    # ---- cells
+
+    @property
+    def edges(self) -> list[tuple[int, int]]:
+        """The edges in the order of their decisions, row by row of the adjacency matrix."""
+        return list(combinations(range(self.vertices), 2))
+
+    def graph(self, architecture: Sequence[int]) -> tuple[list[list[int]], list[int]]:
+        """Adjacency, and labels as the benchmark gives them: input -1, index of the operation, output -2."""
+        matrix = [[0] * self.vertices for _ in range(self.vertices)]
+        for (source, target), there in zip(self.edges, architecture, strict=False):
+            matrix[source][target] = int(there)
+        return matrix, [-1, *architecture[len(self.edges) :], -2]
+
+    def cell(self, architecture: Sequence[int]) -> tuple[list[list[int]], list[int]]:
+        """The graph without what is on no path from input to output; empty where there is no path."""
+        return pruned(*self.graph(architecture))
+
+    def allows(self, architecture: Sequence[int]) -> bool:
+        """True for a cell in which a path leads to the output, over at most nine edges in all."""
+        return 0 < sum(map(sum, self.cell(architecture)[0])) <= self.most_edges
+
+    @cached_property
+    def num_canonical(self) -> int:
+        """Number of cells that differ in a decision that matters, exactly; isomorphic ones are counted each."""
+        last, count = self.vertices - 1, 2 ** len(self.edges)
+        there = {edge: np.arange(count) >> bit & 1 for bit, edge in enumerate(self.edges)}
+        # What a path from the input reaches, and what leads to the output.
+        reached = [np.ones(count, dtype=bool), *np.zeros((last, count), dtype=bool)]
+        wanted = [*np.zeros((last, count), dtype=bool), np.ones(count, dtype=bool)]
+        for source, target in self.edges:
+            reached[target] |= reached[source] & (there[source, target] == 1)
+        for source, target in reversed(self.edges):
+            wanted[source] |= wanted[target] & (there[source, target] == 1)
+        live = np.array(reached) & np.array(wanted)
+        edges = sum(there.values())
+        used = sum(there[source, target] * (live[source] & live[target]) for source, target in self.edges)
+        kept = live[0] & (edges == used) & (edges <= self.most_edges)
+        return int((len(OPS) ** (live[:, kept].sum(0) - 2)).sum())
+
+    def matters(self, architecture: Sequence[int], decision: int) -> bool:
+        """True if the decision is of an edge that is on a path, or would be, or of a vertex on one."""
+        matrix, _ = self.graph(architecture)
+        if decision >= len(self.edges):
+            return decision - len(self.edges) + 1 in on_paths(matrix)
+        source, target = self.edges[decision]
+        matrix[source][target] = 1
+        return {source, target} <= set(on_paths(matrix))
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """The same cell, with no edges but those on paths and operation 0 at vertices that are on none."""
+        kept = set(on_paths(self.graph(architecture)[0]))
+        edges = [there if {*edge} <= kept else 0 for edge, there in zip(self.edges, architecture, strict=False)]
+        ops = architecture[len(edges) :]
+        return *edges, *(op if vertex in kept else 0 for vertex, op in enumerate(ops, start=1))
+
+    def network_key(self, architecture: Architecture) -> Hashable:
+        """The hash by which the benchmark knows a cell: isomorphic ones, which it counts as one network, share it."""
+        return module_hash(*self.cell(architecture))
+
+    # ---- networks
+
+    def decode(self, architecture: Architecture) -> NetSpec:
+        """The network, as the benchmark's authors build it."""
+        if not self.is_valid(architecture) or not self.allows(architecture):
+            raise ValueError(f"{architecture} is not an architecture of {self.name}")
+        matrix, labels = self.cell(architecture)
+        nodes = [Node("stem", Conv(self.widths[0], 3, act="relu"), (INPUT,))]
+        for stack, (width, cells) in enumerate(zip(self.widths, self.depths, strict=True)):
+            if stack:
+                nodes.append(Node(f"pool{stack}", Pool("max2x2"), (nodes[-1].site,)))
+            for number in range(cells):
+                nodes += _cell(f"cell{stack}{number}", nodes[-1].site, matrix, labels, width)
+        return NetSpec((*nodes, Node("head", Head(self.classes), (nodes[-1].site,))))
+
+    @cached_property
+    def macro_fingerprint(self) -> str:
+        """Weights can be exchanged between spaces with the same one."""
+        settings = [self.input_shape[0], self.widths, self.depths, self.classes, self.most_edges]
+        return digest([self.name, self.decisions_fingerprint, *settings])
+
+
+def vertex_channels(matrix: Sequence[Sequence[int]], width: int) -> list[int]:
+    """Channels of the vertices of a pruned cell that puts out `width`; of the input, which is projected, 0."""
+    last = len(matrix) - 1
+    channels = [0] * last + [width]
+    shared = [vertex for vertex in range(1, last) if matrix[vertex][last]]
+    for place, vertex in enumerate(shared):  # what does not divide goes to the first ones
+        channels[vertex] = width // len(shared) + (place < width % len(shared))
+    for vertex in range(last - 1, 0, -1):
+        if not matrix[vertex][last]:
+            channels[vertex] = max(channels[after] for after in range(vertex + 1, last) if matrix[vertex][after])
+    return channels
+
+
+def _cell(name: str, entry: str, matrix: Sequence[Sequence[int]], labels: Sequence[int], width: int) -> Iterator[Node]:
+    """The nodes of a cell, the last one its output."""
+    last, channels = len(matrix) - 1, vertex_channels(matrix, width)
+    for vertex in range(1, last):
+        reads = []
+        for source in range(1, vertex):
+            if not matrix[source][vertex]:
+                continue
+            reads.append(f"{name}/{source}")
+            if channels[source] > channels[vertex]:
+                reads[-1] = f"{name}/{source}to{vertex}"
+                yield Node(reads[-1], FirstChannels(channels[vertex]), (f"{name}/{source}",))
+        if matrix[0][vertex]:
+            reads.append(f"{name}/0to{vertex}")
+            yield Node(reads[-1], _projection(channels[vertex]), (entry,))
+        yield Node(f"{name}/{vertex}", _operation(labels[vertex], channels[vertex]), tuple(reads))
+    joined = tuple(f"{name}/{vertex}" for vertex in range(1, last) if matrix[vertex][last])
+    if joined:
+        yield Node(f"{name}/joined", Identity(), joined, "concat")
+    if matrix[0][last]:
+        yield Node(f"{name}/0to{last}", _projection(width), (entry,))
+        if joined:
+            yield Node(f"{name}/{last}", Identity(), (f"{name}/joined", f"{name}/0to{last}"))
+
+
+def _projection(channels: int) -> Block:
+    return Conv(channels, act="relu")
+
+
+def _operation(label: int, channels: int) -> Block:
+    return Pool("max") if OPS[label].startswith("maxpool") else Conv(channels, 3 if label == 0 else 1, act="relu")
+
+
+def nasbench101(
+    resolution: int = 32,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    widths: Sequence[int] | None = None,
+    depths: Sequence[int] | None = None,
+    vertices: int = VERTICES,
+    most_edges: int = MOST_EDGES,
+) -> NASBench101:
+    """The space.
+
+    Args:
+        resolution, num_classes, in_channels: of the images.
+        widths: channels of each stack; the published ones are 128, 256, 512.
+        depths: cells of each stack; the published ones are 3, 3, 3.
+        vertices, most_edges: of a cell; the published ones are 7 and 9.
+
+    Raises:
+        UserError: not as many widths as depths, or widths that the vertices of a cell cannot share.
+    """
+    widths = WIDTHS if widths is None else tuple(widths)
+    depths = DEPTHS[: len(widths)] if depths is None else tuple(depths)
+    if len(widths) != len(depths):
+        raise UserError(
+            f"nasbench101: one width and one depth per stack, not {len(widths)} widths and {len(depths)} depths"
+        )
+    if min(widths) < vertices - 2:
+        raise UserError(f"nasbench101: up to {vertices - 2} vertices share the channels of a cell, not {min(widths)}")
+    decisions = [
+        Decision(f"{source}-{target}", ("none", "edge")) for source, target in combinations(range(vertices), 2)
+    ]
+    decisions += [Decision(f"vertex{vertex}", OPS) for vertex in range(1, vertices - 1)]
+    image = in_channels, resolution, resolution
+    return NASBench101("nasbench101", tuple(decisions), image, widths, depths, num_classes, vertices, most_edges)
