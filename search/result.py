@@ -135,8 +135,8 @@ class Result:
             for name, amount in row[what].items():
                 number_in(amount, f"{where}: {what}.{name}", at_least=0)
         accuracy, interval = row["metrics"].get("accuracy"), row["interval"]
-        ends = [] if interval is None else interval
-        if row["state"] not in get_args(State) or len(ends) not in (0, 2) or ends != sorted(ends):
+        ends = [0, 1] if interval is None else interval
+        if row["state"] not in get_args(State) or len(ends) != 2 or ends != sorted(ends):
             raise UserError(f"{where}: not a result: the state {row['state']!r:.60}, the interval {interval!r:.60}")
         if accuracy is not None and not 0 <= accuracy <= 1:
             raise UserError(f"{where}: an accuracy of {accuracy:g}; it is a fraction, from 0 to 1")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from config_file.errors import UserError
+from config_file.readers.form import check_form
 from config_file.stages import find_stage
 from search.evaluators.held_back import hold_back, images_to_hold_back
 from supernet import NetworkSpace, SearchSpace
@@ -125,6 +126,7 @@ def check_same_data(data: Data, info: Mapping[str, Any], source: Path) -> None:
 
     Otherwise the search would validate on images that the weights were fitted to.
     """
+    check_form(info, {"classes": [str], "split": dict}, source)
     if data.task is not task_of(info):
         raise UserError(f"{data.name} is of {data.task.name}, the supernet in {source} of {task_of(info).name}")
     if len(data.classes) != len(info["classes"]):

@@ -250,6 +250,9 @@ def test_results_survive_json() -> None:
     failed = Result((1,), {"accuracy": math.nan}, Fidelity(epochs=3, data=0.5), note="ran out of memory")
     read = Result.from_row(json.loads(json.dumps(failed.to_row())))
     assert (read.failed, read.fidelity, read.note) == (True, failed.fidelity, failed.note)
+    for ends in ([], [0.1], [0.2, 0.1], [0.1, 0.2, 0.3]):
+        with pytest.raises(UserError, match="not a result"):
+            Result.from_row(result.to_row() | {"interval": ends})
 
 
 def test_fidelities_are_ordered_and_nothing_is_above_the_full_one() -> None:

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import math
 import random
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
 
+from config_file.errors import UserError
 from deployment.folding import fold_batch_norms
 from search.evaluators import kept_batches
+from search.evaluators.context import check_same_data
 from search.evaluators.supernet import SupernetEvaluator
 from search.result import Fidelity, Result
 from search.testing.evaluators import EvaluatorSuite
@@ -182,3 +185,12 @@ def test_folding_and_layout_change_nothing_but_rounding(name: str) -> None:
         assert norms > 0
         assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
         torch.testing.assert_close(folded(x).detach(), expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("missing", ["classes", "split"])
+def test_a_supernet_that_does_not_say_its_images_is_refused(missing: str) -> None:
+    """Images whose split nobody knows may be those it has learnt."""
+    info = {"task": "classification", "classes": ["a", "b"], "split": {"sha256": None}}
+    del info[missing]
+    with pytest.raises(UserError, match=f"it lacks '{missing}'"):
+        check_same_data(toy_data(), info, Path("runs/a/supernet"))
