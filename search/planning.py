@@ -8,6 +8,7 @@ from config_file.quantity import quantity
 from config_file.run_folder import RunFolder
 from config_file.stages import stage_path
 from search.evaluators.supernet import SupernetEvaluator
+from search.evaluators.training import TrainingEvaluator
 from search.preparation import Search
 from supernet import extract
 from training.device import place
@@ -43,6 +44,8 @@ def estimate(search: Search) -> list[str]:
 def seconds_per_evaluation(search: Search) -> tuple[float | None, str]:
     """(seconds of an evaluation, None if not known; how they were found)."""
     first = first_estimate(search)
+    if isinstance(search.evaluator, TrainingEvaluator):
+        return first, "a first estimate, from a few images, of a training to its end"
     if first is not None and first * TIMED > search.options.plan_seconds:
         more = quantity(TIMED, "whole evaluation")
         return first, f"a first estimate, from a few images; --plan-seconds {2 * first * TIMED:.0f} times {more}"
@@ -54,9 +57,13 @@ def seconds_per_evaluation(search: Search) -> tuple[float | None, str]:
 
 
 def first_estimate(search: Search) -> float | None:
-    """Seconds of an evaluation with a supernet's weights, from forward passes over a few images; None for others."""
+    """Seconds of a training, or of an evaluation with a supernet's weights, from passes over a few images; None for
+    others.
+    """
     evaluator = search.evaluator
     architecture = search.problem.limits.sample(Random(search.options.random_seed))
+    if isinstance(evaluator, TrainingEvaluator) and architecture is not None:
+        return evaluator.seconds(architecture)
     if not isinstance(evaluator, SupernetEvaluator) or architecture is None:
         return None
     device, data = evaluator.device, evaluator.data
@@ -66,14 +73,16 @@ def first_estimate(search: Search) -> float | None:
         return extrapolated(lambda images: network(x[:images]), images_of(evaluator), device)
 
 
-def images_of(evaluator: SupernetEvaluator) -> int:
-    """Images that an evaluation sees: those that calibrate, and those that judge."""
+def images_of(evaluator: SupernetEvaluator | TrainingEvaluator) -> int:
+    """Images that an evaluation sees: those that are trained on, or those that calibrate, and those that judge."""
+    if isinstance(evaluator, TrainingEvaluator):
+        return evaluator.images
     return evaluator.calibration_images + int(evaluator.fidelities[-1]["images"])
 
 
 def long_search(search: Search) -> str | None:
     """A line where the search takes more than a day here; None without a look where it sees few images."""
     evaluator = search.evaluator
-    if not isinstance(evaluator, SupernetEvaluator) or search.budget * images_of(evaluator) < MANY:
+    if not isinstance(evaluator, SupernetEvaluator | TrainingEvaluator) or search.budget * images_of(evaluator) < MANY:
         return None
     return warning(search.budget * (first_estimate(search) or 0.0) / max(1, search.options.workers))

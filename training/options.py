@@ -101,7 +101,10 @@ class RetrainOptions(NetworkTrainersOptions, NetworkOptions, FittingOptions):
         as_json=True,
     )
     init: str = course(
-        "scratch", "start from random weights or the supernet's", group="Network", choices=("scratch", "supernet")
+        "scratch",
+        "start from random weights, the supernet's, or those that search.py --evaluator training kept of its trial",
+        group="Network",
+        choices=("scratch", "supernet", "trial"),
     )
     train_on: str = course(
         "trainval",

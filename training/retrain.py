@@ -26,6 +26,7 @@ from training.device import choose_device, prepare_device
 from training.estimate import duration
 from training.evaluate import Score, score
 from training.initialise import initialise
+from training.kept_trial import load_trial
 from training.loop import fit
 from training.options import RetrainOptions
 from training.planning import print_plan
@@ -199,7 +200,7 @@ def _save_samples(path: Path, network: nn.Module, test: Split) -> None:
 
 def plan_retrain(options: RetrainOptions) -> None:
     """Print what `retrain_stage` would do with these options, from a few timed steps."""
-    print_plan(_prepare(options, inherit=options.init == "supernet")[0])
+    print_plan(_prepare(options)[0])
 
 
 def retrain_stage(options: RetrainOptions) -> Path:
@@ -210,10 +211,10 @@ def retrain_stage(options: RetrainOptions) -> Path:
             not fit, divergence.
         KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
     """
-    return run_training(options, "export", lambda: _prepare(options, inherit=options.init == "supernet"))
+    return run_training(options, "export", lambda: _prepare(options))
 
 
-def _prepare(options: RetrainOptions, inherit: bool) -> tuple[Training, Callable[[RunFolder], None]]:
+def _prepare(options: RetrainOptions) -> tuple[Training, Callable[[RunFolder], None]]:
     data = load_data(options, options.resolution)
     chosen = choose_architecture(options, data)
     spec = chosen.space.decode(chosen.architecture)
@@ -221,9 +222,12 @@ def _prepare(options: RetrainOptions, inherit: bool) -> tuple[Training, Callable
     if options.train_on == "trainval":
         lines.append("learns from the validation images too: no validation figures (--train-on train has them)")
     network = None
-    if inherit:
+    if options.init == "supernet":
         network = _inherit(options, chosen)
         lines.append("starts from the supernet's weights")
+    elif options.init == "trial":
+        network = load_trial(find_stage(options, "search"), chosen.architecture, spec)
+        lines.append("starts from the weights of its trial in the search")
     training = prepare_network(spec, data, options, network, lines)
     return training, partial(_finish, training, chosen)
 

@@ -6,6 +6,7 @@ validation images; the test split is never looked at. See `search.trials`.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from functools import partial
@@ -26,15 +27,17 @@ from search.evaluators.fidelity_options import FidelityOptions, parse_fidelities
 from search.evaluators.held_back import hold_back
 from search.result import Fidelity, Result
 from search.schedules import Schedule
-from search.trials.course import AMOUNTS, EPOCHS, Rung, rungs_of
-from search.trials.files import FOLDER
+from search.trials.course import AMOUNTS, EPOCHS, RESOLUTION, Rung, rungs_of
 from search.trials.options import TrialOptions, recipe_of, recipe_values
-from search.trials.trial import Images, Setting, Trial
+from search.trials.setting import Images, Setting
+from search.trials.trial import Trial
 from supernet import Architecture, SearchSpace
 from supernet.decisions import DecisionSpace
 from training.data import Data, load_data
 from training.data.split import SplitPart
 from training.device import prepare_device
+from training.estimate import step_seconds
+from training.kept_trial import FOLDER
 from training.recipe import trajectory
 from training.recipe_options import TrainingOptions
 
@@ -95,6 +98,7 @@ class TrainingEvaluator:
             self.keep,
         )
         self.setting = replace(self.setting, fingerprints=self.fingerprints)
+        self._rehearse()
         self.task = self._usual.task
 
     @classmethod
@@ -134,6 +138,30 @@ class TrainingEvaluator:
         part = data.train if rung.share == 1 else SplitPart(data.train, torch.arange(count))
         return Images(data, part, *hold_back(data.val, self.confirm_images, self._options.random_seed))
 
+    def _rehearse(self) -> None:
+        """Put a training of each course together. Raises UserError for what no training of this search could do.
+
+        A network that cannot be built is a trial that fails, and another may do.
+        """
+        architecture = self.space.sample(random.Random(self._options.random_seed))
+        for number in {rung.course: number for number, rung in enumerate(self.rungs)}.values():
+            try:
+                network = self.setting.network(architecture, self.rungs[number])
+            except Exception:
+                return
+            self.setting.assembled(number, network)
+
+    def seconds(self, architecture: Architecture) -> float:
+        """A first estimate of the seconds of a training to the last fidelity, without validation."""
+        number = len(self.rungs) - 1
+        recipe, _ = self.setting.assembled(number, self.setting.network(architecture, self.rungs[number]))
+        return recipe.steps * step_seconds(recipe)
+
+    @property
+    def images(self) -> int:
+        """Images, forward and backward, of a training to the last fidelity."""
+        return self.rungs[-1].epochs * self.setting.images[-1].in_epoch(self._options.batch_size)
+
     @property
     def fidelities(self) -> tuple[Fidelity, ...]:
         return tuple(rung.fidelity for rung in self.rungs)
@@ -165,18 +193,22 @@ class TrainingEvaluator:
 
     def describe(self, schedule: Schedule) -> str:
         options = self._options
-        amounts = schedule.in_words([str(fidelity) for fidelity in schedule.fidelities])
+        amounts = schedule.in_words([self.spell(fidelity) for fidelity in schedule.fidelities])
         images = quantity(len(self._usual.train), "training image")
         return (
-            f"each network trained from random weights on {images}, trainer {options.trainer}, {options.optimizer} "
-            f"{options.lr:g}, {options.lr_scheduler}: {amounts}"
+            f"each network trained from random weights on {images}, trainer {options.trainer}, {options.optimizer} at "
+            f"{options.lr:g}, {options.lr_scheduler}; judged {amounts}"
         )
 
     def spell(self, fidelity: Fidelity) -> str:
-        return f"after {fidelity} of training"
+        rung = next(rung for rung in self.rungs if rung.fidelity == fidelity)
+        less = [f" on {100 * rung.share:g} % of the images"] if rung.share < 1 else []
+        less += [f" at {rung.resolution(0)} px"] if RESOLUTION in fidelity else []
+        less += [f" at {rung.width:g} of the width"] if rung.width < 1 else []
+        return f"after {quantity(rung.epochs, 'epoch')} of training{''.join(less)}"
 
     def estimate(self, evaluations: int) -> list[str]:
-        return [f"trainings  {evaluations:,} of up to {self.fidelities[-1]}"]
+        return [f"trainings  {evaluations:,}, each judged {self.spell(self.fidelities[-1])} at most"]
 
     def close(self) -> None:
         """Nothing is open."""

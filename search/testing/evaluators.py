@@ -38,6 +38,11 @@ class EvaluatorSuite:
         """The evaluator to test, each time a new one that is equal."""
         raise NotImplementedError
 
+    def resumed(self, evaluator: Judge) -> Judge:
+        """The evaluator that goes on after a process ended, in the files that `evaluator` left, where it leaves any."""
+        del evaluator
+        return self.make()
+
     def architectures(self) -> Sequence[Architecture]:
         """Some that differ, at least three."""
         raise NotImplementedError
@@ -132,7 +137,7 @@ class EvaluatorSuite:
             first, ledger = _Counted(self.make(), lives), Ledger()
             with suppress(KeyboardInterrupt):
                 _search(first, architectures, path, first.evaluator, Ledger())
-            again = _Counted(self.make())
+            again = _Counted(self.resumed(first.evaluator))
             resumed = _search(again, architectures, path, again.evaluator, ledger)
             assert [_without_time(result) for result in resumed] == [_without_time(result) for result in whole]
             assert first.made + again.made == len(whole)

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,11 @@ from typing import Any
 from config_file.files import append_jsonl, append_line, atomic_write_text
 from config_file.readers.form import check_form
 from config_file.readers.json_text import read_jsonl
-from search.archive import Archive
+from search.archive import Archive, read_archive
+from search.result import Fidelity
 from supernet import Architecture
 from training.checkpoint import RETRAIN, Checkpoint, Stateful
-
-FOLDER = "trials"
-"""In the folder of a search."""
-
-LONGEST_NAME = 64
-
-
-def name_of(architecture: Architecture) -> str:
-    """The name of a trial: the indices of its architecture, or a hash of them where they are many."""
-    text = "-".join(map(str, architecture))
-    return text if len(text) <= LONGEST_NAME else hashlib.sha256(text.encode()).hexdigest()[:32]
+from training.kept_trial import name_of
 
 
 @dataclass(frozen=True)
@@ -70,13 +62,23 @@ class TrialFiles:
         self.log_file, self.metrics_file = folder / f"{name}.log", folder / f"{name}.metrics.jsonl"
         self.weights, self._results = folder / f"{name}.safetensors", folder / f"{name}.jsonl"
         self.checkpoint_file = folder / f"{name}.pt"
-        folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(dict(fingerprints), sort_keys=True)
         self._fingerprints = {"trials": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
     def results(self) -> Archive:
-        """The results so far. Raises UserError where it was found with something else, or is damaged."""
+        """The results so far, to which more are added.
+
+        Raises UserError where they were found with something else, or are damaged.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
         return Archive(self._results, self._fingerprints)
+
+    def spent(self, fidelities: Collection[Fidelity]) -> Counter[str]:
+        """The sum of what was charged at fidelities."""
+        charged: Counter[str] = Counter()
+        for result in read_archive(self._results)[1]:
+            charged.update(result.spent if result.fidelity in fidelities else {})
+        return charged
 
     def checkpoint(self, rung: int = 0, lost: int = -1) -> TrialCheckpoint:
         """The checkpoint, to be saved on the way to a rung; see TrialCheckpoint."""

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from config_file.errors import UserError
+from search.evaluators.evaluator import Judge
 from search.evaluators.training import TrainingEvaluator
 from search.evaluators.workers import in_processes
 from search.result import Fidelity, Result
@@ -67,6 +68,10 @@ class TestTraining(EvaluatorSuite):
     def make(self) -> TrainingEvaluator:
         self.made += 1
         return make(self.folder / str(self.made), self.fidelities, **self.more)
+
+    def resumed(self, evaluator: Judge) -> TrainingEvaluator:
+        assert isinstance(evaluator, TrainingEvaluator)
+        return make(evaluator.folder, self.fidelities, **self.more)
 
     def architectures(self) -> list[Architecture]:
         return ARCHITECTURES
