@@ -80,6 +80,8 @@ def check_archive(search: Search) -> None:
     path = stage_path(search.options)
     if (path / ARCHIVE).is_file():
         Archive(path / ARCHIVE, search.evaluator.fingerprints)
+    if search.first is not None:
+        search.first.check(path)
     if (path / CONFIRMED).is_file():
         confirmations(search, path / CONFIRMED)
 
@@ -103,13 +105,15 @@ def run_search(search: Search, folder: RunFolder) -> None:
     started = time.perf_counter()
     try:
         with closing(search.evaluator):
+            if search.first is not None:
+                search = search.after(search.first.run(folder))
             judge = in_processes(search.evaluator, search.options.workers, search.options.threads)
-            evaluate_all(search, judge, archive, folder)
+            ledger = evaluate_all(search, judge, archive, folder)
             confirmed = confirm(search, judge, archive, folder)
     except KeyboardInterrupt:
         again = f"{command('search', search.options)} --resume"
         raise KeyboardInterrupt(f"{kept(archive)}; continue with: {again}") from None
-    write_outcome(search, archive, confirmed, folder, time.perf_counter() - started)
+    write_outcome(search, archive, ledger, confirmed, folder, time.perf_counter() - started)
     if callable(finish := getattr(search.evaluator, "finish", None)):
         finish()
 
@@ -138,8 +142,8 @@ def metrics_of(search: Search, result: Result, best: Result | None) -> dict[str,
     return {metric.name: metric.value(result), f"best_{metric.name}": found, **result.cost}
 
 
-def evaluate_all(search: Search, judge: Judge, archive: Archive, folder: RunFolder) -> None:
-    """Run the strategy to its end, showing progress."""
+def evaluate_all(search: Search, judge: Judge, archive: Archive, folder: RunFolder) -> Ledger:
+    """Run the strategy to its end, showing progress; returns the account."""
     by, metric, last = search.objective, search.metric, search.schedule.fidelities[-1]
     kept = [engine.with_costs(result, search.problem.tables) for result in archive]
     best: Result | None = engine.best_of(kept, search.problem.limits, by)
@@ -162,7 +166,7 @@ def evaluate_all(search: Search, judge: Judge, archive: Archive, folder: RunFold
             if not cached:
                 folder.metric(len(archive), **metrics_of(search, result, best))
 
-        ledger = Ledger(search.stop)
+        ledger = search.ledger()
         proposals = engine.run(
             search.strategy,
             judge,
@@ -178,3 +182,4 @@ def evaluate_all(search: Search, judge: Judge, archive: Archive, folder: RunFold
     if made < search.budget:
         why = "the budget is used up" if ledger.used_up else "no further architecture was found within the limits"
         folder.log(f"stopped    after {made:,} of {search.budget:,}: {why}")
+    return ledger

@@ -52,7 +52,7 @@ def run(
     same call continues to the identical end.
 
     With several fidelities the strategy is told the result of the greatest one there is in this search, and in the end
-    what `pick` takes from all results is evaluated at the last one, until it takes nothing else.
+    what `pick` takes from all results is evaluated at the last one (`_Loop.settle`).
 
     Args:
         strategy, evaluator, archive: propose, score and keep.
@@ -88,10 +88,7 @@ def run(
             latest = [by_architecture[result.architecture] for result in latest]
         strategy.tell(latest)
         idle = 0 if ledger.results > before else idle + len(proposals)
-    last = len(schedule.fidelities) - 1
-    while unsure := [r.architecture for r in pick(list(loop.known.values())) if r.fidelity < schedule.fidelities[last]]:
-        if not loop.evaluate(unsure, last, to_the_end=True):
-            break  # the budget has nothing left for it
+    loop.settle(pick)
     return [loop.known[result.architecture] for result in told]
 
 
@@ -147,6 +144,21 @@ class _Loop:
         self.evaluate(proposals, rung, first=True)
         found = {result.architecture: with_costs(result, self.tables) for result in self._found(proposals, rung)}
         return [found[architecture] for architecture in proposals if architecture in found]
+
+    def settle(self, pick: Pick) -> None:
+        """Evaluate what would be chosen at the last fidelity, until nothing else would be.
+
+        Where evaluations have a price, fidelities are amounts of training: what was left behind at a lower one was
+        compared there, and stays behind as soon as anything has come to the end.
+        """
+        last = len(self.schedule.fidelities) - 1
+        end = self.schedule.fidelities[last]
+        priced = getattr(self.evaluator, "price", None) is not None
+        while unsure := [r.architecture for r in pick(list(self.known.values())) if r.fidelity < end]:
+            if priced and any(result.fidelity == end and not result.failed for result in self.known.values()):
+                break
+            if not self.evaluate(unsure, last, to_the_end=True):
+                break  # the budget has nothing left for it
 
     def evaluate(
         self, proposals: Sequence[Architecture], rung: int, first: bool = False, to_the_end: bool = False

@@ -4,9 +4,10 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from config_file.errors import UserError
+from config_file.quantity import quantity
 from search.result import Fidelity, Result
 from supernet import Architecture
 
@@ -83,6 +84,27 @@ class Ledger:
         """The first limit that so much in all would exceed; None within the budget."""
         exceeded = (w for w, most in self.stop.limits.items() if spent.get(w, 0) > most * (1 + ROUNDING))
         return next(exceeded, None)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The account as JSON: what was spent in all and before the search, what was free, and the budget."""
+        evaluations = {} if self.stop.evaluations is None else {"evaluations": self.stop.evaluations}
+        return {
+            "evaluations": self.evaluations,
+            "results": self.results,
+            "repeats": self.repeats,
+            "spent": dict(self.spent),
+            "first_stage": self.before,
+            "budget": {**evaluations, **self.stop.limits},
+        }
+
+    def in_words(self) -> str:
+        """The account for people."""
+        epochs = f"{self.spent['epochs']:,.6g} epochs of training, " if self.spent["epochs"] else ""
+        repeats = f", {quantity(self.repeats, 'repeat')} free" if self.repeats else ""
+        before = self.before.get("seconds", 0)
+        first = f" ({before:,.1f} of them of the first stage)" if before else ""
+        return f"{epochs}{self.spent['seconds']:,.0f} s of evaluation{first}{repeats}"
 
     def refuse(self, what: str, price: float) -> NoReturn:
         """Raises UserError: the budget is too small for one evaluation, which takes `price` of `what`."""

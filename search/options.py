@@ -11,6 +11,7 @@ from search.evaluators import EVALUATORS
 from search.evaluators.held_back import ConfirmationOptions
 from search.evaluators.options import EvaluationOptions
 from search.evaluators.supernet import SUPERNET
+from search.first_stage import FirstStageOptions
 from search.schedules import SCHEDULES
 from search.strategies import STRATEGIES
 from training.differentiable_search.options import GradientOptions
@@ -94,6 +95,7 @@ class SearchOptions(
     StrategiesOptions,
     GradientOptions,
     BudgetOptions,
+    FirstStageOptions,
     StrategyOptions,
     ConfirmationOptions,
     ScoreOptions,
@@ -121,12 +123,14 @@ class SearchOptions(
             object.__setattr__(self, "search_strategy", DERIVED)
 
     def unread(self) -> dict[str, str]:
-        """{option of a training: where it is read}, in a search that trains nothing."""
+        """{option: where it is read}: those of a first stage, and of a training in a search that trains nothing."""
+        first = {name for name in options_of(FirstStageOptions) if name != "first_stage"}
+        idle = {} if self.first_stage else dict.fromkeys(first, "there is no first stage without --first-stage")
         if self.directly_search or EVALUATORS.get(self.evaluator) is not SUPERNET:  # one of your own may train
-            return {}
+            return idle
         learns = {"loss", "label_smoothing", "sample_strategy"} if self.search_strategy == DERIVED else set()
         trained = dict.fromkeys(
             {*options_of(TrainingOptions), *options_of(SupernetOptions)} - learns,
             "the supernet is trained already (by train_supernet.py, or here with --directly-search)",
         )
-        return trained | {"budget_epochs": "evaluations with the weights of a supernet train nothing"}
+        return idle | trained | {"budget_epochs": "evaluations with the weights of a supernet train nothing"}

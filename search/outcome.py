@@ -4,15 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from config_file.errors import UserError
+from config_file.files import write_sealed
 from config_file.quantity import quantity
 from config_file.run_folder import RunFolder
 from config_file.stages import command
 from search import engine
 from search.archive import Archive
+from search.ledger import Ledger
 from search.pareto import non_dominated
 from search.preparation import Search
 from search.reporting import picture, results_file
-from search.reporting.finished_search import CONFIRMED, read_search
+from search.reporting.finished_search import CONFIRMED, SPENT, SPENT_FORMAT, read_search
 from search.reporting.front_report import front_among, values_of, write_front
 from search.reporting.report import write_report
 from search.result import Result, comparable
@@ -33,11 +35,17 @@ def pick(search: Search, results: Sequence[Result]) -> list[Result]:
 
 
 def write_outcome(
-    search: Search, archive: Archive, confirmed: Mapping[Architecture, Result], folder: RunFolder, seconds: float
+    search: Search,
+    archive: Archive,
+    ledger: Ledger,
+    confirmed: Mapping[Architecture, Result],
+    folder: RunFolder,
+    seconds: float,
 ) -> None:
     """Write what the search found, and say it.
 
     Args:
+        ledger: what it has needed.
         confirmed: what was judged once more, by what nothing was selected by.
         seconds: what this session took.
 
@@ -54,10 +62,11 @@ def write_outcome(
     best = engine.best_of(results, search.problem.limits, search.chooses)
     if best is None:
         raise UserError(nothing_found(search, evaluations))
-    about = how_found(search, len(evaluations))
+    about = {**how_found(search, len(evaluations)), **tested(search, best)}
     judged = confirmed.get(best.architecture)
     chosen = best, search.space, search.context.resolution, about, judged
-    files = ["best.json", "results.csv", "archive.jsonl"]
+    write_sealed(folder.file(SPENT), {"format": SPENT_FORMAT, **ledger.record})  # its seconds are of no other run
+    files = ["best.json", "results.csv", SPENT, "archive.jsonl"]
     if search.problem.limits.first is not None:
         size = f" at {search.context.resolution} px" if search.context.resolution else ""
         count = quantity(len(results), "evaluation")
@@ -67,9 +76,9 @@ def write_outcome(
         picture.draw_search(path, results, best, search.problem.limits, title, search.metric, method, judged)
         found = read_search(folder.path, search.options.search_space, results_file.about_best(*chosen))
         write_report(folder.file("report.html"), [found])
-        files = ["best.json", "report.html", "results.csv", path.name, "archive.jsonl"]
+        files = ["best.json", "report.html", "results.csv", SPENT, path.name, "archive.jsonl"]
     folder.log()
-    for line in outcome(search, best, judged, evaluations, seconds):
+    for line in outcome(search, best, judged, evaluations, ledger, seconds):
         folder.log(line)
     if search.of_a_front:
         metrics = {name: table.metric for name, table in search.problem.tables.items()}
@@ -97,6 +106,13 @@ def nothing_found(search: Search, evaluations: Sequence[Result]) -> str:
     return f"{all_of} failed ({why}){search.context.doubt}"
 
 
+def tested(search: Search, best: Result) -> dict[str, float]:
+    """{"test_...": the metric} where the evaluator knows what no selection may see: it is asked once, at the end."""
+    test = getattr(search.evaluator, "test", None)
+    value = None if test is None else test(best.architecture)
+    return {} if value is None else {f"test_{search.metric.name}": float(value)}
+
+
 def how_found(search: Search, evaluations: int) -> dict[str, Any]:
     """The part of `best.json` about the search."""
     options, context = search.options, search.context
@@ -119,13 +135,19 @@ def how_found(search: Search, evaluations: int) -> dict[str, Any]:
             "evaluator": options.evaluator,
             "measures": dict(search.measures),
             "method": search.evaluator.method,
+            **({} if search.found is None else {"first_stage": search.found.record}),
             **search.evaluator.record,
         },
     }
 
 
 def outcome(
-    search: Search, best: Result, confirmed: Result | None, evaluations: Sequence[Result], seconds: float
+    search: Search,
+    best: Result,
+    confirmed: Result | None,
+    evaluations: Sequence[Result],
+    ledger: Ledger,
+    seconds: float,
 ) -> Iterator[str]:
     """The chosen architecture and what it took to find it, in lines; `confirmed`: as it was judged once more."""
     metric = search.metric
@@ -149,6 +171,5 @@ def outcome(
         )
     yield (
         f"effort     {quantity(len(evaluations), 'evaluation')} of {quantity(architectures, 'architecture')}"
-        f"{f', {failed} of them failed' if failed else ''}, {sum(result.seconds for result in evaluations):,.0f} s of "
-        f"evaluation, {seconds:,.0f} s in this session"
+        f"{f', {failed} of them failed' if failed else ''}, {ledger.in_words()}, {seconds:,.0f} s in this session"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from random import Random
 
 from config_file.errors import UserError
 from config_file.fields import options_of
@@ -16,13 +17,22 @@ from lookup_tables.limits import Limits, limits_of
 from search.corrected import Correction
 from search.engine import with_costs
 from search.evaluators import Context, Evaluator, context_of, make_evaluator, measures_of
-from search.ledger import Stop
+from search.first_stage import FirstStage, Found, prepare_first_stage
+from search.ledger import Ledger, Stop
 from search.objectives import Objective, check_objectives, chosen_by, parse_objectives
 from search.options import SearchOptions
 from search.problem import Problem
 from search.result import Result
 from search.schedules import Schedule, make_schedule
-from search.strategies import Strategy, entry_of, make_strategy, needs_distribution, searches_front, takes_warm_start
+from search.strategies import (
+    Strategy,
+    entry_of,
+    make_strategy,
+    needs_distribution,
+    searches_front,
+    takes_candidates,
+    takes_warm_start,
+)
 from search.tabular import BENCHMARKS
 from search.warm_start import read_results
 from supernet import SearchSpace
@@ -42,6 +52,8 @@ class Search:
         measures: {metric: whether more is better} of the evaluator, the one that is shown first.
         prepared: the strategy, None where `learning`, on frozen weights, comes first.
         correction: of the score for cost, None where it counts as it is.
+        first: the first stage, None where there is none.
+        found: what the first stage has come to, once it has run.
     """
 
     options: SearchOptions
@@ -53,6 +65,8 @@ class Search:
     evaluator: Evaluator
     schedule: Schedule
     correction: Correction | None = None
+    first: FirstStage | None = None
+    found: Found | None = None
 
     @property
     def space(self) -> DecisionSpace:
@@ -87,6 +101,17 @@ class Search:
         problem = replace(self.problem, distribution=self.learning.run())
         strategy = make_strategy(self.options.search_strategy, problem, self.options)
         return replace(self, problem=problem, prepared=strategy)
+
+    def after(self, found: Found) -> Search:
+        """The search that begins with what a first stage has found."""
+        problem = replace(self.problem, candidates=found.candidates)
+        strategy = make_strategy(self.options.search_strategy, seen_by(problem, self.correction), self.options)
+        return replace(self, problem=problem, prepared=strategy, found=found)
+
+    def ledger(self) -> Ledger:
+        """A new account, with what the first stage has taken of the budget."""
+        before = {} if self.found is None else {"seconds": self.found.seconds}
+        return Ledger(self.stop, before)
 
     @property
     def of_a_front(self) -> bool:
@@ -142,6 +167,7 @@ class Search:
                 lines.append(f"note       --target-hc {self.options.target_hc:g}{default} limits nothing in this space")
         return [
             *lines,
+            *([] if self.first is None else [f"first      {self.first.describe()}"]),
             f"strategy   {self.options.search_strategy}, at most {quantity(self.budget, 'evaluation')}",
             f"evaluation {self.evaluator.describe(self.schedule)}",
             *([] if self.correction is None else [f"score      {self.correction.words}"]),
@@ -177,10 +203,10 @@ def prepare(options: SearchOptions) -> Search:
         problem = replace(problem, distribution=load_distribution(context.source, context.trained.space))
     correction = correction_of(options, problem, measures, context.resolution)
     evaluator = make_evaluator(options.evaluator, context)
-    judges = problem.objectives if correction is None else correction.objectives(problem)
+    judges = seen_by(problem, correction).objectives
     schedule = make_schedule(options.schedule, evaluator.fidelities, chosen_by(judges, measures))
     problem = replace(problem, rungs=len(schedule.fidelities))
-    seen = replace(problem, objectives=judges)
+    seen = standing_in(seen_by(problem, correction), options)
     strategy = None if to_learn else make_strategy(options.search_strategy, seen, options)
     if correction is not None and strategy is not None:
         check_retold(options.search_strategy, strategy)
@@ -194,7 +220,25 @@ def prepare(options: SearchOptions) -> Search:
         relaxation = relaxation_of(options.sample_strategy) or Differentiable.relaxation
         data = replace(context.data, val=context.validation[0]) if context.confirm_images else context.data
         learning = FrozenLearning(options, supernet, weights, data, context.device, tables, relaxation)
-    return Search(options, context, problem, measures, strategy, learning, evaluator, schedule, correction)
+    first = prepare_first_stage(options, context, evaluator, problem)
+    return Search(options, context, problem, measures, strategy, learning, evaluator, schedule, correction, first)
+
+
+def seen_by(problem: Problem, correction: Correction | None) -> Problem:
+    """The problem as the strategy sees it: with --score corrected its objective is the corrected score."""
+    return problem if correction is None else replace(problem, objectives=correction.objectives(problem))
+
+
+def standing_in(problem: Problem, options: SearchOptions) -> Problem:
+    """The problem with random candidates where a first stage will find better ones: options are checked before that.
+
+    Raises UserError for a first stage before a strategy that does not begin with candidates.
+    """
+    if options.first_stage is None:
+        return problem
+    if not takes_candidates(options.search_strategy):
+        raise UserError(f"--first-stage: --search-strategy {options.search_strategy} does not begin with candidates")
+    return replace(problem, candidates=problem.limits.sample_distinct(Random(0), options.first_best))
 
 
 def correction_of(

@@ -33,13 +33,17 @@ class OwnEvaluator:
         self.method = str(self._said("method", reference.rpartition(":")[2]))
         self.record: Mapping[str, Any] = self._said("record", {})
         self.cumulative = bool(self._said("cumulative", False))
-        price = self._said("price", None)
-        self.price = None if price is None else guarded(reference, price)
+        self.price, self.scorer, self.test = (self._method(name) for name in ("price", "scorer", "test"))
         able = callable(self._said("confirm", None))
         self.confirms = str(self._said("confirms", "what it held back") or "") if able else ""
 
     def _said(self, name: str, default: Any) -> Any:
         return guarded(self.reference, lambda: getattr(self.own, name, default))()
+
+    def _method(self, name: str) -> Callable[..., Any] | None:
+        """One of the methods that it may have."""
+        method = self._said(name, None)
+        return guarded(self.reference, method) if callable(method) else None
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """Its results, each one of an architecture that was asked for."""

@@ -69,12 +69,12 @@ class ZeroCostEvaluator:
         self.record: Mapping[str, Any] = {"zero_cost": list(self.scores), "images": len(self.sample.targets)}
 
     @classmethod
-    def of(cls, context: Context) -> ZeroCostEvaluator:
-        """The one that the options of a stage describe. Raises UserError for what does not fit."""
+    def of(cls, context: Context, names: Sequence[str] = ()) -> ZeroCostEvaluator:
+        """The one that the options of a stage describe, or of other scores. Raises UserError for what does not fit."""
         space, data, classified = context.space, context.data, context.task is CLASSIFICATION
         if not isinstance(space, NetworkSpace):
             raise UserError(f"--evaluator zero_cost: {space.name} has decisions only, no networks to score")
-        scores = tuple(scores_of(context))
+        scores = tuple(names or scores_of(context))
         if not classified and "epe_nas" in scores:
             raise UserError(f"--zero-cost epe_nas compares classes, and {data.name} is of {context.task.name}")
         images = min(context.options.zero_cost_images, len(data.train))

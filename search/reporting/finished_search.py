@@ -32,8 +32,9 @@ from tasks import Task, task_of
 from training.differentiable_search.distribution_file import load_distribution
 from training.supernet_file import FORMAT as SUPERNET
 
-ARCHIVE, BEST, CONFIRMED = "archive.jsonl", "best.json", "confirmed.jsonl"
+ARCHIVE, BEST, CONFIRMED, SPENT = "archive.jsonl", "best.json", "confirmed.jsonl", "spent.json"
 FORMAT, VERDICT, RANKING = "oneshot-nas search 1", "oneshot-nas verdict 1", "oneshot-nas ranking 1"
+SPENT_FORMAT = "oneshot-nas spent 1"
 """The formats of `best.json`, and of what `search.verdict` and `search.rank` leave."""
 
 _FORM = {

@@ -43,9 +43,12 @@ class Strategy(Protocol):
     front: True where it takes several objectives.
     needs_distribution: True where it proposes from what was learned by gradients.
     random_start: the option that says how many random architectures it begins with, for the report.
-    population: how many it wants to be asked for, and halved, at once.
+    takes_candidates: False where it does not begin with what a first stage has found (`Problem.candidates`).
     first_stage: the zero-cost score of a first stage that it cannot do without.
     first_choice: what it takes of that, best or spread, unless an option says it.
+    population: how many it wants to be asked for, and halved, at once.
+    rung: the position of the fidelity that it wants its proposals to be evaluated at, set by `ask`; None: by schedule.
+    roles: of what a local search has met: "start", "middle" or "optimum" by architecture.
     retell: takes newer scores of everything told, and of what is told next; without it there is no --score corrected.
     generation_sizes: a function of the saved options to the sizes of the first and of later generations, for the same.
     """
@@ -99,6 +102,11 @@ def searches_front(name: str) -> bool:
 def needs_distribution(name: str) -> bool:
     """True for a strategy that proposes from what was learned by gradients."""
     return bool(getattr(entry_of(name), "needs_distribution", False))
+
+
+def takes_candidates(name: str) -> bool:
+    """True for a strategy that begins with what a first stage has found; one of the user's own may."""
+    return bool(getattr(entry_of(name), "takes_candidates", True))
 
 
 def takes_warm_start(name: str) -> bool:

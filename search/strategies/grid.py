@@ -38,6 +38,7 @@ class GridSearch:
 
     Options = GridOptions
     front: ClassVar[bool] = False
+    takes_candidates: ClassVar[bool] = False
     size: int | None = None
 
     def __init__(self, problem: Problem, options: GridOptions, seed: int) -> None:

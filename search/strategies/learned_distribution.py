@@ -28,6 +28,7 @@ class LearnedDistribution:
     Options = GradientOptions
     front: ClassVar[bool] = False
     needs_distribution: ClassVar[bool] = True
+    takes_candidates: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, options: GradientOptions, seed: int) -> None:
         assert problem.distribution is not None, "what it draws from is to be learned first"

@@ -32,6 +32,8 @@ class OwnStrategy:
             if not callable(getattr(self.own, method, None)):
                 raise UserError(f"{self.name} made a {type(self.own).__name__} without a method {method}()")
         self.size: int | None = getattr(self.own, "size", None)
+        population = getattr(self.own, "population", None)
+        self.population: int | None = population if isinstance(population, int) and population > 0 else None
         if self.size is not None and not isinstance(self.size, int):
             raise UserError(f"{self.name}: its size must be an integer or None, not {self.size!r}")
 
@@ -47,6 +49,12 @@ class OwnStrategy:
                     f"{self.space.name}, a tuple of {len(self.space.sizes)} indices"
                 )
         return list(proposals)
+
+    @property
+    def rung(self) -> int | None:
+        """The position of the fidelity that it asked for; None: by the schedule."""
+        rung = getattr(self.own, "rung", None)
+        return rung if isinstance(rung, int) else None
 
     def tell(self, results: Sequence[Result]) -> None:
         """Pass the results on."""

@@ -5,6 +5,7 @@ Pham et al. 2018). The update is REINFORCE, or PPO's clipped one in mini-batches
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -47,6 +48,7 @@ class PolicyGradient(Generational):
     """
 
     Options = PolicyOptions
+    takes_candidates: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, options: PolicyOptions, seed: int) -> None:
         super().__init__(problem, seed)

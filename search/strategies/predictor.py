@@ -6,6 +6,7 @@ is measured twice, costs that a table knows are not predicted, and every member 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import isnan
 from typing import ClassVar
 
@@ -47,7 +48,8 @@ class PredictorSearch(Generational):
 
     def __init__(self, problem: Problem, options: PredictorOptions, seed: int) -> None:
         super().__init__(problem, seed)
-        self._problem, self._population, self._predictions = problem, options.population, options.inner_evaluations
+        self._problem = replace(problem, candidates=())  # which are measured, not predicted
+        self._population, self._predictions = options.population, options.inner_evaluations
         earlier = {
             self.space.canonical(result.architecture): tuple(objective.score(result) for objective in self.objectives)
             for result in problem.earlier
@@ -68,8 +70,8 @@ class PredictorSearch(Generational):
         made, self._to_confirm = self._to_confirm, []
         if len(self._known) > 1:
             made += self._search(wanted - len(made))
-        made += self.limits.sample_distinct(self.rng, wanted - len(made), self.visited | set(made))
-        return made
+        self.visited.update(made)
+        return made + self.beginning(wanted - len(made))
 
     def _search(self, wanted: int) -> list[Architecture]:
         """The best that NSGA-II meets on the predictors and that was not measured, the fittest first."""

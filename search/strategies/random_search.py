@@ -1,5 +1,6 @@
 """Random search: uniformly drawn architectures within the cost limits (Li and Talwalkar 2019 make it the baseline)."""
 
+from collections import deque
 from collections.abc import Sequence
 from random import Random
 from typing import ClassVar
@@ -30,19 +31,28 @@ class RandomSearch:
         self.size = options.random_iteration
         self._limits, self._dedup = problem.limits, options.dedup
         self._rng = Random(seed)
+        self._candidates = deque(problem.candidates)
         self._proposed = 0
         self._visited: set[Architecture] = set()
 
     def ask(self, n: int) -> list[Architecture]:
         proposals: list[Architecture] = []
         while len(proposals) < n and self._proposed < self.size:
-            architecture = self._limits.sample(self._rng, self._visited if self._dedup else frozenset())
+            architecture = self._next()
             if architecture is None:
                 break
             self._visited.add(architecture)
             self._proposed += 1
             proposals.append(architecture)
         return proposals
+
+    def _next(self) -> Architecture | None:
+        """A candidate of a first stage, else a random one."""
+        while self._candidates:
+            candidate = self._candidates.popleft()
+            if candidate not in self._visited and self._limits.allows(candidate):
+                return candidate
+        return self._limits.sample(self._rng, self._visited if self._dedup else frozenset())
 
     def tell(self, results: Sequence[Result]) -> None:
         """Random search learns nothing."""
