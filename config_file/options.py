@@ -127,7 +127,8 @@ def why_unused(options: Any, name: str) -> str | None:
     chosen = getattr(options, chooser)
     part = getattr(_entry(specs[chooser], chosen), "Options", None)
     own = ", ".join(spec.flag for spec in options_of(part).values()) if part is not None else "no options of its own"
-    others = "".join(f" or {specs[other].flag} {', '.join(names)}" for other, names in [*owners.items()][1:])
+    set_ones = [(other, names) for other, names in [*owners.items()][1:] if getattr(options, other) is not None]
+    others = "".join(f" or {specs[other].flag} {', '.join(names)}" for other, names in set_ones)
     return f"{spec.flag} is for {specs[chooser].flag} {', '.join(readers)}{others}, not for {chosen}, which has {own}"
 
 
