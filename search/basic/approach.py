@@ -39,13 +39,17 @@ from search.problem import Problem
 from search.reporting.finished_search import ARCHIVE, read_search
 from search.reporting.front_report import values_of
 from search.result import Result
+from search.schedules import AllAlike
 from search.strategies import Strategy, make_strategy, needs_distribution, searches_front
+from search.trials.files import FOLDER as TRIALS
 from supernet import Architecture, Network, NetworkSpace
 from supernet.decisions import DecisionSpace
 
 FOLDER = "NASResults"
 FINAL = "Final_results.txt"
 TRIAL = "Trial_{}_results.txt"
+LEFT = (ARCHIVE, FINAL, TRIAL.format("*"), f"{TRIALS}/*")
+"""The files that a search leaves in its folder."""
 
 APPROACHES: dict[str, Callable[..., "NASBase"]] = {}
 """Each called (config, search_space=, model_builder=)."""
@@ -156,7 +160,7 @@ class NASBase:
         with only_process(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if overwrite:
-                for path in [path for name in (ARCHIVE, FINAL, TRIAL.format("*")) for path in folder.glob(name)]:
+                for path in [path for name in LEFT for path in folder.glob(name)]:
                     path.unlink()
             self.config.check()
             self._run(folder, overwrite)
@@ -167,7 +171,7 @@ class NASBase:
 
     def _run(self, folder: Path, overwrite: bool) -> None:
         """Propose and judge until there were as many trials as there should be."""
-        judge = TrialEvaluator(self.space, self._builder(), self.estimate, self._metrics, int(self.config.seed or 0))
+        judge = self._evaluator(folder)
         archive = Archive(folder / ARCHIVE, judge.fingerprints)
         if len(archive):
             self.load_search_results(folder)
@@ -184,20 +188,33 @@ class NASBase:
             if not path.exists():
                 self.dump_search_results(path)
 
-        ledger = Ledger(Stop(self.config.max_trials, seconds=self.config.options.get("budget_seconds")))
-        engine.run(_Proposals(self), judge, archive, {}, ledger=ledger, watch=watch)
+        budget = {what: self.config.options.get(f"budget_{what}") for what in ("epochs", "seconds")}
+        ledger, schedule = Ledger(Stop(self.config.max_trials, **budget)), AllAlike(tuple(judge.fidelities))
+        engine.run(_Proposals(self), judge, archive, {}, ledger=ledger, schedule=schedule, watch=watch)
+        if callable(finish := getattr(judge, "finish", None)):
+            finish()
+
+    def _evaluator(self, folder: Path) -> Any:
+        """The judge of the networks, with files of its own in the folder where it has any."""
+        return TrialEvaluator(self.space, self._builder(), self.estimate, self._metrics, int(self.config.seed or 0))
 
     def _run_stage(self, folder: Path, overwrite: bool) -> None:
         """The same by `search.py`, in a folder of its own that `retrain.py --search` takes."""
         place = folder / "search"
-        values = NEURAL_COMPRESSOR.options(self.config.content()) | self.config.options
         going_on = not overwrite and (place / "config.yaml").is_file()
-        options = SearchOptions(**{**values, "output": str(place), "overwrite": overwrite, "resume": going_on})
+        options = self._options(place, overwrite=overwrite, resume=going_on)
         search_stage(with_constraints(options, upper_only=needs_distribution(options.search_strategy)))
         found = read_search(place)
         self._space, self._results = found.space, {result.architecture: result for result in found.results}
-        self._metrics.names = tuple(objective.name for objective in found.objectives)
-        self._metrics.higher_is_better = tuple(objective.maximise for objective in found.objectives)
+        self._metrics.take(found.objectives)
+
+    def _options(self, place: Path, **more: Any) -> SearchOptions:
+        """The settings as options of `search.py`."""
+        content = self.config.content()
+        if not isinstance(self.config.search_space, str):
+            content["nas"]["search"].pop("search_space", None)
+        values = NEURAL_COMPRESSOR.options(content) | self.config.options
+        return SearchOptions(**{**values, "output": str(place), **more})
 
     def load_search_results(self, path: str | Path) -> None:
         """Take the trials that a search left in its folder.

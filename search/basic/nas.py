@@ -9,7 +9,10 @@ from torch import nn
 from config_file.errors import UserError, choose
 from search.basic.approach import APPROACHES, NASBase, nas_registry
 from search.basic.config import NASConfig
-from search.basic.trials import judged_by
+from search.basic.trials import guard, judged_by
+from search.basic.values import ValueSpace, built
+from search.evaluators import Context, make_evaluator, measures_of
+from search.objectives import parse_objectives
 from supernet.decisions import DecisionSpace
 
 
@@ -37,7 +40,8 @@ class BasicNAS(NASBase):
 
     A space of ours that is given by its name is searched by `search.py`, with the training evaluator, in the folder
     `search` of the results: --workers, budgets and the report are as there. Everything else is trained and judged by
-    functions of one's own.
+    functions of one's own; without them, networks of a `model_builder` are trained as `retrain.py` trains one, on the
+    data set and by the recipe of the file (`train`) or of `NASConfig.options`, in the folder `trials` of the results.
 
     Attributes:
         train_func: trains a network in place; None where `eval_func` does it.
@@ -52,13 +56,26 @@ class BasicNAS(NASBase):
         return judged_by(self.train_func, self.eval_func)(model)
 
     def _run(self, folder: Path, overwrite: bool) -> None:
-        own = (self.train_func, self.eval_func, self.model_builder)
-        if isinstance(self.search_space, str) and own == (None, None, None):
+        if self.train_func is not None and self.eval_func is None:
+            raise UserError("a train_func of your own needs an eval_func: what it trained is to be judged")
+        own = (self.eval_func, self.model_builder)
+        if isinstance(self.search_space, str) and own == (None, None):
             self._run_stage(folder, overwrite)
-        elif self.eval_func is None:
-            raise UserError("a search by a model_builder needs an eval_func (and a train_func) of your own")
         else:
             super()._run(folder, overwrite)
+
+    def _evaluator(self, folder: Path) -> Any:
+        if self.eval_func is not None:
+            return super()._evaluator(folder)
+        space = self.space
+        trained = built(space, guard(self._builder())) if isinstance(space, ValueSpace) else space
+        options = self._options(folder)
+        context = Context(options, space=trained)
+        evaluator = make_evaluator(options.evaluator, context)
+        if len(evaluator.fidelities) > 1:
+            raise UserError("several fidelities are for search.py: from Python a network is trained once")
+        self._metrics.take(parse_objectives(options.objective, measures_of(options.evaluator, context)))
+        return evaluator
 
 
 @nas_registry("dynas")

@@ -45,12 +45,20 @@ class Metrics:
     higher_is_better: tuple[bool, ...] | None = None
 
     def read(self, answer: Any, params: int) -> dict[str, float]:
-        """The answer of an evaluation, a number or {name: number}, as numbers by name, with the number of parameters.
+        """The answer of an evaluation as numbers by name, with the number of parameters.
+
+        Args:
+            answer: a number, numbers in the order of the names, or {name: number}.
+            params: of the network.
 
         Raises:
             UserError: it is something else, or lacks a metric.
         """
-        found = dict(answer) if isinstance(answer, Mapping) else {(self.names or ("metric",))[0]: answer}
+        found: dict[Any, Any] = {(self.names or ("metric",))[0]: answer}
+        if isinstance(answer, Mapping):
+            found = dict(answer)
+        elif isinstance(answer, (list, tuple)):
+            found = dict(zip(self.names or [f"metric{number}" for number in range(len(answer))], answer, strict=False))
         try:
             numbers = {str(name): float(value) for name, value in found.items()}
         except (TypeError, ValueError, RuntimeError):
@@ -65,6 +73,11 @@ class Metrics:
         if not 0 <= numbers.get("accuracy", 0) <= 1:
             raise UserError(f"an accuracy is a fraction, not {numbers['accuracy']:g}: divide it by 100, or call it acc")
         return numbers
+
+    def take(self, objectives: Sequence[Objective]) -> None:
+        """Count what these objectives name, in their directions."""
+        self.names = tuple(objective.name for objective in objectives)
+        self.higher_is_better = tuple(objective.maximise for objective in objectives)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

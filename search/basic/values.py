@@ -1,8 +1,10 @@
 """A space of plain values, {name: [value, ...]}: what a builder of networks of one's own takes, one value of each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from torch import nn
 
 from config_file.errors import UserError
 from supernet import Architecture
@@ -21,6 +23,26 @@ class ValueSpace(DecisionSpace):
     """
 
     values: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class BuiltSpace(ValueSpace):
+    """Values that a builder makes networks of; `build` is what the training evaluator asks for.
+
+    Attributes:
+        builder: a value of each name to a network.
+    """
+
+    builder: Callable[[Config], nn.Module]
+
+    def build(self, architecture: Architecture) -> nn.Module:
+        """The network of an architecture, with weights of its own choice."""
+        return self.builder(config_of(self, architecture))
+
+
+def built(space: ValueSpace, builder: Callable[[Config], nn.Module]) -> BuiltSpace:
+    """The same space with the builder of its networks."""
+    return BuiltSpace(space.name, space.decisions, space.values, builder)
 
 
 def space_of_values(values: Mapping[str, Any]) -> ValueSpace:

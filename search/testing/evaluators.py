@@ -240,7 +240,7 @@ def _search(
 
 
 def _total(results: Sequence[Result]) -> Counter[str]:
-    """What results were charged, added up in their order."""
+    """Sum of what results were charged, in their order."""
     total: Counter[str] = Counter()
     for result in results:
         total.update(result.spent)

@@ -281,6 +281,42 @@ def test_a_space_of_ours_by_its_name_is_searched_by_the_stage() -> None:
         assert tuple(best.values()) == max(results, key=lambda names: results[names]["synflow"])
 
 
+def module(config: dict[str, Any]) -> nn.Module:
+    if config["channels"] == 3:
+        raise ValueError("not three")
+    return nn.Sequential(
+        nn.Conv2d(3, config["channels"], 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(config["channels"], 10),
+    )  # fmt: skip
+
+
+def test_networks_of_a_builder_are_trained_by_the_toolkit() -> None:
+    """The section `train` of a file says how; the accuracy is that of the training evaluator for the same module."""
+    Path("nas.yml").write_text(
+        "nas: {search: {search_space: {channels: [2, 3, 4]}, search_algorithm: grid, metrics: [acc]}}\n"
+        "train: {end_epoch: 1, optimizer: {SGD: {learning_rate: 0.1}}, dataloader: {batch_size: 64}}\n",
+        encoding="utf-8",
+    )
+
+    def search() -> NASBase:
+        searched = NAS("nas.yml", model_builder=module)
+        searched.config.options |= {"dataset": "digits", "train_portion": 0.2, "confirm_images": 0}
+        searched.log = lambda line: None
+        searched.search()
+        return searched
+
+    searched = search()
+    assert list(searched.search_results) == [(2,), (4,)]
+    accuracies = {values: numbers["accuracy"] for values, numbers in searched.search_results.items()}
+    assert all(0 < accuracy <= 1 for accuracy in accuracies.values())
+    assert searched.best_model_archs == [{"channels": max(accuracies, key=lambda values: accuracies[values])[0]}]
+    assert "raised ValueError: not three" in Path("NASResults/Final_results.txt").read_text()
+    logs = {path: path.read_bytes() for path in Path("NASResults/trials").glob("*.log")}
+    assert len(logs) == 2
+    assert search().search_results == searched.search_results
+    assert {path: path.read_bytes() for path in logs} == logs  # nothing was trained again
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -297,7 +333,7 @@ def test_what_cannot_be_searched(settings: dict[str, Any], message: str) -> None
 def test_functions_and_builders_that_are_missing() -> None:
     searched = agent()
     searched.eval_func = None
-    with pytest.raises(UserError, match="needs an eval_func"):
+    with pytest.raises(UserError, match="a train_func of your own needs an eval_func"):
         searched.search()
     searched = agent()
     searched.model_builder = None

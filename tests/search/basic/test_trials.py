@@ -88,6 +88,13 @@ def test_numbers_of_all_kinds_are_read() -> None:
         assert metrics.names == (name,)
 
 
+def test_numbers_in_the_order_of_their_names() -> None:
+    assert Metrics(("a", "b")).read([1, 2.5], 7) == {"params": 7.0, "a": 1.0, "b": 2.5}
+    assert Metrics().read((1, 2), 7) == {"params": 7.0, "metric0": 1.0, "metric1": 2.0}
+    with pytest.raises(UserError, match="lacks b"):
+        Metrics(("a", "b")).read([1], 7)
+
+
 def test_generators_are_left_as_they_were() -> None:
     def states() -> list[str]:
         return [str(random.getstate()), str(np.random.get_state()), str(torch.get_rng_state().tolist())]  # noqa: NPY002
