@@ -41,9 +41,9 @@ from search.reporting.front_report import values_of
 from search.result import Result
 from search.schedules import AllAlike
 from search.strategies import Strategy, make_strategy, needs_distribution, searches_front
-from search.trials.files import FOLDER as TRIALS
 from supernet import Architecture, Network, NetworkSpace
 from supernet.decisions import DecisionSpace
+from training.kept_trial import FOLDER as TRIALS
 
 FOLDER = "NASResults"
 FINAL = "Final_results.txt"

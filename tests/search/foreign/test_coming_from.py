@@ -17,7 +17,7 @@ PAGE = (Path(__file__).resolve().parents[3] / "docs" / "coming_from.md").read_te
 THEIRS = {"--ss", "--optimizer", "--n-run", "--init-seed", "--format"}
 """Flags of MF-NAS, and of a command that is no stage."""
 
-COMING = {"--runs", "--first-stage", "--first-strategy", "--first-evaluations", "--first-best"}
+COMING = {"--runs"}
 
 
 def flags() -> set[str]:
