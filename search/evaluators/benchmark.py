@@ -43,6 +43,7 @@ class BenchmarkEvaluator(TableEvaluator):
             fingerprint=benchmark.fingerprint,
         )
         self.benchmark = benchmark
+        self.dataset = benchmark.dataset
         self.fidelities = tuple(fidelities) or (Fidelity(epochs=benchmark.epochs[-1]),)
         for fidelity in self.fidelities:
             benchmark.rung(fidelity["epochs"])
