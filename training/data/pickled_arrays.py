@@ -2,8 +2,10 @@
 
 A pickle may name any function and have it called with any arguments, so a downloaded one is a program. CIFAR's
 original files are pickles, though of nothing but dicts, lists, strings, numbers and numpy arrays; these are built here.
+So are tables of published benchmarks.
 """
 
+import io
 import pickletools
 import re
 from collections.abc import Callable, Sequence
@@ -12,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from config_file.readers.door import read_bytes, reading
+from config_file.readers.door import MEBI, read_bytes, reading
 
 _VALUES = {
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
@@ -44,18 +46,30 @@ class _Name(str):
     """A function or class by the name the pickle gives it; only ever compared."""
 
 
-def load_arrays(path: Path) -> Any:
+def load_arrays(path: Path, at_most: int = 256 * MEBI) -> Any:
     """The content of a pickle of dicts, lists, tuples, strings, numbers and arrays; strings of Python 2 as latin-1.
+
+    Args:
+        at_most: bytes of the file.
 
     Raises:
         UserError: the file is damaged, or asks for anything else.
     """
-    content = read_bytes(path)
+    return load_all_arrays(path, at_most)[0]
+
+
+def load_all_arrays(path: Path, at_most: int = 256 * MEBI) -> list[Any]:
+    """The contents of the pickles that stand in a file one after another, at least one. Raises as `load_arrays`."""
+    content = read_bytes(path, at_most)
+    stream = io.BytesIO(content)
+    found: list[Any] = []
     with reading(path, "is damaged or not a pickle of plain arrays"):
-        return _interpret(content)
+        while not found or stream.tell() < len(content):
+            found.append(_interpret(stream))
+    return found
 
 
-def _interpret(content: bytes) -> Any:  # noqa: C901, PLR0915 - one case per instruction, as the format has them
+def _interpret(content: io.BytesIO) -> Any:  # noqa: C901, PLR0915 - one case per instruction, as the format has them
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     built = 0
@@ -119,6 +133,8 @@ def _construct(name: Any, arguments: Sequence[Any]) -> Any:
             return _EmptyArray()
         case "numpy.core.numeric._frombuffer", (bytes() | bytearray() as data, dtype, shape, order):
             return np.frombuffer(bytearray(data), dtype=dtype).reshape(shape, order=order)
+        case "numpy.core.multiarray.scalar", (np.dtype() as dtype, bytes() as data) if dtype.kind in "uifb":
+            return np.frombuffer(data, dtype)[0].item()
         case "numpy.dtype", (str() as text, *_) if _NUMBERS.fullmatch(text):
             return np.dtype(text)
         case "_codecs.encode", (str() as text, "latin1"):  # how protocol 2 of Python 3 spells bytes
