@@ -31,6 +31,8 @@ from search.foreign import FOREIGN
 from search.options import SearchOptions
 from search.ranking.truth import load_truth, read_scores
 from search.report import main as report_main
+from search.tabular import find_benchmark
+from search.tabular.public_files import PUBLIC
 from search.warm_start import read_results
 from supernet import SearchSpace, Supernet, build_space
 from supernet.cli import main as describe_main
@@ -270,6 +272,16 @@ def _scores(path: Path, _: SearchSpace) -> None:
     read_scores(path, ("score", "accuracy"))
 
 
+def _benchmark(path: Path, _: SearchSpace) -> None:
+    table = find_benchmark("nasbench201", "cifar10", path)
+    table.spent(0, table.rung(table.epochs[-1]))
+    assert table.fingerprint
+
+
+def _public_table(path: Path, _: SearchSpace) -> None:
+    PUBLIC["nasbench_asr"]([path], "timit", None)
+
+
 def _results(path: Path, space: SearchSpace) -> None:
     read_results(path, space)
     read_scores(path, ("accuracy",), space)
@@ -312,6 +324,10 @@ KINDS: dict[str, Kind] = {
     "scores, CSV": Kind("scores.csv", _scores, CSV),
     "truth, NAS-Bench-Macro's .npz": Kind("macro.npz", _truth, NPZ),
     "truth, NAS-Bench-201's .npz": Kind("nb201.npz", _truth, NPZ),
+    "table of a benchmark": Kind("benchmark.npz", _benchmark, NPZ, sealed=True),
+    "table of a benchmark, resealed": Kind("benchmark.npz", _benchmark, NPZ, reseal=zip_resealed),
+    "table of NAS-Bench-201, published": Kind("published.npz", _benchmark, NPZ),
+    "table of NAS-Bench-ASR, MF-NAS's pickle": Kind("asr.p", _public_table, BYTES),
     "measurements and their fit, CSV": Kind("measured.csv", _measured, CSV, slow=20),
     "table of ProxylessNAS": Kind("proxyless.yaml", _imported("proxylessnas"), TEXT),
     "table of OSNASLib": Kind("osnaslib.json", _imported("osnaslib"), JSON),

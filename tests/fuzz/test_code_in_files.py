@@ -14,6 +14,7 @@ import yaml
 
 import search.rank
 import search.report
+import search.tabular.cli
 import search.verdict
 import search.zero_cost
 import supernet.cli
@@ -47,6 +48,7 @@ MAINS: dict[str, Callable[[Sequence[str]], Any]] = {
     "search.rank": search.rank.main,
     "search.report": search.report.main,
     "search.verdict": search.verdict.main,
+    "search.tabular": search.tabular.cli.main,
     "search.zero_cost": search.zero_cost.main,
 }
 RUN = Path("runs/one")
@@ -90,6 +92,12 @@ def in_json(path: str, *place: str) -> Callable[[str], None]:
         Path(path).write_bytes(json_resealed(json.dumps(content).encode()))
 
     return poison
+
+
+def in_pickle(name: str) -> None:
+    """Write a pickle that calls: a program, for whoever unpickles it."""
+    module, _, function = name.partition(":")
+    Path("evil.p").write_text(f"c{module}\n{function}\n(tR.")
 
 
 def in_yaml(path: str, option: str) -> Callable[[str], None]:
@@ -189,6 +197,10 @@ POISONS: dict[str, tuple[Callable[[str], None], list[tuple[str, list[str]]]]] = 
     "result.json, its space": (
         in_json("runs/one/retrain/result.json", *SPACE),
         [("supernet", ["--architecture", "runs/one/retrain/result.json"])],
+    ),
+    "public file of a benchmark": (
+        in_pickle,
+        [("search.tabular", ["convert", "--benchmark", "nasbench101", "--file", "evil.p", "--output", "none.npz"])],
     ),
     "env.json": (in_json("runs/one/search/env.json", "stage"), [("search.py", [*TITLE, "--resume"])]),
     **{

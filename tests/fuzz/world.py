@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from lookup_tables.imports import _names
 from lookup_tables.latency import kit as kits
 from lookup_tables.latency.measure import Rounds
 from search.cli import main as search_main
+from search.tabular import Benchmark, write_benchmark
 from supernet import SearchSpace, build_space
+from tests.search.tabular.pickles import pickled as pickled_table
 from tests.training.test_data_cifar import pickled
 from training.cli import main_retrain, main_train_supernet
 from training.differentiable_search.distribution_file import Distribution, save_distribution
@@ -75,6 +78,7 @@ def make_world(folder: Path) -> SearchSpace:
     _architectures(space)
     _ranking(space)
     _data_sets()
+    _benchmarks()
     return space
 
 
@@ -157,6 +161,29 @@ def _ranking(space: SearchSpace) -> None:
         test_acc_200=numbers.uniform(80, 95, (count, 2)), flops_m=numbers.uniform(1, 9, (count, 2)),
         params_m=numbers.uniform(1, 9, (count, 2)), valtest_acc_200_seeds=numbers.uniform(80, 95, (count, 2, 3)),
     )  # fmt: skip
+
+
+def _benchmarks() -> None:
+    """Tables of benchmarks: ours, NAS-Bench-201's published one, and MF-NAS's pickle of NAS-Bench-ASR."""
+    numbers, count = np.random.default_rng(0), 12
+    keys = np.array(list(product(range(3), repeat=6)))[:count]
+    curves = numbers.uniform(0.5, 0.9, (count, 2))
+    sizes = numbers.uniform(1e6, 9e6, count)
+    score = {"synflow": (sizes, np.full(count, 0.5))}
+    table = Benchmark(
+        "nasbench201", "cifar10", keys, (4, 12), curves, curves[:, 1], np.cumsum(curves, 1), sizes, sizes, score
+    )
+    write_benchmark("benchmark.npz", table)
+    columns = {
+        name: numbers.uniform(80, 95, (count, 3)).astype(np.float32)
+        for name in ("val_acc_12", "val_acc_200_naslib", "test_acc_200", "train_seconds_200ep", "params_m", "zen",
+                     "flops_m_convonly_unverified", "zen_seconds")
+    }  # fmt: skip
+    datasets = np.array(["cifar10", "cifar100", "ImageNet16-120"])
+    np.savez_compressed("published.npz", arch=keys.astype(np.uint8), datasets=datasets, **columns)
+    cells = {f"{number:032x}": {"val_per": [0.9, 0.3], "test_per": 0.25, "FLOPs": 5e8, "params": 2e7} for number in
+             range(count)}  # fmt: skip
+    Path("asr.p").write_bytes(pickled_table(cells))
 
 
 def _data_sets() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from search.tabular import Benchmark, find_benchmark
 from search.tabular.cli import main
 from search.tabular.nasbench101 import EDGES
 from search.tabular.nasbench_asr import cell_hash
+from tests.search.tabular.pickles import pickled
 
 FIRST = (
     [(0, 1), (0, 4), (0, 5), (1, 2), (2, 3), (2, 6), (3, 5), (4, 5), (5, 6)],
@@ -31,8 +31,8 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def write(content: Any, name: str = "data.p", protocol: int = 4) -> str:
-    Path(name).write_bytes(pickle.dumps(content, protocol))
+def write(content: Any, name: str = "data.p") -> str:
+    Path(name).write_bytes(pickled(content))
     return name
 
 
@@ -51,15 +51,14 @@ def of_201(**changes: Any) -> dict[str, Any]:
     return {"200": {"333333": entry, "012340": entry | {"val_acc": curve(0.5), "train_time": 8.0, "FLOPs": 30.5}}}
 
 
-@pytest.mark.parametrize("protocol", [2, 4])
-def test_nasbench201(protocol: int) -> None:
+def test_nasbench201() -> None:
     scores = {"cifar100": {
         # skip_connect, none, 3x3, 1x1, avg_pool; edges 1-2, 1-3, 1-4, 2-3, 2-4, 3-4, counted from 1
         "(2, 2, 2, 2, 2, 2)": {"synflow": {"score": 90.0, "time": 0.5}, "val_accuracy": 70.0},
         "(1, 0, 2, 3, 4, 1)": {"synflow": {"score": 30.0, "time": 0.25}},
     }}  # fmt: skip
     Path("zc.json").write_text(json.dumps(scores))
-    files = ["--file", write(of_201(), protocol=protocol), "--scores", "zc.json"]
+    files = ["--file", write(of_201()), "--scores", "zc.json"]
     found = converted("nasbench201", "--table-dataset", "cifar100", *files)
     # 012340: none on 1<-0, skip on 2<-0, 1x1 on 2<-1, 3x3 on 3<-0, pool on 3<-1, none on 3<-2
     large, small = found.row((3, 3, 3, 3, 3, 3)), found.row((0, 1, 2, 3, 4, 0))
@@ -80,10 +79,17 @@ def test_the_seconds_of_cifar10_are_halved_as_mf_nas_does() -> None:
     assert any("halved" in note for note in found.notes)
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
-    entry = of_201(val_acc=np.array(curve(0.9)), train_time=np.float64(20.0), params=np.float32(1.5))
-    found = converted("nasbench201", "--table-dataset", "cifar100", "--file", write(entry))
-    assert found.spent(found.row((3, 3, 3, 3, 3, 3)), 0)["seconds"] == pytest.approx(20)
+@pytest.mark.parametrize(
+    "changes", [{"val_acc": np.array(curve(0.9))}, {"train_time": np.float64(20.0)}, {"params": np.float32(1.5)}]
+)
+def test_numbers_of_numpy_are_numbers(changes: dict[str, Any]) -> None:
+    content = of_201()
+    content["200"]["333333"] |= changes
+    found = converted("nasbench201", "--table-dataset", "cifar100", "--file", write(content))
+    row = found.row((3, 3, 3, 3, 3, 3))
+    assert found.spent(row, 0)["seconds"] == pytest.approx(20)
+    assert found.validation[row, -1] == pytest.approx(0.9)
+    assert found.params[row] == 1_500_000
 
 
 def test_nasbench101() -> None:
@@ -135,7 +141,7 @@ def test_nasbench_asr_of_the_benchmark_is_the_mean_of_its_seeds() -> None:
 
     def file(name: str, header: Mapping[str, Any], rows: list[list[Any]]) -> str:
         about = {"version": 2, "search_space": {"nodes": 3}} | header
-        Path(name).write_bytes(pickle.dumps(about) + pickle.dumps(rows))
+        Path(name).write_bytes(pickled(about) + pickled(rows))
         return name
 
     hashes = [cell_hash(architecture) for architecture in ARCHITECTURES]
