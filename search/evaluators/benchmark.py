@@ -70,16 +70,16 @@ class BenchmarkEvaluator(TableEvaluator):
             return {}
         return self.benchmark.spent(row, self.benchmark.rung(fidelity["epochs"]))
 
-    def test(self, architecture: Architecture) -> dict[str, float]:
-        """{metric: its value on test images after the last epoch of the table}; {} where it is not known.
+    def test(self, architecture: Architecture) -> float | None:
+        """The network's metric on test images after the last epoch of the table; None where that is not known.
 
         For the end of a search, once: nothing may be selected by it.
         """
         try:
             found = float(self.benchmark.test[self.benchmark.row(architecture)])
         except KeyError:
-            return {}
-        return {self.benchmark.metric: found} if math.isfinite(found) else {}
+            return None
+        return found if math.isfinite(found) else None
 
     def scorer(self, names: Sequence[str]) -> TableEvaluator | None:
         """An evaluator of zero-cost scores of the table; None where it lacks one of them."""

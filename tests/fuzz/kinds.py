@@ -15,7 +15,7 @@ import torch
 
 from config_file.errors import UserError
 from config_file.loader import parse
-from config_file.readers.checksum import BLANK, FIELD, seal_zip, sealed_json, sealed_tensors
+from config_file.readers.checksum import FIELD
 from config_file.run_folder import RunFolder
 from deployment.retrained import load_retrained
 from lookup_tables import CostTable
@@ -52,6 +52,7 @@ from tests.fuzz.mutators import (
     safetensors_header,
     safetensors_metadata,
 )  # fmt: skip
+from tests.fuzz.resealed import json_resealed, jsonl_resealed, tensors_resealed, zip_resealed
 from tests.fuzz.world import TITLE
 from training.cli import main_retrain, main_train_supernet
 from training.data import load_data
@@ -97,47 +98,6 @@ CSV = (*TEXT, csv_cell, csv_cell, csv_cell, csv_cell)
 NPZ = (*BYTES, npz_arrays, npz_arrays, npz_header, npz_header)
 NPY = (*BYTES, npy_header, npy_header, npy_header)
 TENSORS = (*BYTES, safetensors_header, safetensors_metadata, safetensors_metadata)
-
-
-def json_resealed(content: bytes) -> bytes:
-    try:
-        tree = json.loads(content)
-        tree.pop(FIELD, None)
-        return sealed_json(json.dumps(tree | {FIELD: BLANK}, indent=1) + "\n")
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        return content
-
-
-def jsonl_resealed(content: bytes) -> bytes:
-    lines = []
-    for line in content.split(b"\n"):
-        try:
-            tree = json.loads(line)
-            tree.pop(FIELD, None)
-            lines.append(sealed_json(json.dumps(tree | {FIELD: BLANK})))
-        except (ValueError, AttributeError, TypeError, RecursionError):
-            lines.append(line)
-    return b"\n".join(lines)
-
-
-def tensors_resealed(content: bytes) -> bytes:
-    try:
-        length = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + length])
-        header["__metadata__"][FIELD] = BLANK
-        text = json.dumps(header, separators=(",", ":")).encode()
-        return bytes(sealed_tensors(len(text).to_bytes(8, "little") + text + content[8 + length :]))
-    except (ValueError, KeyError, TypeError, AssertionError, RecursionError, OverflowError, MemoryError):
-        return content
-
-
-def zip_resealed(content: bytes) -> bytes:
-    end = content.rfind(b"PK\x05\x06")
-    if end < 0:
-        return content
-    file = io.BytesIO(content[: end + 20] + b"\0\0")
-    seal_zip(file)
-    return file.getvalue()
 
 
 def _run(main: Callable[[Sequence[str]], Any], *words: Any) -> None:

@@ -27,7 +27,7 @@ from lookup_tables.cli import COMMANDS as TABLE_COMMANDS
 from lookup_tables.cli import main as tables
 from search.cli import main as search_main
 from tests.fuzz.conftest import World
-from tests.fuzz.kinds import json_resealed, tensors_resealed
+from tests.fuzz.resealed import json_resealed, tensors_resealed
 from tests.fuzz.world import TITLE
 from training.cli import main_retrain, main_train_supernet
 

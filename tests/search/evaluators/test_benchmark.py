@@ -127,8 +127,8 @@ def test_the_test_value_is_told_when_asked_for_only() -> None:
     table = generate("nasbench201")
     evaluator = BenchmarkEvaluator(table)
     (result,) = evaluator.evaluate([(0,) * 6])
-    assert evaluator.test((0,) * 6) == {"accuracy": float(table.test[table.row((0,) * 6)])}
-    assert evaluator.test((9,) * 6) == {}
+    assert evaluator.test((0,) * 6) == float(table.test[table.row((0,) * 6)])
+    assert evaluator.test((9,) * 6) is None
     assert float(table.test[table.row((0,) * 6)]) not in result.metrics.values()
 
 
@@ -156,6 +156,7 @@ def test_a_search_on_a_table(written: Benchmark, capsys: pytest.CaptureFixture[s
     best = json.loads(Path("runs/t/search/best.json").read_text())
     row = written.row(tuple(best["architecture"]))
     assert best["phone_error_rate"] == pytest.approx(written.validation[row, -1], rel=1e-6)
+    assert best["test_phone_error_rate"] == pytest.approx(written.test[row], rel=1e-6)
     assert best["search"]["table"] == "nasbench_asr"
 
 
