@@ -20,6 +20,7 @@ from deployment.cli import main as export
 from deployment.engines import ENGINES
 from search.cli import main as search
 from search.evaluators import EVALUATORS
+from search.foreign import FOREIGN
 from search.strategies import STRATEGIES
 from supernet.blocks import Block
 from supernet.metrics import METRICS
@@ -33,7 +34,8 @@ from training.trainers import NETWORK_TRAINERS, TRAINERS
 
 GROWTH = Path(__file__).parent / "growth"
 REGISTRIES: tuple[dict[str, Any], ...] = (
-    Block.kinds, DATASETS, ENGINES, EVALUATORS, LOSSES, METRICS, NETWORK_TRAINERS, SPACES, STRATEGIES, TASKS, TRAINERS,
+    Block.kinds, DATASETS, ENGINES, EVALUATORS, FOREIGN, LOSSES, METRICS, NETWORK_TRAINERS, SPACES, STRATEGIES, TASKS,
+    TRAINERS,
 )  # fmt: skip
 MOST_LINES = 90
 TINY = ["--batch-size", "32", "--threads", "1", "--no-tensorboard", "--train-portion", "0.5"]
@@ -66,7 +68,7 @@ def read(path: str) -> Any:
 def test_each_is_one_small_file() -> None:
     files = sorted(GROWTH.glob("own_*.py"))
     assert [file.stem.removeprefix("own_") for file in files] == [
-        "block", "data_set", "engine", "evaluator", "loss", "metric", "sandwich", "space", "strategy", "task",
+        "block", "data_set", "engine", "evaluator", "form", "loss", "metric", "sandwich", "space", "strategy", "task",
         "teacher",
     ]  # fmt: skip
     assert {file.name: n for file in files if (n := len(file.read_text().splitlines())) > MOST_LINES} == {}
@@ -159,3 +161,13 @@ def test_help_lists_what_a_plugin_adds(capsys: pytest.CaptureFixture[str]) -> No
     text = " ".join(capsys.readouterr().out.split())
     assert "climber" in text
     assert "--climber-start N random architectures at the start (default: 4)" in text
+
+
+def test_a_file_of_options_of_another_tool() -> None:
+    Path("theirs.yml").write_text("tuner: {trials: 2, space: nasbench_macro}\n")
+    words = ["--evaluator", "zero_cost", "--dataset", "digits", "--resolution", "16", "--config", "theirs.yml", *TINY]
+    run(search, *words, plugins="own_form")
+    assert len(Path("runs/mine/search/archive.jsonl").read_text().splitlines()) == 3
+    Path("theirs.yml").write_text("tuner: {trails: 2}\n")
+    with pytest.raises(UserError, match=r"^theirs.yml \(of Tuner\): unknown key 'trails' in tuner; did you mean"):
+        run(search, *words, plugins="own_form", title="other")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from config_file.errors import UserError
 from search.basic import NAS, BasicNAS, DyNAS, NASConfig
+from tests.fuzz.mutators import TEXT
 from tests.search.basic import networks
 
 # The section that Neural Compressor's own tests write.
@@ -107,6 +110,17 @@ def test_settings_that_cannot_be_meant(settings: dict[str, Any], message: str) -
 def test_files_that_cannot_be_meant(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         from_text(text)
+
+
+def test_damaged_files_are_refused_in_one_line_or_read() -> None:
+    whole, read = FILE.encode(), 0
+    for seed in range(300):
+        rng = Random(seed)
+        Path("nas.yml").write_bytes(rng.choice(TEXT)(whole, rng))
+        with contextlib.suppress(UserError):
+            NASConfig.from_file("nas.yml")
+            read += 1
+    assert 0 < read < 200
 
 
 def test_an_approach_that_is_not_there() -> None:
