@@ -23,6 +23,7 @@ from search.strategies.grid import GridSearch
 from search.strategies.learned_distribution import LearnedDistribution
 from search.strategies.local_search import LocalSearch
 from search.strategies.mf_nas import MfNas, RMfNas
+from search.strategies.mfasc import Mfasc
 from search.strategies.mfkd import Mfkd1, Mfkd2
 from search.strategies.nsga import Nsga2, Nsga3
 from search.strategies.own import OwnStrategy
@@ -80,6 +81,7 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "bayesian": BayesianOptimization,
     "mfkd1": Mfkd1,
     "mfkd2": Mfkd2,
+    "mfasc": Mfasc,
     "rl": PolicyGradient,
     "nsga2": Nsga2,
     "nsga3": Nsga3,

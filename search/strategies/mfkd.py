@@ -18,6 +18,7 @@ from sklearn.gaussian_process.kernels import RBF
 from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
+from config_file.quantity import quantity
 from search.problem import Problem
 from search.strategies.generation import Generational, Told
 from search.strategies.whole_space import Features, Posterior, Smooth, most_promising
@@ -45,15 +46,19 @@ class Mfkd1Options:
 class Mfkd2Options:
     """The trials of mfkd2."""
 
-    mfkd2_samples: int = option(10, "architectures that mfkd2 trains at each fidelity", at_least=2, at_most=10**4)
+    mfkd2_samples: tuple[int, ...] = option(
+        (10,), "architectures that mfkd2 trains at each fidelity, or at the lowest, the next one, ...", at_least=2,
+        at_most=10**4,
+    )  # fmt: skip
     mfkd2_start: int = option(
         5, "of these: the best one of the fidelity before and random ones, before the model is asked", at_least=1
     )
 
     def rules(self) -> None:
-        """Raises UserError where more begin than there are."""
-        if self.mfkd2_start > self.mfkd2_samples:
-            raise UserError(f"--mfkd2-start {self.mfkd2_start} must be at most --mfkd2-samples {self.mfkd2_samples}")
+        """Raises UserError where there are no samples, or more begin than there are."""
+        if not self.mfkd2_samples or self.mfkd2_start > min(self.mfkd2_samples):
+            samples = ",".join(map(str, self.mfkd2_samples))
+            raise UserError(f"--mfkd2-start {self.mfkd2_start} must be at most --mfkd2-samples {samples}")
 
 
 class _Mfkd(Generational):
@@ -119,8 +124,14 @@ class Mfkd2(_Mfkd):
 
     def __init__(self, problem: Problem, options: Mfkd2Options, seed: int) -> None:
         super().__init__(problem, seed)
-        self._samples, self._start = options.mfkd2_samples, options.mfkd2_start
-        self.size = self._samples * problem.rungs
+        given = options.mfkd2_samples
+        if len(given) not in (1, problem.rungs):
+            raise UserError(
+                f"--mfkd2-samples has {len(given)} numbers for {quantity(problem.rungs, 'fidelity', 'fidelities')}"
+            )
+        self._samples = given if len(given) > 1 else given * problem.rungs
+        self._start = options.mfkd2_start
+        self.size = sum(self._samples)
         self._asked: set[Architecture] = set()  # at this fidelity
 
     def propose(self) -> list[Architecture]:
@@ -131,7 +142,7 @@ class Mfkd2(_Mfkd):
                 made = self._best()[:1]
                 self._known.clear()
                 made += self._beginning(self._start - len(made), made)
-            elif len(self._asked) < self._samples:
+            elif len(self._asked) < self._samples[self.rung]:
                 # 2. One by one where mean + 0.5 deviations is greatest, of all that were not trained here.
                 made = self._promising(CURIOSITY, self._asked, normalised=True)
             if made or self.rung == self._last:

@@ -6,7 +6,7 @@ posterior of as many encodings: 2,097,152 of them in seconds.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import mul
 from random import Random
@@ -40,7 +40,7 @@ class Features:
 
     def __call__(self, architectures: Sequence[Architecture] | NDArray[np.integer]) -> Floats:
         """(N,) architectures -> (N, columns)."""
-        rows = np.asarray(architectures, dtype=np.int64)
+        rows = np.asarray(architectures, dtype=np.int64).reshape(len(architectures), len(self.tables))
         columns = [table[rows[:, d]] for d, table in enumerate(self.tables)]
         return np.concatenate([np.empty((len(rows), 0)), *columns], axis=1)
 
@@ -86,8 +86,12 @@ class Smooth:
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
 
-def _root(covariance: Floats) -> Floats:
-    """The lower triangle of Cholesky; where rounding has left the matrix indefinite, of one with a larger diagonal."""
+def positive_root(covariance: Floats) -> Floats:
+    """The lower triangle of Cholesky; where rounding has left the matrix indefinite, of one with a larger diagonal.
+
+    Raises:
+        LinAlgError: it is far from positive definite.
+    """
     for jitter in JITTERS:
         try:
             root = np.linalg.cholesky(covariance + jitter * np.eye(len(covariance)))
@@ -124,9 +128,13 @@ class Posterior:
         offset: float = 0.0, scale: float = 1.0,
     ) -> "Posterior":  # fmt: skip
         """The process with this covariance (n, n) of its observed values (n,), which have that offset and scale."""
-        root = _root(covariance)
+        root = positive_root(covariance)
         weights = cho_solve((root, True), (values - offset) / scale)
         return cls(seen, parts, weights, root, prior, offset, scale)
+
+    def moved(self, offset: float, scale: float) -> "Posterior":
+        """The same process of values offset + scale * value."""
+        return replace(self, offset=offset + scale * self.offset, scale=scale * self.scale)
 
     def at(self, x: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation (N,) at x (N, F)."""

@@ -49,7 +49,7 @@ class TestMfkd2(StrategySuite):
     searches = 3
 
     def make(self, problem: Problem, seed: int = 0, evaluations: int = 120) -> Mfkd2:
-        return Mfkd2(problem, Mfkd2Options(mfkd2_samples=min(evaluations, 50), mfkd2_start=10), seed)
+        return Mfkd2(problem, Mfkd2Options(mfkd2_samples=(min(evaluations, 50),), mfkd2_start=10), seed)
 
 
 def observed(count: int, seed: int = 0) -> tuple[list[Architecture], np.ndarray]:
@@ -159,7 +159,7 @@ def test_mfkd1_takes_one_of_the_sample_s_model_to_the_highest_fidelity(tmp_path:
 
 
 def test_mfkd2_hands_the_best_over_and_looks_where_it_is_promising(tmp_path: Path) -> None:
-    options = Mfkd2Options(mfkd2_samples=8, mfkd2_start=4)
+    options = Mfkd2Options(mfkd2_samples=(8,), mfkd2_start=4)
     rows = searched(Mfkd2(Problem(Limits(toy_space()), rungs=2), options, seed=1), tmp_path)
     low, high = rows[:8], rows[8:]
     assert {row.fidelity for row in low} == {TwoFidelities.LOW}
