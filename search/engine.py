@@ -68,16 +68,17 @@ def run(
     loop = _Loop(evaluator, archive, tables, schedule, watch, ledger, correct)
     size = getattr(strategy, "size", None)
     told: list[Result] = []
-    idle = 0
+    idle = rounds = 0
     while idle < IDLE:
-        at_once = getattr(strategy, "population", None) or PROPOSALS_AT_ONCE
+        begin, at_once = _population(schedule, strategy, rounds)
         wanted = min(at_once, ledger.left, math.inf if size is None else size - len(told))
         proposals = strategy.ask(int(wanted)) if wanted > 0 else []
         if not proposals:
             break
+        rounds += 1
         before = ledger.results
         rung: int | None = getattr(strategy, "rung", None)
-        latest = loop.climb(proposals) if rung is None else loop.stay(proposals, rung)
+        latest = loop.climb(proposals, begin) if rung is None else loop.stay(proposals, rung)
         told += latest
         if len(latest) < len(proposals):
             break  # the budget ended among them
@@ -90,6 +91,13 @@ def run(
         idle = 0 if ledger.results > before else idle + len(proposals)
     loop.settle(pick)
     return [loop.known[result.architecture] for result in told]
+
+
+def _population(schedule: Schedule, strategy: Strategy, number: int) -> tuple[int, int]:
+    """The fidelity at which a population begins, and how many architectures are asked for."""
+    bracket = getattr(schedule, "bracket", None)
+    begin, count = (0, None) if bracket is None else bracket(number)
+    return begin, count or getattr(strategy, "population", None) or PROPOSALS_AT_ONCE
 
 
 @dataclass
@@ -112,14 +120,16 @@ class _Loop:
         self.known: dict[Architecture, Result] = {}
         self._at: list[list[Result]] = [[] for _ in self.schedule.fidelities]
 
-    def climb(self, proposals: Sequence[Architecture]) -> list[Result]:
-        """Evaluate a population at the first fidelity, and those that go on at the next ones.
+    def climb(self, proposals: Sequence[Architecture], begin: int = 0) -> list[Result]:
+        """Evaluate a population at the fidelity it begins at, and those that go on at the next ones.
+
+        Earlier ones may go on with them, each once.
 
         Returns the latest result of each proposal, in their order; the budget may end among them.
         """
         population = proposals
-        for rung in range(len(self.schedule.fidelities)):
-            self.evaluate(population, rung, first=rung == 0)
+        for rung in range(begin, len(self.schedule.fidelities)):
+            self.evaluate(population, rung, first=rung == begin)
             results = [with_costs(result, self.tables) for result in self._found(population, rung)]
             earlier = self._at[rung]
             if self.correct is None:
@@ -128,6 +138,9 @@ class _Loop:
                 both = self.correct([*earlier, *results])
                 population = self.schedule.going_on(rung, both[len(earlier) :], both[: len(earlier)])
             self._at[rung] += results
+            if earlier_ones := set(population).difference(result.architecture for result in results):
+                there = {result.architecture for result in self._at[rung + 1]}
+                population = [a for a in population if a not in earlier_ones or a not in there]
             if not population or self.ledger.used_up:
                 break
         return [self.known[architecture] for architecture in proposals if architecture in self.known]

@@ -54,10 +54,11 @@ class BudgetOptions:
     )
     schedule: str | None = option(
         None,
-        "which of a population go on to the next fidelity: {names}, or module:callable; none: halving where there are "
-        "several, as of --eval-images",
+        "which of a population go on to the next fidelity: {names}, or module:callable; none: halving, where there "
+        "are several, as of --eval-images or --fidelities",
         metavar="NAME",
         names=SCHEDULES,
+        derived=True,
     )
     budget_seconds: float | None = option(
         None,
@@ -79,15 +80,19 @@ class BudgetOptions:
         repeat=True,
     )
 
+    def rules(self) -> None:
+        """Derive what nobody said."""
+        object.__setattr__(self, "schedule", self.schedule or "halving")
+
 
 if TYPE_CHECKING:
 
     class StrategiesOptions:
-        """The options of all strategies, composed of what is registered."""
+        """The options of all strategies and schedules, composed of what is registered."""
 
         def __getattr__(self, name: str) -> Any: ...
 else:
-    StrategiesOptions = compose(STRATEGIES)
+    StrategiesOptions = compose(STRATEGIES, SCHEDULES)
 
 
 @options("Run")

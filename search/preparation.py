@@ -204,7 +204,7 @@ def prepare(options: SearchOptions) -> Search:
     correction = correction_of(options, problem, measures, context.resolution)
     evaluator = make_evaluator(options.evaluator, context)
     judges = seen_by(problem, correction).objectives
-    schedule = make_schedule(options.schedule, evaluator.fidelities, chosen_by(judges, measures))
+    schedule = make_schedule(options.schedule, evaluator.fidelities, chosen_by(judges, measures), options)
     problem = replace(problem, rungs=len(schedule.fidelities))
     seen = standing_in(seen_by(problem, correction), options)
     strategy = None if to_learn else make_strategy(options.search_strategy, seen, options)
