@@ -72,6 +72,7 @@ def test_isomorphic_cells_have_one_result() -> None:
     ("name", "epochs", "count", "expected"),
     [
         ("nasbench201", (12, 25, 50, 100, 200), 32, 1192),
+        ("nasbench101", (4, 12, 36, 108), 16, 368),
         ("nasbench_asr", (10, 20, 30, 40), 16, 300),
         ("nasbench201", (12, 25, 50, 90), 32, 952),  # the rungs of NATS-Bench
         ("nasbench201", (12, 200), 32, 3392),

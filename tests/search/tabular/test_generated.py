@@ -8,7 +8,8 @@ from scipy.stats import kendalltau
 
 from search.tabular.benchmarks import BENCHMARKS
 from search.tabular.generated import RUNGS, generate
-from search.tabular.nasbench101 import EDGES, cell_features
+from search.tabular.nasbench101 import cell_features
+from supernet.spaces.nasbench101 import EDGES
 
 SIZES = {"nasbench201": 15_625, "nasbench_macro": 6561, "nasbench_asr": 8242}
 

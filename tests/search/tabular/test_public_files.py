@@ -13,8 +13,8 @@ import pytest
 from config_file.errors import UserError
 from search.tabular import Benchmark, find_benchmark
 from search.tabular.cli import main
-from search.tabular.nasbench101 import EDGES
 from search.tabular.nasbench_asr import cell_hash
+from supernet.spaces.nasbench101 import EDGES
 from tests.search.tabular.pickles import pickled
 
 FIRST = (
