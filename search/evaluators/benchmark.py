@@ -31,6 +31,9 @@ class BenchmarkEvaluator(TableEvaluator):
     Args:
         benchmark: the table.
         fidelities: numbers of epochs that it has, rising; none: its last.
+
+    Attributes:
+        key: architecture -> what its row is known by, the same for isomorphic ones that share it.
     """
 
     cumulative = True
@@ -44,6 +47,7 @@ class BenchmarkEvaluator(TableEvaluator):
         )
         self.benchmark = benchmark
         self.dataset = benchmark.dataset
+        self.key = benchmark.key
         self.fidelities = tuple(fidelities) or (Fidelity(epochs=benchmark.epochs[-1]),)
         for fidelity in self.fidelities:
             benchmark.rung(fidelity["epochs"])
@@ -104,6 +108,7 @@ class ScoreEvaluator(TableEvaluator):
     def __init__(self, benchmark: Benchmark, names: Sequence[str]) -> None:
         super().__init__({}, measures=dict.fromkeys(names, True), name=benchmark.title)
         self._benchmark = benchmark
+        self.key = benchmark.key
 
     @property
     def fingerprints(self) -> Mapping[str, Any]:

@@ -133,12 +133,13 @@ class Benchmark:
         return {key: row for row, key in enumerate(keys)}
 
     @cached_property
-    def _key(self) -> Key:
+    def key(self) -> Key:
+        """The function from an architecture to what its row is known by."""
         return self.kind.keys[self.keying]
 
     def row(self, architecture: Architecture) -> int:
         """The row of an architecture; isomorphic ones share it where the benchmark says so. Raises KeyError."""
-        return self._rows[self._key(architecture)]
+        return self._rows[self.key(architecture)]
 
     def rung(self, epochs: float) -> int:
         """The position of a number of epochs. Raises UserError where the networks were not judged after it."""

@@ -66,6 +66,7 @@ def test_isomorphic_cells_have_one_result() -> None:
     first, second = BenchmarkEvaluator(table).evaluate([same, other])
     assert (first.metrics, first.spent) == (second.metrics, second.spent)
     assert table.row(same) == table.row(other)
+    assert BenchmarkEvaluator(table).key(same) == BenchmarkEvaluator(table).key(other)
 
 
 @pytest.mark.parametrize(
