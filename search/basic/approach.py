@@ -21,7 +21,6 @@ from torch import nn
 from config_file.errors import UserError
 from config_file.files import atomic_write_text
 from config_file.lock import only_process
-from lookup_tables.constraint_text import with_constraints
 from lookup_tables.limits import Limits
 from search import engine
 from search.archive import Archive, read_archive
@@ -29,18 +28,17 @@ from search.basic.config import NASConfig
 from search.basic.results_text import line_of, results_text
 from search.basic.trials import PARAMS, Metrics, Total, TrialEvaluator
 from search.basic.values import Config, architecture_of, config_of, space_of_values
-from search.cli import search_stage
+from search.cli import main as search_stage
 from search.foreign.neural_compressor import NEURAL_COMPRESSOR
 from search.ledger import Ledger, Stop
 from search.objectives import Objective
-from search.options import SearchOptions
 from search.pareto import non_dominated
 from search.problem import Problem
 from search.reporting.finished_search import ARCHIVE, read_search
 from search.reporting.front_report import values_of
 from search.result import Result
 from search.schedules import AllAlike
-from search.strategies import Strategy, make_strategy, needs_distribution, searches_front
+from search.strategies import Strategy, make_strategy, searches_front
 from supernet import Architecture, Network, NetworkSpace
 from supernet.decisions import DecisionSpace
 from training.kept_trial import FOLDER as TRIALS
@@ -169,6 +167,8 @@ class NASBase:
         self.log(f"{len(best)} best of {len(self._results)}, all of them in {folder / FINAL}")
         return best
 
+    __call__ = search
+
     def _run(self, folder: Path, overwrite: bool) -> None:
         """Propose and judge until there were as many trials as there should be."""
         judge = self._evaluator(folder)
@@ -202,19 +202,18 @@ class NASBase:
         """The same by `search.py`, in a folder of its own that `retrain.py --search` takes."""
         place = folder / "search"
         going_on = not overwrite and (place / "config.yaml").is_file()
-        options = self._options(place, overwrite=overwrite, resume=going_on)
-        search_stage(with_constraints(options, upper_only=needs_distribution(options.search_strategy)))
+        search_stage([*self._words(place), *["--overwrite"] * overwrite, *["--resume"] * going_on])
         found = read_search(place)
         self._space, self._results = found.space, {result.architecture: result for result in found.results}
-        self._metrics.take(found.objectives)
+        self._metrics.taken = found.objectives
 
-    def _options(self, place: Path, **more: Any) -> SearchOptions:
-        """The settings as options of `search.py`."""
+    def _words(self, place: Path) -> list[str]:
+        """The settings as a command line of `search.py`, which is checked, and goes on from other stages, as any is."""
         content = self.config.content()
         if not isinstance(self.config.search_space, str):
             content["nas"]["search"].pop("search_space", None)
-        values = NEURAL_COMPRESSOR.options(content) | self.config.options
-        return SearchOptions(**{**values, "output": str(place), **more})
+        values = {**NEURAL_COMPRESSOR.options(content), **self.config.options, "output": place}
+        return [f"--{name}={_in_words(value)}" for name, value in values.items() if value is not None]
 
     def load_search_results(self, path: str | Path) -> None:
         """Take the trials that a search left in its folder.
@@ -291,6 +290,10 @@ class NASBase:
             **self.config.options,
         }
         return make_strategy(name, Problem(Limits(self.space), objectives), SimpleNamespace(**settings))
+
+
+def _in_words(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 class _Proposals:

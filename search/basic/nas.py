@@ -7,12 +7,14 @@ from typing import Any
 from torch import nn
 
 from config_file.errors import UserError, choose
+from config_file.loader import parse
 from search.basic.approach import APPROACHES, NASBase, nas_registry
 from search.basic.config import NASConfig
 from search.basic.trials import guard, judged_by
 from search.basic.values import ValueSpace, built
 from search.evaluators import Context, make_evaluator, measures_of
-from search.objectives import parse_objectives
+from search.objectives import check_objectives, parse_objectives
+from search.options import SearchOptions
 from supernet.decisions import DecisionSpace
 
 
@@ -69,12 +71,14 @@ class BasicNAS(NASBase):
             return super()._evaluator(folder)
         space = self.space
         trained = built(space, guard(self._builder())) if isinstance(space, ValueSpace) else space
-        options = self._options(folder)
+        options = parse(SearchOptions, self._words(folder), "search.py", "")
         context = Context(options, space=trained)
         evaluator = make_evaluator(options.evaluator, context)
         if len(evaluator.fidelities) > 1:
             raise UserError("several fidelities are for search.py: from Python a network is trained once")
-        self._metrics.take(parse_objectives(options.objective, measures_of(options.evaluator, context)))
+        measures = measures_of(options.evaluator, context)
+        self._metrics.taken = parse_objectives(options.objective, measures)
+        check_objectives(self._metrics.taken, measures, ())
         return evaluator
 
 

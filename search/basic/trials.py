@@ -39,10 +39,12 @@ class Metrics:
     Attributes:
         names: of the metrics that count, the one that results are sorted by first.
         higher_is_better: of each; none: of all.
+        taken: objectives of the toolkit instead, some of which may be costs.
     """
 
     names: tuple[str, ...] | None = None
     higher_is_better: tuple[bool, ...] | None = None
+    taken: tuple[Objective, ...] = ()
 
     def read(self, answer: Any, params: int) -> dict[str, float]:
         """The answer of an evaluation as numbers by name, with the number of parameters.
@@ -74,14 +76,11 @@ class Metrics:
             raise UserError(f"an accuracy is a fraction, not {numbers['accuracy']:g}: divide it by 100, or call it acc")
         return numbers
 
-    def take(self, objectives: Sequence[Objective]) -> None:
-        """Count what these objectives name, in their directions."""
-        self.names = tuple(objective.name for objective in objectives)
-        self.higher_is_better = tuple(objective.maximise for objective in objectives)
-
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """Each metric with its direction; () before the first evaluation where they have no names yet."""
+        if self.taken:
+            return self.taken
         names = self.names or ()
         ways = self.higher_is_better or (True,) * len(names)
         return tuple(Objective(name, way, measured=True) for name, way in zip(names, ways, strict=True))

@@ -320,6 +320,9 @@ def test_networks_of_a_builder_are_trained_by_the_toolkit() -> None:
     assert len(logs) == 2
     assert search().search_results == searched.search_results
     assert {path: path.read_bytes() for path in logs} == logs  # nothing was trained again
+    config = NASConfig(search_space={"channels": [2]}, metrics=["macs"], options={"dataset": "digits"})
+    with pytest.raises(UserError, match="--objective flops: nothing gives it"):
+        NAS(config, model_builder=module).search("other")
 
 
 @pytest.mark.parametrize(
