@@ -13,8 +13,8 @@ from search.archive import Archive
 from search.ledger import Ledger
 from search.pareto import non_dominated
 from search.preparation import Search
-from search.reporting import picture, results_file
-from search.reporting.finished_search import CONFIRMED, SPENT, SPENT_FORMAT, read_search
+from search.reporting import picture, results_file, spent
+from search.reporting.finished_search import CONFIRMED, read_search
 from search.reporting.front_report import front_among, values_of, write_front
 from search.reporting.report import write_report
 from search.result import Result, comparable
@@ -65,8 +65,8 @@ def write_outcome(
     about = {**how_found(search, len(evaluations)), **tested(search, best)}
     judged = confirmed.get(best.architecture)
     chosen = best, search.space, search.context.resolution, about, judged
-    write_sealed(folder.file(SPENT), {"format": SPENT_FORMAT, **ledger.record})  # its seconds are of no other run
-    files = ["best.json", "results.csv", SPENT, "archive.jsonl"]
+    write_sealed(folder.file(spent.SPENT), {"format": spent.FORMAT, **ledger.record})  # its seconds are of no other run
+    files = ["best.json", "results.csv", spent.SPENT, "archive.jsonl"]
     if search.problem.limits.first is not None:
         size = f" at {search.context.resolution} px" if search.context.resolution else ""
         count = quantity(len(results), "evaluation")
@@ -76,7 +76,7 @@ def write_outcome(
         picture.draw_search(path, results, best, search.problem.limits, title, search.metric, method, judged)
         found = read_search(folder.path, search.options.search_space, results_file.about_best(*chosen))
         write_report(folder.file("report.html"), [found])
-        files = ["best.json", "report.html", "results.csv", SPENT, path.name, "archive.jsonl"]
+        files = ["best.json", "report.html", "results.csv", spent.SPENT, path.name, "archive.jsonl"]
     folder.log()
     for line in outcome(search, best, judged, evaluations, ledger, seconds):
         folder.log(line)

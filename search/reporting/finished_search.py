@@ -22,6 +22,7 @@ from lookup_tables.limits import raw
 from search.archive import read_archive
 from search.objectives import Objective, chosen_by, parse_objectives
 from search.pareto import front_over_cost
+from search.reporting.spent import Spent, read_spent
 from search.result import Fidelity, Result, of_greatest_fidelity
 from search.strategies import STRATEGIES
 from supernet import Architecture, NetworkSpace
@@ -32,9 +33,8 @@ from tasks import Task, task_of
 from training.differentiable_search.distribution_file import load_distribution
 from training.supernet_file import FORMAT as SUPERNET
 
-ARCHIVE, BEST, CONFIRMED, SPENT = "archive.jsonl", "best.json", "confirmed.jsonl", "spent.json"
+ARCHIVE, BEST, CONFIRMED = "archive.jsonl", "best.json", "confirmed.jsonl"
 FORMAT, VERDICT, RANKING = "oneshot-nas search 1", "oneshot-nas verdict 1", "oneshot-nas ranking 1"
-SPENT_FORMAT = "oneshot-nas spent 1"
 """The formats of `best.json`, and of what `search.verdict` and `search.rank` leave."""
 
 _FORM = {
@@ -73,6 +73,7 @@ class FinishedSearch:
         environment: the content of `env.json`.
         supernet: the content of `supernet.json`, {} where the supernet's folder is not beside the search's.
         verdict, ranking: what `search.verdict` and `search.rank` found, {} where they have not been run.
+        spent: what it took.
         learnt: of a differentiable search the probabilities of every decision's options, where their file is there.
     """
 
@@ -86,6 +87,7 @@ class FinishedSearch:
     supernet: Mapping[str, Any] = field(default_factory=dict)
     verdict: Mapping[str, Any] = field(default_factory=dict)
     ranking: Mapping[str, Any] = field(default_factory=dict)
+    spent: Spent = field(default_factory=lambda: Spent((), {}))
     learnt: Sequence[NDArray[np.float64]] | None = None
 
     @property
@@ -280,6 +282,7 @@ def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any
         supernet=supernet,
         verdict=verdict,
         ranking=ranking,
+        spent=read_spent(folder, evaluated),
         learnt=_learnt(folder, best, supernet, space),
     )
     with reading(folder, f"holds a {BEST}, {ARCHIVE} or config.yaml that is damaged or not of a search"):

@@ -135,7 +135,8 @@ def about(run: FinishedSearch) -> dict[str, Any]:
             ),
             (f"{len(run.results):,}", f"{evaluations}{on}{f', {failed} failed' if failed else ''}"),
             (_size(space.size), "architectures in the space"),
-            (_duration(sum(r.seconds for r in run.results)), "of evaluation"),
+            *([(f"{run.spent.epochs:,.6g}", "epochs of training")] if run.spent.epochs else []),
+            (_duration(run.spent.seconds), "of evaluation"),
         ],
         "metric": run.measured.title,
         "column": column(run),
@@ -166,6 +167,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         "trained": report_plots.trained_alone(run),
         "ranking": run.ranking,
         "supernet": _supernet(run.supernet),
+        "spent": run.spent.facts(),
         "settings": _settings(run.config),
         "environment": _environment(run.environment),
     }
@@ -188,7 +190,7 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
             "costs": [run.cost_in_words(metric, run.best["cost"][metric]) for metric in shared],
             "weights": str(run.best["search"].get("supernet_sha256", ""))[:8],
             "method": run.best["search"]["method"],
-            "time": _duration(sum(r.seconds for r in run.results)),
+            "time": _duration(run.spent.seconds),
         }
         for index, run in enumerate(runs)
     ]

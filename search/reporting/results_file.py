@@ -27,17 +27,19 @@ def write_results(
     """One row per evaluation, in the order they were made; costs in raw units, the metric as it is (a fraction).
 
     An architecture has a row for each fidelity it was evaluated at, in columns named `n_images` and the like; only the
-    greatest one counts for `best_so_far`. What was confirmed has that in columns named `confirmed_...` too.
+    greatest one counts for `best_so_far`; `seconds` and `epochs` are what it took beside what its architecture was
+    charged before. What was confirmed has that in columns named `confirmed_...` too.
     """
     metrics = list(dict.fromkeys(name for result in results for name in result.metrics))
     others = [name for name in metrics if name != metric.name]
     costs = list(results[0].cost) if results else []
     amounts = dict.fromkeys(name for result in results for name in result.fidelity)
+    trained = ["epochs"] if any("epochs" in result.spent for result in results) else []
     text = io.StringIO()
     columns = [
         *("evaluation", metric.name, "ci_low", "ci_high", *confirmed_columns(metric, confirmed)),
         *(*others, *costs, "within_limits", "best_so_far"),
-        *(*map(amount_column, amounts), "seconds", "indices", "architecture"),
+        *(*map(amount_column, amounts), "seconds", *trained, "indices", "architecture"),
     ]
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
@@ -59,6 +61,7 @@ def write_results(
                 "best_so_far": _decimal(best),
                 **{amount_column(name): amount for name, amount in result.fidelity.items()},
                 "seconds": f"{result.seconds:.3f}",
+                **{name: f"{result.spent.get(name, 0):.9g}" for name in trained},
                 "indices": " ".join(map(str, result.architecture)),
                 "architecture": " ".join(constraint.space.names(result.architecture)),
             }

@@ -279,6 +279,8 @@ KINDS: dict[str, Kind] = {
     "lookup table, resealed": Kind("flops.json", _table, JSON, reseal=json_resealed),
     "archive": Kind(f"{SEARCH}/archive.jsonl", _resumed_archive, JSONL),
     "archive, resealed, reported": Kind(f"{SEARCH}/archive.jsonl", _archive, JSONL, reseal=jsonl_resealed, slow=10),
+    "spent.json, reported": Kind(f"{SEARCH}/spent.json", _report, JSON, sealed=True, slow=10),
+    "spent.json, resealed": Kind(f"{SEARCH}/spent.json", _report, JSON, reseal=json_resealed, slow=10),
     "results.csv": Kind(f"{SEARCH}/results.csv", _results, CSV),
     "truth, CSV": Kind("truth.csv", _truth, CSV),
     "scores, CSV": Kind("scores.csv", _scores, CSV),
