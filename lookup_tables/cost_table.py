@@ -19,9 +19,10 @@ from config_file.readers.numbers import number_in
 from lookup_tables.distribution import CostDistribution
 from lookup_tables.packed_lookup import PackedLookup
 from lookup_tables.table_file import Entry, entry_key, read_table, write_table
-from supernet import Architecture, Block, SearchSpace, Shape
+from supernet import Architecture, Block, NetworkSpace, SearchSpace, Shape
 from supernet.elimination import Factor, Scope, align, optimum
 from supernet.metrics import METRICS, Metric
+from supernet.space import with_sites
 
 ABOUT = (
     *("counted", "counter", "counter_version", "device", "engine", "threads", "date"),
@@ -57,7 +58,7 @@ class CostTable:
         UserError: no entry for a block of the space.
     """
 
-    space: SearchSpace
+    space: NetworkSpace
     metric: Metric
     resolution: int
     entries: Mapping[Key, Entry]
@@ -74,7 +75,7 @@ class CostTable:
     title: str | None = None
 
     def __post_init__(self) -> None:
-        for block, shape in distinct_blocks(self.space, self.resolution):
+        for block, shape in distinct_blocks(with_sites(self.space), self.resolution):
             if (block, shape) not in self.entries:
                 raise UserError(f"the lookup table has no entry for {_named(block, shape)} of {self.space.name}")
 
@@ -87,7 +88,7 @@ class CostTable:
     def factors(self) -> list[Factor]:
         """The cost as a sum of float64 tables, one per set of decisions; scope () is what all architectures share."""
         merged: dict[Scope, NDArray[np.float64]] = {(): np.array(float(self.offset))} if self.offset else {}
-        for scope, blocks in self.space.factors(input_shape(self.space, self.resolution)):
+        for scope, blocks in with_sites(self.space).factors(input_shape(self.space, self.resolution)):
             values = [0.0 if key is None else self.scale * self.entries[key].value for key in blocks.flat]
             key = tuple(sorted(scope))
             table = align(scope, np.array(values, dtype=np.float64).reshape(blocks.shape), key)
@@ -202,7 +203,7 @@ class CostTable:
             OSError: the folder is missing, unwritable or full.
         """
         rows = []
-        for block, shape in distinct_blocks(self.space, self.resolution):
+        for block, shape in distinct_blocks(with_sites(self.space), self.resolution):
             entry = self.entries[block, shape]
             rows.append({"block": block.to_dict(), "input_shape": list(shape)} | vars(entry))
         write_table(path, self.header, rows)
@@ -255,7 +256,7 @@ def _check_header(
     number_in(header.get("offset", 0.0), f"lookup table {path}: offset")
 
 
-def input_shape(space: SearchSpace, resolution: int) -> Shape:
+def input_shape(space: NetworkSpace, resolution: int) -> Shape:
     """(C, H, W) of an image for a space at a resolution."""
     return space.input_shape[0], resolution, resolution
 

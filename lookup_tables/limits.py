@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from config_file.errors import UserError, nearest
 from lookup_tables.constraint_text import Ends, limited, parse_limits
 from lookup_tables.cost_table import CostTable
+from lookup_tables.network_costs import NetworkCosts
 from supernet import Architecture
 from supernet.decisions import DecisionSpace
 from supernet.derivation import check_feasible
@@ -25,6 +27,7 @@ from supernet.metrics import Metric
 
 ENUMERABLE = 1 << 16  # encodings below which a space is listed
 DUPLICATE_TRIES = 64
+SAMPLE = 1000  # draws, where costs are known of whole networks only: for a share, and until one is given up
 CHUNK, CHUNKS = 4096, 64  # with several limits: encodings drawn at once within the rarest, and how often at most
 
 
@@ -119,7 +122,8 @@ class Limits:
             Limits(self.space, [limit])._check_gap()
         if len(self.limits) < 2:
             return
-        if all(limit.lower == -math.inf for limit in self._binding) and self.space.size > ENUMERABLE:
+        one_sided = all(limit.lower == -math.inf for limit in self._binding)
+        if one_sided and self.space.size > ENUMERABLE and not self._whole:
             check_feasible(self.space.sizes, [b for limit in self._binding for b in limit.bounds(Metric.in_words)])
         elif not self.draw(Random(0), 1):
             flags = dict.fromkeys(flag for limit in self.limits for flag in limit.given)
@@ -141,6 +145,8 @@ class Limits:
         if self.space.size <= ENUMERABLE:
             costs = table.cost(self._every)
             nearest = float(costs[costs < lower].max()), float(costs[costs > upper].min())
+        elif self._whole:
+            raise UserError(f"{', '.join(limit.flags)}: none of many networks drawn from {self.space.name} was between")
         else:
             nearest = table.distribution.around(lower, upper)
         (from_, to), (below, above) = (map(table.metric.in_words, ends) for ends in ((lower, upper), nearest))
@@ -167,6 +173,9 @@ class Limits:
             return 1.0
         if self.space.size <= ENUMERABLE:
             return len(self._listed) / self.space.size
+        if self._whole:
+            rng = Random(0)
+            return float(self.inside(np.array([self.space.sample(rng) for _ in range(SAMPLE)])).mean())
         rarest = self._rarest
         share = rarest.table.distribution.share(rarest.lower, rarest.upper)
         if len(self._binding) == 1 or not share:
@@ -211,6 +220,9 @@ class Limits:
             return [space.canonical(space.sample(rng)) for _ in range(n)]
         if space.size <= ENUMERABLE:
             drawn = [as_architecture(rng.choice(self._listed)) for _ in range(n if len(self._listed) else 0)]
+        elif self._whole:
+            tries = (space.sample(rng) for _ in range(n * SAMPLE))
+            drawn = [*islice((architecture for architecture in tries if self.allows(architecture)), n)]
         else:
             try:  # random.Random carries the state (it is JSON-able); numpy does the work
                 drawn = [*map(as_architecture, self.encodings(np.random.default_rng(rng.getrandbits(64)), n))]
@@ -239,11 +251,11 @@ class Limits:
     def inside(self, architectures: NDArray[np.integer]) -> NDArray[np.bool_]:
         """(N, D) indices -> (N,): which of them `allows` allows."""
         inside = np.ones(len(architectures), dtype=np.bool_)
-        for limit in self._binding:
-            costs = limit.table.cost(architectures)
-            inside &= (costs >= limit.lower) & (costs <= limit.upper)
         if self._restricted:
-            inside[inside] = [self.space.allows(as_architecture(row)) for row in architectures[inside]]
+            inside[:] = [self.space.allows(as_architecture(row)) for row in architectures]
+        for limit in self._binding:
+            costs = limit.table.cost(architectures[inside])
+            inside[inside] = (costs >= limit.lower) & (costs <= limit.upper)
         return inside
 
     @cached_property
@@ -258,6 +270,11 @@ class Limits:
         if len(self._binding) < 2:
             return (*self._binding, *self.limits)[0]
         return min(self._binding, key=lambda limit: Limits(self.space, [limit]).acceptance)
+
+    @property
+    def _whole(self) -> bool:
+        """True where a cost is known of whole networks only."""
+        return any(isinstance(limit.table, NetworkCosts) for limit in self.limits)
 
     @property
     def _restricted(self) -> bool:

@@ -10,7 +10,7 @@ from lookup_tables.cost_table import CostTable, Key, input_shape
 from lookup_tables.table_file import read_table
 from supernet.metrics import metric_called
 from supernet.saved import space_or_none
-from supernet.space import SearchSpace
+from supernet.space import SearchSpace, with_sites
 
 FIXED = "fixed"
 SHOW = "python -m lookup_tables show"
@@ -23,8 +23,9 @@ def grid(table: CostTable) -> list[str]:
     """One line per layer with a column per option; layers whose cost depends on several decisions list their blocks."""
     rows: list[tuple[str, str, dict[str, str] | list[str]]] = []
     columns: dict[str, None] = {}
-    factors = table.space.factors(input_shape(table.space, table.resolution))
-    for site, (scope, keys) in zip(table.space.sites, factors, strict=True):
+    space = with_sites(table.space)
+    factors = space.factors(input_shape(space, table.resolution))
+    for site, (scope, keys) in zip(space.sites, factors, strict=True):
         if len(scope) > 1 or (scope and scope != site.given):
             rows.append((site.name, "", _listed(table, keys)))
             continue

@@ -14,6 +14,7 @@ from lookup_tables import CostTable, build_table, load_tables
 from lookup_tables.constraint_text import limited
 from lookup_tables.counters import OURS
 from lookup_tables.limits import Limits, limits_of
+from lookup_tables.network_costs import counted_costs
 from search.corrected import Correction
 from search.engine import with_costs
 from search.evaluators import Context, Evaluator, context_of, make_evaluator, measures_of
@@ -35,9 +36,10 @@ from search.strategies import (
 )
 from search.tabular import BENCHMARKS
 from search.warm_start import read_results
-from supernet import SearchSpace
+from supernet import NetworkSpace, SearchSpace
 from supernet.decisions import DecisionSpace
 from supernet.metrics import counted_metrics
+from supernet.space import with_sites
 from training.differentiable_search.distribution_file import FILE, load_distribution
 from training.differentiable_search.frozen import FrozenLearning
 from training.trainers import relaxation_of
@@ -292,8 +294,12 @@ def tables_for(
     A space without sites has no costs. Raises UserError for a table that does not fit, or one that nothing asks for: a
     name says that it is meant.
     """
-    if not isinstance(space, SearchSpace):
+    if not isinstance(space, NetworkSpace):
         return {}
+    if not isinstance(space, SearchSpace):
+        if options.lookup_table or options.counter != OURS:
+            with_sites(space)
+        return counted_costs(space, resolution)
     given = load_tables(options.lookup_table, space, resolution)
     used = {*limited(options), *(objective.name for objective in objectives)}
     for name, table in given.items():

@@ -28,7 +28,8 @@ class NetworkSpace(DecisionSpace):
     That is all that training, scoring before training, counting and exporting need. Where blocks depend on the whole
     architecture, as channels do in NAS-Bench-101, there is no more: no sites, so no supernet and no lookup table.
 
-    A subclass is a frozen dataclass that adds both attributes as fields and says `decode` and `macro_fingerprint`.
+    A subclass is a frozen dataclass that adds both attributes as fields and says `decode`, `macro_fingerprint` and
+    `ends`.
 
     Attributes:
         input_shape: (C, H, W) of the image it was laid out for.
@@ -40,6 +41,10 @@ class NetworkSpace(DecisionSpace):
 
     def decode(self, architecture: Architecture) -> NetSpec:
         """The network an architecture stands for. Raises ValueError for another space's."""
+        raise NotImplementedError
+
+    def ends(self) -> tuple[Architecture, Architecture]:
+        """The architectures that cost least and most, whatever is counted. Limits on costs need to know them."""
         raise NotImplementedError
 
     def image(self, architecture: Architecture) -> Shape:

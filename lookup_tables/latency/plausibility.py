@@ -14,6 +14,7 @@ from lookup_tables.latency.fit import block_features
 from lookup_tables.latency.probes import block_counts, probe_names, timed_blocks
 from supernet import Architecture
 from supernet.metrics import LATENCY
+from supernet.space import with_sites
 
 SLOWEST, FASTEST = 2e7, 2e12
 """Multiply-accumulates a second: fewer than a microcontroller's, and more than a large GPU's on one image."""
@@ -40,7 +41,7 @@ def doubts(table: CostTable) -> list[str]:
                 "is the unit right?"
             )
             break
-    keys = [key for key in timed_blocks(table.space, table.resolution) if table.entries[key].value > 0]
+    keys = [key for key in timed_blocks(with_sites(table.space), table.resolution) if table.entries[key].value > 0]
     return lines + _odd_blocks(keys, np.array([table.entries[key].value for key in keys]))
 
 
@@ -53,13 +54,13 @@ def doubts_of_sheet(
         table: made of the sheet.
         times: by name of the probe.
     """
-    keys = timed_blocks(table.space, table.resolution)
+    keys = timed_blocks(with_sites(table.space), table.resolution)
     least = [min(times[name]) for name in probe_names(len(keys), len(networks))]
     blocks, whole = np.array(least[: len(keys)]), np.array(least[len(keys) :])
     lines = []
     if moved := _moved(keys, blocks):
         lines.append(f"warning: the blocks' times fit the files one row {moved} them better: are rows shifted by one?")
-    held = block_counts(table.space, table.resolution, networks) > 0
+    held = block_counts(with_sites(table.space), table.resolution, networks) > 0
     slower = held & (blocks[None, :] > whole[:, None])
     if slower.any():
         network, block = (int(index) for index in np.argwhere(slower)[0])

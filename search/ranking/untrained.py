@@ -24,8 +24,8 @@ from config_file.options import options
 from config_file.quantity import quantity
 from config_file.run_folder import RunFolder, Work, run_stage
 from config_file.run_options import RunOptions
-from lookup_tables import build_table
 from lookup_tables.limits import Limits
+from lookup_tables.network_costs import counted_costs
 from search.archive import Archive
 from search.corrected import log_rank
 from search.evaluators import Context, Evaluator
@@ -35,8 +35,7 @@ from search.ranking.rank import evaluate_all
 from search.ranking.statistics import kendall_tau
 from search.result import Result
 from search.warm_start import read_results
-from supernet import Architecture, SearchSpace
-from supernet.metrics import counted_metrics
+from supernet import Architecture, NetworkSpace
 from supernet.spaces.options import SpaceOptions
 from training.data.options import DataOptions
 
@@ -78,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = parse(UntrainedOptions, argv, "python -m search.zero_cost", "What do untrained networks tell?", EXAMPLES)
     context = Context(asked)
     space = context.space
-    if not isinstance(space, SearchSpace):
+    if not isinstance(space, NetworkSpace):
         raise UserError(f"{space.name} has decisions only, no networks to score")
     earlier = read_results(asked.of, space) if asked.of else []
     chosen = [result.architecture for result in earlier] or drawn(asked, space)
@@ -91,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def drawn(asked: UntrainedOptions, space: SearchSpace) -> list[Architecture]:
+def drawn(asked: UntrainedOptions, space: NetworkSpace) -> list[Architecture]:
     """The networks to score, canonical: so many that differ, of encodings drawn uniformly, or all.
 
     Raises:
@@ -108,7 +107,7 @@ def drawn(asked: UntrainedOptions, space: SearchSpace) -> list[Architecture]:
 
 def score_all(
     asked: UntrainedOptions,
-    space: SearchSpace,
+    space: NetworkSpace,
     chosen: Sequence[Architecture],
     earlier: Sequence[Result],
     evaluator: Evaluator,
@@ -122,21 +121,20 @@ def score_all(
 
 
 def columns_of(
-    asked: UntrainedOptions, space: SearchSpace, results: Sequence[Result]
+    asked: UntrainedOptions, space: NetworkSpace, results: Sequence[Result]
 ) -> tuple[dict[str, Vector], dict[str, Vector]]:
     """The scores, greater being better and the worst there is where there is none; and the costs, in raw units."""
     names = list(dict.fromkeys(metric for result in results for metric in result.metrics))
     scores = {name: np.array([_greater_is_better(name, result.value(name)) for result in results]) for name in names}
     networks = [result.architecture for result in results]
     resolution = asked.resolution or space.input_shape[1]
-    costs = {m.name: build_table(space, m.name, resolution).cost(networks) for m in counted_metrics()}
-    return scores, costs
+    return scores, {name: table.cost(networks) for name, table in counted_costs(space, resolution).items()}
 
 
 def _write(
     run: RunFolder,
     asked: UntrainedOptions,
-    space: SearchSpace,
+    space: NetworkSpace,
     results: Sequence[Result],
     earlier: Mapping[Architecture, Result],
 ) -> None:
@@ -148,13 +146,15 @@ def _write(
         run.log(f"{quantity(failed, 'network')} without a number for one of the scores, ranked as the worst by it")
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["place", "architecture", "indices", *scores, *(["log_ranks"] if len(scores) > 1 else []), *costs])
+    several = ["log_ranks"] if len(scores) > 1 else []
+    writer.writerow(["place", "architecture", "indices", *scores, *several, *costs, "seconds"])
     for place, row in enumerate(order.tolist(), start=1):
         numbers = [f"{column[row]:.9g}" if np.isfinite(column[row]) else "" for column in scores.values()]
         joint = [f"{joined[row]:.6g}"] if len(scores) > 1 else []
         architecture = results[row].architecture
         names, indices = (" ".join(map(str, part)) for part in (space.names(architecture), architecture))
-        writer.writerow([place, names, indices, *numbers, *joint, *(f"{column[row]:.9g}" for column in costs.values())])
+        cells = [*numbers, *joint, *(f"{column[row]:.9g}" for column in costs.values()), f"{results[row].seconds:.4g}"]
+        writer.writerow([place, names, indices, *cells])
     atomic_write_text(run.file("scores.csv"), table.getvalue())
     for line in _agreement(scores, joined, costs, results, earlier):
         run.log(line)

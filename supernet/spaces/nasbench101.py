@@ -122,6 +122,22 @@ class NASBench101(NetworkSpace):
                 nodes += _cell(f"cell{stack}{number}", nodes[-1].site, matrix, labels, width)
         return NetSpec((*nodes, Node("head", Head(self.classes), (nodes[-1].site,))))
 
+    def ends(self) -> tuple[Architecture, Architecture]:
+        """The networks that cost least and most.
+
+        Least: one projection, to a pooling that shares the output's channels with as many poolings of its own as there
+        are edges for, two each.
+        Most: a chain of 3x3 convolutions of full width, most of which have a projection of the input besides.
+        """
+        last = self.vertices - 1
+        shared = range(1, min(last - 1, self.most_edges // 2) + 1)
+        fan = {(0, 1), *((1, v) for v in shared[1:]), *((v, last) for v in shared)}
+        spare = [(0, v) for v in range(2, self.vertices)][: self.most_edges - last]
+        chain = {*((v, v + 1) for v in range(last)), *spare}
+        least, most = ([int(edge in among) for edge in self.edges] for among in (fan, chain))
+        inner = self.vertices - 2
+        return (*least, *[OPS.index("maxpool3x3")] * inner), (*most, *[OPS.index("conv3x3-bn-relu")] * inner)
+
     @cached_property
     def macro_fingerprint(self) -> str:
         """Weights can be exchanged between spaces with the same one."""
@@ -158,13 +174,14 @@ def _cell(name: str, entry: str, matrix: Sequence[Sequence[int]], labels: Sequen
             reads.append(f"{name}/0to{vertex}")
             yield Node(reads[-1], _projection(channels[vertex]), (entry,))
         yield Node(f"{name}/{vertex}", _operation(labels[vertex], channels[vertex]), tuple(reads))
-    joined = tuple(f"{name}/{vertex}" for vertex in range(1, last) if matrix[vertex][last])
-    if joined:
-        yield Node(f"{name}/joined", Identity(), joined, "concat")
+    outputs = tuple(f"{name}/{vertex}" for vertex in range(1, last) if matrix[vertex][last])
+    if len(outputs) > 1:
+        yield Node(f"{name}/joined", Identity(), outputs, "concat")
+        outputs = (f"{name}/joined",)
     if matrix[0][last]:
         yield Node(f"{name}/0to{last}", _projection(width), (entry,))
-        if joined:
-            yield Node(f"{name}/{last}", Identity(), (f"{name}/joined", f"{name}/0to{last}"))
+        if outputs:
+            yield Node(f"{name}/{last}", Identity(), (*outputs, f"{name}/0to{last}"))
 
 
 def _projection(channels: int) -> Block:

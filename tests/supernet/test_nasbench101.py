@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from config_file.errors import UserError
+from lookup_tables.limits import Limit, Limits
+from lookup_tables.network_costs import network_costs
 from supernet import Network, build_network_space, build_space
 from supernet.decisions import Architecture
+from supernet.metrics import METRICS
 from supernet.spaces.nasbench101 import EDGES, NASBench101, nasbench101
 from supernet.testing.decision_suite import DecisionSuite
 
@@ -162,3 +165,36 @@ def test_published_numbers_of_cells(vertices, edges, unique):
     space = nasbench101(vertices=vertices, most_edges=edges)
     canonical = {space.canonical(architecture) for architecture in space.enumerate()}
     assert len({space.network_key(architecture) for architecture in canonical}) == unique
+
+
+@pytest.mark.parametrize("metric", ["flops", "params"])
+@pytest.mark.parametrize("widths", [(128, 256, 512), (7, 14, 28)])
+def test_the_cheapest_and_the_dearest_network(widths, metric):
+    """Against every cell of four vertices; of seven, the most parameters of any published network."""
+    space = nasbench101(widths=widths, vertices=4, most_edges=5)
+    table = network_costs(space, METRICS[metric], 32)
+    costs = table.cost(list({space.canonical(architecture) for architecture in space.enumerate()}))
+    assert (table.minimum()[0], table.maximum()[0]) == (costs.min(), costs.max())
+    published = nasbench101()
+    assert published.decode(published.ends()[1]).params((3, 32, 32)) == 49_979_274
+
+
+def test_limits_are_kept_by_drawing():
+    space = nasbench101(widths=(8, 16, 32), depths=(1, 1, 1))
+    table = network_costs(space, METRICS["params"], 32)
+    rng = random.Random(0)
+    drawn = [space.sample(rng) for _ in range(300)]
+    low, high = np.quantile(table.cost(drawn), [0.2, 0.4])
+    limits = Limits(space, [Limit(table, low, high)])
+    limits.check()
+    assert limits.acceptance == pytest.approx(0.2, abs=0.06)
+    found = limits.sample_distinct(random.Random(1), 20)
+    assert len(set(found)) == 20
+    costs = [space.decode(architecture).params((3, 32, 32)) for architecture in found]
+    assert low <= min(costs) <= max(costs) <= high
+    assert table.cost(found).tolist() == costs
+    least = space.decode(space.ends()[0]).params((3, 32, 32))
+    with pytest.raises(UserError, match=f"no architecture has params of {least - 1:,}"):
+        Limits(space, [Limit(table, upper=least - 1)]).check()
+    with pytest.raises(UserError, match="known network by network only"):
+        limits.bounds()
