@@ -20,7 +20,7 @@ _FORM: dict[str, Any] = {**dict.fromkeys(_COUNTS, int), **{name: {...: float} fo
 
 @dataclass(frozen=True)
 class Spent:
-    """What a search has spent.
+    """The effort of a search so far.
 
     Attributes:
         results: all evaluations, as the archive has them: each with what it took beside what was charged before.
