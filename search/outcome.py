@@ -120,7 +120,7 @@ def how_found(search: Search, evaluations: int) -> dict[str, Any]:
     task = next((task for task in known if context.needs_supernet or task.metric in search.measures), None)
     return {
         **({} if task is None else {"task": task.name}),
-        "dataset": options.dataset,
+        "dataset": getattr(search.evaluator, "dataset", options.dataset),
         "search": {
             "strategy": options.search_strategy,
             "info_metric": options.info_metric,

@@ -49,6 +49,12 @@ COMMANDS: dict[str, tuple[Main, list[str], str, tuple[str, ...]]] = {
         main_train_supernet, [*TRAINING, "--sample-strategy", "differentiable"], "supernet", (),
     ),
     "search": (search, [*QUICK, "--search-strategy", "random", "--random-iteration", "3"], "search", ("supernet",)),
+    "first": (
+        search,
+        [*QUICK, "--search-strategy", "mf_nas", "--first-evaluations", "3", "--first-best", "2"],
+        "search",
+        ("supernet",),
+    ),
     "front": (
         search, [*QUICK, "--search-strategy", "nsga2", "--population", "4", "--evaluations", "6"], "search",
         ("supernet",),

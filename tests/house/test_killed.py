@@ -21,6 +21,7 @@ EXPECTED = {
     "supernet": ["supernet.safetensors gets its name", "supernet.json"],
     "differentiable": ["architecture.json gets its name", "env.json"],
     "search": ["report.html gets its name", "best.json"],
+    "first": ["first.jsonl", "spent.json gets its name"],
     "front": ["front.csv gets its name", "best.json"],
     "learning": ["learning/env.json gets its name", "learning/metrics.jsonl"],
     "retrain": ["result.json gets its name", "model.safetensors"],
@@ -33,7 +34,7 @@ EXPECTED = {
 }
 
 
-LATER = ("front", "learning", "export", "rank", "verdict")
+LATER = ("first", "front", "learning", "export", "rank", "verdict")
 
 
 def ends_the_same(stage: str, folder: Path) -> None:
