@@ -21,9 +21,9 @@ from config_file.options import options
 from search.objectives import Objective
 from search.problem import Problem
 from search.result import Result
-from supernet import Architecture, SearchSpace
+from supernet import Architecture, NetworkSpace, SearchSpace
 from supernet.decisions import DecisionSpace
-from supernet.liveness import live_costs
+from supernet.liveness import live_costs, live_total
 from supernet.metrics import FLOPS
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,7 @@ class Correction:
     """
 
     def __init__(self, space: DecisionSpace, objective: Objective, resolution: int) -> None:
-        if not isinstance(space, SearchSpace):
+        if not isinstance(space, NetworkSpace):
             raise UserError(f"--score corrected: nothing says what an architecture of {space.name} costs")
         self._space, self._objective = space, objective
         self._shape = space.input_shape[0], resolution, resolution
@@ -91,9 +91,13 @@ class Correction:
     def _of(self, architecture: Architecture) -> tuple[float, Hashable]:
         """The live multiply-accumulates of an architecture, and what equal networks have in common."""
         if architecture not in self._known:
-            cost = float(live_costs(self._space, [architecture], FLOPS.of, self._shape)[0])
-            self._known[architecture] = cost, self._space.network_key(architecture)
+            self._known[architecture] = self._live_flops(architecture), self._space.network_key(architecture)
         return self._known[architecture]
+
+    def _live_flops(self, architecture: Architecture) -> float:
+        if isinstance(self._space, SearchSpace):
+            return float(live_costs(self._space, [architecture], FLOPS.of, self._shape)[0])
+        return live_total(self._space.decode(architecture), FLOPS.of, self._shape)
 
 
 def corrected(scores: Floats, cost: Floats, same: NDArray[np.intp] | None = None) -> Floats:

@@ -15,7 +15,7 @@ from supernet.blocks import Block, Shape, Zero
 from supernet.decisions import Architecture
 from supernet.sites import Site
 from supernet.space import SearchSpace
-from supernet.spec import INPUT
+from supernet.spec import INPUT, NetSpec
 
 SKIPS = ("skip", "identity", "none")
 """Names of options that leave a layer out, though a projection may stand where the shape changes."""
@@ -43,6 +43,25 @@ def live_costs(
         values = np.array([0.0 if entry is None else float(count(*entry)) for entry in table.flat])
         total += live * values.reshape(table.shape)[tuple(codes[:, decision] for decision in scope)]
     return total
+
+
+def live_total(spec: NetSpec, count: Callable[[Block, Shape], float], shape: Shape) -> float:
+    """The cost of one network's blocks on a path from the image to the output; 0 where there is none.
+
+    Args:
+        count: (block, (C, H, W) of its input) -> cost, such as `Metric.of`.
+        shape: (C, H, W) of the image.
+    """
+    carries = {INPUT: True}
+    for node in spec.nodes:
+        carries[node.site] = not isinstance(node.block, Zero) and any(carries[name] for name in node.inputs)
+    wanted = {spec.nodes[-1].site}
+    for node in reversed(spec.nodes):
+        if node.site in wanted:
+            wanted.update(name for name in node.inputs if carries[name])
+    entering = spec.shapes(shape)
+    live = (node for node in spec.nodes if node.site in wanted and carries[node.site])
+    return float(sum(count(node.block, entering[node.site][0]) for node in live))
 
 
 def layers(space: SearchSpace, architectures: Sequence[Architecture] | NDArray[np.integer]) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from search.proxies.az_nas import az_expressivity, az_progressivity, az_trainabi
 from search.proxies.gradients import fisher, grad_norm, grasp, plain, snip, synflow, zico
 from search.proxies.responses import epe_nas, jacov, nwot, zen
 from search.proxies.score import Sample, ZeroCostScore
-from search.proxies.weights import flops, l2_norm, params
+from search.proxies.weights import flops, l2_norm, live_flops, live_params, params
 
 __all__ = ["SCORES", "Sample", "ZeroCostScore"]
 
@@ -14,6 +14,8 @@ _FORWARD, _BACKWARD = "a forward pass", "a forward and a backward pass"
 SCORES: dict[str, ZeroCostScore] = {
     "params": ZeroCostScore(params, "a baseline", "counting"),
     "flops": ZeroCostScore(flops, "a baseline", "counting"),
+    "live_params": ZeroCostScore(live_params, "a baseline", "counting"),
+    "live_flops": ZeroCostScore(live_flops, "a baseline", "counting"),
     "l2_norm": ZeroCostScore(l2_norm, _SURVEY, "a pass over the weights"),
     "grad_norm": ZeroCostScore(grad_norm, _SURVEY, _BACKWARD, labels=True),
     "plain": ZeroCostScore(plain, "Mozer and Smolensky 1989", _BACKWARD, labels=True),

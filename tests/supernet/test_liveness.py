@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from supernet import SearchSpace, build_space
+from supernet import SearchSpace, build_network_space, build_space
 from supernet.blocks import Block, Shape, Zero
-from supernet.liveness import layers, live_costs
+from supernet.liveness import layers, live_costs, live_total
 from supernet.metrics import FLOPS, PARAMS
 from supernet.spaces.nasbench201 import nasbench201
 from tests.supernet.own_spaces import branches, elastic, small_nasbench201, tiny_nasbench201
@@ -89,3 +89,22 @@ def test_live_flops_of_the_published_tables(shared_data) -> None:
     with np.load(shared_data / "nasbench_macro_cifar10.npz", allow_pickle=False) as table:
         number = layers(build_space("nasbench_macro", resolution=32, num_classes=10), table["arch"])
         assert kendalltau(number, table["mean_acc"]).statistic == pytest.approx(0.693, abs=6e-4)
+
+
+def test_the_live_cost_of_one_network() -> None:
+    """As of many of a space, where a path leads to the output at all; the space counts what no decision chose then."""
+    space = nasbench201(widths=(4, 8), depths=(1, 2), resolution=8)
+    some = random.Random(0).sample(list(space.enumerate()), 300)
+    fixed = live_costs(space, [(0,) * 6], FLOPS.of)[0]
+    cut = 0
+    for architecture, cost in zip(some, live_costs(space, some, FLOPS.of), strict=True):
+        found = live_total(space.decode(architecture), FLOPS.of, space.input_shape)
+        if found:
+            assert found == cost
+        else:
+            assert cost == fixed
+            cut += 1
+    assert 0 < cut < 150
+    joined = build_network_space("nasbench101", resolution=8, widths=(8,), depths=(1,), num_classes=10)
+    spec = joined.decode(joined.sample(random.Random(0)))
+    assert live_total(spec, FLOPS.of, (3, 8, 8)) == spec.macs((3, 8, 8))  # a pruned cell has nothing dead
