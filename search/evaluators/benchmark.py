@@ -51,7 +51,12 @@ class BenchmarkEvaluator(TableEvaluator):
         self.fidelities = tuple(fidelities) or (Fidelity(epochs=benchmark.epochs[-1]),)
         for fidelity in self.fidelities:
             benchmark.rung(fidelity["epochs"])
-        self.record = {"table": benchmark.name, "table_dataset": benchmark.dataset, "sha256": benchmark.fingerprint}
+        self.record = {
+            "table": benchmark.name,
+            "table_dataset": benchmark.dataset,
+            "table_notes": list(benchmark.notes),
+            "sha256": benchmark.fingerprint,
+        }
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         fidelity = fidelity or self.fidelities[-1]
@@ -91,7 +96,8 @@ class BenchmarkEvaluator(TableEvaluator):
 
     def describe(self, schedule: Schedule) -> str:
         amounts = schedule.in_words([f"{fidelity['epochs']:g} epochs" for fidelity in schedule.fidelities])
-        return f"looked up in {self.method}: {', '.join(self.measures)} on validation after {amounts}"
+        notes = f" ({'; '.join(self.benchmark.notes)})" if self.benchmark.notes else ""
+        return f"looked up in {self.method}: {', '.join(self.measures)} on validation after {amounts}{notes}"
 
     def spell(self, fidelity: Fidelity) -> str:
         return f"on validation after {fidelity['epochs']:g} epochs"

@@ -155,6 +155,7 @@ def test_a_search_on_a_table(written: Benchmark, capsys: pytest.CaptureFixture[s
     assert (
         "looked up in NAS-Bench-ASR, timit: phone_error_rate on validation after 10 epochs, of the better half" in out
     )
+    assert "(generated with seed 0: its numbers mean nothing)" in out
     best = json.loads(Path("runs/t/search/best.json").read_text())
     row = written.row(tuple(best["architecture"]))
     assert best["phone_error_rate"] == pytest.approx(written.validation[row, -1], rel=1e-6)
