@@ -4,7 +4,7 @@
   seconds of an epoch, params, FLOPs}}}; a digit for each edge, operations and edges in the order of our decisions. Its
   seconds of CIFAR-10 are those of all training images, twice those that its search trains on: they are halved.
 - nasbench101, MF-NAS's `[NB101]_data.p`: {"4": {hash: {val_acc, test_acc, train_time: seconds, n_params, flops}}, "12":
-  ..., "36": ..., "108": ...}.
+  ..., "36": ..., "108": ...}; or the benchmark's own .tfrecord (`search.tabular.nasbench101_records`).
 - nasbench_asr, MF-NAS's `[NBASR]_data.p`: {hash: {val_per: 40 fractions, test_per, params, FLOPs}}; or the benchmark's
   own nb-asr-e40-SEED.pickle, one or several that are averaged, and nb-asr-info.pickle.
 
@@ -22,6 +22,7 @@ from config_file.errors import UserError
 from config_file.readers.door import MEBI, reading
 from config_file.readers.json_text import parse_json, read_json
 from search.tabular.benchmark import Benchmark, Vector
+from search.tabular.nasbench101_records import nasbench101_of_records
 from training.data.pickled_arrays import load_all_arrays
 
 MOST_BYTES = 2048 * MEBI
@@ -69,7 +70,11 @@ def nasbench201(files: Sequence[Path], dataset: str, scores: Path | None) -> Ben
 
 
 def nasbench101(files: Sequence[Path], dataset: str, scores: Path | None) -> Benchmark:
-    """The table in MF-NAS's file. Raises UserError where it is none."""
+    """The table in MF-NAS's file or the benchmark's own. Raises UserError where it is none."""
+    if files[0].suffix == ".tfrecord":
+        if len(files) > 1 or scores is not None:
+            raise UserError(f"--file {files[0]}: the benchmark's records are one file, without scores")
+        return nasbench101_of_records(files[0])
     path, content = _only(files)
     with reading(path, "is not MF-NAS's table of NAS-Bench-101"):
         epochs = sorted(content, key=int)

@@ -239,7 +239,8 @@ def _benchmark(path: Path, _: SearchSpace) -> None:
 
 
 def _public_table(path: Path, _: SearchSpace) -> None:
-    PUBLIC["nasbench_asr"]([path], "timit", None)
+    name, dataset = ("nasbench101", "cifar10") if path.suffix == ".tfrecord" else ("nasbench_asr", "timit")
+    PUBLIC[name]([path], dataset, None)
 
 
 def _results(path: Path, space: SearchSpace) -> None:
@@ -290,6 +291,7 @@ KINDS: dict[str, Kind] = {
     "table of a benchmark, resealed": Kind("benchmark.npz", _benchmark, NPZ, reseal=zip_resealed),
     "table of NAS-Bench-201, published": Kind("published.npz", _benchmark, NPZ),
     "table of NAS-Bench-ASR, MF-NAS's pickle": Kind("asr.p", _public_table, BYTES),
+    "table of NAS-Bench-101, its records": Kind("cells.tfrecord", _public_table, BYTES),
     "measurements and their fit, CSV": Kind("measured.csv", _measured, CSV, slow=20),
     "table of ProxylessNAS": Kind("proxyless.yaml", _imported("proxylessnas"), TEXT),
     "table of OSNASLib": Kind("osnaslib.json", _imported("osnaslib"), JSON),

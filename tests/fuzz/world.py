@@ -20,6 +20,7 @@ from search.cli import main as search_main
 from search.tabular import Benchmark, write_benchmark
 from supernet import SearchSpace, build_space
 from tests.search.tabular.pickles import pickled as pickled_table
+from tests.search.tabular.test_records import framed, records
 from tests.training.test_data_cifar import pickled
 from training.cli import main_retrain, main_train_supernet
 from training.differentiable_search.distribution_file import Distribution, save_distribution
@@ -184,6 +185,7 @@ def _benchmarks() -> None:
     cells = {f"{number:032x}": {"val_per": [0.9, 0.3], "test_per": 0.25, "FLOPs": 5e8, "params": 2e7} for number in
              range(count)}  # fmt: skip
     Path("asr.p").write_bytes(pickled_table(cells))
+    Path("cells.tfrecord").write_bytes(b"".join(map(framed, records())))
 
 
 def _data_sets() -> None:
