@@ -1,6 +1,7 @@
 """`python search.py`: from a trained supernet to the architecture that is best within the limits."""
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -21,7 +22,7 @@ from search.confirmation import confirm, confirmations
 from search.direct_search import train_first
 from search.evaluators.evaluator import Judge
 from search.evaluators.workers import in_processes
-from search.foreign import FOREIGN
+from search.foreign import FOREIGN, mf_nas
 from search.ledger import Ledger
 from search.objectives import Objective
 from search.options import SearchOptions
@@ -32,6 +33,7 @@ from search.preparation import Search, prepare
 from search.reporting.finished_search import ARCHIVE, CONFIRMED
 from search.reporting.front_report import values_of
 from search.result import Result
+from search.runs import RUNS, read_runs, repeat
 from search.strategies import needs_distribution
 
 EXAMPLES = (
@@ -39,6 +41,7 @@ EXAMPLES = (
     "python search.py --title first --search-strategy random --random-iteration 500 --target-hc 60 --plan",
     "python search.py --title mine --directly-search --epochs 60 --target-hc 60 --hc-mode constrained",
     "python search.py --title first --resume",
+    "python search.py --ss nb201 --optimizer MF-NAS --dataset cifar10 --n_run 500  (as MF-NAS has it)",
 )
 
 
@@ -50,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         KeyboardInterrupt: Ctrl-C; its text says how to continue.
     """
     about = "Pick the most accurate architecture of a trained supernet."
-    options = parse(SearchOptions, argv, "search.py", about, EXAMPLES, FOREIGN.values())
+    words = sys.argv[1:] if argv is None else argv
+    options = parse(SearchOptions, mf_nas.command(words) or words, "search.py", about, EXAMPLES, FOREIGN.values())
     options = with_constraints(options, upper_only=needs_distribution(options.search_strategy))
     if options.directly_search:
         options = train_first(options)
@@ -78,6 +82,8 @@ def search_stage(options: SearchOptions) -> None:
 def check_archive(search: Search) -> None:
     """Raises UserError where the evaluations of an interrupted run cannot be continued."""
     path = stage_path(search.options)
+    if search.options.runs is not None:
+        read_runs(path / RUNS, search)
     if (path / ARCHIVE).is_file():
         Archive(path / ARCHIVE, search.evaluator.fingerprints)
     if search.first is not None:
@@ -91,6 +97,9 @@ def run_search(search: Search, folder: RunFolder) -> None:
 
     Raises KeyboardInterrupt: Ctrl-C; its text says how to continue.
     """
+    if search.options.runs is not None:
+        repeat(search, folder)
+        return
     if search.learning is not None:
         folder.run_inside(search.learning.path.name)
     search = search.learn()

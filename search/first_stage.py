@@ -106,7 +106,7 @@ class FirstStage:
     """A search on scores, ready to run.
 
     Attributes:
-        options: with those of `FirstStageOptions`.
+        options: those that the strategy is made with, and those of `FirstStageOptions`.
         evaluator: of the scores, and `measures`, which way is better.
         problem: the space and its limits; the objective is the score.
         strategy: that searches it.
@@ -149,45 +149,55 @@ class FirstStage:
         def watch(*_: object) -> None:
             bar.update()
 
-        correct = joined if len(self.measures) > 1 else None
         with bar, closing(self.evaluator):
             able = callable(getattr(self.evaluator, "factory", None))
             judge = in_processes(self.evaluator, self.options.workers if able else 1, self.options.threads)
-            results = engine.run(
-                self.strategy,
-                judge,
-                archive,
-                {},
-                ledger=ledger,
-                watch=watch,
-                correct=correct,
-            )
-        if ledger.used_up:
-            raise UserError(f"--budget-seconds {self.options.budget_seconds:g}: the first stage took all of them")
-        met = {result.architecture: result for result in (results if correct is None else correct(results))}
+            results = engine.run(self.strategy, judge, archive, {}, ledger=ledger, watch=watch, correct=self.correct)
+        found = self.hand_over(self.strategy, results, ledger.spent["seconds"], self.options.random_seed)
+        folder.log(
+            f"first      {quantity(ledger.evaluations, 'architecture')} scored by {self.scores} in "
+            f"{found.seconds:,.1f} s, {len(found.candidates)} go on; the best: "
+            f"{' '.join(self.problem.space.names(found.candidates[0]))}"
+        )
+        return found
+
+    def strategy_of(self, seed: int) -> Strategy:
+        """A new strategy with a seed of its own."""
+        return make_strategy(self.options.first_strategy, self.problem, self.options, seed)
+
+    @property
+    def correct(self) -> engine.Correct | None:
+        """What joins several scores."""
+        return joined if len(self.measures) > 1 else None
+
+    def hand_over(self, strategy: Strategy, results: Sequence[Result], seconds: float, seed: int) -> Found:
+        """The candidates among the results of a search in the order proposed, which took so many seconds.
+
+        Raises:
+            UserError: the budget of seconds is used up, or nothing has a score.
+        """
+        budget = self.options.budget_seconds
+        if budget is not None and seconds >= budget:
+            raise UserError(f"--budget-seconds {budget:g}: the first stage took all of them")
+        met = {result.architecture: result for result in (results if self.correct is None else self.correct(results))}
         candidates = candidates_of(
             met.values(),
-            getattr(self.strategy, "roles", {}),
+            getattr(strategy, "roles", {}),
             self.options.first_best,
             self.options.first_choice,
             self.problem.objectives[0],
-            self.options.random_seed,
+            seed,
         )
         if not candidates:
             raise UserError(f"the first stage found nothing that has a number for {self.scores}")
-        folder.log(
-            f"first      {quantity(ledger.evaluations, 'architecture')} scored by {self.scores} in "
-            f"{ledger.spent['seconds']:,.1f} s, {len(candidates)} go on; the best: "
-            f"{' '.join(self.problem.space.names(candidates[0]))}"
-        )
         record = {
             "scores": list(self.measures),
             "strategy": self.options.first_strategy,
             "choice": self.options.first_choice,
-            "evaluations": ledger.evaluations,
+            "evaluations": len(met),
             "candidates": len(candidates),
         }
-        return Found(candidates, record, ledger.spent["seconds"])
+        return Found(candidates, record, seconds)
 
 
 def candidates_of(
@@ -237,7 +247,7 @@ def prepare_first_stage(asked: Any, context: Context, evaluator: Evaluator, prob
         raise UserError(f"--first-strategy {asked.first_strategy} takes one score, not {' and '.join(names)}")
     if asked.first_choice == "spread" and not hasattr(strategy, "roles"):
         raise UserError(f"--first-choice spread is for local searches: {asked.first_strategy} has no starts")
-    return FirstStage(asked, scoring, measures, seen, strategy)
+    return FirstStage(settings, scoring, measures, seen, strategy)
 
 
 def of_untrained(names: Sequence[str], asked: Any, context: Context, measured: Sequence[str]) -> Evaluator:

@@ -116,6 +116,14 @@ class SearchOptions(
     supernet: str | None = option(
         None, "folder of the trained supernet; none: by --title", group="Run", metavar="FOLDER"
     )
+    runs: int | None = option(
+        None,
+        "so many searches on the table of a benchmark, with the seeds --random-seed, the next one and so on; every one "
+        "is kept (runs.csv), their means and standard deviations are said",
+        group="Run",
+        at_least=1,
+        at_most=10**6,
+    )
     directly_search: bool = option(
         False, "train the supernet first, differentiably, with the options given here", group="Run", saved=False
     )

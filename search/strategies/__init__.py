@@ -118,12 +118,16 @@ def takes_warm_start(name: str) -> bool:
     return own or hasattr(getattr(entry, "Options", None), "warm_start")
 
 
-def make_strategy(name: str, problem: Problem, options: Any) -> Strategy:
+def make_strategy(name: str, problem: Problem, options: Any, seed: int | None = None) -> Strategy:
     """A registered strategy, or the user's own `package.module:callable`, which is called like the registered ones.
+
+    Args:
+        seed: another one than that of the options.
 
     Raises UserError for an unknown name or options that do not fit.
     """
-    entry, seed = entry_of(name), options.random_seed
+    entry = entry_of(name)
+    seed = options.random_seed if seed is None else seed
     part = getattr(entry, "Options", None)
     settings = options if part is None else part_of(options, part)
     if isinstance(entry, type) and issubclass(entry, Generational) and not entry.front:

@@ -7,6 +7,7 @@ local optimum all of them jump to a random architecture two decisions away, what
 
 from collections.abc import Mapping
 from math import inf
+from sys import maxsize
 
 from config_file.fields import option
 from config_file.options import options
@@ -48,7 +49,7 @@ class LocalSearch(Generational):
     def __init__(self, problem: Problem, options: LocalSearchOptions, seed: int) -> None:
         super().__init__(problem, seed)
         self._at_once = None if options.ls_improvement == "best" else options.proposals
-        self._looks = inf if options.ls_looks is None else options.ls_looks
+        self._looks = options.ls_looks or maxsize
         self._scores: dict[Architecture, float] = {}
         self._walk = Walk(neighbourhood(self.limits), self.rng, options.ls_improvement, self._score, self._start)
         self._steps = self._walk.steps()
@@ -75,13 +76,19 @@ class LocalSearch(Generational):
             if self._next is None:
                 return []
         self._walk.idle = 0
-        unknown = [neighbour for neighbour in reversed(self._walk.ahead) if neighbour not in self.visited]
+        coming = self._walk.ahead[::-1][: self._looks + 1]
+        unknown = [neighbour for neighbour in coming if neighbour not in self.visited]
         return list(dict.fromkeys(unknown))[: self._at_once] or [self._next]
+
+    @property
+    def alone(self) -> bool:
+        """True where it proposes what it would look up: not several neighbours from the same knowledge."""
+        return self._at_once in (1, None)
 
     def look_up(self, scores: Mapping[Architecture, float], evaluations: int) -> list[Architecture]:
         """Walk over a table of scores at once; returns what would be proposed if these were told, in that order.
 
-        With several `proposals` at once these would be others. Where there is no number the score is minus infinity.
+        Only where it is `alone`. Where there is no number the score is minus infinity.
         """
         walk, known, looks = self._walk, self.visited, self._looks
         walk.score = scores.__getitem__
