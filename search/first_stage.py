@@ -167,7 +167,7 @@ class FirstStage:
 
     @property
     def correct(self) -> engine.Correct | None:
-        """What joins several scores."""
+        """The joining of several scores."""
         return joined if len(self.measures) > 1 else None
 
     def hand_over(self, strategy: Strategy, results: Sequence[Result], seconds: float, seed: int) -> Found:

@@ -150,6 +150,7 @@ def repeat(search: Search, folder: RunFolder) -> None:
         KeyboardInterrupt: Ctrl-C; its text says how to continue.
     """
     options, path = search.options, folder.file(RUNS)
+    wanted = int(options.runs or 0)
     check(search)
     runs = read_runs(path, search)
     mend_jsonl(path)
@@ -158,18 +159,18 @@ def repeat(search: Search, folder: RunFolder) -> None:
     if runs:
         folder.log(f"resumed    {len(runs):,} runs are kept in {path}")
     first = None if search.first is None else FirstStages(search.first, folder)
-    bar: tqdm[Any] = progress(options.runs, "searching", "run")
+    bar: tqdm[Any] = progress(wanted, "searching", "run")
     bar.update(len(runs))
     try:
         with bar:
-            for number in range(len(runs), options.runs):
+            for number in range(len(runs), wanted):
                 runs.append(one(search, options.random_seed + number, first))
                 append_sealed(path, runs[-1].to_row())
                 bar.update()
     except KeyboardInterrupt:
         again = f"{command('search', options)} --resume"
         raise KeyboardInterrupt(f"{len(runs):,} runs are kept; continue with: {again}") from None
-    write(search, runs[: options.runs], folder)
+    write(search, runs[:wanted], folder)
 
 
 def check(search: Search) -> None:
@@ -224,13 +225,11 @@ def depends(search: Search) -> dict[str, Any]:
     means = {name for name, spec in options_of(RunOptions).items() if not spec.decides} | {"runs"}
     used = {name: spec for name, spec in in_use(search.options).items() if spec.saved and name not in means}
     first = {} if search.first is None else search.first.evaluator.fingerprints
-    content = {
+    return {
         "evaluator": dict(search.evaluator.fingerprints),
         "first stage": dict(first),
         "options": {name: getattr(search.options, name) for name in used},
     }
-    kept: dict[str, Any] = json.loads(json.dumps(content))
-    return kept
 
 
 def read_runs(path: Path, search: Search) -> list[Run]:
@@ -243,11 +242,12 @@ def read_runs(path: Path, search: Search) -> list[Run]:
     if not rows:
         return []
     check_format(rows[0].get("format"), FORMAT, path)
-    check_form(rows[0], {"depends": dict}, path)
+    check_form(rows[0], {"depends": {"options": dict}}, path)
     now, then = depends(search), rows[0]["depends"]
-    if now != then:
-        differ = [what for what in now if now[what] != then.get(what)]
-        named = [name for name, value in now["options"].items() if then.get("options", {}).get(name) != value]
+    if json.dumps(now) != json.dumps(then):
+        differ = [what for what in now if json.dumps(now[what]) != json.dumps(then.get(what))]
+        before = then.get("options", {})
+        named = [name for name, value in now["options"].items() if json.dumps(before.get(name)) != json.dumps(value)]
         what = ", ".join(f"--{name.replace('_', '-')}" for name in named) or ", ".join(differ)
         raise UserError(f"{path}: its runs cannot be continued, they were made with another {what} (--overwrite anew)")
     runs = [Run.from_row(row, f"{path}, line {line}") for line, row in enumerate(rows[1:], start=2)]

@@ -32,7 +32,7 @@ CANDIDATES = {"nb201": 32, "nb101": 16, "nbasr": 16}
 
 TRAINED = {"using_zc_metric": "false", "metric": "val_acc", "iepoch": "12"}
 WARM_UP = {"warm_up": "false", "n_sample_warmup": "2000", "metric_warmup": "synflow"}
-REA = {**TRAINED, "pop_size": "10", "tournament_size": "10", "prob_mutation": "1.0", **WARM_UP}
+REA: dict[str, str | None] = {**TRAINED, "pop_size": "10", "tournament_size": "10", "prob_mutation": "1.0", **WARM_UP}
 GA = {"pop_size": "10", "tournament_size": "2", "prob_c": "0.9", "prob_m": "1.0", "crossover_method": "2X"}
 HALVED = {"list_iepoch": None, "n_candidate": None}
 STAGES = {
@@ -160,7 +160,7 @@ def _value(words: Sequence[str], name: str) -> str | None:
 
 
 def _settings(content: Content, name: str) -> dict[str, Any]:
-    """What it ships for an algorithm, with what a file says."""
+    """The settings of an algorithm: those that it ships, with what a file says."""
     known = ALGORITHMS[name]
     own = section(content, name, known)
     return {**known, **{key: value for key, value in own.items() if value is not None}}
