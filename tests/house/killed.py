@@ -63,6 +63,15 @@ COMMANDS: dict[str, tuple[Main, list[str], str, tuple[str, ...]]] = {
         search, [*QUICK, "--search-strategy", "differentiable", "--a-epochs", "2", "--a-samples", "2"], "search",
         ("supernet",),
     ),
+    "training": (
+        search,
+        [
+            *TRAINING[:-4], "--lr", "0.1", "--evaluator", "training", "--fidelities", "1,2",
+            "--search-strategy", "random", "--random-iteration", "2", "--target-hc", "0.06", "--confirm-images", "20",
+        ],
+        "search",
+        (),
+    ),
     "retrain": (
         main_retrain,
         [*TITLE, "--epochs", "3", "--lr", "0.1", "--train-on", "train", "--export-checkpoint", "best"],
@@ -122,7 +131,7 @@ class Watch:
         if isinstance(path, int) or not (full := os.path.abspath(os.fsdecode(path))).startswith(self.folder):  # noqa: PTH100
             return
         name = re.sub(r"\.([^/]+)\.partial-[^./]+", r"\1", full.removeprefix(self.folder))
-        now = re.sub(r"trainings/[^/]+", "trainings/ONE", name) + what
+        now = re.sub(r"trainings/[^/]+|trials/[-\d]+", "trainings/ONE", name) + what
         if name.endswith(".lock") or now == self._before:
             return
         self.windows.append((self._before, now))
@@ -176,7 +185,7 @@ def content_of(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(file for file in folder.rglob("*") if file.is_file()):
         name, data = re.sub(r"partial-[^./]+", "partial", str(path.relative_to(folder))), path.read_bytes()
-        if path.name in ("log.txt", "env.json", "report.html", "card.md"):
+        if path.name in ("log.txt", "env.json", "report.html", "card.md") or path.suffix == ".log":
             found[name] = "is there"
         elif path.suffix == ".json":
             found[name] = plain(json.loads(data))

@@ -24,6 +24,7 @@ EXPECTED = {
     "first": ["first.jsonl", "spent.json gets its name"],
     "front": ["front.csv gets its name", "best.json"],
     "learning": ["learning/env.json gets its name", "learning/metrics.jsonl"],
+    "training": ["trainings/ONE.pt gets its name", "trainings/ONE.jsonl"],
     "retrain": ["result.json gets its name", "model.safetensors"],
     "export": ["card.json gets its name", "model.onnx gets its name"],
     "zero_cost": ["archive.jsonl", "scores.csv"],

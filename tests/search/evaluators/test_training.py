@@ -20,7 +20,7 @@ from search.testing.evaluators import EvaluatorSuite
 from search.testing.toy import toy_space
 from search.trials.course import rungs_of
 from search.trials.options import recipe_values
-from supernet import Architecture
+from supernet import Architecture, Network, build_space
 from tests.search.toy import toy_data
 from training.options import RetrainOptions
 from training.retrain import train_network
@@ -199,3 +199,50 @@ def test_the_test_split_is_never_looked_at(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setattr(images.data.test, "raw", None)
     assert len(list(evaluator.evaluate(ARCHITECTURES[:1]))) == 1
     assert {len(images.seen) for images in evaluator.setting.images} == {len(data.val)}
+
+
+def test_narrower_and_smaller_rungs_begin_anew_or_go_on(tmp_path: Path) -> None:
+    """Another width is another network; the same one goes on at other sizes of image, from its own weights."""
+    fidelities = (Fidelity(epochs=1, width=0.5), Fidelity(epochs=2, width=1.0))
+    evaluator = make(tmp_path, fidelities, space=build_space("nasbench_macro", resolution=8, num_classes=4))
+    architecture = (1,) * 8
+    found = [next(evaluator.evaluate([architecture], fidelity)) for fidelity in fidelities]
+    assert [result.spent["epochs"] for result in found] == [1, 2]
+    small, full = (evaluator.setting.network(architecture, rung) for rung in evaluator.rungs)
+    assert isinstance(small, Network)
+    assert isinstance(full, Network)
+    shape = (3, 8, 8)
+    halves = [(small.spec.shapes(shape)[site][1][0], out[0]) for site, (_, out) in full.spec.shapes(shape).items()]
+    assert halves[-1] == (4, 4)  # the classes stay
+    assert all(half == width // 2 for half, width in halves[:-1])
+
+
+def test_several_gpus_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    evaluator = make(tmp_path)
+    for device, expected in (
+        ("cuda", ["cuda:0", "cuda:1", "cuda:0"]),
+        ("cuda:1", ["cuda:1"] * 3),
+        ("cpu", ["cpu"] * 3),
+    ):
+        evaluator.device = torch.device(device)
+        made = [evaluator.factory(number, 3, 1) for number in range(3)]
+        assert [str(one.args[0]["device"]) for one in made] == expected  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("fidelities", "courses", "spans"),
+    [
+        ([{"epochs": 1}, {"epochs": 3}], [0, 0], [3, 3]),
+        ([{"epochs": 2, "data": 0.1}, {"epochs": 3, "data": 1}], [0, 0], [3, 3]),
+        ([{"epochs": 3, "data": 0.1}, {"epochs": 3, "data": 1}], [0, 1], [3, 3]),
+        ([{"epochs": 2, "width": 0.5}, {"epochs": 3, "width": 0.5}, {"epochs": 9, "width": 1}], [0, 0, 1], [3, 3, 9]),
+    ],
+)
+def test_courses(fidelities: list[dict[str, float]], courses: list[int], spans: list[int]) -> None:
+    rungs = rungs_of([Fidelity(**amounts) for amounts in fidelities], "plain")
+    assert [rung.course for rung in rungs] == courses
+    assert [rung.span for rung in rungs] == spans
+    anew = rungs_of([Fidelity(**amounts) for amounts in fidelities], "plain", "distillation")
+    assert anew[-1].course > anew[-2].course
+    assert {rung.trainer for rung in anew[:-1]} == {"distillation"}
