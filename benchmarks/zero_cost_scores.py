@@ -94,7 +94,7 @@ def main() -> int:
     taken = dict(zip(SCORES, seconds.mean(0).tolist(), strict=True))
     joined = np.sum([log_rank(scores[name]) for name in AZ_NAS], axis=0)
     print(f"{len(rows)} networks, {asked.images} images, seed {asked.seed}; Spearman's rho, Kendall's tau-b")
-    print("| score | with the published | with accuracy | the published with accuracy | tau with accuracy | scores per CPU s |")
+    print("| score | with published | with accuracy | published with accuracy | tau with accuracy | scores per CPU s |")
     print("|---|---|---|---|---|---|")
     for name, found in {**scores, "az_nas (joined)": joined}.items():
         known = theirs.get(name)
