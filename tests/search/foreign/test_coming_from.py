@@ -9,15 +9,14 @@ from config_file.fields import options_of
 from config_file.options import with_registered
 from config_file.stages import STAGES, options_of_stage
 from search import basic
+from search.foreign import mf_nas
 from search.foreign.neural_compressor import KEYS
 from search.schedules import SCHEDULES
 from search.strategies import STRATEGIES
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "coming_from.md").read_text(encoding="utf-8")
-THEIRS = {"--ss", "--optimizer", "--n-run", "--init-seed", "--format"}
+THEIRS = {"--format", *("--" + flag.replace("_", "-") for flag in mf_nas.FLAGS | mf_nas.SWITCHES)}
 """Flags of MF-NAS, and of a command that is no stage."""
-
-COMING = {"--runs"}
 
 
 def flags() -> set[str]:
@@ -30,7 +29,7 @@ def flags() -> set[str]:
 
 def test_flags_exist() -> None:
     named = {flag.replace("_", "-") for flag in re.findall(r"--[a-z][a-z0-9_-]*", PAGE)}
-    assert not named - flags() - THEIRS - COMING
+    assert not named - flags() - THEIRS
 
 
 def test_strategies_and_schedules_exist() -> None:
@@ -40,10 +39,17 @@ def test_strategies_and_schedules_exist() -> None:
         assert words in SCHEDULES
 
 
-def test_every_key_of_neural_compressor_is_on_the_page() -> None:
-    (part,) = re.findall(r"^## Neural Compressor\n(.*?)^## ", PAGE, re.MULTILINE | re.DOTALL)
-    words = set(re.findall(r"\w+", part))
-    assert not {key for keys in KEYS.values() for key in keys} - words
+def words_of(tool: str) -> set[str]:
+    (part,) = re.findall(rf"^## {tool}\n(.*?)(?:^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"[\w+-]+", part))
+
+
+def test_every_key_of_theirs_is_on_the_page() -> None:
+    assert not {key for keys in KEYS.values() for key in keys} - words_of("Neural Compressor")
+    algorithms = {key for keys in mf_nas.ALGORITHMS.values() for key in keys}
+    there = words_of("MF-NAS")
+    assert not {*algorithms, *mf_nas.ALGORITHMS, *mf_nas.FRONTS, *mf_nas.SPACES} - there
+    assert not {f"--{flag}" for flag in mf_nas.FLAGS | mf_nas.SWITCHES} - there
 
 
 def test_names_of_search_basic_exist() -> None:
