@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "limit": LIMIT,
         "over_limit": round(total / LIMIT, 3),
         "runs": runs,
-        "budget_evaluations": EVALUATIONS,
+        "evaluations": EVALUATIONS,
         "mean_regret": round(statistics.mean(regrets), 5),
         "mean_regret_random": round(statistics.mean(random), 5),
         "passed": total <= LIMIT,

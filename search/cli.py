@@ -189,6 +189,8 @@ def evaluate_all(search: Search, judge: Judge, archive: Archive, folder: RunFold
         )
     made = ledger.evaluations if search.strategy.size is None else len(proposals)
     if made < search.budget:
-        why = "the budget is used up" if ledger.used_up else "no further architecture was found within the limits"
+        why = "no further architecture was found within the limits"
+        if ledger.used_up:
+            why = "the next evaluation would exceed the budget" if ledger.closed else "the budget is used up"
         folder.log(f"stopped    after {made:,} of {search.budget:,}: {why}")
     return ledger

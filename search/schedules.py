@@ -190,8 +190,8 @@ class OwnSchedule:
             if not callable(getattr(own, method, None)):
                 raise UserError(f"--schedule {reference} made a {type(own).__name__} without a method {method}()")
         self.fidelities: tuple[Fidelity, ...] = guarded(reference, lambda: tuple(own.fidelities))()
-        if callable(bracket := getattr(own, "bracket", None)):
-            self.bracket = guarded(reference, bracket)
+        if callable(getattr(own, "bracket", None)):
+            self.bracket = self._bracket
         if not self.fidelities or not all(isinstance(fidelity, Fidelity) for fidelity in self.fidelities):
             raise UserError(f"--schedule {reference}: its fidelities must be one or several Fidelity(...)")
 
@@ -201,6 +201,14 @@ class OwnSchedule:
         if (other := next((choice for choice in chosen if choice not in known), None)) is not None:
             raise UserError(f"--schedule {self._reference}: going_on() gave {other!r}, which was not evaluated before")
         return chosen
+
+    def _bracket(self, number: int) -> tuple[int, int | None]:
+        """The fidelity and the number that its own `bracket` gives."""
+        found = guarded(self._reference, self._own.bracket)(number)
+        match found:
+            case (int(begin), int() | None as count) if 0 <= begin < len(self.fidelities) and (count or 1) > 0:
+                return begin, count
+        raise UserError(f"--schedule {self._reference}: bracket() gave {found!r:.60}, not (position, count)")
 
     def in_words(self, amounts: Sequence[str]) -> str:
         return str(guarded(self._reference, self._own.in_words)(amounts))

@@ -1,5 +1,6 @@
 """An evaluator of the user's own, `--evaluator package.module:callable`, held to what an evaluator is."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,17 +34,33 @@ class OwnEvaluator:
         self.method = str(self._said("method", reference.rpartition(":")[2]))
         self.record: Mapping[str, Any] = self._said("record", {})
         self.cumulative = bool(self._said("cumulative", False))
-        self.price, self.scorer, self.test = (self._method(name) for name in ("price", "scorer", "test"))
+        self._context = context
+        self.price = self._price if callable(self._said("price", None)) else None
         able = callable(self._said("confirm", None))
         self.confirms = str(self._said("confirms", "what it held back") or "") if able else ""
 
     def _said(self, name: str, default: Any) -> Any:
         return guarded(self.reference, lambda: getattr(self.own, name, default))()
 
-    def _method(self, name: str) -> Callable[..., Any] | None:
-        """One of the methods that it may have."""
-        method = self._said(name, None)
-        return guarded(self.reference, method) if callable(method) else None
+    def _price(self, architecture: Architecture, fidelity: Fidelity) -> Mapping[str, float]:
+        """The amounts that it says an evaluation takes from scratch."""
+        price = guarded(self.reference, self.own.price)(architecture, fidelity)
+        if not isinstance(price, Mapping) or not all(_is_amount(amount) for amount in price.values()):
+            raise UserError(f"--evaluator {self.reference}: price() gave {price!r:.60}, not {{what: amount}}")
+        return price
+
+    def scorer(self, names: Sequence[str]) -> "OwnEvaluator | None":
+        """An evaluator of zero-cost scores, where it has one for them."""
+        made = self._asked("scorer", names)
+        measures = dict.fromkeys(names, True)
+        return None if made is None else OwnEvaluator(self.reference, lambda _: made, self._context, measures)
+
+    def test(self, architecture: Architecture) -> float | None:
+        """The metric that no selection may see, where it knows it."""
+        value = self._asked("test", architecture)
+        if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+            raise UserError(f"--evaluator {self.reference}: test() gave {value!r:.60}, not a number")
+        return value
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """Its results, each one of an architecture that was asked for."""
@@ -72,6 +89,8 @@ class OwnEvaluator:
                 raise UserError(
                     f"--evaluator {self.reference}: {method}() gave an accuracy of {accuracy:g}, not a fraction"
                 )
+            if not all(_is_amount(amount) for amount in result.spent.values()):
+                raise UserError(f"--evaluator {self.reference}: {method}() spent {dict(result.spent)!r:.60}")
             wanted.remove(result.architecture)
             yield result
 
@@ -98,3 +117,8 @@ class OwnEvaluator:
     def close(self) -> None:
         if hasattr(self.own, "close"):
             guarded(self.reference, self.own.close)()
+
+
+def _is_amount(amount: Any) -> bool:
+    """True for what can be spent: a finite number, not below 0."""
+    return isinstance(amount, int | float) and 0 <= amount < math.inf

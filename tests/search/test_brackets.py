@@ -172,3 +172,16 @@ def test_from_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -
     ):
         with pytest.raises(UserError, match=message):
             main(arguments(*wrong, "--overwrite"))
+
+
+class Outside(Hyperband):
+    """A schedule that begins at a fidelity there is not."""
+
+    def bracket(self, number: int) -> tuple[int, int]:
+        return 7, 3
+
+
+def test_a_bracket_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    own = make_schedule(f"{__name__}:Outside", FIVE, ACCURACY)
+    with pytest.raises(UserError, match=r"Outside: bracket\(\) gave \(7, 3\), not \(position, count\)"):
+        search(tmp_path / "a", own, 3)

@@ -197,3 +197,24 @@ def test_what_is_handed_over() -> None:
         == chosen
         != candidates_of(results, roles, 32, "spread", by, 2)
     )
+
+
+WRONG = {
+    "price": ("def price(self, a, fidelity): return 12", r"price\(\) gave 12, not {what: amount}"),
+    "test": ("def test(self, a): return 'good'", r"test\(\) gave 'good', not a number"),
+    "scorer": ("def scorer(self, names): return 3", "made a int without a method evaluate"),
+    "spent": (
+        """def evaluate(self, architectures, fidelity=None):
+        yield Result(architectures[0], {'accuracy': 0.5}, fidelity, {'epochs': -1.0})""",
+        r"evaluate\(\) spent {'epochs': -1.0}",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_mistakes_of_ones_own_evaluator_are_one_line(what: str, here: Path) -> None:
+    code, message = WRONG[what]
+    (here / f"wrong_{what}.py").write_text(f"{OWN}\n\nclass Wrong(Curves):\n    {code}\n")
+    asked = [word.replace("letters_curves:Curves", f"wrong_{what}:Wrong") for word in arguments(*FIRST)]
+    with pytest.raises(UserError, match=message):
+        main([*asked, "--budget-epochs", "3000"])
