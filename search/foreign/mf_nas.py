@@ -151,7 +151,7 @@ def _parted(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 def _value(words: Sequence[str], name: str) -> str | None:
     """The value that our own words give to a flag."""
     found = None
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         if word == f"--{name}":
             found = following
         elif word.startswith(f"--{name}="):
