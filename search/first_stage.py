@@ -180,8 +180,12 @@ class FirstStage:
         if budget is not None and seconds >= budget:
             raise UserError(f"--budget-seconds {budget:g}: the first stage took all of them")
         met = {result.architecture: result for result in (results if self.correct is None else self.correct(results))}
+        key = getattr(self.evaluator, "key", lambda architecture: architecture)
+        networks: dict[Any, Result] = {}
+        for architecture, result in met.items():  # isomorphic cells of a table are one candidate, the first one met
+            networks.setdefault(key(architecture), result)
         candidates = candidates_of(
-            met.values(),
+            networks.values(),
             getattr(strategy, "roles", {}),
             self.options.first_best,
             self.options.first_choice,

@@ -197,3 +197,13 @@ def test_what_does_not_fit_is_one_line(arguments: Sequence[str], message: str, w
         main([*SEARCH, *arguments])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_isomorphic_cells_are_one_candidate_of_a_first_stage(written: Benchmark) -> None:
+    """As MF-NAS has it: a third of the encodings of the space are isomorphic to others."""
+    more = ["--search-strategy", "mf_nas", "--first-stage", "nwot", "--first-strategy", "random"]
+    assert main([*SEARCH, *more, "--first-best", "400", "--fidelities", "10,20,30,40"]) == 0
+    archive = [json.loads(line) for line in Path("runs/t/search/archive.jsonl").read_text().splitlines()[1:]]
+    begun = [row["architecture"] for row in archive if row["fidelity"] == {"epochs": 10}]
+    assert len(begun) == 400
+    assert len({written.row(tuple(architecture)) for architecture in begun}) == 400
