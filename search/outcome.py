@@ -1,6 +1,7 @@
 """After a search: what is chosen, the files that say so, and the lines for people."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from config_file.errors import UserError
@@ -20,6 +21,8 @@ from search.reporting.report import write_report
 from search.result import Result, comparable
 from supernet import Architecture, NetworkSpace
 from tasks import TASKS
+
+PARETO = "pareto_front.csv"
 
 
 def pick(search: Search, results: Sequence[Result]) -> list[Result]:
@@ -58,7 +61,8 @@ def write_outcome(
     results = search.judged(comparable(evaluations))
     compared = {(result.architecture, result.fidelity): result for result in results}
     rows = [compared.get((result.architecture, result.fidelity), result) for result in evaluations]
-    results_file.write_results(folder.file("results.csv"), rows, search.problem.limits, search.metric, confirmed)
+    table = partial(results_file.write_results, results=rows, constraint=search.problem.limits, metric=search.metric)
+    table(folder.file("results.csv"), confirmed=confirmed)
     best = engine.best_of(results, search.problem.limits, search.chooses)
     if best is None:
         raise UserError(nothing_found(search, evaluations))
@@ -76,7 +80,9 @@ def write_outcome(
         picture.draw_search(path, results, best, search.problem.limits, title, search.metric, method, judged)
         found = read_search(folder.path, search.options.search_space, results_file.about_best(*chosen))
         write_report(folder.file("report.html"), [found])
-        files = ["best.json", "report.html", "results.csv", spent.SPENT, path.name, "archive.jsonl"]
+        on_front = results_file.on_front(rows, search.problem.limits, search.metric)
+        table(folder.file(PARETO), confirmed=confirmed, only=on_front)
+        files = ["best.json", "report.html", "results.csv", PARETO, spent.SPENT, path.name, "archive.jsonl"]
     folder.log()
     for line in outcome(search, best, judged, evaluations, ledger, seconds):
         folder.log(line)

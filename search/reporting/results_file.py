@@ -1,4 +1,6 @@
-"""The files a search leaves: `results.csv`, every evaluation in a row, and `best.json`, which retraining reads."""
+"""The files a search leaves: `results.csv`, every evaluation in a row, `pareto_front.csv`, those that none of as little
+cost beats, and `best.json`, which retraining reads.
+"""
 
 import csv
 import io
@@ -8,9 +10,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from config_file.files import atomic_write_text, write_sealed
 from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
+from search.pareto import front_over_cost
 from search.reporting.finished_search import FORMAT
 from search.result import FULL, Result
 from supernet import Architecture, NetworkSpace
@@ -23,8 +28,11 @@ def write_results(
     constraint: Limits,
     metric: Objective = ACCURACY,
     confirmed: Mapping[Architecture, Result] = MappingProxyType({}),
+    only: Sequence[int] | None = None,
 ) -> None:
     """One row per evaluation, in the order they were made; costs in raw units, the metric as it is (a fraction).
+
+    `only` are the positions of the rows to write, in their order; none: all.
 
     An architecture has a row for each fidelity it was evaluated at, in columns named `n_images` and the like; only the
     greatest one counts for `best_so_far`; `seconds` and `epochs` are what it took beside what its architecture was
@@ -43,13 +51,14 @@ def write_results(
     ]
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
+    rows: list[dict[str, Any]] = []
     best, most = metric.worst, max((result.fidelity for result in results), default=FULL)
     for number, result in enumerate(results, start=1):
         allowed, value = constraint.allows(result.architecture), result.value(metric.name)
         if allowed and not result.failed and result.fidelity == most and metric.better(value, best):
             best = value
         low, high = (math.nan, math.nan) if result.failed or result.interval is None else result.interval
-        table.writerow(
+        rows.append(
             {
                 "evaluation": number,
                 **{name: _decimal(math.nan if result.failed else result.value(name)) for name in metrics},
@@ -66,7 +75,25 @@ def write_results(
                 "architecture": " ".join(constraint.space.names(result.architecture)),
             }
         )
+    table.writerows(rows if only is None else [rows[position] for position in only])
     atomic_write_text(path, text.getvalue())
+
+
+def on_front(results: Sequence[Result], constraint: Limits, metric: Objective) -> list[int]:
+    """The positions of results that none of as little cost beats in the metric, by rising cost of the first limit.
+
+    Only results of the greatest fidelity within the limits count.
+    """
+    most = max((result.fidelity for result in results), default=FULL)
+    sound = [
+        number
+        for number, result in enumerate(results)
+        if result.fidelity == most and not result.failed and constraint.allows(result.architecture)
+    ]
+    chosen = [results[number] for number in sound]
+    losses = np.array([-metric.score(result) for result in chosen])
+    costs = constraint.cost([result.architecture for result in chosen])
+    return [sound[position] for position in front_over_cost(costs, losses)]
 
 
 def confirmed_columns(metric: Objective, confirmed: Mapping[Architecture, Result]) -> list[str]:

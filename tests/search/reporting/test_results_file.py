@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from PIL import Image
 
 from lookup_tables.limits import Limit, Limits
 from search.engine import best_of, with_costs
+from search.objectives import ACCURACY
 from search.pareto import front_over_cost
 from search.reporting.picture import draw_search
-from search.reporting.results_file import write_best, write_results
+from search.reporting.results_file import on_front, write_best, write_results
 from search.result import Fidelity, Result
 from search.testing.toy import toy_accuracy, toy_space, toy_tables
 from supernet import SearchSpace
@@ -92,3 +94,26 @@ def test_best_json_is_whole_and_builds_the_network(space: SearchSpace, tmp_path:
     assert content["cost"] == best.cost
     assert all(isinstance(cost, int) for cost in content["cost"].values())
     assert {"search_space", "space_options", "accuracy", "decisions_fingerprint", "resolution"} <= set(content)
+
+
+def test_the_pareto_front_has_the_rows_that_none_of_as_little_cost_beats(space: SearchSpace, tmp_path: Path) -> None:
+    """By brute force over all pairs; what is of a lower fidelity or failed is no part of it."""
+    table = toy_tables(space)["flops"]
+    constraint = Limits(space, [Limit(table)])
+    results = evaluations(space, failed=5)
+    cheap = [replace(result, fidelity=Fidelity(images=5), metrics={"accuracy": 1.0}) for result in results[:9]]
+    rows = [*cheap, *results]
+    write_results(tmp_path / "front.csv", rows, constraint, only=on_front(rows, constraint, ACCURACY))
+    with (tmp_path / "front.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    pairs = {number: (r.metrics["accuracy"], r.cost["flops"]) for number, r in enumerate(rows, 1) if number > 14}
+    beaten = {
+        n for n, (a, c) in pairs.items()
+        if any(b >= a and d <= c and (b, d) != (a, c) for b, d in pairs.values())
+    }  # fmt: skip
+    expected = {pairs[n] for n in pairs if n not in beaten}
+    assert {(round(float(row["accuracy"]), 6), int(row["flops"])) for row in found} == {
+        (round(a, 6), c) for a, c in expected
+    }
+    assert all(pairs[int(row["evaluation"])][1] == int(row["flops"]) for row in found)
+    assert [int(row["flops"]) for row in found] == sorted(c for _, c in expected)
