@@ -174,6 +174,10 @@ class Trainer(ABC):
         """One line for the log, "" for none."""
         return ""
 
+    def fingerprint(self) -> str:
+        """All that its course depends on beside options and images, such as a teacher's weights; "" for nothing."""
+        return ""
+
     def record(self) -> dict[str, Any]:
         """Further facts about the images, for the description of the split."""
         return {}

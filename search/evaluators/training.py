@@ -97,8 +97,8 @@ class TrainingEvaluator:
             self.validates,
             self.keep,
         )
+        self._beside = self._rehearse()
         self.setting = replace(self.setting, fingerprints=self.fingerprints)
-        self._rehearse()
         self.task = self._usual.task
 
     @classmethod
@@ -138,18 +138,22 @@ class TrainingEvaluator:
         part = data.train if rung.share == 1 else SplitPart(data.train, torch.arange(count))
         return Images(data, part, *hold_back(data.val, self.confirm_images, self._options.random_seed))
 
-    def _rehearse(self) -> None:
-        """Put a training of each course together. Raises UserError for what no training of this search could do.
+    def _rehearse(self) -> list[str]:
+        """Put a training of each course together; returns what trainers depend on beside options and images.
 
         A network that cannot be built is a trial that fails, and another may do.
+
+        Raises UserError for what no training of this search could do.
         """
+        found = []
         architecture = self.space.sample(random.Random(self._options.random_seed))
         for number in {rung.course: number for number, rung in enumerate(self.rungs)}.values():
             try:
                 network = self.setting.network(architecture, self.rungs[number])
-            except Exception:
-                return
-            self.setting.assembled(number, network)
+            except Exception:  # noqa: S112 - whatever the user's code raises
+                continue
+            found.append(self.setting.assembled(number, network)[0].trainer.fingerprint())
+        return [text for text in dict.fromkeys(found) if text]
 
     def seconds(self, architecture: Architecture) -> float:
         """A first estimate of the seconds of a training to the last fidelity, without validation."""
@@ -180,6 +184,7 @@ class TrainingEvaluator:
             "held back": self.confirm_images,
             "recipe": [trajectory(setting.options_at(rung)) for rung in _of_each_course(self.rungs)],
             "rungs": [dict(fidelity) for fidelity in self.fidelities],
+            **({"trainers": self._beside} if self._beside else {}),
             **({"early stop": self.early_stop, "validate every": self._options.validate_every} if watched else {}),
         }
 

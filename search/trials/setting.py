@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from search.trials.course import Rung
-from search.trials.width import scaled
-from supernet import Architecture, NetSpec, Network
+from search.trials.width import narrower
+from supernet import Architecture, Network
 from supernet.decisions import DecisionSpace
 from training.data import Data, Split
 from training.initialise import initialise
@@ -82,8 +82,7 @@ class Setting:
                 torch.manual_seed(seed)
                 module: nn.Module = build(architecture)
             return module
-        spec: NetSpec = self.space.decode(architecture)  # type: ignore[attr-defined]
-        network = Network(scaled(spec, rung.width), self.images[0].data.in_channels)
+        network = Network(narrower(self.space, architecture, rung.width), self.images[0].data.in_channels)
         initialise(network, seed)
         return network
 

@@ -145,6 +145,9 @@ class Distillation(Trainer):
         if state.get("teacher") != self.teacher.sha256:
             raise UserError(f"--teacher {self.teacher.name}: its weights are not those that this training began with")
 
+    def fingerprint(self) -> str:
+        return self.teacher.sha256
+
     def describe(self) -> str:
         settings, parts = self.settings, []
         if settings.distill != NST:
