@@ -31,7 +31,7 @@ from search.trials.course import AMOUNTS, EPOCHS, RESOLUTION, Rung, rungs_of
 from search.trials.options import TrialOptions, recipe_of, recipe_values
 from search.trials.setting import Images, Setting
 from search.trials.trial import Trial
-from supernet import Architecture, SearchSpace
+from supernet import Architecture, NetworkSpace
 from supernet.decisions import DecisionSpace
 from training.data import Data, load_data
 from training.data.split import SplitPart
@@ -176,7 +176,7 @@ class TrainingEvaluator:
         watched = setting.validates or self.early_stop
         return {
             "space": self.space.macro_fingerprint
-            if isinstance(self.space, SearchSpace)
+            if isinstance(self.space, NetworkSpace)
             else self.space.decisions_fingerprint,
             "images": data.split_record.get("sha256"),
             "mean and std": [data.mean, data.std],
