@@ -130,13 +130,18 @@ def build_network_space(
     with reading(f"search space {_title(search_space)}", "cannot be built"):
         built: Any = definition.build(**image, **given)  # a dataclass, of which `NetworkSpace` itself knows nothing
         space: NetworkSpace = replace(built, recipe={"search_space": recorded, **image, **settings})
-        if not isinstance(space, SearchSpace):
-            return space
-        keys = dict.fromkeys(entry for _, table in space.factors() for entry in table.flat if entry is not None)
-        parameters = sum(block.params(shape) for block, shape in keys)  # raises ValueError where channels do not fit
+        parameters = _parameters(space)
         if parameters > MOST_PARAMETERS:
             raise UserError(f"its candidates have {parameters:.2g} parameters, more than {MOST_PARAMETERS:.2g}")
     return space
+
+
+def _parameters(space: NetworkSpace) -> int:
+    """The parameters of all its candidates, or of its largest network. Raises ValueError where channels do not fit."""
+    if not isinstance(space, SearchSpace):
+        return space.decode(space.ends()[1]).params(space.input_shape)
+    keys = dict.fromkeys(entry for _, table in space.factors() for entry in table.flat if entry is not None)
+    return sum(block.params(shape) for block, shape in keys)
 
 
 def _of_sites(build: Callable[P, NetworkSpace]) -> Callable[P, SearchSpace]:

@@ -136,6 +136,17 @@ def test_what_is_not_a_cell_is_refused():
         build_network_space("nasbench101", widths=(4, 8, 16))
     with pytest.raises(UserError, match="not 1 widths and 3 depths"):
         build_network_space("nasbench101", widths=(8,), depths=(1, 1, 1))
+    with pytest.raises(UserError, match="parameters, more than"):
+        build_network_space("nasbench101", widths=(16384,), depths=(100,))
+
+
+@pytest.mark.parametrize("change", [{"widths": (8, 20)}, {"depths": (1, 2)}, {"num_classes": 9}, {"in_channels": 1}])
+def test_weights_are_of_one_space(change):
+    settings = {"widths": (8, 16), "depths": (1, 1), "num_classes": 10, "in_channels": 3}
+    space, other = (build_network_space("nasbench101", **settings | changed) for changed in ({}, change))
+    assert space.decisions_fingerprint == other.decisions_fingerprint
+    assert space.macro_fingerprint != other.macro_fingerprint
+    assert space.macro_fingerprint == build_network_space("nasbench101", resolution=64, **settings).macro_fingerprint
 
 
 @pytest.mark.parametrize("seed", range(10))
