@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from config_file.errors import UserError, alike
@@ -132,20 +132,18 @@ class ScoreEvaluator(TableEvaluator):
             yield Result(architecture, found, FULL, {"seconds": sum(float(took[row]) for _, took in columns.values())})
 
 
-@lru_cache(maxsize=1)
-def _read(name: str, dataset: str | None, table: str | None, scores: str | None) -> Benchmark:
-    """The table of a search, read once for its space and its evaluator."""
-    benchmark = find_benchmark(name, dataset, table)
-    return benchmark if scores is None else with_scores(benchmark, scores)
-
-
 def benchmark_of(name: str, context: Context) -> Benchmark:
     """The table that the options name. Raises UserError where there is none, or it is of another benchmark."""
     options = context.options
     asked = getattr(options, "search_space", None)
     if asked is not None and was_given(options, "search_space") and alike(asked, {name: name}) is None:
         raise UserError(f"--evaluator {name} is a table of {BENCHMARKS[name].title}, not of --search-space {asked}")
-    return _read(name, options.table_dataset, options.table, options.table_scores)
+    if name not in context.read:
+        benchmark = find_benchmark(name, options.table_dataset, options.table)
+        scores = options.table_scores
+        context.read[name] = benchmark if scores is None else with_scores(benchmark, scores)
+    found: Benchmark = context.read[name]
+    return found
 
 
 def _space(name: str, context: Context) -> DecisionSpace:

@@ -35,6 +35,7 @@ class Context:
         self.options = options
         self.needs_supernet = needs_supernet
         self._space = space
+        self.read: dict[str, Any] = {}  # by names of its own: what an evaluator and its space have read
 
     @property
     def seed(self) -> int:
