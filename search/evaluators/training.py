@@ -30,7 +30,7 @@ from search.schedules import Schedule
 from search.trials.course import AMOUNTS, EPOCHS, RESOLUTION, Rung, rungs_of
 from search.trials.options import TrialOptions, recipe_of, recipe_values
 from search.trials.setting import Images, Setting
-from search.trials.trial import Trial
+from search.trials.trial import Trial, furthest
 from supernet import Architecture, NetworkSpace
 from supernet.decisions import DecisionSpace
 from training.data import Data, load_data
@@ -219,7 +219,13 @@ class TrainingEvaluator:
         """Nothing is open."""
 
     def finish(self) -> None:
-        """Remove what a trial could have gone on from: the search has come to its end."""
+        """Remove what a trial could have gone on from: the search has come to its end.
+
+        Where its budget ended before any trial came to the last fidelity, the best of the greatest are kept.
+        """
+        if self.keep and not any(self.folder.glob("*.safetensors")):
+            for trial in furthest(self.setting):
+                trial.keep_reached()
         for path in self.folder.glob("*.pt"):
             path.unlink(missing_ok=True)
 

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from config_file.errors import UserError
-from search.archive import Archive
-from search.result import Fidelity, Result
+from search.archive import Archive, read_archive
+from search.result import Fidelity, Result, comparable
 from search.trials.files import TrialFiles
 from search.trials.kept import keep_weights
 from search.trials.segment import Segment
@@ -87,13 +87,33 @@ class Trial:
         return before - done + sum((rung.epochs - rung.begun) * rung.share for rung in rungs)
 
     def confirmation(self) -> Result:
-        """The result at the last rung by the images held back; what it lacks is trained."""
-        result = self.result(len(self.setting.rungs) - 1)
-        fidelity = _held_back(result.fidelity)
-        confirmed = self.files.results().find(self.architecture, fidelity)
+        """The judgement by the images held back at the greatest fidelity there is; it is trained where there is none.
+
+        A budget may have ended before the last one, and nothing is trained beyond it.
+        """
+        reached = self.reached()
+        result = self.result(len(self.setting.rungs) - 1) if reached is None else reached
+        confirmed = self.files.results().find(self.architecture, _held_back(result.fidelity))
         if confirmed is None:
             return replace(result, spent={}, interval=None, metrics=dict.fromkeys(result.metrics, math.nan))
         return replace(confirmed, fidelity=result.fidelity)
+
+    def reached(self) -> Result | None:
+        """The result of the greatest fidelity that it has come to."""
+        found = self.files.results()
+        results = [found.find(self.architecture, rung.fidelity) for rung in self.setting.rungs]
+        return next((result for result in reversed(results) if result is not None and not result.failed), None)
+
+    def keep_reached(self) -> None:
+        """Keep the weights at the fidelity that it has come to, whose checkpoint is there."""
+        result, checkpoint = self.reached(), self.files.checkpoint()
+        if result is None or not checkpoint.path.is_file():
+            return
+        saved = checkpoint.read()
+        if self.setting.rungs[saved["rung"]].fidelity == result.fidelity:
+            segment = Segment(self.setting, self.architecture, self.files, saved["rung"], saved["lost"])
+            segment.prepare(saved)
+            self._keep(segment.state.trained, result)
 
     def _course(self, number: int) -> list[int]:
         """The numbers of the rungs on the way to one, itself the last."""
@@ -160,6 +180,14 @@ class Trial:
         found.add(result)
         self.files.checkpoint_file.unlink(missing_ok=True)
         return result
+
+
+def furthest(setting: Setting) -> list[Trial]:
+    """The trials that have come to the greatest fidelity of all."""
+    found = [read_archive(path)[1] for path in sorted(setting.folder.glob("*[0-9a-f].jsonl"))]
+    known = {rung.fidelity for rung in setting.rungs}
+    results = comparable(result for results in found for result in results if result.fidelity in known)
+    return [Trial(setting, result.architecture) for result in results if not result.failed]
 
 
 def _held_back(fidelity: Fidelity) -> Fidelity:

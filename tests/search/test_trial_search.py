@@ -102,6 +102,18 @@ def test_a_budget_of_epochs_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     assert [result.spent["epochs"] for result in results()] == [2, 2]
 
 
+def test_a_budget_that_ends_before_the_last_fidelity(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is trained beyond it, to confirm or to keep: the best of the greatest fidelity is chosen."""
+    main([*TRAINED, *RANDOM[:2], "--random-iteration", "9", "--fidelities", "1,9", "--budget-epochs", "3"])
+    assert epochs_made() == 3
+    best = json.loads(Path("runs/t/search/best.json").read_text())
+    kept = [path.stem for path in Path("runs/t/search/trials").glob("*.safetensors")]
+    assert "-".join(map(str, best["architecture"])) in kept
+    greatest = max(result.value("accuracy") for result in results())
+    assert {"-".join(map(str, r.architecture)) for r in results() if r.value("accuracy") == greatest} == {*kept}
+    assert " after 1 epoch of training" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
