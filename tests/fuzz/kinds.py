@@ -269,6 +269,7 @@ RUN = "runs/one"
 SUPERNET, SEARCH, NETWORK = f"{RUN}/supernet", f"{RUN}/search", f"{RUN}/retrain/model.safetensors"
 KINDS: dict[str, Kind] = {
     "options, YAML": Kind(f"{SUPERNET}/config.yaml", _options, TEXT, slow=10),
+    "options of Vega, YAML": Kind("vega.yml", _foreign, TEXT, slow=10),
     "options of Neural Compressor, YAML": Kind("neural_compressor.yml", _foreign, TEXT, slow=10),
     "space, YAML": Kind("micro.yml", _space, TEXT),
     "architecture, JSON list": Kind("architecture.json", _architecture, JSON),

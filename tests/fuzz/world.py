@@ -19,6 +19,7 @@ from lookup_tables.latency.measure import Rounds
 from search.cli import main as search_main
 from search.tabular import Benchmark, write_benchmark
 from supernet import SearchSpace, build_space
+from tests.search.foreign.test_vega import MFKD2
 from tests.search.tabular.pickles import pickled as pickled_table
 from tests.search.tabular.test_records import framed, records
 from tests.training.test_data_cifar import pickled
@@ -54,6 +55,7 @@ def make_world(folder: Path) -> SearchSpace:
     """Fill the folder, which must be the current one; returns the space that most of its files are about."""
     Path("micro.yml").write_text(SPACE)
     Path("neural_compressor.yml").write_text(NEURAL_COMPRESSOR)
+    Path("vega.yml").write_text(MFKD2)
     main_train_supernet([*TRAINING, "--search-space", "micro.yml", "--resolution", "16"])
     search_main(
         [
