@@ -96,11 +96,13 @@ class Known(dict[Architecture, float]):
         self.results = results
         self._made: dict[Architecture, Result] = {}
 
-    def result(self, architecture: Architecture) -> Result:
-        """The result behind a score."""
-        if architecture not in self._made:
-            self[architecture]
-        return self._made[architecture]
+    def results_of(self, architectures: Sequence[Architecture]) -> list[Result]:
+        """The results behind scores, also of what a walk has met at its end and not looked at any more."""
+        for architecture in architectures:
+            if architecture not in self:
+                self[architecture]
+        made = self._made
+        return [made[architecture] for architecture in architectures]
 
     def __missing__(self, architecture: Architecture) -> float:
         result = self.results.find(architecture, self._fidelity)
@@ -132,8 +134,8 @@ class FirstStages:
         strategy = stage.strategy_of(seed)
         most, budget = stage.options.first_evaluations, stage.options.budget_seconds
         if isinstance(strategy, LocalSearch) and strategy.alone and stage.correct is None:
-            results = [known.result(architecture) for architecture in strategy.look_up(known, most)]
-            seconds = sum(result.seconds for result in results)
+            results = known.results_of(strategy.look_up(known, most))
+            seconds = sum([result.spent.get("seconds", 0.0) for result in results])
             if budget is None or seconds < budget:
                 return stage.hand_over(strategy, results, seconds, seed)
         ledger = Ledger(Stop(most, seconds=budget))

@@ -126,7 +126,9 @@ def command(words: Sequence[str]) -> list[str] | None:
         found["root_path"] = given["save_path"]
     if _value(rest, "title") is None and _value(rest, "output") is None:
         found["title"] = "_".join([name, short, *([benchmark.dataset] if short == "nb201" else [])])
-    ours = [word for key, value in found.items() for word in (f"--{key.replace('_', '-')}", str(value))] + rest
+    flags = {key.replace("_", "-"): str(value) for key, value in found.items()}
+    ours = [word for flag, value in flags.items() if _value(rest, flag) is None for word in (f"--{flag}", value)]
+    ours += rest
     print(f"note: {TOOL}'s command is ours with {' '.join(ours)}", file=sys.stderr)
     return ours
 

@@ -6,7 +6,8 @@ of scores (`search.runs`) go on at once.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import permutations
 from random import Random
 from typing import Literal, TypeVar
 
@@ -18,6 +19,7 @@ Role = Literal["start", "middle", "optimum"]
 """What an architecture was in a walk: where it began or jumped to, where it moved on, where nothing was better."""
 
 ESCAPE_TRIES = 100  # random pairs of decisions, before a random architecture becomes the start
+LISTED = 6  # items of which all orders are listed
 ESCAPES = 20  # without anything new on the way, before a random architecture becomes the start
 
 
@@ -37,11 +39,11 @@ class Neighbourhood:
         return found
 
     def _at(self, architecture: Architecture, decision: int) -> list[Architecture]:
-        space, before, after = self.limits.space, architecture[:decision], architecture[decision + 1 :]
-        others = (option for option in range(space.sizes[decision]) if option != architecture[decision])
-        canonical = dict.fromkeys(space.canonical((*before, option, *after)) for option in others)
-        canonical.pop(architecture, None)
-        return [neighbour for neighbour in canonical if self.limits.allows(neighbour)]
+        before, own, after = architecture[:decision], architecture[decision], architecture[decision + 1 :]
+        canonical, allows = self.limits.space.canonical, self.limits.allows
+        others = [option for option in range(self.limits.space.sizes[decision]) if option != own]
+        found = dict.fromkeys([canonical((*before, option, *after)) for option in others])
+        return [neighbour for neighbour in found if neighbour != architecture and allows(neighbour)]
 
     def at_distance_two(self, architecture: Architecture, rng: Random) -> Architecture | None:
         """A random one that differs in two decisions; None where none was found."""
@@ -160,9 +162,17 @@ class Walk:
 
 
 def shuffled(items: Sequence[T], rng: Random) -> list[T]:
-    """The same in a random order; of a few items several times as fast as `Random.shuffle`."""
-    draw = rng.random
-    return sorted(items, key=lambda _: draw())
+    """The same in a random order; of a few items one draw says which."""
+    if len(items) > LISTED:
+        return rng.sample(items, len(items))
+    orders = orders_of(len(items))
+    return [items[position] for position in orders[int(rng.random() * len(orders))]]
+
+
+@cache
+def orders_of(count: int) -> list[tuple[int, ...]]:
+    """All orders of so many items."""
+    return list(permutations(range(count)))
 
 
 Improvement = Callable[[Walk, Architecture], Generator[Architecture, None, Architecture | None]]

@@ -151,6 +151,7 @@ def test_our_own_options_stand_beside_its_own_and_win() -> None:
     options = understood(*words, "--evaluate_after_search", "--title", "mine")
     assert (options.ls_improvement, options.budget_epochs, options.budget_seconds) == ("best", 500, None)
     assert options.title == "mine"
+    assert understood("--ss", "nb201", "--first-stage", "params", "--runs=3").first_stage == "params"
     assert mf_nas.command(["--optimizer", "sgd", "--dataset", "cifar10"]) is None
 
 
