@@ -115,10 +115,22 @@ def parse_objectives(text: str | None, measures: Mapping[str, bool] = MEASURED) 
     return tuple(objectives)
 
 
-def check_objectives(objectives: Sequence[Objective], measures: Collection[str], costs: Collection[str]) -> None:
-    """Raises UserError for an objective that the evaluator does not measure and that there are no tables of."""
+def check_objectives(
+    objectives: Sequence[Objective], measures: Collection[str], costs: Collection[str], untrained: Collection[str] = ()
+) -> None:
+    """Raises UserError for an objective that the evaluator does not measure and that there are no tables of.
+
+    Args:
+        untrained: names of the scores of untrained networks.
+    """
     known = [*measures, *costs]
     for objective in objectives:
+        if objective.name in untrained and objective.name not in known:
+            raise UserError(
+                f"--objective {objective.name} is a score of untrained networks, and here they are judged by "
+                f"{', '.join(measures)}: --evaluator zero_cost --zero-cost {objective.name} searches by it, --first-stage "
+                f"{objective.name} before"
+            )
         if objective.name not in known:
             raise UserError(
                 f"--objective {objective.name}: nothing gives it{nearest(objective.name, known)} (there are: "

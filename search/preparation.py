@@ -23,6 +23,7 @@ from search.ledger import Ledger, Stop
 from search.objectives import Objective, check_objectives, chosen_by, parse_objectives
 from search.options import SearchOptions
 from search.problem import Problem
+from search.proxies import SCORES
 from search.result import Result
 from search.schedules import Schedule, make_schedule
 from search.strategies import (
@@ -192,7 +193,7 @@ def prepare(options: SearchOptions) -> Search:
         raise UserError(
             f"--lookup-table {taken[0]}=...: --evaluator {options.evaluator} measures that: name it otherwise"
         )
-    check_objectives(objectives, measures, tables)
+    check_objectives(objectives, measures, tables, SCORES)
     options = with_all_of_a_table(options, tables)
     limits = limits_of(options, space, tables) if tables else without_limits(options, space)
     limits.check()

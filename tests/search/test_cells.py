@@ -60,6 +60,22 @@ def test_its_networks_are_scored_and_ranked(here: Path) -> None:
     assert all(float(row["seconds"]) > 0 and float(row["params"]) > 400 for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            ["--evaluator", "training", "--objective", "synflow"],
+            "synflow is a score of untrained networks, and here they",
+        ),
+        (["--evaluator", "zero_cost", "--objective", "accuracy"], "accuracy: nothing gives it .there are: synflow"),
+        (["--evaluator", "zero_cost", "--zero-cost", "accuracy"], "unknown zero-cost score 'accuracy'"),
+    ],
+)
+def test_scores_are_no_accuracies(here: Path, flags: list[str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        search([*DATA, *NB101, *flags, "--search-strategy", "random"])
+
+
 def test_nasbench201_as_a_supernet(here: Path) -> None:
     main_train_supernet([*DATA, *NB201, *QUIET, "--epochs", "1"])
     search([*DATA, "--search-strategy", "random", "--random-iteration", "5", "--calibration-images", "20"])
