@@ -128,8 +128,8 @@ def check_objectives(
         if objective.name in untrained and objective.name not in known:
             raise UserError(
                 f"--objective {objective.name} is a score of untrained networks, and here they are judged by "
-                f"{', '.join(measures)}: --evaluator zero_cost --zero-cost {objective.name} searches by it, --first-stage "
-                f"{objective.name} before"
+                f"{', '.join(measures)}: --evaluator zero_cost --zero-cost {objective.name} searches by it, "
+                f"--first-stage {objective.name} before"
             )
         if objective.name not in known:
             raise UserError(
