@@ -42,7 +42,8 @@ STEP = ("pipe_step", "dataset", "search_space", "search_algorithm", "trainer", "
 GENERAL = ("worker", "task", "parallel_search", "parallel_fully_train", "devices_per_trainer", "backend",
            "device_category", "logger", "local_base_path")  # fmt: skip
 UNREAD = ("dataset.train.shuffle", "dataset.train.cutout_length", "search_algorithm.prior_rho", "trainer.metric",
-          "search_algorithm.sample_size", "search_algorithm.predictor_type", "trainer.lr_scheduler.T_max")  # fmt: skip
+          "search_algorithm.sample_size", "search_algorithm.predictor_type", "trainer.lr_scheduler.T_max",
+          "trainer.optimizer", "trainer.seed")  # fmt: skip
 """Those that nothing here reads."""
 
 STRATEGIES = {"MFKD1": "mfkd1", "MFKD2": "mfkd2", "MFASC": "mfasc", "RandomSearch": "random"}

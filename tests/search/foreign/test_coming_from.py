@@ -9,7 +9,7 @@ from config_file.fields import options_of
 from config_file.options import with_registered
 from config_file.stages import STAGES, options_of_stage
 from search import basic
-from search.foreign import mf_nas
+from search.foreign import mf_nas, vega
 from search.foreign.neural_compressor import KEYS
 from search.schedules import SCHEDULES
 from search.strategies import STRATEGIES
@@ -49,6 +49,8 @@ def test_every_key_of_theirs_is_on_the_page() -> None:
     algorithms = {key for keys in mf_nas.ALGORITHMS.values() for key in keys}
     there = words_of("MF-NAS")
     assert not {*algorithms, *mf_nas.ALGORITHMS, *mf_nas.FRONTS, *mf_nas.SPACES} - there
+    of_steps = {key for keys in vega.KEYS.values() for key in keys}
+    assert not {*of_steps, *vega.STRATEGIES, *vega.SPACES, *vega.TRAINERS} - words_of("Vega")
     assert not {f"--{flag}" for flag in mf_nas.FLAGS | mf_nas.SWITCHES} - there
 
 
