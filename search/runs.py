@@ -78,7 +78,7 @@ class Run:
         check_form(row, _ROW, where)
         for name, amount in row["spent"].items():
             number_in(amount, f"{where}: spent.{name}", at_least=0)
-        return cls(**{**row, "best": Result.from_row(row["best"], where)})
+        return cls(**{name: row[name] for name in _ROW} | {"best": Result.from_row(row["best"], where)})
 
 
 class Known(dict[Architecture, float]):
@@ -234,25 +234,32 @@ def depends(search: Search) -> dict[str, Any]:
     }
 
 
-def read_runs(path: Path, search: Search) -> list[Run]:
-    """The runs that are kept in a file; none where there is no file.
+def kept_runs(path: Path) -> tuple[dict[str, Any] | None, list[Run]]:
+    """The dependences and the runs in a file; None and no runs where it has not even a header.
 
     Raises:
-        UserError: it is damaged or of another kind, or its runs depend on something else.
+        UserError: it is damaged or of another kind; the line is named.
     """
     rows = read_sealed_jsonl(path)
     if not rows:
-        return []
+        return None, []
     check_format(rows[0].get("format"), FORMAT, path)
     check_form(rows[0], {"depends": {"options": dict}}, path)
-    now, then = depends(search), rows[0]["depends"]
+    return rows[0]["depends"], [Run.from_row(row, f"{path}, line {line}") for line, row in enumerate(rows[1:], start=2)]
+
+
+def read_runs(path: Path, search: Search) -> list[Run]:
+    """The runs to go on from; none where there is no file. Raises UserError where they depend on something else."""
+    then, runs = kept_runs(path)
+    if then is None:
+        return []
+    now = depends(search)
     if json.dumps(now) != json.dumps(then):
+        before, asked = then["options"], now["options"]
+        named = [name for name, value in asked.items() if json.dumps(before.get(name)) != json.dumps(value)]
         differ = [what for what in now if json.dumps(now[what]) != json.dumps(then.get(what))]
-        before = then.get("options", {})
-        named = [name for name, value in now["options"].items() if json.dumps(before.get(name)) != json.dumps(value)]
         what = ", ".join(f"--{name.replace('_', '-')}" for name in named) or ", ".join(differ)
         raise UserError(f"{path}: its runs cannot be continued, they were made with another {what} (--overwrite anew)")
-    runs = [Run.from_row(row, f"{path}, line {line}") for line, row in enumerate(rows[1:], start=2)]
     if [run.seed for run in runs] != [search.options.random_seed + number for number in range(len(runs))]:
         raise UserError(f"{path}: its runs are not those of the seeds from {search.options.random_seed} on")
     return runs

@@ -31,6 +31,7 @@ from search.foreign import FOREIGN
 from search.options import SearchOptions
 from search.ranking.truth import load_truth, read_scores
 from search.report import main as report_main
+from search.runs import kept_runs
 from search.tabular import find_benchmark
 from search.tabular.public_files import PUBLIC
 from search.warm_start import read_results
@@ -111,6 +112,10 @@ def _options(path: Path, _: SearchSpace) -> None:
 def _foreign(path: Path, _: SearchSpace) -> None:
     with redirect_stderr(io.StringIO()):
         parse(SearchOptions, ["--config", str(path), "--title", "x"], "prog", "", (), FOREIGN.values())
+
+
+def _runs(path: Path, _: SearchSpace) -> None:
+    kept_runs(path)
 
 
 def _space(path: Path, _: SearchSpace) -> None:
@@ -270,6 +275,9 @@ SUPERNET, SEARCH, NETWORK = f"{RUN}/supernet", f"{RUN}/search", f"{RUN}/retrain/
 KINDS: dict[str, Kind] = {
     "options, YAML": Kind(f"{SUPERNET}/config.yaml", _options, TEXT, slow=10),
     "options of Vega, YAML": Kind("vega.yml", _foreign, TEXT, slow=10),
+    "options of MF-NAS, YAML": Kind("mf_nas.yaml", _foreign, TEXT, slow=10),
+    "runs": Kind("runs.jsonl", _runs, JSONL),
+    "runs, resealed": Kind("runs.jsonl", _runs, JSONL, reseal=jsonl_resealed),
     "options of Neural Compressor, YAML": Kind("neural_compressor.yml", _foreign, TEXT, slow=10),
     "space, YAML": Kind("micro.yml", _space, TEXT),
     "architecture, JSON list": Kind("architecture.json", _architecture, JSON),

@@ -11,14 +11,19 @@ import numpy as np
 import torch
 from PIL import Image
 
+from config_file.files import append_sealed
 from lookup_tables.cli import main as tables_main
 from lookup_tables.cost_table import distinct_blocks
 from lookup_tables.imports import _names
 from lookup_tables.latency import kit as kits
 from lookup_tables.latency.measure import Rounds
 from search.cli import main as search_main
+from search.result import Fidelity, Result
+from search.runs import FORMAT as RUNS
+from search.runs import Run
 from search.tabular import Benchmark, write_benchmark
 from supernet import SearchSpace, build_space
+from tests.search.foreign.test_mf_nas import CONFIG
 from tests.search.foreign.test_vega import MFKD2
 from tests.search.tabular.pickles import pickled as pickled_table
 from tests.search.tabular.test_records import framed, records
@@ -56,6 +61,11 @@ def make_world(folder: Path) -> SearchSpace:
     Path("micro.yml").write_text(SPACE)
     Path("neural_compressor.yml").write_text(NEURAL_COMPRESSOR)
     Path("vega.yml").write_text(MFKD2)
+    Path("mf_nas.yaml").write_text(CONFIG)
+    append_sealed(Path("runs.jsonl"), {"format": RUNS, "depends": {"options": {"fidelities": "12,200"}}})
+    for seed in range(4):
+        best = Result((seed, 1, 2), {"accuracy": 0.9}, Fidelity(epochs=200), {"epochs": 188.0, "seconds": 1e3})
+        append_sealed(Path("runs.jsonl"), Run(seed, best, 0.94, {"epochs": 3392.0}, 32, seed).to_row())
     main_train_supernet([*TRAINING, "--search-space", "micro.yml", "--resolution", "16"])
     search_main(
         [
