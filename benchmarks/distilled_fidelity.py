@@ -2,8 +2,8 @@
 
     NAS_SHARED_DATA=FOLDER python -m benchmarks.distilled_fidelity --folder runs/distilled --networks 48
 
-48 networks of SimpleCnn are trained for real: at a high fidelity, and at a low one without a teacher, for the same
-seconds as with one, with KD and with NST (MFKD's weights). Rows are appended to trainings.csv as they come, and read
+48 networks of SimpleCnn are trained for real: at a high fidelity, and at a low one without a teacher, with KD, with
+NST (MFKD's weights), and without for the seconds that either takes. Rows are appended to trainings.csv as they come, and read
 where they are there; seconds are CPU seconds. Then it prints rank correlations with the high fidelity, with 95 %
 intervals by bootstrap over networks, and plays MFKD2 against the high fidelity alone at equal seconds on these rows.
 """
@@ -54,7 +54,7 @@ DECISIONS = (
     Decision("last kernel", ("1", "3")),
 )
 SPACE = DecisionSpace("part of SimpleCnn", DECISIONS)
-LOW = ("low", "low, same seconds", "low, KD", "low, NST")
+LOW = ("low", "low, KD", "low, NST", "low, seconds of KD", "low, seconds of NST")
 COLUMNS = ("network", "setting", "epochs", "val", "test", "seconds")
 DATASET = "benchmarks.distilled_fidelity:images"
 Rows = dict[tuple[Architecture, str], dict[str, float]]
@@ -127,12 +127,13 @@ def measure(folder: Path, networks: int) -> Rows:
     every = list(SPACE.enumerate())
     random.Random(0).shuffle(every)
     for architecture in every[:networks]:
-        for setting in ("high", "low", "low, KD", "low, NST", "low, same seconds"):
+        for setting in ("high", *LOW):
             if (architecture, setting) in rows:
                 continue
             epochs = EPOCHS
-            if setting == "low, same seconds":
-                ratio = rows[architecture, "low, KD"]["seconds"] / rows[architecture, "low"]["seconds"]
+            if "seconds of" in setting:
+                other = setting.replace("seconds of ", "")
+                ratio = rows[architecture, other]["seconds"] / rows[architecture, "low"]["seconds"]
                 epochs = max(EPOCHS, round(EPOCHS * ratio))
             row = trained(architecture, setting, epochs, data, space, str(teacher))
             rows[architecture, setting] = {name: float(row[name]) for name in COLUMNS[2:]}
@@ -176,8 +177,8 @@ def correlations(rows: Rows, done: Sequence[Architecture]) -> None:
         means = f"mean accuracy {values[setting].mean():.3f}, {seconds:.2f} s"
         print(f"{setting:18} Spearman {spearmanr(values[setting], high).statistic:.3f} "
               f"[{ends[0]:.3f}, {ends[1]:.3f}], {means}")  # fmt: skip
-    for setting in LOW[2:]:
-        for other in LOW[:2]:
+    for setting in ("low, KD", "low, NST"):
+        for other in ("low", setting.replace(", ", ", seconds of ")):
             ends = np.nanpercentile(samples[setting] - samples[other], [2.5, 97.5])
             print(f"{setting} less {other}: [{ends[0]:+.3f}, {ends[1]:+.3f}]")
 
@@ -189,6 +190,12 @@ class Table:
         self._rows, self._low = rows, low
         self.high = Fidelity(level=2)
         self.fidelities = (Fidelity(level=1), self.high) if low else (self.high,)
+
+    def price(self, architecture: Architecture, fidelity: Fidelity) -> dict[str, float]:
+        """{"seconds"} with those of the low fidelity: the high one begins anew."""
+        settings = [self._low] if self._low else []
+        settings += ["high"] if fidelity == self.high else []
+        return {"seconds": sum(self._rows[architecture, str(setting)]["seconds"] for setting in settings)}
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """The results that were measured."""
@@ -217,14 +224,15 @@ def searches(rows: Rows, done: Sequence[Architecture], seeds: int, folder: Path)
     print(f"\nbest network {best:.3f}; {seeds} searches each")
     for few, many in ((3, 12), (5, 20)):
         budget = float(many * cost["low, KD"] + few * cost["high"])
-        options = Mfkd2Options(mfkd2_samples=(many, few), mfkd2_start=min(few, 5))
         alone = Mfkd2Options(mfkd2_samples=(len(done),), mfkd2_start=min(few, 5))
-        print(f"{budget:.0f} s: {many} at the low fidelity and {few} at the high one")
+        print(f"{budget:.0f} s: {few} at the high fidelity after {many} with KD, or as many as take as long")
         for name, low in (
             ("random, high alone", None),
             ("mfkd2, high alone", None),
             *((f"mfkd2, {s}", s) for s in LOW),
         ):
+            cheap = min(len(done), round(many * cost["low, KD"] / cost[low])) if low else 2
+            options = Mfkd2Options(mfkd2_samples=(cheap, few), mfkd2_start=min(few, cheap, 5))
             found = []
             for seed in range(seeds):
                 problem = Problem(Limits(space), rungs=2 if low else 1)
@@ -238,11 +246,14 @@ def searches(rows: Rows, done: Sequence[Architecture], seeds: int, folder: Path)
                     strategy, table, archive := Archive(path, {}), {}, ledger=ledger, schedule=Halving(table.fidelities)
                 )
                 judged = [result for result in archive if result.fidelity == table.high]
+                if not judged:
+                    continue
                 chosen = max(judged, key=lambda result: result.metrics["accuracy"])
                 found.append((rows[chosen.architecture, "high"]["test"], ledger.spent["seconds"], len(judged)))
             tests, seconds, full = np.array(found).T
-            error = 1.96 * tests.std(ddof=1) / np.sqrt(seeds)
-            print(f"  {name:24} test {tests.mean():.4f} ± {error:.4f}, {seconds.mean():.0f} s, {full.mean():.1f} full")
+            error = 1.96 * tests.std(ddof=1) / np.sqrt(len(found))
+            name += f" ({cheap})" if low else ""
+            print(f"  {name:31} test {tests.mean():.4f} ± {error:.4f}, {seconds.mean():.0f} s, {full.mean():.1f} full")
 
 
 def main() -> int:
