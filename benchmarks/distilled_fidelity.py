@@ -2,9 +2,9 @@
 
     NAS_SHARED_DATA=FOLDER python -m benchmarks.distilled_fidelity --folder runs/distilled --networks 48
 
-48 networks of SimpleCnn are trained for real: at a high fidelity, and at a low one without a teacher, with KD, with
-NST (MFKD's weights), and without for the seconds that either takes. Rows are appended to trainings.csv as they come, and read
-where they are there; seconds are CPU seconds. Then it prints rank correlations with the high fidelity, with 95 %
+48 networks of SimpleCnn are trained for real: at a high fidelity, and at a low one without a teacher, with KD, with NST
+(MFKD's weights), and without for the seconds that either takes. Rows are appended to trainings.csv as they come, and
+read where they are there; seconds are CPU seconds. Then it prints rank correlations with the high fidelity, with 95 %
 intervals by bootstrap over networks, and plays MFKD2 against the high fidelity alone at equal seconds on these rows.
 """
 
