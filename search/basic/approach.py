@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from config_file.errors import UserError
-from config_file.files import atomic_write_text
+from config_file.files import atomic_write_text, remove_leftovers
 from config_file.lock import only_process
 from lookup_tables.limits import Limits
 from search import engine
@@ -157,6 +157,7 @@ class NASBase:
         folder = Path(res_save_path or ".").expanduser() / FOLDER
         with only_process(folder):
             folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(folder)
             if overwrite:
                 for path in [path for name in LEFT for path in folder.glob(name)]:
                     path.unlink()

@@ -35,6 +35,18 @@ def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     whole.search("whole")
     assert again.search_results == whole.search_results
     texts = [
-        sorted(path.read_bytes() for path in Path(place, "NASResults").glob("*.txt")) for place in ("killed", "whole")
+        {path.name: path.read_bytes() for path in Path(place, "NASResults").glob("*.txt")}
+        for place in ("killed", "whole")
     ]
     assert texts[0] == texts[1]
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("results/NASResults")
+    folder.mkdir(parents=True)
+    (folder / ".Trial_1_results.partial-x.txt").write_text("===")
+    agent(max_trials=1).search("results")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "Final_results.txt", "Trial_1_results.txt", "archive.jsonl",
+    ]  # fmt: skip
