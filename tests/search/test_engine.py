@@ -94,6 +94,7 @@ def registered(name: str, space: SearchSpace) -> Strategy:
     if name == "tpe":
         pytest.importorskip("optuna", reason="needs the extra tpe")
     sizes = {"population": 12, "parent_num": 4, "re_population": 12, "startup": 8, "rl_samples": 8, "bo_pool": 20}
+    sizes |= {"mfkd1_samples": 44, "mfkd2_samples": 44}
     budget = {"budget_evaluations": 44, "random_iteration": 44, "generation_num": 4, "inner_evaluations": 100}
     options = SearchOptions(title="toy", search_strategy=name, random_seed=5, **sizes, **budget)  # type: ignore[arg-type]
     objectives = (ACCURACY, Objective("flops")) if searches_front(name) else (ACCURACY,)
