@@ -325,10 +325,10 @@ def in_words(search: Search, runs: Sequence[Run]) -> Iterator[str]:
         return f"{mean:{digits}} ± {std:{digits}}"
 
     yield f"runs       {len(runs):,} of {search.options.search_strategy}, seeds {runs[0].seed} to {runs[-1].seed}"
-    unit = " %" if metric.percent else ""
-    yield f"{metric.title:<10} {of(metric.name, '.2f')}{unit} {search.evaluator.spell(runs[0].best.fidelity)}"
+    unit, digits = (" %", ".2f") if metric.percent else ("", ".5g")
+    yield f"{metric.title:<10} {of(metric.name, digits)}{unit} {search.evaluator.spell(runs[0].best.fidelity)}"
     if f"test_{metric.name}" in summary:
-        yield f"test       {of(f'test_{metric.name}', '.2f')}{unit}: of each choice once, nothing was selected by it"
+        yield f"test       {of(f'test_{metric.name}', digits)}{unit}: of each choice once, nothing was selected by it"
     order = ("seconds", "epochs")
     others = sorted((name for name in summary if metric.name not in name), key=lambda name: name not in order)
     yield "spent      " + ", ".join(f"{of(name, ',.0f')} {name}" for name in others)
