@@ -165,7 +165,7 @@ class Search:
             least, greatest = (limit.table.metric.in_words(cost) for cost, _ in ends)
             lines.append(f"range      {limit.table.name} from {least} to {greatest}")
             lines.append(f"limits     {'; '.join(limits.describe())}; {share(limits.acceptance)} of the space")
-            if limits.acceptance == 1:
+            if limits.acceptance == 1 and self.options.evaluator not in BENCHMARKS:
                 default = "" if was_given(self.options, "target_hc") else ", the default,"
                 lines.append(f"note       --target-hc {self.options.target_hc:g}{default} limits nothing in this space")
         return [

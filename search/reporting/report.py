@@ -114,7 +114,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
     good = inside[: max(10, len(inside) // 10)]
     searched = best["search"]
     failed = sum(r.failed for r in run.results)
-    on = f" on {run.fidelity}" if run.fidelity else ""
+    on = f" {'on' if 'images' in run.fidelity else 'at'} {run.fidelity}" if run.fidelity else ""
     evaluations = quantity(len(run.results), "evaluation").partition(" ")[2]
     limits = [
         f"{word} {run.cost_in_words(run.metrics[0], limit)}"
@@ -229,9 +229,9 @@ def _chosen_tiles(run: FinishedSearch) -> list[tuple[str, str]]:
     if not run.is_confirmed:
         return [(selected, f"{title} of the chosen one, not confirmed: {best_of}, so optimistic")]
     interval = f", 95 % interval {run.interval_in_words(run.interval)}" if run.interval else ""
-    on = f" on {run.judged_on}" if run.judged_on else ""
+    images = "images" if "images" not in run.judged_on else str(run.judged_on)
     return [
-        (found, f"{title} of the chosen one, confirmed{on} that nothing was selected by{interval}"),
+        (found, f"{title} of the chosen one, confirmed on {images} that nothing was selected by{interval}"),
         (selected, f"{title} that it was selected with: {best_of}, so optimistic"),
     ]
 

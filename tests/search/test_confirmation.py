@@ -225,6 +225,9 @@ def test_evaluators_of_ones_own(here: Path, monkeypatch, capsys: pytest.CaptureF
     assert "confirmed  nothing (Mine holds nothing back)" in capsys.readouterr().out
     assert main([*QUICK, "--evaluator", "judges:Confirming", "--output", "again"]) == 0
     assert "25.00 % on 71 images of mine that nothing was selected by" in capsys.readouterr().out
+    page = (here / "again" / "report.html").read_text()
+    assert "confirmed on images that nothing was selected by" in page
+    assert "supernet's weights" not in page
     best = json.loads((here / "again" / "best.json").read_text())
     assert (best["accuracy"], best["interval"], best["confirmed"]) == (0.25, [0.125, 0.375], True)
 
