@@ -2,8 +2,7 @@
 python -m search.tabular generate --benchmark nasbench_asr
 """
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from config_file.errors import UserError, choose
@@ -12,6 +11,7 @@ from config_file.loader import parse
 from config_file.options import options
 from config_file.readers.arrays import array_names
 from config_file.readers.door import reading
+from config_file.subcommands import Command, run_command
 from search.tabular.benchmark import Benchmark
 from search.tabular.benchmarks import BENCHMARKS
 from search.tabular.files import read_benchmark, write_benchmark
@@ -105,7 +105,7 @@ def generate_table(argv: Sequence[str]) -> None:
     _write(table, path)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"convert": convert, "generate": generate_table}
+COMMANDS: dict[str, Command] = {"convert": convert, "generate": generate_table}
 """By name: the word after `python -m search.tabular`."""
 
 
@@ -115,18 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: an unknown command, or whatever the user can mend.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help"):
-        print(f"usage: {PROG} {{{','.join(COMMANDS)}}} ...\n\nTables of benchmarks.\n")
-        for name, command in COMMANDS.items():
-            print(f"  {name:9}{(command.__doc__ or '').splitlines()[0]}")
-        print(f"\n{PROG} COMMAND --help says more.")
-        return
-    command = choose("command", words[0], COMMANDS)
-    try:
-        command(words[1:])
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(str(interrupt) or "a table is written whole or not at all") from None
+    run_command(PROG, "Tables of benchmarks.", COMMANDS, argv, "a table is written whole or not at all")
 
 
 def _dataset(asked: PlaceOptions) -> str:
