@@ -9,6 +9,7 @@ import json
 import math
 import types
 import typing
+import weakref
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,19 +100,24 @@ def option(default: Any, meaning: str, **settings: Any) -> Any:
     return field(default=default, metadata={METADATA_KEY: Option(meaning=meaning, **settings)})
 
 
-def options_of(options_class: type) -> dict[str, Option]:
+_OPTIONS: weakref.WeakKeyDictionary[type, Mapping[str, Option]] = weakref.WeakKeyDictionary()
+
+
+def options_of(options_class: type) -> Mapping[str, Option]:
     """The options of a dataclass by field name, in order of declaration."""
-    hints = typing.get_type_hints(options_class)
-    found = {}
-    for entry in dataclasses.fields(options_class):
-        if METADATA_KEY not in entry.metadata:
-            continue
-        kind, optional = _kind(hints[entry.name])
-        spec: Option = entry.metadata[METADATA_KEY]
-        found[entry.name] = dataclasses.replace(
-            spec, name=entry.name, kind=kind, optional=optional, default=entry.default
-        )
-    return found
+    if options_class not in _OPTIONS:  # a stage asks hundreds of times, and types are slow to read
+        hints = typing.get_type_hints(options_class)
+        found = {}
+        for entry in dataclasses.fields(options_class):
+            if METADATA_KEY not in entry.metadata:
+                continue
+            kind, optional = _kind(hints[entry.name])
+            spec: Option = entry.metadata[METADATA_KEY]
+            found[entry.name] = dataclasses.replace(
+                spec, name=entry.name, kind=kind, optional=optional, default=entry.default
+            )
+        _OPTIONS[options_class] = types.MappingProxyType(found)
+    return _OPTIONS[options_class]
 
 
 def convert(spec: Option, value: Any, where: str) -> Any:
