@@ -5,7 +5,9 @@ Sandler et al. 2018: inverted residuals k3e6, widths 16, 24, 32, 64, 96, 160, 32
 that both see the same resolutions; elsewhere MobileNetV2's own, with the usual change for small images.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
+from functools import cache
 
 from supernet import NetSpec, SearchSpace
 from supernet.blocks import Conv, make_divisible
@@ -38,10 +40,18 @@ def scaled_mobilenetv2(space: SearchSpace, cost: Callable[[NetSpec], float], tar
     """
     head = _head_width(space)
     strides = _strides(space)
-    networks: dict[NetSpec, float] = {}  # several multipliers round to the same widths: the least of them
-    for multiplier in MULTIPLIERS:
-        networks.setdefault(_mobilenetv2(space, multiplier, head, strides), multiplier)
-    return min(networks.items(), key=lambda network: (abs(cost(network[0]) - target), network[1]))
+
+    def network(step: int) -> NetSpec:
+        return _mobilenetv2(space, MULTIPLIERS[step], head, strides)
+
+    # Widths are rounded, but never fall as the multiplier rises, and nor does the cost: the first network that costs
+    # as much, and the one before, by the least of the multipliers that round to it.
+    steps = range(len(MULTIPLIERS))
+    costs = cache(lambda step: cost(network(step)))
+    above = min(bisect_left(steps, target, key=costs), len(steps) - 1)
+    below = bisect_left(steps, costs(max(above - 1, 0)), key=costs)
+    nearest = min((below, above), key=lambda step: abs(costs(step) - target))
+    return network(nearest), MULTIPLIERS[nearest]
 
 
 def _mobilenetv2(space: SearchSpace, multiplier: float, head: int, strides: tuple[int, ...] | None) -> NetSpec:
