@@ -86,11 +86,14 @@ def write_outcome(
     folder.log()
     for line in outcome(search, best, judged, evaluations, ledger, seconds):
         folder.log(line)
+    if search.correction is not None and (verdict := search.correction.verdict(comparable(evaluations))):
+        folder.log(f"chosen by  {verdict}")
     if search.of_a_front:
         metrics = {name: table.metric for name, table in search.problem.tables.items()}
         inside = engine.allowed(results, search.problem.limits)
         by = None if search.correction is None else values_of(inside, search.judges)
-        front = front_among(inside, search.problem.objectives, metrics, confirmed, by)
+        words = "" if search.correction is None else search.correction.words
+        front = front_among(inside, search.problem.objectives, metrics, confirmed, by, words)
         write_front(folder.file("front.csv"), front, search.problem.limits)
         for what, words in front.in_words(search.space):
             folder.log(f"{what:10} {words}")

@@ -24,6 +24,7 @@ from search.objectives import Objective, check_objectives, chosen_by, parse_obje
 from search.options import SearchOptions
 from search.problem import Problem
 from search.proxies import SCORES
+from search.rescored import Rescored, seen_by
 from search.result import Result
 from search.schedules import Schedule, make_schedule
 from search.strategies import (
@@ -35,6 +36,8 @@ from search.strategies import (
     takes_candidates,
     takes_warm_start,
 )
+from search.structure.selection import SHARED
+from search.structured import Structured
 from search.tabular import BENCHMARKS
 from search.warm_start import read_results
 from supernet import NetworkSpace, SearchSpace
@@ -54,7 +57,7 @@ class Search:
     Attributes:
         measures: {metric: whether more is better} of the evaluator, the one that is shown first.
         prepared: the strategy, None where `learning`, on frozen weights, comes first.
-        correction: of the score for cost, None where it counts as it is.
+        correction: scores in the place of those measured, None where these count.
         first: the first stage, None where there is none.
         found: what the first stage has come to, once it has run.
     """
@@ -67,7 +70,7 @@ class Search:
     learning: FrozenLearning | None
     evaluator: Evaluator
     schedule: Schedule
-    correction: Correction | None = None
+    correction: Rescored | None = None
     first: FirstStage | None = None
     found: Found | None = None
 
@@ -151,7 +154,7 @@ class Search:
         return chosen_by(self.judges, self.measures)
 
     def judged(self, results: Sequence[Result]) -> list[Result]:
-        """Results of one fidelity with what they are chosen by: with --score corrected their ranks among them."""
+        """Results of one fidelity with what they are chosen by, such as scores corrected for cost among them."""
         return list(results) if self.correction is None else self.correction(results)
 
     def describe(self) -> list[str]:
@@ -204,7 +207,7 @@ def prepare(options: SearchOptions) -> Search:
     to_learn = learnt and not (context.source / FILE).is_file()
     if learnt and not to_learn:
         problem = replace(problem, distribution=load_distribution(context.source, context.trained.space))
-    correction = correction_of(options, problem, measures, context.resolution)
+    correction = correction_of(options, problem, measures, context)
     evaluator = make_evaluator(options.evaluator, context)
     judges = seen_by(problem, correction).objectives
     schedule = make_schedule(options.schedule, evaluator.fidelities, chosen_by(judges, measures), options)
@@ -212,7 +215,7 @@ def prepare(options: SearchOptions) -> Search:
     seen = standing_in(seen_by(problem, correction), options)
     strategy = None if to_learn else make_strategy(options.search_strategy, seen, options)
     if correction is not None and strategy is not None:
-        check_retold(options.search_strategy, strategy)
+        check_retold(options.search_strategy, strategy, options.score)
     check_budget(options, sized=strategy is None or strategy.size is not None)
     if was_given(options, "confirm_images") and options.confirm_images and not evaluator.confirms:
         raise UserError(f"--confirm-images: {evaluator.method} holds nothing back that could confirm a network")
@@ -225,11 +228,6 @@ def prepare(options: SearchOptions) -> Search:
         learning = FrozenLearning(options, supernet, weights, data, context.device, tables, relaxation)
     first = prepare_first_stage(options, context, evaluator, problem)
     return Search(options, context, problem, measures, strategy, learning, evaluator, schedule, correction, first)
-
-
-def seen_by(problem: Problem, correction: Correction | None) -> Problem:
-    """The problem as the strategy sees it: with --score corrected its objective is the corrected score."""
-    return problem if correction is None else replace(problem, objectives=correction.objectives(problem))
 
 
 def standing_in(problem: Problem, options: SearchOptions) -> Problem:
@@ -245,24 +243,30 @@ def standing_in(problem: Problem, options: SearchOptions) -> Problem:
 
 
 def correction_of(
-    options: SearchOptions, problem: Problem, measures: Mapping[str, bool], resolution: int
-) -> Correction | None:
-    """The correction that --score asks for. Raises UserError where it cannot be made."""
+    options: SearchOptions, problem: Problem, measures: Mapping[str, bool], context: Context
+) -> Rescored | None:
+    """The scores that --score asks for. Raises UserError where they cannot be made."""
     if options.score == "raw":
         return None
     if problem.earlier:
-        raise UserError("--score corrected compares what one search evaluated: no --warm-start")
+        raise UserError(f"--score {options.score} compares what one search evaluated: no --warm-start")
     score = chosen_by(problem.objectives, measures)
     if not score.measured:
-        raise UserError(f"--score corrected: {score.name} is a cost, there is no score to correct")
-    return Correction(problem.space, score, resolution)
+        raise UserError(f"--score {options.score}: {score.name} is a cost, there is no score to correct")
+    if options.score == "corrected":
+        return Correction(problem.space, score, context.resolution)
+    assumed = SHARED if context.needs_supernet else 0.0
+    return Structured(problem.space, score, assumed if options.score_error is None else options.score_error)
 
 
-def check_retold(name: str, strategy: Strategy) -> None:
+def check_retold(name: str, strategy: Strategy, score: str = "corrected") -> None:
     """Raises UserError for a strategy that cannot be told anew what it remembers."""
     if not hasattr(strategy, "retell"):
-        raise UserError(f"--score corrected: --search-strategy {name} takes no scores that change afterwards")
-    strategy.retell([])
+        raise UserError(f"--score {score}: --search-strategy {name} takes no scores that change afterwards")
+    try:
+        strategy.retell([])
+    except UserError as error:
+        raise UserError(f"--score {score}: {error}") from None
 
 
 def check_budget(options: SearchOptions, sized: bool) -> None:

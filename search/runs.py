@@ -37,8 +37,9 @@ from search.evaluators.table import TableEvaluator
 from search.first_stage import ARCHIVE, FirstStage, Found
 from search.ledger import Ledger, Stop
 from search.outcome import how_found, pick, tested
-from search.preparation import Search, seen_by
+from search.preparation import Search
 from search.reporting import results_file
+from search.rescored import seen_by
 from search.result import FULL, Result, comparable
 from search.strategies import make_strategy
 from search.strategies.local_search import LocalSearch

@@ -45,7 +45,7 @@ class Agreement:
         ndcg: nDCG of the best NDCG_AT.
         within: {group: tau within}, such as among networks of equal cost, or of the best half by the truth.
         kind: "score", "baseline" or "trainings" (what those agree on).
-        against: {baseline: {"all" or group: tau less that of the baseline}}, paired.
+        against: {baseline or raw score: {"all" or group: tau less that of it}}, paired.
     """
 
     name: str
@@ -69,6 +69,7 @@ def compare(
     seed: int,
     baselines: Collection[str] = (),
     strata: Mapping[str, Sequence[Stratum]] | None = None,
+    raw: str | None = None,
 ) -> list[Agreement]:
     """One row per kind of score; all intervals, those of differences too, from the same resampled networks.
 
@@ -77,6 +78,7 @@ def compare(
         truth: (N,) accuracies in points.
         baselines: names of those scores that the others are compared with.
         strata: {group: strata} within which tau is asked for as well.
+        raw: the name of a score that the others are compared with like with a baseline.
     """
     samples = drawn_with_replacement(len(truth), resamples, seed)
     groups = {**(strata or {}), **_best(truth)}
@@ -95,8 +97,10 @@ def compare(
         kind = "baseline" if name in baselines else "score"
         rows.append(Agreement(name, tau, rho, regret, gain, within, kind))
     return [
-        row if row.kind == "baseline" else replace(row, against={base.name: _less(row, base, taus) for base in rows
-                                                                 if base.kind == "baseline"})
+        row if row.kind == "baseline" else replace(row, against={
+            base.name: _less(row, base, taus) for base in rows
+            if base.kind == "baseline" or (base.name == raw and base is not row)
+        })
         for row in rows
     ]  # fmt: skip
 

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -24,11 +24,12 @@ from search.ranking.baselines import (
 from search.ranking.noise import levels, trainings_agree, worth
 from search.ranking.options import RankOptions
 from search.ranking.picture import draw
-from search.ranking.scores import Scores, corrected_scores
+from search.ranking.scores import Scores, corrected_scores, corrections_of, plain_space, structured_scores
 from search.ranking.statistics import Estimate, Floats
 from search.ranking.truth import Truth
 from search.reporting.finished_search import RANKING
 from search.reporting.report import renew_report
+from search.structure.selection import SHARED
 from supernet import SearchSpace
 from supernet.decisions import DecisionSpace
 from supernet.metrics import FLOPS
@@ -60,15 +61,24 @@ def write_findings(
     same = None
     if isinstance(space, SearchSpace):
         known = baselines(space, networks, resolution) | known
+        if options.score != "raw":
+            same = equal_networks(truth.key_space or space, networks)
+    raw, chosen = scores.name, []
     if options.score == "corrected":
         cost = cost_of(known)
         assert cost is not None, "checked before anything is scored"
-        if isinstance(space, SearchSpace):
-            same = equal_networks(truth.key_space or space, networks)
         scores = corrected_scores(scores, cost, same)
+    elif options.score == "structured":
+        corrections = {} if (cost := cost_of(known)) is None else corrections_of(scores, cost, same)
+        error = SHARED if options.score_error is None else options.score_error
+        scores, selections = structured_scores(scores, space or plain_space(networks), same, error)
+        scores = replace(scores, others={**scores.others, **corrections})
+        chosen = [f"{name}: {selection.words}" for name, selection in selections.items()]
+        chosen = chosen or [f"--score structured: {len(networks)} networks are too few to choose a structure by"]
     given = scores.by_name()
     check_scores(given)
-    rows = compare(given | known, accuracy, options.resamples, options.random_seed, [*known], strata(known))
+    compared = raw if options.score != "raw" else None
+    rows = compare(given | known, accuracy, options.resamples, options.random_seed, [*known], strata(known), compared)
     seeds = None if truth.seeds is None else truth.seeds[of_truth]
     if seeds is not None:
         rows += trainings_agree(seeds, options.random_seed, options.resamples)
@@ -76,6 +86,8 @@ def write_findings(
     words = [
         f"{title}{f', {scores.method}' if scores.method else ''}: Kendall τ {rows[0].tau.words()}.",
         *verdict(rows, seeds, options.random_seed, len(networks)),
+        *chosen,
+        *beside_raw(rows, raw),
     ]
     for line in [*truth.notes, *_table(rows), "", *_notes(rows, known), *words]:
         run.log(line)
@@ -149,6 +161,20 @@ def verdict(rows: Sequence[Agreement], seeds: Floats | None, seed: int, networks
         regret = worth(first.regret[0].value, known, lambda row: row.regret[0].value)
         words.append(f"Training only the first one loses {first.regret[0].value:.2f} points: {regret}.")
     return words
+
+
+def beside_raw(rows: Sequence[Agreement], raw: str) -> list[str]:
+    """Words on how much better than the raw scores others order the networks that are compared with these in pairs."""
+    return [
+        f"{row.name}, less {raw}: "
+        + ", ".join(
+            f"{'τ' if group == ALL else f'{group} τ'} {row.against[raw][group].words(3, '+')}"
+            for group in (ALL, EQUAL_LAYERS, EQUAL_COST)
+            if group in row.against[raw]
+        )
+        for row in rows
+        if raw in row.against and row.kind == "score" and row.name.startswith(f"{raw}, ")
+    ]
 
 
 def _notes(rows: Sequence[Agreement], known: Mapping[str, Floats]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Scores to be ranked: what an evaluator or a file says of networks, corrected for cost if that is asked for."""
+"""Scores to be ranked: what an evaluator or a file says of networks, and what `--score` makes of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,12 +10,13 @@ from search.corrected import corrected
 from search.objectives import Objective
 from search.result import Result
 from search.strategies.surrogate import Ridge, one_hot
+from search.structure.selection import Selection, deviation_of, noise_share, select
 from supernet import Architecture
-from supernet.decisions import DecisionSpace
+from supernet.decisions import Decision, DecisionSpace
 
 Floats = NDArray[np.float64]
 
-CORRECTED = "corrected for cost"
+CORRECTED, STRUCTURED = "corrected for cost", "structured"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Scores:
         effects: the part of either that single options explain, by name.
         metric: what the values are, None of scores from a file.
         method: what they were measured with, for people.
+        deviations: of the values, as far as their noise is known.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Scores:
     effects: Mapping[str, Mapping[Architecture, float]] = field(default_factory=dict)
     metric: Objective | None = None
     method: str = ""
+    deviations: Mapping[Architecture, float] = field(default_factory=dict)
 
     def by_name(self) -> dict[str, Floats]:
         """(N,) of all of them, in the order of the networks, the first one first."""
@@ -56,7 +59,9 @@ def scores_of(
     others = {f"{name}, by its {o.name}": by_metric[o] for o in more}
     effects = {f"{name}, main effects": main_effects(space, by_metric[first])}
     effects |= {f"{name}, main effects of its {o.name}": main_effects(space, by_metric[o]) for o in more}
-    return Scores(name, [result.architecture for result in results], by_metric[first], others, effects, first, method)
+    deviations = {result.architecture: deviation_of(result.interval) for result in results}
+    networks = [result.architecture for result in results]
+    return Scores(name, networks, by_metric[first], others, effects, first, method, deviations)
 
 
 def main_effects(space: DecisionSpace, scores: Mapping[Architecture, float]) -> dict[Architecture, float]:
@@ -76,14 +81,60 @@ def corrected_scores(scores: Scores, cost: Floats, same: NDArray[np.intp] | None
         cost: (N,) of the networks, in their order.
         same: (N,) numbers, the same for architectures that are the same network.
     """
+    first, *others = corrections_of(scores, cost, same).items()
+    return replace(
+        scores,
+        name=first[0],
+        values=first[1],
+        others={**dict(others), scores.name: scores.values, **scores.others},
+        metric=None,
+    )
+
+
+def corrections_of(
+    scores: Scores, cost: Floats, same: NDArray[np.intp] | None
+) -> dict[str, Mapping[Architecture, float]]:
+    """The corrected ones of the scores and of the others, by name, in their order; arguments as `corrected_scores`."""
 
     def correct(values: Mapping[Architecture, float]) -> dict[Architecture, float]:
         found = corrected(np.array([values[a] for a in scores.networks]), cost, same)
         return dict(zip(scores.networks, found.tolist(), strict=True))
 
-    others: dict[str, Mapping[Architecture, float]]
-    others = {f"{name}, {CORRECTED}": correct(values) for name, values in scores.others.items()}
-    others |= {scores.name: scores.values, **scores.others}
-    return replace(
-        scores, name=f"{scores.name}, {CORRECTED}", values=correct(scores.values), others=others, metric=None
-    )
+    known = {scores.name: scores.values, **scores.others}
+    return {f"{name}, {CORRECTED}": correct(values) for name, values in known.items()}
+
+
+def plain_space(networks: Sequence[Architecture]) -> DecisionSpace:
+    """A space of as many options as the networks have, of which nothing else is known."""
+    most = np.max(np.array(networks), axis=0)
+    decisions = (Decision(f"d{d}", tuple(map(str, range(last + 1)))) for d, last in enumerate(most.tolist()))
+    return DecisionSpace("the given scores", tuple(decisions))
+
+
+def structured_scores(
+    scores: Scores, space: DecisionSpace, same: NDArray[np.intp] | None, error: float
+) -> tuple[Scores, dict[str, Selection]]:
+    """The scores with those by structures among them, first where that of the first ones is accepted, and all of these.
+
+    Args:
+        space: of the networks.
+        same: (N,) numbers, the same for architectures that are the same network.
+        error: share of the variance of ranks that is error which the deviations do not show.
+    """
+    found: dict[str, Selection] = {}
+    fitted: dict[str, Mapping[Architecture, float]] = {}
+    noise = np.array([scores.deviations.get(a, np.nan) for a in scores.networks])
+    error += noise_share(np.array([scores.values[a] for a in scores.networks]), noise)
+    for name, values in {scores.name: scores.values, **scores.others}.items():
+        raw = np.array([values[a] for a in scores.networks])
+        selection = select(space, scores.networks, raw, error, None if same is None else same.tolist())
+        if selection is not None:
+            found[name] = selection
+            of_sum = selection.fit.structure(scores.networks).tolist()
+            fitted[f"{name}, {STRUCTURED}"] = dict(zip(scores.networks, of_sum, strict=True))
+    if scores.name not in found or not found[scores.name].accepted:
+        return replace(scores, others={**fitted, **scores.others}), found
+    first = f"{scores.name}, {STRUCTURED}"
+    values = fitted.pop(first)
+    others = {scores.name: scores.values, **fitted, **scores.others}
+    return replace(scores, name=first, values=values, others=others, metric=None), found

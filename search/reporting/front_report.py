@@ -46,7 +46,7 @@ class Front:
             every cost; budgets with the same best one are together.
         metrics: of the costs, by name.
         confirmed: what was judged once more by what nothing was selected by.
-        corrected: whether the front is one of scores corrected for cost, which is not shown otherwise.
+        by: the scores that the front is one of, in words, where these are not shown otherwise.
     """
 
     objectives: tuple[Objective, ...]
@@ -59,12 +59,12 @@ class Front:
     within: list[tuple[str, float, float, int]]
     metrics: Mapping[str, Metric]
     confirmed: Mapping[Architecture, Result]
-    corrected: bool = False
+    by: str = ""
 
     def in_words(self, space: DecisionSpace) -> list[tuple[str, str]]:
         """(what, text) for people: how many, hypervolume, knee, and the best within each budget."""
         names = ", ".join(objective.name for objective in self.objectives)
-        names += " (the score corrected for cost)" if self.corrected else ""
+        names += f" ({self.by})" if self.by else ""
         networks = quantity(len(self.candidates), "network")
         return [
             ("front", f"{len(self.members)} of {networks}, which none beats in {names}"),
@@ -112,13 +112,15 @@ def front_among(
     metrics: Mapping[str, Metric] | None = None,
     confirmed: Mapping[Architecture, Result] | None = None,
     judged: Values | None = None,
+    words: str = "",
 ) -> Front:
     """The front of evaluations that succeeded within the limits.
 
     Args:
         metrics: of the costs, by name; default those of METRICS that are called so.
         confirmed: of what was judged once more.
-        judged: (N, M) what is minimised, where that is not the objectives themselves but scores corrected for cost.
+        judged: (N, M) what is minimised, where that is not the objectives themselves, as scores corrected for cost.
+        words: what it is then.
 
     Raises ValueError where there are none.
     """
@@ -151,7 +153,7 @@ def front_among(
         within,
         {o.name: (metrics or {}).get(o.name) or metric_called(o.name) for o in objectives},
         confirmed or {},
-        judged is not None,
+        words,
     )
 
 

@@ -50,7 +50,7 @@ class Strategy(Protocol):
     population: how many it wants to be asked for, and halved, at once.
     rung: the position of the fidelity that it wants its proposals to be evaluated at, set by `ask`; None: by schedule.
     roles: of what a local search has met: "start", "middle" or "optimum" by architecture.
-    retell: takes newer scores of everything told, and of what is told next; without it there is no --score corrected.
+    retell: takes newer scores of everything told, and of what is told next; without it there is no --score but raw.
     generation_sizes: a function of the saved options to the sizes of the first and of later generations, for the same.
     """
 

@@ -63,7 +63,7 @@ class Generational(ABC):
 
     def remember(self, scores: Mapping[Architecture, Scores]) -> None:
         """Newer scores in the place of those that were learned from. Raises UserError where that cannot be done."""
-        raise UserError(f"--score corrected: {type(self).__name__} learns from scores that do not change afterwards")
+        raise UserError(f"{type(self).__name__} learns from scores that do not change afterwards")
 
     @abstractmethod
     def learn(self, told: Told) -> None:
