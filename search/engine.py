@@ -275,6 +275,8 @@ def evaluated(evaluator: Evaluates, architectures: Sequence[Architecture], fidel
 
 def with_costs(result: Result, tables: Mapping[str, CostTable]) -> Result:
     """The result with its cost in every table's raw unit; counts are whole numbers."""
+    if not tables and not result.cost:
+        return result
     row = np.asarray([result.architecture])
     costs = {metric: float(table.cost(row)[0]) for metric, table in tables.items()}
     return replace(result, cost={metric: int(cost) if cost.is_integer() else cost for metric, cost in costs.items()})

@@ -18,7 +18,7 @@ from supernet import Architecture
 RUNGS = {
     "nasbench101": (4, 12, 36, 108),
     "nasbench201": (12, 25, 50, 100, 200),
-    "nasbench_asr": (10, 20, 30, 40),
+    "nasbench_asr": (10, 12, 20, 30, 40),
     "nasbench_macro": (50,),
 }
 """Epochs after which published searches look at the networks of a benchmark."""

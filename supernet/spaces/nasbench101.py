@@ -7,7 +7,7 @@ before them has as many as the widest that it leads to. So there are no sites, a
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, compress
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from config_file.errors import UserError
 from supernet.blocks import Block, Conv, Head, Identity, Pool, Shape
 from supernet.composites import FirstChannels
 from supernet.decisions import Architecture, Decision, digest
-from supernet.graph_hash import module_hash, on_paths, pruned
+from supernet.graph_hash import module_hash, pruned
 from supernet.space import NetworkSpace
 from supernet.spec import INPUT, NetSpec, Node
 
@@ -49,10 +49,21 @@ class NASBench101(NetworkSpace):
 
     # ---- cells
 
-    @property
+    @cached_property
     def edges(self) -> list[tuple[int, int]]:
         """The edges in the order of their decisions, row by row of the adjacency matrix."""
         return list(combinations(range(self.vertices), 2))
+
+    def live(self, edges: Sequence[tuple[int, int]]) -> int:
+        """The vertices on paths from input to output over these edges, in the order of `edges`: bit v for vertex v."""
+        reached, wanted = 1, 1 << self.vertices - 1
+        for source, target in edges:  # all that leads to a source stands before it
+            if reached >> source & 1:
+                reached |= 1 << target
+        for source, target in reversed(edges):
+            if wanted >> target & 1:
+                wanted |= 1 << source
+        return reached & wanted
 
     def graph(self, architecture: Sequence[int]) -> tuple[list[list[int]], list[int]]:
         """Adjacency, and labels as the benchmark gives them: input -1, index of the operation, output -2."""
@@ -67,7 +78,9 @@ class NASBench101(NetworkSpace):
 
     def allows(self, architecture: Sequence[int]) -> bool:
         """True for a cell in which a path leads to the output, over at most nine edges in all."""
-        return 0 < sum(map(sum, self.cell(architecture)[0])) <= self.most_edges
+        there = list(compress(self.edges, architecture))
+        live = self.live(there)
+        return 0 < sum(live >> source & live >> target & 1 for source, target in there) <= self.most_edges
 
     @cached_property
     def num_canonical(self) -> int:
@@ -89,19 +102,18 @@ class NASBench101(NetworkSpace):
 
     def matters(self, architecture: Sequence[int], decision: int) -> bool:
         """True if the decision is of an edge that is on a path, or would be, or of a vertex on one."""
-        matrix, _ = self.graph(architecture)
-        if decision >= len(self.edges):
-            return decision - len(self.edges) + 1 in on_paths(matrix)
-        source, target = self.edges[decision]
-        matrix[source][target] = 1
-        return {source, target} <= set(on_paths(matrix))
+        changed = [*architecture[:decision], 1, *architecture[decision + 1 :]]
+        live = self.live(list(compress(self.edges, changed)))
+        ends = [decision - len(self.edges) + 1] if decision >= len(self.edges) else self.edges[decision]
+        return all(live >> vertex & 1 for vertex in ends)
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """The same cell, with no edges but those on paths and operation 0 at vertices that are on none."""
-        kept = set(on_paths(self.graph(architecture)[0]))
-        edges = [there if {*edge} <= kept else 0 for edge, there in zip(self.edges, architecture, strict=False)]
+        live = self.live(list(compress(self.edges, architecture)))
+        pairs = zip(self.edges, architecture, strict=False)
+        edges = [there and live >> source & live >> target & 1 for (source, target), there in pairs]
         ops = architecture[len(edges) :]
-        return *edges, *(op if vertex in kept else 0 for vertex, op in enumerate(ops, start=1))
+        return *edges, *[op if live >> vertex & 1 else 0 for vertex, op in enumerate(ops, start=1)]
 
     def network_key(self, architecture: Architecture) -> Hashable:
         """The hash by which the benchmark knows a cell: isomorphic ones, which it counts as one network, share it."""
