@@ -81,7 +81,11 @@ class Evaluator(Judge, Protocol):
 
 
 class Shareable(Evaluator, Protocol):
-    """An evaluator whose work several processes can share (`search.evaluators.workers`)."""
+    """An evaluator whose work several processes can share (`search.evaluators.workers`).
+
+    It may say by `longest_run` how many architectures a process is given at once, and by `lost(architecture, fidelity,
+    why, seconds)` the failed result of what killed its process; without that the search ends there.
+    """
 
     def order(self, architectures: Sequence[Architecture]) -> list[Architecture]:
         """The distinct ones in the order in which `evaluate` gives their results, neighbours sharing the most work."""

@@ -239,6 +239,11 @@ class TrainingEvaluator:
         for architecture in dict.fromkeys(architectures):
             yield Trial(self.setting, architecture).result(number)
 
+    def lost(self, architecture: Architecture, fidelity: Fidelity | None, why: str, seconds: float) -> Result:
+        """The failed result of a trial whose process has died, as recorded in its files."""
+        number = len(self.rungs) - 1 if fidelity is None else self.fidelities.index(fidelity)
+        return Trial(self.setting, architecture).lost(number, why, seconds)
+
     @property
     def confirms(self) -> str:
         return f"{self.confirm_images:,} validation images" if self.confirm_images else ""

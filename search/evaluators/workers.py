@@ -8,9 +8,10 @@ neither how many processes there are nor which one was faster can be seen in the
 import os
 import signal
 import threading
+import time
 import traceback
 import weakref
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from supernet import Architecture
 
 RUNS_EACH = 4  # so that all end at about the same time
 LONGEST_RUN = 32  # what one process may be ahead of another is lost when all are killed
+DEATHS = 4  # of processes with no result in between, after which the next one ends the search
 
 
 def in_processes(evaluator: Evaluator, count: int, threads: int) -> Judge:
@@ -43,6 +45,7 @@ def in_processes(evaluator: Evaluator, count: int, threads: int) -> Judge:
 
 @dataclass(frozen=True)
 class _Worker:
+    number: int
     process: BaseProcess
     connection: Connection
 
@@ -50,23 +53,27 @@ class _Worker:
 class WorkerEvaluator:
     """Evaluates in processes of its own, which start with the first evaluation and wait between evaluations.
 
-    They end with `close`, with this process however it ends, and with an evaluation that is broken off.
+    They end with `close`, with this process however it ends, and with an evaluation that is broken off. One that the
+    system kills ends the search, unless the evaluator has a method `lost(architecture, fidelity, why, seconds)`, which
+    gives the result of what was evaluated there: then another process takes its place.
     """
 
     def __init__(self, evaluator: Shareable, count: int, threads: int) -> None:
-        self._evaluator = evaluator
+        self.evaluator = evaluator
         self.cumulative = bool(getattr(evaluator, "cumulative", False))
         self.price = getattr(evaluator, "price", None)
         self._count = count
         self._threads = threads
         self._workers: list[_Worker] = []
+        self.deaths = 0
         weakref.finalize(self, _end, self._workers)
 
     def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
         """One result for each distinct architecture, in the order in which one process gives them.
 
         Raises:
-            UserError: the supernet or its data cannot be sent to a process, or a process was killed.
+            UserError: the supernet or its data cannot be sent to a process, or a process was killed and the evaluator
+                has no result for that, or too many were.
             RuntimeError: an evaluation raised something else; with the traceback of its process.
         """
         return self._shared(architectures, fidelity, confirming=False)
@@ -78,12 +85,12 @@ class WorkerEvaluator:
     def _shared(
         self, architectures: Sequence[Architecture], fidelity: Fidelity | None, confirming: bool
     ) -> Iterator[Result]:
-        order = self._evaluator.order(architectures)
-        longest = getattr(self._evaluator, "longest_run", LONGEST_RUN)
+        order = self.evaluator.order(architectures)
+        longest = getattr(self.evaluator, "longest_run", LONGEST_RUN)
         size = min(longest, max(1, -(-len(order) // (RUNS_EACH * self._count))))
         runs = [order[start : start + size] for start in range(0, len(order), size)]
         try:
-            yield from self._results(runs, fidelity, confirming)
+            yield from _Sharing(self, runs, fidelity, confirming).results()
         except BaseException:
             self.close()  # some are busy with what nobody waits for any more
             raise
@@ -92,65 +99,124 @@ class WorkerEvaluator:
         """End the processes at once."""
         _end(self._workers)
 
-    def _results(
-        self, runs: Sequence[Sequence[Architecture]], fidelity: Fidelity | None, confirming: bool
-    ) -> Iterator[Result]:
-        todo = iter(enumerate(runs))
-        ready: defaultdict[int, list[Result]] = defaultdict(list)
-        done: set[int] = set()
-        busy: dict[Any, tuple[_Worker, int]] = {}
-
-        def give(worker: _Worker) -> None:
-            for number, run in todo:
-                try:
-                    worker.connection.send((run, fidelity, confirming))
-                except OSError:
-                    raise _dead(worker) from None
-                busy[worker.connection] = worker, number
-                return
-
-        for worker in self._started(len(runs)):
-            give(worker)
-        for number in range(len(runs)):
-            while True:
-                yield from ready.pop(number, ())
-                if number in done:
-                    break
-                for connection in wait(list(busy)):
-                    worker, its = busy[connection]
-                    try:
-                        message = worker.connection.recv()
-                    except (EOFError, OSError):
-                        raise _dead(worker) from None
-                    if isinstance(message, Result):
-                        ready[its].append(message)
-                    elif message is None:
-                        done.add(its)
-                        del busy[connection]
-                        give(worker)
-                    else:
-                        raise message
-
-    def _started(self, wanted: int) -> list[_Worker]:
+    def started(self, wanted: int) -> list[_Worker]:
         """As many processes as there is work for."""
-        context = multiprocessing.get_context("spawn")
-        with _without_interrupt():
-            for number in range(len(self._workers), min(self._count, wanted)):
-                ours, theirs = context.Pipe()
-                process = context.Process(
-                    target=_serve,
-                    args=(theirs, self._evaluator.factory(number, self._count, self._threads)),
-                    name=f"evaluation {number + 1}",
-                )
-                try:
-                    process.start()
-                except (AttributeError, TypeError, ValueError, RuntimeError) as error:  # what pickle raises
-                    text = f"--workers: the supernet or its data cannot be sent to another process: {error}"
-                    raise UserError(text) from None
-                finally:
-                    theirs.close()
-                self._workers.append(_Worker(process, ours))
+        for number in range(len(self._workers), min(self._count, wanted)):
+            self._workers.append(self._start(number))
         return self._workers[:wanted]
+
+    def _start(self, number: int) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_serve,
+            args=(theirs, self.evaluator.factory(number, self._count, self._threads)),
+            name=f"evaluation {number + 1}",
+        )
+        with _without_interrupt():
+            try:
+                process.start()
+            except (AttributeError, TypeError, ValueError, RuntimeError) as error:  # what pickle raises
+                text = f"--workers: the supernet or its data cannot be sent to another process: {error}"
+                raise UserError(text) from None
+            finally:
+                theirs.close()
+        return _Worker(number, process, ours)
+
+    def another(self, dead: _Worker) -> _Worker:
+        """A new process in the place of one that the system has killed.
+
+        Raises UserError where that ends the search: no evaluation is to blame, or too many died in a row.
+        """
+        dead.process.join(5)
+        self.deaths += 1
+        by_signal = (dead.process.exitcode or 0) < 0
+        if not hasattr(self.evaluator, "lost") or not by_signal or self.deaths > DEATHS:
+            raise _dead(dead, self.deaths)
+        dead.connection.close()
+        worker = self._workers[dead.number] = self._start(dead.number)
+        return worker
+
+
+class _Sharing:
+    """The runs of one evaluation, shared out among processes."""
+
+    def __init__(
+        self,
+        workers: WorkerEvaluator,
+        runs: Sequence[Sequence[Architecture]],
+        fidelity: Fidelity | None,
+        confirming: bool,
+    ) -> None:
+        self._workers, self._fidelity, self._confirming = workers, fidelity, confirming
+        self._todo = deque(enumerate(runs))
+        self._left = [list(run) for run in runs]  # what there is no result of
+        self._since = [0.0] * len(runs)
+        self._ready: defaultdict[int, list[Result]] = defaultdict(list)
+        self._busy: dict[Any, tuple[_Worker, int]] = {}
+        self._done: set[int] = set()
+
+    def results(self) -> Iterator[Result]:
+        """All results, in the order of the runs."""
+        for worker in self._workers.started(len(self._left)):
+            self._give(worker)
+        for number in range(len(self._left)):
+            yield from self._ready.pop(number, ())
+            while number not in self._done:
+                for connection in wait([*self._busy]):
+                    self._hear(connection)
+                yield from self._ready.pop(number, ())
+
+    def _give(self, worker: _Worker) -> None:
+        """Give it the next run, if there is one."""
+        while self._todo:
+            number, run = self._todo[0]
+            try:
+                worker.connection.send((run, self._fidelity, self._confirming))
+            except OSError:
+                worker = self._workers.another(worker)
+                continue
+            self._todo.popleft()
+            self._since[number] = time.monotonic()
+            self._busy[worker.connection] = worker, number
+            return
+
+    def _hear(self, connection: Any) -> None:
+        """Take what a process says, or notice that it has died. Raises what it raised."""
+        worker, number = self._busy[connection]
+        try:
+            message = connection.recv()
+        except (EOFError, OSError):
+            del self._busy[connection]
+            self._bury(worker, number)
+            return
+        if isinstance(message, Result):
+            self._ready[number].append(message)
+            self._left[number] = [one for one in self._left[number] if one != message.architecture]
+            self._since[number] = time.monotonic()
+            self._workers.deaths = 0
+        elif message is None:
+            self._done.add(number)
+            del self._busy[connection]
+            self._give(worker)
+        else:
+            raise message
+
+    def _bury(self, dead: _Worker, number: int) -> None:
+        """Put another process in the place of a dead one: what that was at has failed, the rest is to be done."""
+        if self._confirming:
+            raise _dead(dead)
+        another = self._workers.another(dead)
+        left = self._left[number]
+        if left:
+            lost = cast(Any, self._workers.evaluator).lost
+            seconds = time.monotonic() - self._since[number]
+            self._ready[number].append(lost(left.pop(0), self._fidelity, _end_of(dead), seconds))
+        if left:
+            self._todo.appendleft((number, [*left]))
+        else:
+            self._done.add(number)
+        self._give(another)
 
 
 def _serve(connection: Connection, factory: Callable[[], Judge]) -> None:
@@ -183,14 +249,20 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _dead(worker: _Worker) -> UserError:
+def _dead(worker: _Worker, deaths: int = 1) -> UserError:
+    so_many = f", as {deaths} in a row" if deaths > 1 else ""
+    return UserError(
+        f"{_end_of(worker)}{so_many} (fewer --workers, a smaller --eval-memory; finished evaluations are kept, "
+        "--resume continues)"
+    )
+
+
+def _end_of(worker: _Worker) -> str:
+    """The end of a process in words."""
     worker.process.join(5)
     code = worker.process.exitcode
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
-    return UserError(
-        f"a process of --workers {how}: was there memory enough? (fewer --workers, a smaller --eval-memory; "
-        "finished evaluations are kept, --resume continues)"
-    )
+    return f"a process of --workers {how}: was there memory enough?"
 
 
 def _end(workers: list[_Worker]) -> None:

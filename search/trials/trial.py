@@ -76,6 +76,15 @@ class Trial:
             self._keep(segment.state.trained, self._result(number, scores[0], spent, segment.stopped))
         return self._record(found, number, scores, spent, segment.stopped)
 
+    def lost(self, number: int, why: str, seconds: float) -> Result:
+        """The result at a rung after the death of the process that was on the way there: it failed, unless it is known.
+
+        Its epochs died with it: it is charged the seconds.
+        """
+        found = self.files.results()
+        known = found.find(self.architecture, self.setting.rungs[number].fidelity)
+        return self._failed(found, number, {"seconds": seconds}, why) if known is None else known
+
     def price(self, number: int) -> float:
         """Epochs up to a rung at most, with those that all rungs below it were charged."""
         course = self._course(number)

@@ -149,6 +149,18 @@ def test_a_diverged_trial_is_a_result_and_the_others_go_on(tmp_path: Path) -> No
     assert diverged.spent["epochs"] > 0
 
 
+def test_a_trial_whose_process_died_has_failed_for_good_unless_it_had_come_to_its_end(tmp_path: Path) -> None:
+    evaluator, first, last = make(tmp_path), RISING[0], RISING[-1]
+    (known,) = evaluator.evaluate(ARCHITECTURES[:1], first)
+    assert evaluator.lost(ARCHITECTURES[0], first, "killed", 5.0) == known
+    assert (tmp_path / "0-1-0-0-0.pt").exists()
+    dead = evaluator.lost(ARCHITECTURES[0], last, "killed", 5.0)
+    assert (dead.state, dead.note, dead.spent, dead.fidelity) == ("failed", "killed", {"seconds": 5.0}, last)
+    assert not (tmp_path / "0-1-0-0-0.pt").exists()
+    (again,) = make(tmp_path).evaluate(ARCHITECTURES[:1])
+    assert timeless(iter([again])) == timeless(iter([dead]))
+
+
 def test_early_stop_is_the_same_by_rungs_and_at_once(tmp_path: Path) -> None:
     """With a rate of nearly nothing no validation is better than the first one but by chance: it ends."""
     recipe = options(lr=1e-9)

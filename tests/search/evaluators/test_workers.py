@@ -4,18 +4,21 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, cast
 
 import pytest
 import torch
 
 from config_file.errors import UserError
+from search.evaluators import workers as workers_module
+from search.evaluators.evaluator import Shareable
 from search.evaluators.supernet import SupernetEvaluator
 from search.evaluators.workers import WorkerEvaluator, in_processes
 from search.result import Fidelity, Result
-from supernet import Supernet, build_space
+from supernet import Architecture, Supernet, build_space
 from tests.search.evaluators.test_prefix_evaluation import WIDTHS, population
 from tests.search.evaluators.test_supernet import make, randomised
 from tests.search.toy import toy_data
@@ -110,3 +113,48 @@ def test_what_cannot_be_sent_is_one_line(evaluator: SupernetEvaluator) -> None:
 
 def test_one_process_is_this_one(evaluator: SupernetEvaluator) -> None:
     assert in_processes(evaluator, 1, 0) is evaluator
+
+
+@dataclass(frozen=True)
+class Mortal:
+    """Gives 1 / (1 + architecture) and the process, which some architectures kill."""
+
+    deadly: tuple[int, ...]
+    place: int = 0
+    longest_run: int = 2
+
+    def evaluate(self, architectures: Sequence[Architecture], fidelity: Fidelity | None = None) -> Iterator[Result]:
+        for architecture in architectures:
+            if architecture[0] in self.deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield Result(architecture, {"accuracy": 1 / (1 + architecture[0])}, spent={"place": self.place})
+
+    def order(self, architectures: Sequence[Architecture]) -> list[Architecture]:
+        return list(architectures)
+
+    def factory(self, number: int, count: int, threads: int) -> Callable[[], Mortal]:
+        return partial(Mortal, self.deadly, number)
+
+    def lost(self, architecture: Architecture, fidelity: Fidelity | None, why: str, seconds: float) -> Result:
+        return Result(architecture, {"accuracy": float("nan")}, spent={"seconds": seconds}, state="failed", note=why)
+
+
+def test_what_kills_its_process_has_failed_and_another_process_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    forked = torch.multiprocessing.get_context("fork")  # starts at once
+    monkeypatch.setattr(torch.multiprocessing, "get_context", lambda method: forked)
+    architectures = [(number,) for number in range(6)]
+    workers = WorkerEvaluator(cast(Shareable, Mortal((2,))), 1, 1)
+    found = list(workers.evaluate(architectures))
+    assert [result.architecture for result in found] == architectures
+    assert [result.failed for result in found] == [False, False, True, False, False, False]
+    assert found[2].note == "a process of --workers was killed by signal 9: was there memory enough?"
+    assert 0 <= found[2].seconds < 60
+    assert [r.value("accuracy") for r in found if not r.failed] == [1 / (1 + n) for n in (0, 1, 3, 4, 5)]
+    assert {result.spent["place"] for result in found if not result.failed} == {0}  # the device of the dead one
+    workers.close()
+    # Where every trial ends so, the search does too, in one line.
+    monkeypatch.setattr(workers_module, "DEATHS", 1)
+    workers = WorkerEvaluator(cast(Shareable, Mortal((2, 3))), 1, 1)
+    with pytest.raises(UserError, match=r"killed by signal 9: was there memory enough\?, as 2 in a row \(fewer"):
+        list(workers.evaluate(architectures[2:]))
+    assert workers._workers == []
