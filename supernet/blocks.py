@@ -162,6 +162,7 @@ class Conv(Block):
 
     `out_channels=None` is a depthwise convolution. `pre_activation` puts the activation first (ReLU-Conv-BN, as in
     cell spaces). `bias` is for the layers behind a global pooling; a convolution before a batch norm needs none.
+    `eps` is the batch norm's.
     """
 
     out_channels: int | None = None
@@ -174,6 +175,7 @@ class Conv(Block):
     affine: bool = True
     pre_activation: bool = False
     bias: bool = False
+    eps: float = 1e-5
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -222,7 +224,7 @@ class Conv(Block):
             in_channels, channels, self.kernel, self.stride, padding, self.dilation, groups, self.bias
         )
         if self.bn:
-            layers["norm"] = nn.BatchNorm2d(channels, affine=self.affine)
+            layers["norm"] = nn.BatchNorm2d(channels, self.eps, affine=self.affine)
         if self.act and not self.pre_activation:
             layers["act"] = ACTIVATIONS[self.act]()
         return nn.Sequential(layers)

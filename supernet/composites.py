@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from supernet.blocks import Block, Conv, Shape, SqueezeExcite, layers_of, make_divisible, primitives_of
-from supernet.layers import ChannelShuffle, GhostUnit, Leading, ShuffleUnit
+from supernet.blocks import Block, Conv, Pool, Shape, SqueezeExcite, layers_of, make_divisible, primitives_of
+from supernet.layers import BottleneckUnit, ChannelShuffle, GhostUnit, Leading, ShuffleUnit
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class InvertedResidual(Block):
     groups: int = 1
     always_expand: bool = False
     residual: bool = True
+    eps: float = 1e-5
 
     @property
     def label(self) -> str:
@@ -69,13 +70,13 @@ class InvertedResidual(Block):
         parts: dict[str, Block] = {}
         if self.expand != 1 or self.always_expand:
             hidden = in_channels if self.expand == 1 else make_divisible(in_channels * self.expand)
-            parts["expand"] = Conv(hidden, act=self.act, groups=self.groups)
+            parts["expand"] = Conv(hidden, act=self.act, groups=self.groups, eps=self.eps)
             if self.groups > 1:
                 parts["shuffle"] = Shuffle(self.groups)
-        parts["depthwise"] = Conv(None, self.kernel, self.stride, act=self.act)
+        parts["depthwise"] = Conv(None, self.kernel, self.stride, act=self.act, eps=self.eps)
         if self.se:
             parts["se"] = SqueezeExcite()
-        parts["project"] = Conv(self.out_channels, act="", groups=self.groups)
+        parts["project"] = Conv(self.out_channels, act="", groups=self.groups, eps=self.eps)
         return parts
 
     def has_shortcut(self, in_channels: int) -> bool:
@@ -148,6 +149,71 @@ class ShuffleBlock(Block):
         main = nn.Sequential(layers_of(self.main(in_channels), self._main_input(in_channels)))
         projection = self.projection(in_channels)
         return ShuffleUnit(main, nn.Sequential(layers_of(projection, in_channels)) if projection else None)
+
+
+@dataclass(frozen=True)
+class ResidualConv(Block):
+    """A convolution with batch norm and activation that keeps the shape, with a shortcut around all of it."""
+
+    kernel: int = 3
+    act: str = "relu"
+
+    def parts(self, in_channels: int) -> dict[str, Block]:
+        return {"inner": Conv(in_channels, self.kernel, act=self.act)}
+
+    def has_shortcut(self, in_channels: int) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Bottleneck(Block):
+    """ResNet-D's block (He et al. 2019): 1x1 to `expand` times the output width, kxk, linear 1x1; ReLU after the sum.
+
+    With `project` the shortcut is a mean of 2x2 where the block is strided, and a linear 1x1 convolution; without, it
+    is the input. Raises ValueError for a stride above 2.
+    """
+
+    out_channels: int
+    expand: float = 0.25
+    kernel: int = 3
+    stride: int = 1
+    project: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stride > 2:
+            raise ValueError(f"a bottleneck's shortcut has stride 1 or 2, not {self.stride}")
+
+    @property
+    def label(self) -> str:
+        return f"bottleneck_e{self.expand:g}"
+
+    def main(self) -> dict[str, Block]:
+        """The parts of the main branch."""
+        hidden = make_divisible(round(self.out_channels * self.expand))
+        return {
+            "reduce": Conv(hidden, act="relu"),
+            "conv": Conv(hidden, self.kernel, self.stride, act="relu"),
+            "widen": Conv(self.out_channels, act=""),
+        }
+
+    def shortcut(self) -> dict[str, Block]:
+        """The parts of the shortcut; none where the input passes."""
+        if not self.project:
+            return {}
+        pooling: dict[str, Block] = {"pool": Pool("mean2x2")} if self.stride == 2 else {}
+        return pooling | {"project": Conv(self.out_channels, act="")}
+
+    def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
+        if not self.project and (self.stride > 1 or shape[0] != self.out_channels):
+            raise ValueError(f"{self.label} to {self.out_channels} channels needs a projection behind {shape[0]}")
+        yield from primitives_of(self.main().values(), shape)
+        yield from primitives_of(self.shortcut().values(), shape)
+
+    def build(self, in_channels: int) -> nn.Module:
+        main = nn.Sequential(layers_of(self.main(), in_channels))
+        shortcut = self.shortcut()
+        return BottleneckUnit(main, nn.Sequential(layers_of(shortcut, in_channels)) if shortcut else None)
 
 
 @dataclass(frozen=True)

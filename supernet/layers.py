@@ -79,6 +79,18 @@ class ShuffleUnit(nn.Module):
         return torch.cat((pairs[:, :, 0], self.main(pairs[:, :, 1])), 1)
 
 
+class BottleneckUnit(nn.Module):
+    """ReLU of the main branch plus the shortcut, which is the input itself where there is no module for it."""
+
+    def __init__(self, main: nn.Module, shortcut: nn.Module | None) -> None:
+        super().__init__()
+        self.main = main
+        self.shortcut = shortcut
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W) -> (B, C', H', W')
+        return (self.main(x) + (x if self.shortcut is None else self.shortcut(x))).relu()
+
+
 class LearnedPooling(nn.Module):
     """One number per channel: a depthwise convolution over the whole map, which is averaged to its size first."""
 

@@ -29,7 +29,8 @@ _RECIPE = {
     "search_space": (str, dict),
     **dict.fromkeys(("resolution?", "num_classes?", "in_channels?"), (int, None)),
     **dict.fromkeys(("widths?", "depths?", "strides?"), _NUMBERS),
-    "skip?": (str, None),
+    **dict.fromkeys(("skip?", "image_sizes?"), (str, None)),
+    "width_mult?": (int, float, None),
 }
 
 

@@ -13,7 +13,7 @@ from config_file.stages import find_stage
 from search.evaluators.held_back import hold_back, images_to_hold_back
 from supernet import NetworkSpace, SearchSpace
 from supernet.decisions import DecisionSpace
-from supernet.spaces import SPACES
+from supernet.spaces import SETTINGS, SPACES
 from tasks import Task, task_of
 from training.data import Data, Split, load_data
 from training.device import choose_device, prepare_device
@@ -114,7 +114,7 @@ class Context:
 def check_same_space(options: Any, space: SearchSpace, source: Path) -> None:
     """Raises UserError where a flag asks for another space than the supernet was trained on."""
     recipe = space.describe()
-    for name in ("search_space", "widths", "depths", "strides", "skip"):
+    for name in ("search_space", *SETTINGS):
         value, trained = getattr(options, name), recipe.get(name)
         if isinstance(trained, dict):  # the content of a file, which may have moved since
             trained = trained["name"] if value in SPACES else value

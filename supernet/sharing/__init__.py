@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from supernet.blocks import Block
+from supernet.sharing.elastic_kernel import ElasticKernel
 from supernet.sharing.own import OwnWeights, SharedWeights
 from supernet.sharing.sliced import Sliced
 from supernet.sharing.super_kernel import SuperKernel
@@ -11,5 +12,6 @@ SHARING: dict[str, Callable[[Sequence[Block], Sequence[int]], SharedWeights]] = 
     "own": OwnWeights,
     "sliced": Sliced,
     "super_kernel": SuperKernel,
+    "elastic_kernel": ElasticKernel,
 }
 """Ways of sharing by the name a `Site` gives: (options, input widths they can meet) -> the weights."""

@@ -18,13 +18,15 @@ from supernet.spaces.mobilenetv2 import build_mobilenetv2
 from supernet.spaces.nasbench101 import nasbench101
 from supernet.spaces.nasbench201 import nasbench201
 from supernet.spaces.nasbench_macro import NASBENCH_MACRO
+from supernet.spaces.ofa import OFA_MBV3, OFA_PROXYLESS
+from supernet.spaces.ofa_resnet50 import build_ofa_resnet50
 from supernet.spaces.pfld import build_pfld
 from supernet.spaces.proxylessnas import PROXYLESSNAS
 from supernet.spaces.simple_cnn import build_simple_cnn
 from supernet.spaces.single_path import SINGLE_PATH
 from supernet.spaces.spos import SPOS
 
-SETTINGS = ("widths", "depths", "strides", "skip")
+SETTINGS = ("widths", "depths", "strides", "skip", "width_mult", "image_sizes")
 """The settings that a space may have besides the image and the classes."""
 
 MOST = {
@@ -64,6 +66,8 @@ def of_table(table: ChainTable, resolution: int = 224) -> SpaceDef:
     return SpaceDef(build, table.settings, resolution)
 
 
+_MOBILE = ("widths", "depths", "strides", "width_mult", "image_sizes")
+
 SPACES: dict[str, SpaceDef] = {
     "proxylessnas": of_table(PROXYLESSNAS),
     "fbnet_s": of_table(FBNET_S),
@@ -73,6 +77,9 @@ SPACES: dict[str, SpaceDef] = {
     "mobilenetv2": SpaceDef(build_mobilenetv2, ("widths", "depths", "strides")),
     "single_path": of_table(SINGLE_PATH),
     "nasbench_macro": of_table(NASBENCH_MACRO, resolution=32),
+    "ofa_mbv3": SpaceDef(OFA_MBV3.build, _MOBILE),
+    "ofa_proxyless": SpaceDef(OFA_PROXYLESS.build, _MOBILE),
+    "ofa_resnet50": SpaceDef(build_ofa_resnet50, ("widths", "depths", "strides", "image_sizes")),
     "simple_cnn": SpaceDef(build_simple_cnn, resolution=32),
     "nasbench101": SpaceDef(nasbench101, ("widths", "depths"), resolution=32),
     "nasbench201": SpaceDef(nasbench201, ("widths", "depths"), resolution=32),
@@ -90,6 +97,8 @@ def build_network_space(
     depths: Sequence[int] | None = None,
     strides: Sequence[int] | None = None,
     skip: str | None = None,
+    width_mult: float | None = None,
+    image_sizes: str | None = None,
 ) -> NetworkSpace:
     """Build a space of networks.
 
@@ -105,6 +114,8 @@ def build_network_space(
         strides: stem, then each stage; without it small images (<= 64 px) keep their resolution in stem and first
             strided stage.
         skip: "conv" or "identity": what a skip is where the shape changes; default as the space declares.
+        width_mult: scales all widths of a space of once-for-all; default as the space declares.
+        image_sizes: the image size is a decision, among these, as "128-224:4"; the largest is the resolution.
 
     Raises:
         UserError: an unknown name (naming the nearest), a setting that does not fit, or a file that is not a space.
@@ -121,12 +132,15 @@ def build_network_space(
         if not 1 <= number <= MOST[name]:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1 and at most {MOST[name]:,}, not {number}")
     settings: dict[str, Any] = {"widths": widths, "depths": depths, "strides": strides, "skip": skip}
+    # Settings that came later: recipes name them where they are given, so that older ones are still the same.
+    later = {"width_mult": width_mult, "image_sizes": image_sizes}
+    settings |= {name: value for name, value in later.items() if value is not None}
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     given = {name: value for name, value in settings.items() if value is not None}
     for name in given:
         if name not in definition.settings:
-            has = ", ".join(f"--{other}" for other in definition.settings) or "none of these settings"
-            raise UserError(f"--{name} does not apply to {_title(search_space)}: it has {has}")
+            has = ", ".join(f"--{other.replace('_', '-')}" for other in definition.settings) or "none of these settings"
+            raise UserError(f"--{name.replace('_', '-')} does not apply to {_title(search_space)}: it has {has}")
     with reading(f"search space {_title(search_space)}", "cannot be built"):
         built: Any = definition.build(**image, **given)  # a dataclass, of which `NetworkSpace` itself knows nothing
         space: NetworkSpace = replace(built, recipe={"search_space": recorded, **image, **settings})

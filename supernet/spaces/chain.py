@@ -218,7 +218,7 @@ class ChainTable:
     def sharing_of(self, blocks: Sequence[Block]) -> str:
         """The way the options of one layer share: a skip that is a convolution cannot lie inside a super-kernel."""
         inside = all(isinstance(block, (InvertedResidual, Identity)) for block in blocks)
-        return "sliced" if self.sharing == "super_kernel" and not inside else self.sharing
+        return "sliced" if self.sharing != "own" and not inside else self.sharing
 
     def options(self, in_channels: int, stage: Stage, stride: int) -> dict[str, Block]:
         """The candidates of one layer by name."""

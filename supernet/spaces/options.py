@@ -36,3 +36,13 @@ class SpaceOptions(PluginOptions):
         choices=("conv", "identity"),
         inherit=True,
     )
+    width_mult: float | None = option(
+        None, "ofa_*: factor of all widths; none: the space's", above=0, at_most=16, inherit=True
+    )
+    image_sizes: str | None = option(
+        None,
+        "ofa_*: the image size is a decision, among 128-224:4 or 128,160,224; the largest is the resolution of the "
+        "data; none: it is fixed",
+        metavar="SIZES",
+        inherit=True,
+    )

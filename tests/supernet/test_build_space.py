@@ -227,7 +227,8 @@ def test_definitions_of_shipped_spaces():
         has = "--widths" if definition.settings else "none of these settings"
         for setting in SETTINGS:
             if setting not in definition.settings:
-                with pytest.raises(UserError, match=f"--{setting} does not apply to {name}: it has {has}"):
+                flag = f"--{setting.replace('_', '-')}"
+                with pytest.raises(UserError, match=f"{flag} does not apply to {name}: it has {has}"):
                     build_network_space(name, **{setting: "conv" if setting == "skip" else (1,)})
 
 

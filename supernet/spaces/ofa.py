@@ -1,0 +1,222 @@
+"""Once-for-all's mobile spaces (Cai et al. 2020): MobileNetV3 and ProxylessNAS with elastic kernel, width and depth.
+
+Every layer has a kernel of 3, 5 or 7 and an expansion of 3, 4 or 6; a stage has 2, 3 or 4 layers, of which a shallower
+one keeps the first. Smaller kernels are learned maps of larger ones, narrower layers their first channels. Decisions
+stand stage by stage, depth first; those of layers beyond the depth do not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from config_file.errors import UserError
+from supernet.blocks import Block, Conv, GlobalPool, Head, Identity, make_divisible
+from supernet.composites import InvertedResidual
+from supernet.decisions import Decision
+from supernet.sites import Site
+from supernet.space import SearchSpace
+from supernet.spaces.chain import SMALL_IMAGE, with_each
+from supernet.spaces.image_sizes import with_image_sizes
+from supernet.spec import INPUT
+
+MOST_FACTOR = 16
+KERNELS, EXPANSIONS, FEWEST_LAYERS = (3, 5, 7), (3, 4, 6), 2
+
+
+@dataclass(frozen=True)
+class OfaStage:
+    """Layers of one width; the first has the stride. The depth is a choice from `FEWEST_LAYERS` to `depth`."""
+
+    channels: int
+    stride: int
+    act: str
+    se: bool = False
+    depth: int = 4
+
+
+@dataclass(frozen=True)
+class OfaTable:
+    """A space as once-for-all lays it out, at width 1.
+
+    Args:
+        name: of the space.
+        stem: channels of the 3x3 convolution.
+        first: channels of the fixed first block.
+        stages: the searchable stages.
+        head: channels of the last 1x1 convolution.
+        act: activation outside of the stages.
+        first_act: activation of the first block.
+        first_residual: it has a shortcut.
+        features: channels of a 1x1 convolution between global pooling and classifier (MobileNetV3).
+        width_mult: default of the setting.
+        eps: of all batch norms.
+    """
+
+    name: str
+    stem: int
+    first: int
+    stages: tuple[OfaStage, ...]
+    head: int
+    act: str
+    first_act: str
+    first_residual: bool = True
+    features: int | None = None
+    width_mult: float = 1.0
+    eps: float = 1e-5
+    stem_stride: int = 2
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of stem, first block, stages, head, and features if there are such."""
+        ends = (self.head,) if self.features is None else (self.head, self.features)
+        return (self.stem, self.first, *(stage.channels for stage in self.stages), *ends)
+
+    def with_settings(
+        self,
+        widths: Sequence[int] | None = None,
+        depths: Sequence[int] | None = None,
+        strides: Sequence[int] | None = None,
+        width_mult: float | None = None,
+    ) -> OfaTable:
+        """The table with other widths, greatest depths or strides (stem, stages), or all its widths scaled."""
+        count, table = len(self.stages), self
+        if widths is not None and width_mult is not None:
+            raise UserError(f"{self.name}: give --widths or --width-mult, not both")
+        if widths is None:
+            factor = self.width_mult if width_mult is None else width_mult
+            if not 0 < factor <= MOST_FACTOR:
+                raise UserError(f"--width-mult must be above 0 and at most {MOST_FACTOR}, not {factor}")
+            widths = [make_divisible(width * factor) for width in self.widths]
+        if len(widths) != len(self.widths):
+            ends = "head" if self.features is None else "head, features"
+            meaning = f"stem, first, {count} stages, {ends}"
+            raise UserError(f"widths of {self.name}: {meaning}; that is {len(self.widths)} numbers, not {len(widths)}")
+        stages = with_each(self.stages, "channels", widths[2 : 2 + count])
+        features = None if self.features is None else widths[-1]
+        table = replace(
+            table, stem=widths[0], first=widths[1], stages=stages, head=widths[2 + count], features=features
+        )
+        if depths is not None:
+            if len(depths) != count:
+                raise UserError(f"depths of {self.name}: the most layers of each of {count} stages, not {len(depths)}")
+            table = replace(table, stages=with_each(table.stages, "depth", depths))
+        if strides is not None:
+            if len(strides) != count + 1:
+                raise UserError(f"strides of {self.name}: stem, then one per stage; that is {count + 1} numbers")
+            stages = with_each(table.stages, "stride", strides[1:])
+            table = replace(table, stem_stride=strides[0], stages=stages)
+        return table
+
+    def at_resolution(self, resolution: int) -> OfaTable:
+        """The table with the strides that suit images of this size: small ones keep it in stem and first stage."""
+        if resolution > SMALL_IMAGE:
+            return self
+        strides = [1, *(stage.stride for stage in self.stages[1:])]
+        return replace(self, stem_stride=1, stages=with_each(self.stages, "stride", strides))
+
+    def build(
+        self,
+        resolution: int,
+        num_classes: int,
+        in_channels: int,
+        widths: Sequence[int] | None = None,
+        depths: Sequence[int] | None = None,
+        strides: Sequence[int] | None = None,
+        width_mult: float | None = None,
+        image_sizes: str | None = None,
+    ) -> SearchSpace:
+        """The search space for images (in_channels, resolution, resolution).
+
+        Args:
+            widths: stem, first block, stages, head, and the features of `ofa_mbv3`.
+            depths: the most layers of each stage.
+            strides: stem, then one per stage; without it small images keep their size in stem and first stage.
+            width_mult: scales all widths, rounded to multiples of 8.
+            image_sizes: makes the image size a decision, see `supernet.spaces.image_sizes`.
+        """
+        table = self.with_settings(widths, depths, strides, width_mult)
+        table = table if strides is not None else table.at_resolution(resolution)
+        sites, decisions = table._sites(num_classes)
+        return with_image_sizes(
+            SearchSpace(self.name, tuple(decisions), tuple(sites), (in_channels, resolution, resolution)), image_sizes
+        )
+
+    def _sites(self, num_classes: int) -> tuple[list[Site], list[Decision]]:
+        act, eps = self.act, self.eps
+        first = InvertedResidual(self.first, 3, 1, act=self.first_act, residual=self.first_residual, eps=eps)
+        sites = [
+            Site("stem", (Conv(self.stem, 3, self.stem_stride, act=act, eps=eps),), (INPUT,)),
+            Site("first", (first,), ("stem",)),
+        ]
+        decisions: list[Decision] = []
+        for number, stage in enumerate(self.stages, 1):
+            depths = range(min(FEWEST_LAYERS, stage.depth), stage.depth + 1)
+            depth = len(decisions)
+            if len(depths) > 1:
+                decisions.append(Decision(f"stage{number}/depth", tuple(map(str, depths))))
+            for layer in range(stage.depth):
+                name, given = f"stage{number}/{layer}", (len(decisions), len(decisions) + 1)
+                decisions.append(Decision(f"{name}/kernel", tuple(map(str, KERNELS))))
+                decisions.append(Decision(f"{name}/expand", tuple(map(str, EXPANSIONS))))
+                options, before = self._options(stage, layer), sites[-1].name
+                # Row-major over (kernel, expansion), as the options are; beyond the depth nothing but an identity.
+                every = tuple(range(len(options)))
+                site = Site(name, options, (before,), given=given, table=every, sharing="elastic_kernel")
+                if layer >= depths[0]:
+                    rows = [every if layer < reach else (len(options),) * len(options) for reach in depths]
+                    site = replace(site, options=(*options, Identity()), given=(depth, *given), table=sum(rows, ()))
+                sites.append(site)
+        sites.append(Site("mix", (Conv(self.head, act=act, eps=eps),), (sites[-1].name,)))
+        if self.features is not None:
+            sites.append(Site("pool", (GlobalPool(),), ("mix",)))
+            sites.append(Site("features", (Conv(self.features, act=act, bn=False),), ("pool",)))
+        sites.append(Site("head", (Head(num_classes, dropout=0.1),), (sites[-1].name,)))
+        return sites, decisions
+
+    def _options(self, stage: OfaStage, layer: int) -> tuple[Block, ...]:
+        stride = stage.stride if layer == 0 else 1
+        return tuple(
+            InvertedResidual(stage.channels, kernel, expand, stride, stage.act, stage.se, eps=self.eps)
+            for kernel in KERNELS
+            for expand in EXPANSIONS
+        )
+
+
+OFA_MBV3 = OfaTable(
+    name="ofa_mbv3",
+    stem=16,
+    first=16,
+    stages=(
+        # channels, stride, activation, squeeze-excite
+        OfaStage(24, 2, "relu"),
+        OfaStage(40, 2, "relu", se=True),
+        OfaStage(80, 2, "hswish"),
+        OfaStage(112, 1, "hswish", se=True),
+        OfaStage(160, 2, "hswish", se=True),
+    ),
+    head=960,
+    features=1280,
+    act="hswish",
+    first_act="relu",
+)
+
+OFA_PROXYLESS = OfaTable(
+    name="ofa_proxyless",
+    stem=32,
+    first=16,
+    stages=(
+        OfaStage(24, 2, "relu6"),
+        OfaStage(40, 2, "relu6"),
+        OfaStage(80, 2, "relu6"),
+        OfaStage(96, 1, "relu6"),
+        OfaStage(192, 2, "relu6"),
+        OfaStage(320, 1, "relu6", depth=1),
+    ),
+    head=1280,
+    act="relu6",
+    first_act="relu6",
+    first_residual=False,
+    width_mult=1.3,
+    eps=1e-3,
+)
