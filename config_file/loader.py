@@ -10,6 +10,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,9 +91,16 @@ def save(options: Any, path: str | Path, heading: str = "") -> None:
     groups: dict[str, dict[str, Any]] = {}
     for name, spec in options_of(type(options)).items():
         if spec.saved:
-            value = None if spec.derived and not was_given(options, name) else getattr(options, name)
+            value = None if _follows(options, spec) else getattr(options, name)
             groups.setdefault(_group_key(spec), {})[name] = _as_text(value)
     write_mapping(path, groups, heading)
+
+
+def _follows(options: Any, spec: Option) -> bool:
+    """True for a value that nobody gave, in an earlier stage neither, and that follows from other options."""
+    if not spec.derived or was_given(options, spec.name):
+        return False
+    return not spec.inherit or getattr(replace(options, **{spec.name: None}), spec.name) == getattr(options, spec.name)
 
 
 def read_config(options_class: type, path: str | Path, forms: Collection[Form] = ()) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from config_file.errors import UserError
 from config_file.fields import option, options_of
 from config_file.options import compose, options, was_given
-from lookup_tables.options import ConstraintOptions
+from lookup_tables.options import FLOPS_OR_MS, ConstraintOptions
 from search.corrected import ScoreOptions
 from search.evaluators import EVALUATORS
 from search.evaluators.held_back import ConfirmationOptions
@@ -15,11 +15,14 @@ from search.first_stage import FirstStageOptions
 from search.schedules import SCHEDULES
 from search.strategies import STRATEGIES
 from training.differentiable_search.options import GradientOptions
-from training.options import SupernetOptions
-from training.recipe_options import FittingOptions, TrainingOptions
+from training.options import RetrainOptions, SupernetOptions
+from training.recipe_options import FittingOptions, TrainingOptions, course, learning_rate
 
 DERIVED = "differentiable"
 """The strategy of --directly-search."""
+TARGET = 100.0
+"""The largest cost of a search that was told none, in millions or ms."""
+TRIALS = "--evaluator training"
 
 
 @options("Strategy")
@@ -113,6 +116,22 @@ class SearchOptions(
 
     stage: ClassVar[str] = "search"
 
+    target_hc: float | None = option(  # type: ignore[assignment]
+        None,
+        f"largest cost allowed; none: {TARGET:g}, or no limit with the table of a benchmark",
+        group="Constraint",
+        unit=FLOPS_OR_MS,
+        above=0,
+        inherit=True,
+        derived=True,
+        decides="training learning",
+    )
+    lr: float | None = learning_rate(FittingOptions.usual_lr, f", in trials of {TRIALS} {RetrainOptions.usual_lr:g}")
+    weight_decay: float = course(
+        4e-5, f"L2 penalty; in trials of {TRIALS} it is that of retrain.py, "
+        f"{options_of(RetrainOptions)['weight_decay'].default:g}, unless it is given", group="Training", at_least=0,
+    )  # fmt: skip
+
     supernet: str | None = option(
         None, "folder of the trained supernet; none: by --title", group="Run", metavar="FOLDER"
     )
@@ -134,6 +153,8 @@ class SearchOptions(
             raise UserError(f"--directly-search is a {DERIVED} search, not --search-strategy {self.search_strategy}")
         if self.directly_search:
             object.__setattr__(self, "search_strategy", DERIVED)
+        if self.target_hc is None:
+            object.__setattr__(self, "target_hc", TARGET)
 
     def unread(self) -> dict[str, str]:
         """{option: where it is read}: those of a first stage, and of a training in a search that trains nothing."""

@@ -320,13 +320,12 @@ def tables_for(
 
 
 def with_all_of_a_table(options: SearchOptions, tables: Mapping[str, CostTable]) -> SearchOptions:
-    """The options; with a benchmark's table --target-hc, where it is the default, is the greatest cost there is.
+    """The options; with a benchmark's table --target-hc, where it was not given, is the greatest cost there is.
 
     All that is published of such a table is of all its networks.
     """
-    default = options_of(type(options))["target_hc"].default
     table = tables.get(options.info_metric)
-    if options.evaluator not in BENCHMARKS or options.target_hc != default or table is None:
+    if options.evaluator not in BENCHMARKS or was_given(options, "target_hc") or table is None:
         return options
     return replace(options, target_hc=table.maximum()[0] / table.metric.per_flag * (1 + 1e-12))
 

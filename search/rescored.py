@@ -46,7 +46,7 @@ class Rescored(ABC):
         """(N,) of N results that did not fail."""
 
     def verdict(self, results: Sequence[Result]) -> str:
-        """What the results were chosen by in the end, for people; "" where the words said it all before."""
+        """Words for how the results were chosen in the end; "" where the words before said it all."""
         return ""
 
     def objectives(self, problem: Problem) -> tuple[Objective, ...]:

@@ -17,9 +17,9 @@ from training.schedules import SCHEDULES
 course = partial(option, decides="training")
 
 
-def learning_rate(usual: float) -> Any:
-    """The option --lr of a stage whose usual rate, by sgd, is given."""
-    rates = ", ".join(f"{name} {rate:g}" for name, rate in {"sgd": usual, **LEARNING_RATES}.items())
+def learning_rate(usual: float, elsewhere: str = "") -> Any:
+    """The option --lr of a stage whose usual rate, by sgd, is given; `elsewhere`: words on where it is another."""
+    rates = ", ".join(f"{name} {rate}" for name, rate in {"sgd": f"{usual:g}{elsewhere}", **LEARNING_RATES}.items())
     meaning = f"learning rate after warm-up; none: that of the optimizer ({rates})"
     return course(None, meaning, group="Training", above=0, derived=True)
 

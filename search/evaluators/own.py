@@ -33,6 +33,8 @@ class OwnEvaluator:
         self.fingerprints: Mapping[str, Any] = {"evaluator": reference, **self._said("fingerprints", {})}
         self.method = str(self._said("method", reference.rpartition(":")[2]))
         self.record: Mapping[str, Any] = self._said("record", {})
+        if (dataset := self._said("dataset", None)) is not None:
+            self.dataset = str(dataset)
         self.cumulative = bool(self._said("cumulative", False))
         self._context = context
         self.price = self._price if callable(self._said("price", None)) else None

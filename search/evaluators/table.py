@@ -26,7 +26,7 @@ class TableEvaluator:
     Args:
         rows: the table (`Columns` of arrays is one).
         measures: {metric: whether more is better}, the one that networks are picked by first.
-        name: of the table, for people.
+        name: of the table, for people, and of the data that its networks were trained on where nothing else is known.
         spent: what each evaluation would have taken, as {"seconds": ..., "epochs": ...}.
         fingerprint: of the content; none: its hash.
     """
@@ -42,7 +42,7 @@ class TableEvaluator:
     ) -> None:
         self.rows = rows
         self.measures = measures
-        self.method = name
+        self.method = self.dataset = name
         self.fidelities: tuple[Fidelity, ...] = (FULL,)
         self.record: Mapping[str, Any] = {}
         self._spent = spent or {}

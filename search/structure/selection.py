@@ -72,7 +72,7 @@ class Selection:
 
     @property
     def words(self) -> str:
-        """What was chosen and why, for people."""
+        """Words for the choice and its reason, for people."""
         left = f"leaves {self.unexplained:.3f} of the variance of held-out ranks ({self.networks:,} networks)"
         how = "which no pairs of decisions predict" if self.unpredictable else "known or assumed"
         error = f"twice the error of raw scores ({self.error:.3f}, {how})"

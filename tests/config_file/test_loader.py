@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from config_file.errors import UserError
 from config_file.fields import Option, options_of
 from config_file.loader import load, parse, save
+from config_file.options import was_given
 from config_file.run_options import RunOptions
 from config_file.stages import STAGES, options_of_stage
 from deployment.options import ExportOptions
@@ -212,7 +213,11 @@ def test_help_shows_groups_defaults_and_units(capsys: pytest.CaptureFixture[str]
     for part in ("Run:", "Space:", "Constraint:", "Evolution:", "python search.py --title first"):
         assert part in text
     assert "--population N architectures per generation (default: 60)" in text
-    assert "largest cost allowed (millions for flops and params, ms for latency, default: 100)" in text
+    limit = "largest cost allowed; none: 100, or no limit with the table of a benchmark"
+    assert f"{limit} (millions for flops and params, ms for latency, default: none)" in text
+    # The defaults that trials have are those of retrain.py (test_defaults_are_those_of_the_issue).
+    assert "(sgd 0.045, in trials of --evaluator training 0.05, rmsprop 0.0003" in text
+    assert "L2 penalty; in trials of --evaluator training it is that of retrain.py, 0.0004, unless it is given" in text
     assert "--no-dedup" in text
 
 
@@ -327,3 +332,16 @@ def test_resume_takes_the_saved_options() -> None:
     assert (resumed.epochs, resumed.lr, resumed.resume) == (7, 0.3, True)
     assert train("--title", "a", "--resume", "--epochs", "9").epochs == 9
     assert train("--title", "a", "--overwrite").epochs == 120
+
+
+@pytest.mark.parametrize(("supernets", "typed"), [(None, None), (None, "100"), ("50", None), ("50", "100")])
+def test_a_default_that_was_typed_is_known_from_one_that_follows(supernets: str | None, typed: str | None) -> None:
+    limit = ["--target-hc", supernets] if supernets else []
+    for stage in ("supernet", "search"):
+        Path("runs/a", stage).mkdir(parents=True)
+    save(train("--title", "a", "--sample-strategy", "uniform", *limit), "runs/a/supernet/config.yaml")
+    first = search("--title", "a", *(["--target-hc", typed] if typed else []))
+    save(first, "runs/a/search/config.yaml")
+    for options in (first, search("--title", "a", "--resume")):
+        assert was_given(options, "target_hc") == (typed is not None)
+        assert options.target_hc == float(typed or supernets or 100)

@@ -163,7 +163,7 @@ def test_a_search_on_a_table(written: Benchmark, capsys: pytest.CaptureFixture[s
     assert best["search"]["table"] == "nasbench_asr"
 
 
-@pytest.mark.parametrize(("more", "limit"), [([], "; all of the space"), (["--target-hc", "60"], "(60 M); about ")])
+@pytest.mark.parametrize(("more", "limit"), [([], "; all of the space"), (["--target-hc", "100"], "(100 M); about ")])
 def test_all_of_a_table_is_searched_unless_a_limit_is_asked_for(
     more: Sequence[str], limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

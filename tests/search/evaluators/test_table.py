@@ -116,6 +116,7 @@ def test_a_space_without_sites_is_searched_on_a_table(here: Path, capsys: pytest
     rows = rows_of(folder)
     assert len(rows) == 40
     assert best["goodness"] == max(float(row["goodness"]) for row in rows)
+    assert best["dataset"] == "letters"  # not the default of --dataset, which nothing has read
     assert best["names"] == [("a", "b", "c")[option] for option in best["architecture"]]
     assert list(rows[0])[:4] == ["evaluation", "goodness", "ci_low", "ci_high"]
     # the other metric as the objective, in its own direction
