@@ -73,6 +73,7 @@ class Breeding:
         crossover_prob: how many of the children have two.
         mutation: what follows; None: nothing.
         changed: a child that is its (first) parent does not count.
+        fill: what a child within the limits grows by; None: nothing.
     """
 
     limits: Limits
@@ -84,11 +85,12 @@ class Breeding:
     crossover_prob: float = 1.0
     mutation: Mutation | None = None
     changed: bool = False
+    fill: Callable[[Architecture], Architecture] | None = None
 
     def child(self) -> Architecture | None:
         """The first one that is not excluded and within the limits; None if there was none in so many attempts."""
         space, rng, select, excluded = self.limits.space, self.rng, self.select, self.excluded
-        crossover, mutation, changed = self.crossover, self.mutation, self.changed
+        crossover, mutation, changed, fill = self.crossover, self.mutation, self.changed, self.fill
         for _ in self.attempts:
             parent = bred = select()
             if crossover is not None and (self.crossover_prob >= 1 or rng.random() < self.crossover_prob):
@@ -96,6 +98,8 @@ class Breeding:
             if mutation is not None:
                 bred = mutation(space, bred, rng)
             bred = space.canonical(bred)
+            if fill is not None and self.limits.allows(bred):
+                bred = fill(bred)
             if bred not in excluded and not (changed and bred == parent) and self.limits.allows(bred):
                 return bred
         return None

@@ -13,6 +13,7 @@ from config_file.fields import option
 from config_file.options import options
 from search.problem import Problem
 from search.strategies.breeding import CROSSOVERS, Breeding, bred_or_drawn, redraw
+from search.strategies.filling import FillOptions, filling
 from search.strategies.generation import Generational, Scores, Told
 from search.strategies.shared_options import DedupOptions, PopulationOptions
 from supernet import Architecture
@@ -21,7 +22,7 @@ ATTEMPTS_PER_CHILD = 10  # as in SPOS: then random architectures take the place 
 
 
 @options("Evolution")
-class EvolutionOptions(PopulationOptions, DedupOptions):
+class EvolutionOptions(PopulationOptions, DedupOptions, FillOptions):
     """Evolution, in OSNASLib's form (elites and their children) and SPOS's (mutants, crossovers, random ones)."""
 
     evolution_form: str = option(
@@ -110,6 +111,7 @@ class Evolution(Generational):
         self._form = FORMS[options.evolution_form](options)
         self._crossover = CROSSOVERS[options.crossover or self._form.crossover]
         self._mutation = redraw(options.mutation_prob)
+        self._fill_up = filling(self.limits, self.rng, options.fill)
         self._population, self._parent_num = options.population, options.parent_num
         self._excluded: Set[Architecture] = self.visited if options.dedup else frozenset()
         self._generations = iter(range(options.generation_num + 1))
@@ -154,6 +156,7 @@ class Evolution(Generational):
                 iter(range(ATTEMPTS_PER_CHILD * count)),
                 crossover=None if operator == "mutation" else self._crossover,
                 mutation=None if operator == "crossover" else self._mutation,
+                fill=self._fill_up,
             ).child
             for _ in range(count):
                 bred = breed()

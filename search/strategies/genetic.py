@@ -11,6 +11,7 @@ from config_file.fields import option
 from config_file.options import options
 from search.problem import Problem
 from search.strategies.breeding import Breeding, bred_or_drawn, redraw, two_point, uniform
+from search.strategies.filling import FillOptions, filling
 from search.strategies.generation import Generational, Scores, Told
 from search.strategies.shared_options import DedupOptions
 from supernet import Architecture
@@ -22,7 +23,7 @@ Member = tuple[float, Architecture]
 
 
 @options("Genetic algorithm")
-class GeneticOptions(DedupOptions):
+class GeneticOptions(DedupOptions, FillOptions):
     """A genetic algorithm with survival by tournaments."""
 
     ga_population: int = option(10, "architectures of a generation", at_least=2, at_most=10**5)
@@ -58,6 +59,7 @@ class Genetic(Generational):
             crossover=CROSSOVERS[options.ga_crossover],
             crossover_prob=options.ga_crossover_prob,
             mutation=redraw(min(1.0, options.ga_mutations / len(self.space.sizes))),
+            fill=filling(self.limits, self.rng, options.fill),
         ).child
 
     def learn(self, told: Told) -> None:

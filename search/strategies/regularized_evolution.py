@@ -16,6 +16,7 @@ from config_file.fields import option
 from config_file.options import options
 from search.problem import Problem
 from search.strategies.breeding import Breeding, bred_or_drawn, exactly_one, redraw, uniform
+from search.strategies.filling import FillOptions, filling
 from search.strategies.generation import Generational, Scores, Told
 from search.strategies.shared_options import DedupOptions, ProposalsOptions
 from supernet import Architecture
@@ -27,7 +28,7 @@ Member = tuple[float, int, Architecture]
 
 
 @options("Regularized evolution")
-class RegularizedEvolutionOptions(ProposalsOptions, DedupOptions):
+class RegularizedEvolutionOptions(ProposalsOptions, DedupOptions, FillOptions):
     """Ageing evolution."""
 
     re_population: int = option(100, "members alive", at_least=1, at_most=10**5)
@@ -77,6 +78,7 @@ class RegularizedEvolution(Generational):
             crossover=uniform if options.re_crossover else None,
             mutation=exactly_one if probability is None else redraw(probability),
             changed=True,
+            fill=filling(self.limits, self.rng, options.fill),
         ).child
 
     def learn(self, told: Told) -> None:
