@@ -9,6 +9,7 @@ from config_file.loader import parse
 from config_file.options import options
 from config_file.plugins import is_reference
 from supernet.describe import as_text, describe
+from supernet.once_for_all import image_size
 from supernet.saved import architecture_of, space_of
 from supernet.space import NetworkSpace
 from supernet.spaces import SETTINGS, build_network_space
@@ -78,4 +79,6 @@ def _space(options: DescribeOptions, content: Any) -> NetworkSpace:
     own = asked is not None and is_reference(asked)
     if isinstance(recorded, dict) and (asked is None or (own and asked == recorded.get("search_space"))):
         return space_of(content, f"--architecture {options.architecture}", asked, **given)
+    if size := image_size(content):
+        given = {"resolution": size} | given
     return build_network_space(asked or "proxylessnas", **given)

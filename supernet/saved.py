@@ -19,6 +19,7 @@ from config_file.readers.door import reading
 from config_file.readers.form import check_form
 from config_file.readers.json_text import parse_json
 from supernet.decisions import Architecture, DecisionSpace
+from supernet.once_for_all import architecture_in_form, is_form
 from supernet.space import NetworkSpace
 from supernet.spaces import SETTINGS, build_network_space
 
@@ -123,7 +124,7 @@ def architecture_of(content: Any, space: DecisionSpace, where: str | Path, rando
 
     Args:
         content: "random", a list of option names or indices, text of such with blanks in between, or an object with
-            one of these under "architecture" or "names" (a search's best.json).
+            one of these under "architecture" or "names" (a search's best.json), or once-for-all's form.
         where: it comes from, for messages.
 
     Raises:
@@ -131,6 +132,8 @@ def architecture_of(content: Any, space: DecisionSpace, where: str | Path, rando
     """
     if content == RANDOM:
         return space.sample(random.Random(random_seed))
+    if is_form(content):
+        return architecture_in_form(content, space, str(where))
     if isinstance(content, dict):
         if content.get("decisions_fingerprint", space.decisions_fingerprint) != space.decisions_fingerprint:
             raise UserError(f"{where}: it is of another space than {space.name} as described here")

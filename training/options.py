@@ -32,6 +32,11 @@ class SupernetOptions(FairOptions):
         "or all of spos from its published checkpoint-150000.pth.tar (see --preprocessing; --epochs 0 trains nothing)",
         metavar="FILE",
     )
+    sort_channels: bool = course(
+        False,
+        "before training, put the hidden channels first that weigh most behind them, where options are slices: "
+        "narrower layers of --pretrained weights keep those (once-for-all)",
+    )
 
 
 @options("Training")

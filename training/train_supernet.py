@@ -9,6 +9,7 @@ from config_file.errors import UserError
 from config_file.quantity import millions, quantity
 from config_file.run_folder import RunFolder
 from supernet import NetworkSpace, SearchSpace, Supernet, extract
+from supernet.channel_order import sort_channels
 from supernet.saved import named_space
 from supernet.space import with_sites
 from training.bn_calibration import calibrate_batch_norm
@@ -70,6 +71,8 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
         from supernet.pretrained import load_pretrained  # noqa: PLC0415  # seldom needed
 
         _check_complete(options, supernet, load_pretrained(supernet, options.pretrained))
+    if options.sort_channels and not sort_channels(supernet):
+        raise UserError(f"--sort-channels: no layer of {supernet.space.name} has narrower ones as its first channels")
     trainer = make_trainer(make_context(options, data, data.train, supernet, device))
     check_limits(options.sample_strategy, trainer)
     recipe = Recipe(trainer)

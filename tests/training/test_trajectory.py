@@ -26,6 +26,8 @@ ELSEWHERE = {
     "depths": "the same",
     "strides": "the same",
     "skip": "the same",
+    "width_mult": "the same",
+    "image_sizes": "the same",
     "architecture": "the network's fingerprint is compared",
     "title": "where the run lies",
     "root_path": "the same",
