@@ -305,7 +305,6 @@ def test_a_plan_says_what_is_in_the_way_of_the_run(tmp_path: Path, capsys) -> No
     ("changes", "message"),
     [
         ({"search_space": "nasbench_makro"}, "nasbench_macro"),
-        ({"sort_channels": True}, "--sort-channels: no layer of "),
         (
             {"search_space": "tests.supernet.own_spaces:zoomed_to"},
             "image size is a decision, which no training follows",
