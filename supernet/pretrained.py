@@ -1,4 +1,4 @@
-"""Start a supernet from torchvision's MobileNetV2, or from SPOS's published one: `--pretrained FILE|torchvision`.
+"""Start a supernet from torchvision's MobileNetV2, or SPOS's or once-for-all's published one: `--pretrained FILE`.
 
 Sites of the supernet and layers of MobileNetV2 (Sandler et al. 2018) are paired in order, as many as possible, where an
 option of the site has tensors of exactly the layer's names and shapes. That is the 3x3 inverted residual of expansion 6
@@ -17,6 +17,7 @@ import torch
 from config_file.errors import UserError
 from supernet.blocks import Block
 from supernet.composites import InvertedResidual
+from supernet.ofa_checkpoint import fill_ofa, is_ofa
 from supernet.spos_checkpoint import fill_spos, is_spos
 from supernet.supernet import Supernet
 
@@ -32,12 +33,12 @@ PARTS = {3: ("expand", "depthwise", "project"), 2: ("depthwise", "project"), 1: 
 
 
 def load_pretrained(supernet: Supernet, source: str) -> dict[str, tuple[tuple[str, ...], str]]:
-    """Fill the supernet's matching blocks from MobileNetV2, or all from SPOS's published supernet.
+    """Fill the supernet's matching blocks from MobileNetV2, or all from SPOS's or once-for-all's published supernet.
 
     Args:
         supernet: is changed in place.
         source: "torchvision" (its ImageNet weights, downloaded) or a file with the state dict of its `mobilenet_v2`,
-            or of SPOS's supernet (`supernet.spos_checkpoint`).
+            or of SPOS's or once-for-all's supernet (`supernet.spos_checkpoint`, `supernet.ofa_checkpoint`).
 
     Returns:
         Per filled site the labels of the options that were filled, and the layer there that they were filled from.
@@ -48,6 +49,8 @@ def load_pretrained(supernet: Supernet, source: str) -> dict[str, tuple[tuple[st
     state = _state_dict(source)
     if is_spos(state):
         return fill_spos(supernet, state, source)
+    if is_ofa(state):
+        return fill_ofa(supernet, state, source)
     layers = _layers(state, source)
     candidates = _candidates(supernet)
     pairs = _pairs([{_shapes(c.tensors) for c in found} for found in candidates.values()], layers)

@@ -29,7 +29,8 @@ class SupernetOptions(FairOptions):
     pretrained: str | None = course(
         None,
         "start matching blocks from torchvision's MobileNetV2 (file of its weights, or torchvision to download them), "
-        "or all of spos from its published checkpoint-150000.pth.tar (see --preprocessing; --epochs 0 trains nothing)",
+        "or all of spos or ofa_* from its published supernet (checkpoint-150000.pth.tar, ofa_mbv3_d234_e346_k357_w1.0; "
+        "see --preprocessing; --epochs 0 trains nothing)",
         metavar="FILE",
     )
     sort_channels: bool = course(
