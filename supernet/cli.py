@@ -4,11 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from config_file.errors import UserError
 from config_file.fields import option
+from config_file.files import atomic_write_text
 from config_file.loader import parse
 from config_file.options import options
 from config_file.plugins import is_reference
 from supernet.describe import as_text, describe
+from supernet.net_config import config_of
 from supernet.once_for_all import image_size
 from supernet.saved import architecture_of, space_of
 from supernet.space import NetworkSpace
@@ -40,6 +43,9 @@ class DescribeOptions(SpaceOptions):
         None, f"a network to describe layer by layer: {ABOUT}", group=_GROUP, metavar="NAME|FILE|LIST"
     )
     random_seed: int = option(42, "of a random architecture", group=_GROUP, at_most=2**32 - 1)
+    net_config: str | None = option(
+        None, "write the network of --architecture to FILE as once-for-all's net.config", group=_GROUP, metavar="FILE"
+    )
     json: bool = option(False, "print JSON: size, range, decisions, and macs, params and layers", group=_GROUP)
 
 
@@ -66,6 +72,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     architecture = None
     if options.architecture is not None:
         architecture = architecture_of(content, space, f"--architecture {options.architecture}", options.random_seed)
+    if options.net_config is not None:
+        if architecture is None:
+            raise UserError("--net-config writes the network of --architecture")
+        config = config_of(space.decode(architecture), space.input_shape[0])
+        atomic_write_text(options.net_config, json.dumps(config, indent=2) + "\n")
     description = describe(space, architecture)
     print(json.dumps(description) if options.json else as_text(description))
 

@@ -12,6 +12,7 @@ from config_file.readers.arrays import read_array
 from config_file.readers.csv_text import read_csv
 from config_file.readers.json_text import parse_json, read_json_of_anybody, read_jsonl
 from config_file.readers.tensors import read_tensors
+from supernet.net_config import is_net_config, record_of
 from supernet.saved import RANDOM
 from supernet.spaces.published import PUBLISHED, published
 
@@ -26,7 +27,7 @@ _KEYS = ("search_space", "space_options", "architecture", "names", "decisions_fi
 
 
 def read_architecture(text: str) -> Any:
-    """The content of an architecture as users give it.
+    """The content of an architecture as users give it; of a `net.config` the network of our spaces that it is.
 
     Any of: "random"; the name of a published network; JSON; options or indices with blanks or commas in between; a line
     of results.csv; a file that holds one of these or is ours (best.json, architecture.json, result.json, card.json,
@@ -39,6 +40,11 @@ def read_architecture(text: str) -> Any:
         UserError: it is none of these.
     """
     where, text = f"--architecture {text}", text.strip()
+    content = _read(text, where)
+    return record_of(content, where) if is_net_config(content) else content
+
+
+def _read(text: str, where: str) -> Any:
     if text == RANDOM:
         return RANDOM
     if text.startswith(("[", "{")):

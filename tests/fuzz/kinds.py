@@ -128,6 +128,10 @@ def _architecture(path: Path, space: SearchSpace) -> None:
     architecture_of(read_architecture(str(path)), space, path)
 
 
+def _elastic(path: Path, _: SearchSpace) -> None:
+    _run(describe_main, "--search-space", "ofa_mbv3", "--architecture", path)
+
+
 def _best(path: Path, _: SearchSpace) -> None:
     """Every command goes on, whatever another one said."""
     commands: list[tuple[Callable[..., Any], list[Any]]] = [
@@ -282,6 +286,8 @@ KINDS: dict[str, Kind] = {
     "space, YAML": Kind("micro.yml", _space, TEXT),
     "architecture, JSON list": Kind("architecture.json", _architecture, JSON),
     "architecture, JSON object": Kind("names.json", _architecture, JSON),
+    "architecture, once-for-all's": Kind("elastic.json", _elastic, JSON, slow=2),
+    "net.config": Kind("net.config", _elastic, JSON, slow=4),
     "architecture, .npy": Kind("architecture.npy", _architecture, NPY),
     "best.json, by four commands": Kind(f"{SEARCH}/best.json", _best, JSON, sealed=True, slow=20),
     "best.json, resealed": Kind(f"{SEARCH}/best.json", _best, JSON, reseal=json_resealed, slow=20),

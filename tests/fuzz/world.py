@@ -23,6 +23,7 @@ from search.runs import FORMAT as RUNS
 from search.runs import Run
 from search.tabular import Benchmark, write_benchmark
 from supernet import SearchSpace, build_space
+from supernet.net_config import config_of
 from tests.search.foreign.test_mf_nas import CONFIG
 from tests.search.foreign.test_vega import MFKD2
 from tests.search.tabular.pickles import pickled as pickled_table
@@ -152,6 +153,10 @@ def _architectures(space: SearchSpace) -> None:
     Path("architecture.json").write_text(json.dumps(list(chosen)))
     Path("names.json").write_text(json.dumps({"names": space.names(chosen)}))
     np.save("architecture.npy", np.array(chosen))
+    Path("elastic.json").write_text(json.dumps({"ks": [3, 5, 7, 7] * 5, "e": 4, "d": [2, 3, 4, 3, 2], "r": 64}))
+    elastic = build_space("ofa_mbv3")
+    config = config_of(elastic.decode(tuple(size - 1 for size in elastic.sizes)))
+    Path("net.config").write_text(json.dumps(config))
     rows = [np.log(np.full(size, 1 / size)) for size in space.sizes]
     Path("learnt").mkdir()
     save_distribution(Path("learnt"), space, Distribution(rows, chosen, {"relaxation": "gumbel", "order": 1}))
