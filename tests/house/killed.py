@@ -32,6 +32,8 @@ from search.cli import main as search
 from search.comparison.verdict import main as verdict
 from search.ranking.rank import main as rank
 from search.ranking.untrained import main as zero_cost
+from search.tabular.files import write_benchmark
+from search.tabular.generated import generate
 from training.cli import main_retrain, main_train_supernet
 
 KILLED = 9
@@ -68,6 +70,15 @@ COMMANDS: dict[str, tuple[Main, list[str], str, tuple[str, ...]]] = {
         [
             *TRAINING[:-4], "--lr", "0.1", "--evaluator", "training", "--fidelities", "1,2",
             "--search-strategy", "random", "--random-iteration", "2", "--target-hc", "0.06", "--confirm-images", "20",
+        ],
+        "search",
+        (),
+    ),
+    "runs": (
+        search,
+        [
+            *TITLE, "--evaluator", "nasbench_macro", "--table", "table.npz", "--search-strategy", "random",
+            "--random-iteration", "2", "--runs", "2",
         ],
         "search",
         (),
@@ -177,6 +188,8 @@ def prepared(work: Path, name: str, stage: str) -> Path:
         f"{' '.join(f'{(7 * number + site * site) % 3}' for site in range(8))},{60 + 3 * number}" for number in range(5)
     ]
     (place / "truth.csv").write_text("\n".join(["architecture,accuracy", *rows]) + "\n")
+    if "--table" in COMMANDS[stage][1]:
+        write_benchmark(place / "table.npz", generate("nasbench_macro"))
     return place
 
 

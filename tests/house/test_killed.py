@@ -25,6 +25,7 @@ EXPECTED = {
     "front": ["front.csv gets its name", "best.json"],
     "learning": ["learning/env.json gets its name", "learning/metrics.jsonl"],
     "training": ["trainings/ONE.pt gets its name", "trainings/ONE.jsonl"],
+    "runs": ["runs.csv gets its name", "best.json gets its name"],
     "retrain": ["result.json gets its name", "model.safetensors"],
     "export": ["card.json gets its name", "model.onnx gets its name"],
     "zero_cost": ["archive.jsonl", "scores.csv"],
