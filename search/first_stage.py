@@ -126,8 +126,10 @@ class FirstStage:
     def describe(self) -> str:
         """The stage in words."""
         which = "the best" if self.options.first_choice == "best" else "best, starts and between,"
+        of_untrained = isinstance(self.evaluator, ZeroCostEvaluator)
+        networks = f" of untrained networks (images of {self.options.dataset})" if of_untrained else ""
         return (
-            f"{self.options.first_strategy} on {self.scores}, at most "
+            f"{self.options.first_strategy} on {self.scores}{networks}, at most "
             f"{quantity(self.options.first_evaluations, 'evaluation')}; {which} {self.options.first_best} go on"
         )
 

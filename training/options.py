@@ -9,12 +9,13 @@ from lookup_tables.options import FLOPS_OR_MS
 from supernet.written import ABOUT
 from training.differentiable_search.options import LearningOptions
 from training.recipe_options import FittingOptions, course, learning_rate
-from training.trainers import NETWORK_TRAINERS, TRAINERS
+from training.trainers import AUXILIARIES, NETWORK_TRAINERS, TRAINERS
 from training.trainers.paths import FairOptions
+from training.trainers.pose import PoseOptions
 
 
 @options("Training")
-class SupernetOptions(FairOptions):
+class SupernetOptions(PoseOptions, FairOptions):
     """Sampling of paths, and the weights that the supernet starts from."""
 
     sample_strategy: str = option(
@@ -25,6 +26,13 @@ class SupernetOptions(FairOptions):
         names=TRAINERS,
         aliases={"strict_fairness": "fair", "random_one_shot": "uniform"},
         decides="training learning",
+    )
+    auxiliary: str | None = course(
+        None,
+        "net trained beside the supernet and thrown away: {names} (PFLD's, which learns the angles of heads in the "
+        "lists of landmarks)",
+        metavar="NAME",
+        names=AUXILIARIES,
     )
     pretrained: str | None = course(
         None,

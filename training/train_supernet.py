@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from config_file.errors import UserError
+from config_file.errors import UserError, choose
 from config_file.quantity import millions, quantity
 from config_file.run_folder import RunFolder
 from supernet import NetworkSpace, SearchSpace, Supernet, extract
@@ -27,7 +27,7 @@ from training.stage import Training, run_training
 from training.state import make_context, make_state
 from training.supernet_file import DESCRIPTION, WEIGHTS, save_supernet
 from training.trainer import Trainer
-from training.trainers import TRAINERS, check_limits, find_trainer, relaxation_of
+from training.trainers import AUXILIARIES, TRAINERS, check_limits, find_trainer, relaxation_of
 
 VALIDATED_PATHS = 4
 VALIDATED_IMAGES = 500
@@ -53,6 +53,7 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
         UserError: an option names something that there is not, or data cannot be read.
     """
     make_trainer = find_trainer("sample strategy", options.sample_strategy, TRAINERS)
+    beside = None if options.auxiliary is None else choose("auxiliary net", options.auxiliary, AUXILIARIES)
     if not options.epochs and relaxation_of(options.sample_strategy) is not None:
         raise UserError(f"--epochs 0 learns no architecture: --sample-strategy {options.sample_strategy} needs epochs")
     device = choose_device(options.device)
@@ -73,7 +74,8 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
         _check_complete(options, supernet, load_pretrained(supernet, options.pretrained))
     if options.sort_channels and not sort_channels(supernet):
         raise UserError(f"--sort-channels: no layer of {supernet.space.name} has narrower ones as its first channels")
-    trainer = make_trainer(make_context(options, data, data.train, supernet, device))
+    context = make_context(options, data, data.train, supernet, device)
+    trainer = make_trainer(context) if beside is None else beside(make_trainer, context)
     check_limits(options.sample_strategy, trainer)
     recipe = Recipe(trainer)
     lines = [data.summary(), _model_line(trainer)]

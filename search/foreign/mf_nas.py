@@ -14,6 +14,7 @@ from config_file.errors import UserError, choose
 from config_file.foreign import Content, Form, section
 from config_file.readers.yaml_text import read_mapping
 from search.tabular import find_benchmark
+from training.data.load import DATASETS
 
 TOOL = "MF-NAS"
 SPACES = {"nb201": "nasbench201", "nb101": "nasbench101", "nbasr": "nasbench_asr"}
@@ -122,6 +123,8 @@ def command(words: Sequence[str]) -> list[str] | None:
     if name not in HALVING and not any(word.startswith(("--budget", "--max", "--evaluations")) for word in rest):
         found |= _budget(short, benchmark.dataset, name)
     found |= {"runs": given.get("n_run", RUNS), "random_seed": _integer(given, "init_seed", SEED - 1) + 1}
+    if benchmark.dataset in DATASETS and ("--download" in rest or _value(rest, "data-path") is not None):
+        found["dataset"] = benchmark.dataset  # of the images that scores read
     if "save_path" in given:
         found["root_path"] = given["save_path"]
     if _value(rest, "title") is None and _value(rest, "output") is None:

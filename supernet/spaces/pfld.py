@@ -12,7 +12,7 @@ Candidates, widths, strides and the head are NNI's, number for number (examples/
 - pooling pads what a last window lacks where the resolution is no multiple of 16; there is nothing to pad at 112 px.
 - the outputs are a linear layer, which on a map of one pixel is NNI's 1x1 convolution.
 - NNI's auxiliary network, which learns the angles of the head beside the landmarks and weighs PFLD's loss by them, is
-  not part of the space: it is thrown away before deployment (`training/trainers/pose.py` retrains with it).
+  not part of the space: it is thrown away before deployment (`training/trainers/pose.py` trains it).
 """
 
 import re

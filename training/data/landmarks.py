@@ -34,7 +34,7 @@ from training.data.source import ImageFiles, Source
 POINTS = 106
 ANGLES = 3
 POSE = "pose"
-"""The trainer of networks that learns from the angles of heads too."""
+"""The trainer of networks, and the net beside supernets, that learns from the angles of heads too."""
 
 RESOLUTION = 112
 EXTRAS = (0, 3, 9)  # numbers that may follow the coordinates: nothing, angles, or attributes and angles
@@ -80,7 +80,8 @@ def load_landmarks(options: Any) -> Source:
         test = Path(lists.test_list_file).expanduser()
         if not test.is_file():
             raise UserError(f"no list of landmarks at {test} (--test-list-file)")
-    names, targets = read_list(found, root, angles=getattr(options, "trainer", None) == POSE)
+    angles = POSE in (getattr(options, "trainer", None), getattr(options, "auxiliary", None))
+    names, targets = read_list(found, root, angles=angles)
     count = len(names)
     if test.is_file():
         others, more = read_list(test, root)
@@ -151,7 +152,7 @@ def _numbers(fields: list[str], where: str) -> list[float]:
 def _angles(values: list[float], where: str) -> list[float]:
     angles = values[2 * POINTS :][-ANGLES:]
     if not angles:
-        raise UserError(f"{where}: no angles behind the points, which --trainer {POSE} learns from")
+        raise UserError(f"{where}: no angles behind the points, which --trainer and --auxiliary {POSE} learn from")
     if not all(abs(angle) <= 360 for angle in angles):  # NaN too
         raise UserError(f"{where}: the angles {angles} are not in degrees")
     return [math.radians(angle) for angle in angles]

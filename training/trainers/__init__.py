@@ -17,7 +17,7 @@ from training.trainers.differentiable import Differentiable, Gumbel
 from training.trainers.distillation import Distillation
 from training.trainers.network import Plain
 from training.trainers.paths import Fair, Uniform
-from training.trainers.pose import Pose
+from training.trainers.pose import BesidePose, Pose
 
 Factory = Callable[[Context], Trainer]
 
@@ -31,6 +31,9 @@ TRAINERS: dict[str, Factory] = {
 
 NETWORK_TRAINERS: dict[str, Factory] = {"plain": Plain, POSE: Pose, "distillation": Distillation}
 """Trainers of one network, by the name of --trainer."""
+
+AUXILIARIES: dict[str, Callable[[Factory, Context], Trainer]] = {POSE: BesidePose}
+"""Nets that are trained beside a supernet and thrown away, by the name of --auxiliary: around its trainer."""
 
 _GUARDED = [name for name, member in vars(Trainer).items() if callable(member) and not name.startswith("_")]
 """The methods of a trainer."""

@@ -1,6 +1,7 @@
-"""One network with PFLD's auxiliary net (Guo et al. 2019), which learns the angles of the head beside the points.
+"""PFLD's auxiliary net (Guo et al. 2019), which learns the angles of the head beside the points.
 
-It reads an early map of the network, and the loss counts an image the more, the further off its angles are:
+It reads an early map of the network, or of every path of a supernet, and the loss counts an image the more, the
+further off its angles are:
 
     L = loss + pose_weight * mean(sum_k (1 - cos(angle_k - estimate_k)) * |points - true points|^2)
 
@@ -8,7 +9,8 @@ with the loss of the options, the squared distance summed over the coordinates, 
 the second term alone, which vanishes where angles are learnt before points are. The auxiliary net is thrown away.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -21,7 +23,7 @@ from supernet import NetSpec, Network
 from supernet.blocks import Shape
 from training.data.landmarks import ANGLES, POSE
 from training.initialise import initialise
-from training.trainer import Context, Trainer, TrainingStep
+from training.trainer import Context, Pass, Trainer, TrainingStep
 
 
 @options("Training")
@@ -53,6 +55,53 @@ class PoseNet(nn.Module):
         return angles
 
 
+@dataclass(frozen=True)
+class PoseContext(Context):
+    """A context whose pass reads the auxiliary net's estimate of the angles, and weighs the points by it.
+
+    Attributes:
+        site: whose map the auxiliary net reads.
+        weight: of the distances that count by how far the angles are off.
+    """
+
+    site: str = ""
+    auxiliary: nn.Module = field(default_factory=nn.Identity)
+    weight: float = 1.0
+
+    def task_pass(self, *choice: Any) -> Pass:
+        """The pass (x (B, C, H, W), y (B, outputs + 3)), of a supernet along `choice`."""
+
+        def run(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            taps: dict[str, Tensor | None] = {self.site: None}
+            with self.autocast():
+                outputs = self.model(x, *choice, taps).float()
+                estimates = self.auxiliary(taps[self.site]).float()
+            points, angles = y.split((outputs.shape[1], ANGLES), dim=1)
+            weights = (1 - torch.cos(angles - estimates)).sum(1)  # (B,)
+            distances = (outputs - points).square().sum(1)
+            return self.loss(outputs, points) + self.weight * (weights * distances).mean(), outputs
+
+        return run
+
+
+def with_pose(flag: str, context: Context, maps: Mapping[str, Shape]) -> PoseContext:
+    """The context with a new auxiliary net; `maps`: {site: its output} among which it chooses.
+
+    Raises:
+        UserError: the data set has no angles.
+    """
+    data, labels = context.data, context.images.labels
+    if labels.ndim != 2 or labels.shape[1] != len(data.classes) + ANGLES:
+        raise UserError(f"{flag} {POSE} learns the angles of heads, which lists of --dataset landmarks hold")
+    site, channels = early_map(maps, data.resolution)
+    auxiliary = PoseNet(channels)
+    initialise(auxiliary, context.seed)
+    auxiliary.to(context.device)
+    own = {one.name: getattr(context, one.name) for one in fields(Context)}
+    weight = part_of(context.options, PoseOptions).pose_weight
+    return PoseContext(**own, site=site, auxiliary=auxiliary, weight=weight)
+
+
 class Pose(Trainer):
     """The loss of the options, and the distances weighed by an auxiliary net's estimate of the angles.
 
@@ -63,33 +112,16 @@ class Pose(Trainer):
     Options = PoseOptions
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context)
         network, data = context.model, context.data
         assert isinstance(network, Network)
-        self.outputs = len(data.classes)
-        if context.images.labels.ndim != 2 or context.images.labels.shape[1] != self.outputs + ANGLES:
-            raise UserError(f"--trainer {POSE} learns the angles of heads, which lists of --dataset landmarks hold")
-        self.weight = part_of(context.options, PoseOptions).pose_weight
-        self.site, channels = early_map(network.spec, (data.in_channels, data.resolution, data.resolution))
-        self.auxiliary = PoseNet(channels)
-        initialise(self.auxiliary, context.seed)
-        self.auxiliary.to(context.device)
+        posed = with_pose("--trainer", context, maps_of(network.spec, (data.in_channels, *2 * (data.resolution,))))
+        super().__init__(posed)
+        self.site, self.auxiliary, self.learn = posed.site, posed.auxiliary, posed.task_pass()
         self._step = TrainingStep([self.learn], [*network.parameters(), *self.auxiliary.parameters()])
 
     def step(self, number: int) -> TrainingStep:
         del number
         return self._step
-
-    def learn(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The pass: x (B, C, H, W), y (B, outputs + 3)."""
-        taps: dict[str, Tensor | None] = {self.site: None}
-        with self.context.autocast():
-            outputs = self.context.model(x, taps).float()
-            estimates = self.auxiliary(taps[self.site]).float()
-        points, angles = y.split((self.outputs, ANGLES), dim=1)
-        weights = (1 - torch.cos(angles - estimates)).sum(1)  # (B,)
-        distances = (outputs - points).square().sum(1)
-        return self.context.loss(outputs, points) + self.weight * (weights * distances).mean(), outputs
 
     def parameters(self) -> list[nn.Parameter]:
         return list(self.auxiliary.parameters())
@@ -101,11 +133,68 @@ class Pose(Trainer):
         self.auxiliary.load_state_dict(state)
 
     def describe(self) -> str:
-        return f"an auxiliary net learns the angles of heads from {self.site}"
+        return in_words(self.site)
 
 
-def early_map(spec: NetSpec, shape: Shape) -> tuple[str, int]:
+class BesidePose(Trainer):
+    """The auxiliary net beside a trainer of supernets, whatever paths or mixtures that one trains.
+
+    It reads a site that is the same in every network of the space. Steps of architecture parameters have the same loss,
+    and leave the auxiliary net as it is.
+
+    Args:
+        make: makes the other trainer.
+
+    Raises:
+        UserError: the data set has no angles, or no site is the same in every network.
+    """
+
+    Options = PoseOptions
+
+    def __init__(self, make: Callable[[Context], Trainer], context: Context) -> None:
+        space = context.space
+        shared = {site.name for site in space.sites if not site.given and len(site.options) == 1}
+        maps = maps_of(space.decode((0,) * len(space.sizes)), space.input_shape)
+        if not (maps := {site: shape for site, shape in maps.items() if site in shared}):
+            raise UserError(f"--auxiliary {POSE}: no layer of {space.name} is the same in every network")
+        posed = with_pose("--auxiliary", context, maps)
+        self.trainer, self.auxiliary, self.site = make(posed), posed.auxiliary, posed.site
+        super().__init__(self.trainer.context)
+        for name in ("keeps_limits", "passes_per_step", "validated"):
+            setattr(self, name, getattr(self.trainer, name))
+        for name in ("before", "paths_to_validate", "fingerprint", "record", "epoch_ended", "finish"):
+            setattr(self, name, getattr(self.trainer, name))
+
+    def step(self, number: int) -> TrainingStep:
+        planned = self.trainer.step(number)
+        return TrainingStep(planned.passes, [*planned.parameters, *self.auxiliary.parameters()])
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [*self.trainer.parameters(), *self.auxiliary.parameters()]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"trainer": self.trainer.state_dict(), "auxiliary": self.auxiliary.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.trainer.load_state_dict(state["trainer"])
+        self.auxiliary.load_state_dict(state["auxiliary"])
+
+    def describe(self) -> str:
+        return "; ".join(filter(None, (self.trainer.describe(), in_words(self.site))))
+
+
+def maps_of(spec: NetSpec, shape: Shape) -> dict[str, Shape]:
+    """{site: shape of its output} of a network, in order."""
+    return {site: output for site, (_, output) in spec.shapes(shape).items()}
+
+
+def early_map(maps: Mapping[str, Shape], side: int) -> tuple[str, int]:
     """The last site whose map is a quarter of the image's side or more (PFLD: 28 of 112), and its channels."""
-    maps = [(site, output) for site, (_, output) in spec.shapes(shape).items() if 4 * output[1] >= shape[1]]
-    site, (channels, *_) = maps[-1] if maps else next((s, o) for s, (_, o) in spec.shapes(shape).items())
+    early = [(site, output) for site, output in maps.items() if 4 * output[1] >= side]
+    site, (channels, *_) = early[-1] if early else next(iter(maps.items()))
     return site, channels
+
+
+def in_words(site: str) -> str:
+    """The auxiliary net for people."""
+    return f"an auxiliary net learns the angles of heads from {site}"

@@ -153,6 +153,9 @@ def test_our_own_options_stand_beside_its_own_and_win() -> None:
     assert options.title == "mine"
     assert understood("--ss", "nb201", "--first-stage", "params", "--runs=3").first_stage == "params"
     assert mf_nas.command(["--optimizer", "sgd", "--dataset", "cifar10"]) is None
+    # What scores read are images of its data set where one says where these are, else the digits that come along.
+    assert understood("--ss", "nb201", "--dataset", "cifar10").dataset == "digits"
+    assert understood("--ss", "nb201", "--dataset", "cifar10", "--data-path", "x").dataset == "cifar10"
 
 
 def test_spaces_without_seconds_have_their_budget_of_evaluations() -> None:
