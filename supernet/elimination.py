@@ -36,6 +36,24 @@ def align(scope: Scope, table: np.ndarray, front: Sequence[int]) -> np.ndarray:
     return np.transpose(table, order).reshape(sizes)
 
 
+def reduced(scope: Scope, table: np.ndarray) -> Factor:
+    """The factor without the decisions along which its table does not change."""
+    for axis in reversed(range(len(scope))):
+        first = np.take(table, [0], axis)
+        if all(a == b for a, b in zip(np.broadcast_to(first, table.shape).flat, table.flat, strict=True)):
+            kept = np.take(table, 0, axis)
+            table = kept if isinstance(kept, np.ndarray) else cell(kept)
+            scope = scope[:axis] + scope[axis + 1 :]
+    return scope, table
+
+
+def cell(value: Any) -> np.ndarray:
+    """A table over no decisions."""
+    table = np.empty((), dtype=object)
+    table[()] = value
+    return table
+
+
 def sweep(sizes: Sequence[int], factors: Sequence[Factor]) -> Iterator[Visit]:
     """The factors in order, each with its frontier; decisions that no factor reads come last, with table None."""
     read = {decision for scope, _ in factors for decision in scope}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from supernet.blocks import Block, Shape, Zero
 from supernet.decisions import Architecture
+from supernet.elimination import Factor, align, reduced
 from supernet.sites import Site
 from supernet.space import SearchSpace
 from supernet.spec import INPUT, NetSpec
@@ -68,16 +69,45 @@ def layers(space: SearchSpace, architectures: Sequence[Architecture] | NDArray[n
     """(N, D) option indices -> (N,) numbers of live layers with weights that a decision chose, and not as a skip."""
     codes = np.asarray(architectures).reshape(-1, len(space.sizes))
     total = np.zeros(len(codes))
-    for site, live, (scope, table) in zip(space.sites, _live(space, codes), space.factors(), strict=True):
-        if site.given:
-            learns = [0.0 if entry is None else float(entry[0].params(entry[1]) > 0) for entry in table.flat]
-            here = live * np.reshape(learns, table.shape)[tuple(codes[:, decision] for decision in scope)]
-            if len(site.given) == 1:
-                (decision,) = site.given
-                names = space.decisions[decision].options
-                here *= np.array([name not in SKIPS for name in names])[codes[:, decision]]
-            total += here
+    for live, (scope, table) in zip(_live(space, codes), layer_factors(space), strict=True):
+        total += live * table[tuple(codes[:, decision] for decision in scope)]
     return total
+
+
+def longest_path(space: SearchSpace, architectures: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(N, D) option indices -> (N,) layers, as `layers` counts them, on the path that has most of them; 0 without one.
+
+    Its bins are what "Efficient few-shot NAS by counting the number of nonlinear functions" (AAAI 2025) draws by.
+    """
+    longest = {INPUT: np.zeros(len(architectures))}
+    sites = zip(space.sites, _standing(space, architectures), layer_factors(space), strict=True)
+    for site, stands, (scope, table) in sites:
+        before = np.max([longest[name] for name in site.inputs], axis=0)
+        here = table[tuple(architectures[:, decision] for decision in scope)]
+        longest[site.name] = np.where(stands, before + here, -np.inf)
+    return np.maximum(longest[space.sites[-1].name], 0.0)
+
+
+def layer_factors(space: SearchSpace) -> list[Factor]:
+    """Per site 1.0 where a layer with weights stands that a decision chose, and not as a skip, else 0.0."""
+    return [_layer_factor(space, site, factor) for site, factor in zip(space.sites, space.factors(), strict=True)]
+
+
+def _layer_factor(space: SearchSpace, site: Site, factor: Factor) -> Factor:
+    if not site.given:
+        return (), np.zeros(())
+    scope, table = factor
+    learns = np.reshape(
+        [float(entry is not None and entry[0].params(entry[1]) > 0) for entry in table.flat], table.shape
+    )
+    if len(site.given) == 1:
+        (decision,) = site.given
+        if decision not in scope:
+            scope, learns = (*scope, decision), learns[..., None]
+        chosen = np.array([float(name not in SKIPS) for name in space.decisions[decision].options])
+        learns = learns * align((decision,), chosen, scope)
+    scope, learns = reduced(scope, learns)
+    return scope, learns.astype(np.float64)
 
 
 def _live(space: SearchSpace, codes: NDArray[np.integer]) -> list[NDArray[np.bool_]]:

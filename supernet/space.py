@@ -16,7 +16,7 @@ from supernet.blocks import Identity, Shape
 from supernet.canonical import ALWAYS, Influence, count_canonical, influences
 from supernet.counting import count_chain_networks
 from supernet.decisions import Architecture, DecisionSpace, digest
-from supernet.elimination import Factor, Scope
+from supernet.elimination import Factor, cell, reduced
 from supernet.isomorphism import network_key
 from supernet.sites import Choice, Placed, Site, check_sites
 from supernet.spec import INPUT, NetSpec, Node, merged_shape
@@ -180,7 +180,7 @@ class SearchSpace(NetworkSpace):
         """The image's shape as a table: that of the space, or a given one."""
         if shape in (None, self.input_shape) and self.images is not None:
             return self.images
-        return (), _cell(shape or self.input_shape)
+        return (), cell(shape or self.input_shape)
 
     @cached_property
     def _influence(self) -> tuple[Influence, ...]:
@@ -243,8 +243,8 @@ class SearchSpace(NetworkSpace):
                     entering = merged_shape(shapes, site.merge)
                     here[index] = site.options[option], entering
                     out[index] = site.options[option].output_shape(entering)
-            known[site.name] = _reduced(scope, out)
-            result.append(_reduced(scope, here))
+            known[site.name] = reduced(scope, out)
+            result.append(reduced(scope, here))
         return result
 
     def input_channels(self) -> dict[str, tuple[int, ...]]:
@@ -277,20 +277,3 @@ def with_sites(space: NetworkSpace) -> SearchSpace:
             "networks can be trained, scored and counted one by one"
         )
     return space
-
-
-def _cell(value: Any) -> np.ndarray:
-    cell = np.empty((), dtype=object)
-    cell[()] = value
-    return cell
-
-
-def _reduced(scope: Scope, table: np.ndarray) -> Factor:
-    """Drop every decision along which the table does not change."""
-    for axis in reversed(range(len(scope))):
-        first = np.take(table, [0], axis)
-        if all(a == b for a, b in zip(np.broadcast_to(first, table.shape).flat, table.flat, strict=True)):
-            kept = np.take(table, 0, axis)
-            table = kept if isinstance(kept, np.ndarray) else _cell(kept)
-            scope = scope[:axis] + scope[axis + 1 :]
-    return scope, table

@@ -10,18 +10,19 @@ from supernet.written import ABOUT
 from training.differentiable_search.options import LearningOptions
 from training.recipe_options import FittingOptions, course, learning_rate
 from training.trainers import AUXILIARIES, NETWORK_TRAINERS, TRAINERS
+from training.trainers.balanced import BalanceOptions
 from training.trainers.paths import FairOptions
 from training.trainers.pose import PoseOptions
 
 
 @options("Training")
-class SupernetOptions(PoseOptions, FairOptions):
+class SupernetOptions(PoseOptions, FairOptions, BalanceOptions):
     """Sampling of paths, and the weights that the supernet starts from."""
 
     sample_strategy: str = option(
         "uniform",
-        "{names} or module:callable (fair as FairNAS: every candidate in every step; differentiable: weights and "
-        "architecture parameters)",
+        "{names} or module:callable (balanced: networks of every size equally often; fair as FairNAS: every candidate "
+        "in every step; differentiable: weights and architecture parameters)",
         metavar="NAME",
         names=TRAINERS,
         aliases={"strict_fairness": "fair", "random_one_shot": "uniform"},

@@ -13,6 +13,7 @@ from config_file.errors import UserError, choose
 from config_file.plugins import guarded, is_reference, load_object, reference_of
 from training.data.landmarks import POSE
 from training.trainer import Context, Pass, Trainer, TrainingStep
+from training.trainers.balanced import Balanced
 from training.trainers.differentiable import Differentiable, Gumbel
 from training.trainers.distillation import Distillation
 from training.trainers.network import Plain
@@ -23,6 +24,7 @@ Factory = Callable[[Context], Trainer]
 
 TRAINERS: dict[str, Factory] = {
     "uniform": Uniform,
+    "balanced": Balanced,
     "fair": Fair,
     "differentiable": Differentiable,
     "differentiable_gumbel": Gumbel,
