@@ -130,7 +130,7 @@ class BalancedSampler:
     def paths(self, step: int) -> list[Architecture]:
         """The architecture of this step; the same for the same (seed, step)."""
         rng = np.random.default_rng(Random(f"balanced {self.seed} {step}").getrandbits(64))
-        return [self.sizes.draws[rng.integers(len(self.sizes.draws))](rng)]
+        return [self.sizes.draws[int(rng.integers(len(self.sizes.draws)))](rng)]
 
 
 class Balanced(PathTrainer):
