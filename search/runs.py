@@ -280,7 +280,8 @@ def write(search: Search, runs: Sequence[Run], folder: RunFolder) -> None:
         folder.log(line)
     chosen = best, search.space, search.context.resolution, about, None
     results_file.write_best(folder.file("best.json"), *chosen)
-    folder.log(f"files      {folder.path}/: best.json (of the best run by validation) runs.csv {RUNS}")
+    scored = f" {ARCHIVE}" if (folder.path / ARCHIVE).is_file() else ""
+    folder.log(f"files      {folder.path}/: best.json (of the best run by validation) runs.csv {RUNS}{scored}")
     if isinstance(search.space, NetworkSpace):
         folder.log(f"next       {command('retrain', search.options)}")
 
