@@ -19,6 +19,9 @@ from config_file.options import options
 
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
+ELASTIC = "elastic:"
+"""What stands before the name of a network that becomes a search space; settings follow it behind commas."""
+
 
 @options("Run")
 class PluginOptions:
@@ -46,8 +49,12 @@ def import_plugins(texts: Iterable[str]) -> None:
 
 
 def is_reference(text: str) -> bool:
-    """True if ``text`` has the form ``package.module:callable``."""
-    return _REFERENCE.fullmatch(text) is not None
+    """True if ``text`` has the form ``package.module:callable``, or names such a network (`ELASTIC`)."""
+    return _REFERENCE.fullmatch(_code(text)) is not None
+
+
+def _code(text: str) -> str:
+    return text.removeprefix(ELASTIC).partition(",")[0] if text.startswith(ELASTIC) else text
 
 
 def load_object(reference: str) -> Any:
@@ -59,7 +66,7 @@ def load_object(reference: str) -> Any:
     """
     if not is_reference(reference):
         raise UserError(f"{reference!r} is not of the form package.module:callable")
-    module_name, _, path = reference.partition(":")
+    module_name, _, path = _code(reference).partition(":")
     found = _import(module_name, repr(reference))
     for name in path.split("."):
         if not hasattr(found, name):

@@ -1,14 +1,13 @@
-"""Limits as options state them: --target-hc, --min-hc, and the grammar of --constraint, Y<=METRIC<=X.
+"""Limits as options state them: --target-hc, --min-hc, and --constraint, Y<=METRIC<=X (`supernet.limit_text`).
 
 Everything here is in the unit of the flags; `lookup_tables.limits` makes limits on tables of it.
 """
 
 from dataclasses import replace
-from math import inf
 from typing import Any
 
 from config_file.errors import UserError
-from supernet.metrics import metric_name
+from supernet.limit_text import parse_limits
 
 Ends = tuple[float | None, float | None]
 """The least and the greatest cost that is allowed; None: no limit."""
@@ -25,30 +24,6 @@ def parse_constraints(text: str | None) -> dict[str, float]:
         if lower is not None:
             raise UserError(f"--constraint {lower:g}<={metric}<=...: a differentiable search keeps upper limits only")
     return {metric: upper for metric, (_, upper) in limits.items()}
-
-
-def parse_limits(text: str | None) -> dict[str, tuple[float | None, float]]:
-    """{metric: (lower limit or None, upper limit)} of ``--constraint``, in the unit of ``--target-hc``.
-
-    Raises:
-        UserError: an entry that is not [NUMBER<=]METRIC<=NUMBER, or a metric limited twice.
-    """
-    limits: dict[str, tuple[float | None, float]] = {}
-    for entry in filter(None, (part.strip() for part in (text or "").split(","))):
-        *low, metric, high = parts if len(parts := entry.split("<=")) > 1 else ("", "")
-        metric = metric_name(metric.strip())
-        try:
-            lower, upper = [*map(float, low), *([] if low else [None])], float(high)
-        except ValueError:
-            lower, upper = [], inf
-        if not metric or len(lower) != 1 or not 0 <= (lower[0] or 0) <= upper or not 0 < upper < inf:
-            raise UserError(
-                f"--constraint {entry!r}: write METRIC<=NUMBER or NUMBER<=METRIC<=NUMBER, such as flops<=300"
-            )
-        if metric in limits:
-            raise UserError(f"--constraint limits {metric} twice")
-        limits[metric] = (lower[0], upper)
-    return limits
 
 
 def limited(options: Any) -> dict[str, Ends]:

@@ -28,6 +28,7 @@ from lookup_tables.table_file import Entry
 from supernet import Block, SearchSpace, Shape
 from supernet.blocks import Head, Identity
 from supernet.metrics import FLOPS, METRICS
+from supernet.torch_blocks import Linear
 
 OURS = "analytic"
 CONVOLUTION, LINEAR, BATCH_NORM, POOLING = "convolution", "linear", "batch norm", "pooling"
@@ -63,7 +64,7 @@ def count_analytic(block: Block, input_shape: Shape) -> Count:
     """Count by the block's own arithmetic: convolution and linear layers."""
     operators: Counter[str] = Counter()
     for part, shape in block.primitives(input_shape):
-        operators[LINEAR if isinstance(part, Head) else CONVOLUTION] += part.macs(shape)
+        operators[LINEAR if isinstance(part, (Head, Linear)) else CONVOLUTION] += part.macs(shape)
     return Count(block.macs(input_shape), block.params(input_shape), operators)
 
 

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError, nearest
-from lookup_tables.constraint_text import Ends, limited, parse_limits
+from lookup_tables.constraint_text import Ends, limited
 from lookup_tables.cost_table import CostTable
 from lookup_tables.network_costs import NetworkCosts
 from supernet import Architecture
 from supernet.decisions import DecisionSpace
 from supernet.derivation import check_feasible
 from supernet.label_setting import Bound
+from supernet.limit_text import parse_limits
 from supernet.metrics import Metric
 
 ENUMERABLE = 1 << 16  # encodings below which a space is listed

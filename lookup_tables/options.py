@@ -3,8 +3,8 @@
 from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
-from lookup_tables.constraint_text import parse_limits
 from lookup_tables.counters import COUNTERS, OURS
+from supernet.limit_text import parse_limits
 from supernet.metrics import METRICS
 
 FLOPS_OR_MS = "millions for flops and params, ms for latency"

@@ -42,6 +42,13 @@ class DescribeOptions(SpaceOptions):
     architecture: str | None = option(
         None, f"a network to describe layer by layer: {ABOUT}", group=_GROUP, metavar="NAME|FILE|LIST"
     )
+    constraint: str | None = option(
+        None,
+        "limits to try the space against: METRIC<=NUMBER or NUMBER<=METRIC<=NUMBER, with commas in between; "
+        "millions, as in a search",
+        group=_GROUP,
+        metavar="LIMITS",
+    )
     random_seed: int = option(42, "of a random architecture", group=_GROUP, at_most=2**32 - 1)
     net_config: str | None = option(
         None, "write the network of --architecture to FILE as once-for-all's net.config", group=_GROUP, metavar="FILE"
@@ -61,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog=PROG,
         description="A search space: decisions, options, exact size and costs; and a network of it, layer by layer.",
         examples=[
-            f"{PROG} --search-space proxylessnas",
+            f"{PROG} --search-space proxylessnas --constraint 'flops<=300'",
+            f"{PROG} --search-space elastic:torchvision.models.resnet18 --elastic 'layer*:0.5,0.75,1,depth'",
             f"{PROG} --search-space proxylessnas --architecture random --resolution 224 --json",
             f"{PROG} --architecture runs/first/search/best.json",
             f"""{PROG} --search-space nasbench_macro --architecture '["e3k3", "identity", 2, 2, 1, 1, 0, 0]'""",
@@ -77,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise UserError("--net-config writes the network of --architecture")
         config = config_of(space.decode(architecture), space.input_shape[0])
         atomic_write_text(options.net_config, json.dumps(config, indent=2) + "\n")
-    description = describe(space, architecture)
+    description = describe(space, architecture, options.constraint)
     print(json.dumps(description) if options.json else as_text(description))
 
 

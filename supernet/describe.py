@@ -10,7 +10,10 @@ import numpy as np
 
 from supernet.blocks import Identity, Shape
 from supernet.decisions import Architecture
+from supernet.drawn_costs import DRAWN, drawn_costs, limits_met
+from supernet.elastic.space import ElasticSpace
 from supernet.elimination import optimum
+from supernet.limit_text import parse_limits
 from supernet.metrics import Metric, counted_metrics
 from supernet.space import NetworkSpace, SearchSpace
 from supernet.spec import INPUT, NetSpec, merged_shape
@@ -20,12 +23,16 @@ WHAT_IS_COUNTED = (
 )
 
 
-def describe(space: NetworkSpace, architecture: Architecture | None = None) -> dict[str, Any]:
+def describe(
+    space: NetworkSpace, architecture: Architecture | None = None, constraint: str | None = None
+) -> dict[str, Any]:
     """Everything that is known without training, as JSON.
 
     Counts are exact: MACs of convolution and linear layers for one image, learnable parameters, and whatever else is in
     `supernet.metrics`. Without an architecture they are null and `layers` is empty; `range` has the least and the
-    greatest of the whole space, null where a space has no sites.
+    greatest of the whole space, null where a space has no sites; so is `median`, of architectures that are drawn.
+    `limits` says of each of `constraint` whether a network of the space keeps it, `elastic` of a network that became a
+    space what can change (`searchable`) and what not (`kept`).
     """
     channels, height, width = space.input_shape
     metrics = counted_metrics()
@@ -39,11 +46,20 @@ def describe(space: NetworkSpace, architecture: Architecture | None = None) -> d
         "range": {
             metric.key: cost_range(space, metric) if isinstance(space, SearchSpace) else None for metric in metrics
         },
+        "median": None,
+        "limits": [],
+        "elastic": None,
         "architecture": None,
         "names": None,
         **{metric.key: None for metric in metrics},
         "layers": [],
     }
+    if isinstance(space, SearchSpace):
+        costs = drawn_costs(space, metrics)
+        description["median"] = {key: float(np.median(values)) for key, values in costs.items()}
+        description["limits"] = limits_met(parse_limits(constraint), description["range"], costs)
+    if isinstance(space, ElasticSpace) and space.origin is not None:
+        description["elastic"] = {"searchable": space.origin.searchable, "kept": space.origin.kept}
     if architecture is not None:
         spec = space.decode(architecture)
         description |= {
@@ -120,16 +136,55 @@ def as_text(description: dict[str, Any]) -> str:
     if networks is not None:
         facts.append(("networks", f"{_exactly(networks)} distinct"))
     facts += [
-        (metric.label, "{:,} to {:,} over the whole space".format(*description["range"][metric.key]))
+        (metric.label, _range_in_words(description["range"][metric.key], description["median"][metric.key]))
         for metric in counted_metrics()
         if description["range"][metric.key] is not None
     ]
+    facts += [("limit", _limit_in_words(row)) for row in description["limits"]]
+    elastic = description["elastic"]
     lines = [f"{name:14}{text}" for name, text in facts]
-    lines += ["", *_aligned([("decision", "options"), *_decision_rows(decisions)], "<<")]
-    if description["architecture"] is not None:
-        names = wrap(" ".join(description["names"]), 109, break_long_words=False, break_on_hyphens=False)
-        lines += ["", "architecture", *(f"  {line}" for line in names), "", *_layer_table(description)]
-    return "\n".join([*lines, "", WHAT_IS_COUNTED])
+    lines += [
+        "",
+        *(
+            _aligned([("decision", "options"), *_decision_rows(decisions)], "<<")
+            if elastic is None
+            else _elastic_rows(elastic)
+        ),
+    ]
+    return "\n".join([*lines, *_network(description), "", WHAT_IS_COUNTED])
+
+
+def _network(description: dict[str, Any]) -> list[str]:
+    if description["architecture"] is None:
+        return []
+    names = wrap(" ".join(description["names"]), 109, break_long_words=False, break_on_hyphens=False)
+    return ["", "architecture", *(f"  {line}" for line in names), "", *_layer_table(description)]
+
+
+def _range_in_words(ends: Sequence[float], median: float) -> str:
+    return "{:,} to {:,} over the whole space".format(*ends) + f", median about {float(f'{median:.3g}'):,.0f}"
+
+
+def _limit_in_words(row: dict[str, Any]) -> str:
+    if not row["met"]:
+        drawn = f", as far as {DRAWN:,} networks tell" if row["limit"].count("<=") > 1 else ""
+        return f"{row['limit']}: cannot be met{drawn}"
+    few = f"less than {100 / DRAWN:g} %" if not row["share"] else f"about {100 * row['share']:.2g} %"
+    return f"{row['limit']}: can be met, by {few} of the architectures"
+
+
+def _elastic_rows(found: dict[str, Any]) -> list[str]:
+    """What became searchable of a network, and what did not."""
+    rows = [("searchable", "options", "of")]
+    rows += [(row["decision"], " ".join(row["options"]), _few(row["layers"])) for row in found["searchable"]]
+    lines = _aligned(rows, "<<<")
+    if found["kept"]:
+        lines += ["", *_aligned([("kept", "because"), *((_few(r["layers"]), r["why"]) for r in found["kept"])], "<<")]
+    return lines
+
+
+def _few(layers: Sequence[str]) -> str:
+    return " ".join(layers[:4]) + (f" and {len(layers) - 4} more" if len(layers) > 4 else "")
 
 
 def _exactly(number: int) -> str:

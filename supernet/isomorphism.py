@@ -56,9 +56,7 @@ def _simplified(spec: NetSpec) -> list[_Vertex]:
 
     for node in spec.nodes:
         reads = [summed[name] for name in node.inputs]
-        inputs = (
-            tuple(map(single, reads)) if node.merge == "concat" else tuple(term for terms in reads for term in terms)
-        )
+        inputs = tuple(term for terms in reads for term in terms) if node.merge == "sum" else tuple(map(single, reads))
         if isinstance(node.block, Zero) or (isinstance(node.block, KEEPS_ZEROS) and not inputs):
             summed[node.site] = ()
         elif isinstance(node.block, Identity) and (node.merge == "sum" or len(inputs) == 1):

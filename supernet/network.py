@@ -1,6 +1,7 @@
 """Network: a NetSpec as a module, and the walk through its layers that supernets use too."""
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -59,11 +60,18 @@ def walk(layout: Layout, x: torch.Tensor, *extra: Any, taps: Taps | None = None)
         read = [values[name] for name in inputs]
         for name in last_read:
             del values[name]
-        x = read[0] if len(read) == 1 else torch.cat(read, 1) if merge == "concat" else sum(read[1:], read[0])
+        x = read[0] if len(read) == 1 else merged(read, merge)
         values[site] = x = function(x, *extra)
         if taps is not None and site in taps:
             taps[site] = x
     return x
+
+
+def merged(maps: Sequence[torch.Tensor], merge: str) -> torch.Tensor:
+    """Feature maps (B, C, H, W) or features (B, F) as one, see `supernet.spec.MERGES`."""
+    if merge == "concat":
+        return torch.cat([*maps], 1)
+    return prod(maps[1:], start=maps[0]) if merge == "product" else sum(maps[1:], maps[0])
 
 
 class Network(nn.Module):

@@ -17,6 +17,8 @@ import torch
 from config_file.errors import UserError
 from supernet.blocks import Block
 from supernet.composites import InvertedResidual
+from supernet.elastic.space import ElasticSpace
+from supernet.elastic.weights import BUILT, fill_elastic
 from supernet.ofa_checkpoint import fill_ofa, is_ofa
 from supernet.spos_checkpoint import fill_spos, is_spos
 from supernet.supernet import Supernet
@@ -27,18 +29,22 @@ Tensors = Mapping[str, torch.Tensor]
 Shapes = frozenset[tuple[str, torch.Size]]
 """Their names and shapes, by which layers are matched."""
 
+TORCHVISION = "torchvision"
+"""The source that stands for its weights, downloaded."""
+
 KINDS = ("weight", "bias", "running_mean", "running_var")
 PARTS = {3: ("expand", "depthwise", "project"), 2: ("depthwise", "project"), 1: ("",)}
 """Our names of a layer's convolutions, by their number."""
 
 
 def load_pretrained(supernet: Supernet, source: str) -> dict[str, tuple[tuple[str, ...], str]]:
-    """Fill the supernet's matching blocks from MobileNetV2, or all from SPOS's or once-for-all's published supernet.
+    """Fill the supernet's matching blocks from MobileNetV2, or all from SPOS's, once-for-all's or its own.
 
     Args:
         supernet: is changed in place.
         source: "torchvision" (its ImageNet weights, downloaded) or a file with the state dict of its `mobilenet_v2`,
-            or of SPOS's or once-for-all's supernet (`supernet.spos_checkpoint`, `supernet.ofa_checkpoint`).
+            or of SPOS's or once-for-all's supernet (`supernet.spos_checkpoint`, `supernet.ofa_checkpoint`); of a
+            network that became a space (`supernet.elastic`) its own state dict, or "built": what its builder gives.
 
     Returns:
         Per filled site the labels of the options that were filled, and the layer there that they were filled from.
@@ -46,6 +52,8 @@ def load_pretrained(supernet: Supernet, source: str) -> dict[str, tuple[tuple[st
     Raises:
         UserError: no such weights, or no inverted residual of the supernet has their shapes.
     """
+    if isinstance(supernet.space, ElasticSpace):
+        return fill_elastic(supernet, source, _own_state(supernet.space, source))
     state = _state_dict(source)
     if is_spos(state):
         return fill_spos(supernet, state, source)
@@ -73,12 +81,23 @@ def load_pretrained(supernet: Supernet, source: str) -> dict[str, tuple[tuple[st
     }
 
 
-def _state_dict(source: str) -> Mapping[str, torch.Tensor]:
-    if source == "torchvision":
+def _own_state(space: ElasticSpace, source: str) -> Mapping[str, torch.Tensor] | None:
+    assert space.origin is not None
+    network = space.origin.network
+    if source == BUILT:
+        return None
+    if source == TORCHVISION and network.is_own:
+        raise UserError(f"--pretrained torchvision has no weights of {network.name}: give a file, or {BUILT}")
+    return _state_dict(source, network.name.rpartition(".")[2])
+
+
+def _state_dict(source: str, network: str = "mobilenet_v2") -> Mapping[str, torch.Tensor]:
+    if source == TORCHVISION:
         from supernet.torchvision_compat import torchvision  # noqa: PLC0415  # loads what only this needs
 
+        weights = torchvision.models.get_model_weights(network)
         try:
-            return dict(torchvision.models.MobileNet_V2_Weights.DEFAULT.get_state_dict(progress=True, check_hash=True))
+            return dict(weights.DEFAULT.get_state_dict(progress=True, check_hash=True))
         except (URLError, OSError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise UserError(

@@ -24,7 +24,7 @@ class Site:
         name: address of the weights, unique in the network.
         options: the distinct blocks that can stand here.
         inputs: earlier sites (or "input") that are read; those that are absent drop out.
-        merge: "sum" or "concat" of several inputs.
+        merge: "sum", "concat" or "product" of several inputs.
         given: the decisions it depends on.
         table: option index for every combination of `given` (row-major), or None: nothing stands here.
         gate: sites with the same gate are always given the same option; "" is the site's own name.

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import supernet.composites
 import supernet.dense
-import supernet.landmark_blocks  # noqa: F401  # these enter the kinds of blocks that a network as data may name
+import supernet.landmark_blocks
+import supernet.torch_blocks  # noqa: F401  # these enter the kinds of blocks that a network as data may name
 from supernet.blocks import Block, Shape
 
 T = TypeVar("T", int, float)
@@ -17,13 +18,14 @@ T = TypeVar("T", int, float)
 INPUT = "input"
 """The site name that stands for the network's input."""
 
-MERGES = ("sum", "concat")
-"""Ways in which several inputs become one: added, or concatenated along channels."""
+MERGES = ("sum", "concat", "product")
+"""Ways in which several inputs become one: added, concatenated along channels, or multiplied, where a map of one pixel
+or one channel scales the others."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One block of a network: `site` addresses its weights; several `inputs` are merged by sum or concatenation."""
+    """One block of a network: `site` addresses its weights; several `inputs` are merged, see `MERGES`."""
 
     site: str
     block: Block
@@ -112,11 +114,17 @@ class NetSpec:
 
 
 def merged_shape(shapes: Sequence[Shape], merge: str) -> Shape:
-    """Shape of several feature maps summed or concatenated along channels. Raises ValueError if they do not fit."""
+    """Shape of several feature maps merged, see `MERGES`. Raises ValueError if they do not fit."""
     if merge == "concat":
         if len({shape[1:] for shape in shapes}) > 1:
             raise ValueError(f"cannot concatenate feature maps of different sizes: {list(shapes)}")
         return sum(shape[0] for shape in shapes), shapes[0][1], shapes[0][2]
+    if merge == "product":
+        sizes = [set(entries) - {1} or {1} for entries in zip(*shapes, strict=True)]
+        if max(map(len, sizes)) > 1:
+            raise ValueError(f"cannot multiply feature maps of shapes that do not fit: {list(shapes)}")
+        ((channels,), (height,), (width,)) = sizes
+        return channels, height, width
     if len(set(shapes)) > 1:
         raise ValueError(f"cannot add feature maps of different shapes: {list(shapes)}")
     return shapes[0]

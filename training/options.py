@@ -39,7 +39,8 @@ class SupernetOptions(PoseOptions, FairOptions, BalanceOptions):
         None,
         "start matching blocks from torchvision's MobileNetV2 (file of its weights, or torchvision to download them), "
         "or all of spos or ofa_* from its published supernet (checkpoint-150000.pth.tar, ofa_mbv3_d234_e346_k357_w1.0; "
-        "see --preprocessing; --epochs 0 trains nothing)",
+        "see --preprocessing; --epochs 0 trains nothing), or of elastic:NETWORK from its own weights (a file, or "
+        "built: those that it is built with)",
         metavar="FILE",
     )
     sort_channels: bool = course(

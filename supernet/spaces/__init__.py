@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from config_file.errors import UserError, alike, choose
-from config_file.plugins import guarded, is_reference, load_object
+from config_file.plugins import ELASTIC, guarded, is_reference, load_object
 from config_file.readers.door import reading
 from config_file.readers.yaml_text import read_yaml
+from supernet.elastic.space import build_elastic
 from supernet.space import NetworkSpace, SearchSpace, with_sites
 from supernet.spaces.chain import MOST_LAYERS, MOST_STRIDE, MOST_WIDTH, ChainTable
 from supernet.spaces.fbnet import FBNET_L, FBNET_S
@@ -26,7 +27,7 @@ from supernet.spaces.simple_cnn import build_simple_cnn
 from supernet.spaces.single_path import SINGLE_PATH
 from supernet.spaces.spos import SPOS
 
-SETTINGS = ("widths", "depths", "strides", "skip", "width_mult", "image_sizes")
+SETTINGS = ("widths", "depths", "strides", "skip", "width_mult", "image_sizes", "elastic")
 """The settings that a space may have besides the image and the classes."""
 
 MOST = {
@@ -99,13 +100,14 @@ def build_network_space(
     skip: str | None = None,
     width_mult: float | None = None,
     image_sizes: str | None = None,
+    elastic: str | None = None,
 ) -> NetworkSpace:
     """Build a space of networks.
 
     Args:
         search_space: a shipped name (`SPACES`), the path of a YAML file, the content of one as a mapping, or
             "package.module:callable", called as callable(resolution=, num_classes=, in_channels=) -> NetworkSpace,
-            which a SearchSpace is.
+            which a SearchSpace is; or a network that becomes a space (`supernet.elastic`).
         resolution: height and width of the image; default what the space declares, 224 for one of your own.
         num_classes: width of the classifier.
         in_channels: channels of the image.
@@ -116,6 +118,7 @@ def build_network_space(
         skip: "conv" or "identity": what a skip is where the shape changes; default as the space declares.
         width_mult: scales all widths of a space of once-for-all; default as the space declares.
         image_sizes: the image size is a decision, among these, as "128-224:4"; the largest is the resolution.
+        elastic: of a network that becomes a space, what of it is elastic (`supernet.elastic.rules`).
 
     Raises:
         UserError: an unknown name (naming the nearest), a setting that does not fit, or a file that is not a space.
@@ -133,7 +136,7 @@ def build_network_space(
             raise UserError(f"--{name.replace('_', '-')} must be at least 1 and at most {MOST[name]:,}, not {number}")
     settings: dict[str, Any] = {"widths": widths, "depths": depths, "strides": strides, "skip": skip}
     # Settings that came later: recipes name them where they are given, so that older ones are still the same.
-    later = {"width_mult": width_mult, "image_sizes": image_sizes}
+    later = {"width_mult": width_mult, "image_sizes": image_sizes, "elastic": elastic}
     settings |= {name: value for name, value in later.items() if value is not None}
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     given = {name: value for name, value in settings.items() if value is not None}
@@ -172,6 +175,8 @@ build_space = _of_sites(build_network_space)
 
 def _find(search_space: str | Mapping[str, Any]) -> tuple[str | Mapping[str, Any], SpaceDef]:
     """The name that a recipe records (of a file its content: it may be gone when that is read), and the definition."""
+    if isinstance(search_space, str) and search_space.startswith(ELASTIC):
+        return search_space, SpaceDef(partial(build_elastic, search_space), ("elastic",))
     if isinstance(search_space, str) and is_reference(search_space):
         return search_space, SpaceDef(partial(_own_space, search_space, load_object(search_space)))
     if isinstance(search_space, str) and not search_space.endswith((".yml", ".yaml")):

@@ -11,7 +11,11 @@ class SpaceOptions(PluginOptions):
     """The space of networks. Later stages take these from the supernet's run unless told otherwise."""
 
     search_space: str = option(
-        "proxylessnas", "{names}, FILE.yml or module:callable", metavar="NAME", names=SPACES, inherit=True
+        "proxylessnas",
+        "{names}, FILE.yml, module:callable, or elastic:NETWORK",
+        metavar="NAME",
+        names=SPACES,
+        inherit=True,
     )
     resolution: int | None = option(
         None,
@@ -44,5 +48,13 @@ class SpaceOptions(PluginOptions):
         "ofa_*: the image size is a decision, among 128-224:4 or 128,160,224; the largest is the resolution of the "
         "data; none: it is fixed",
         metavar="SIZES",
+        inherit=True,
+    )
+    elastic: str | None = option(
+        None,
+        "elastic:NETWORK: shares of their channels that layers may have, and depth: residual blocks may be left out; "
+        "none: '*:0.5,0.75,1,depth'",
+        metavar="'GLOB:CHOICES ...'",
+        as_json=True,
         inherit=True,
     )

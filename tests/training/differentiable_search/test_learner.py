@@ -17,8 +17,9 @@ from config_file.files import write_sealed
 from config_file.loader import parse
 from config_file.readers.json_text import read_jsonl
 from lookup_tables import build_table
-from lookup_tables.constraint_text import parse_constraints, parse_limits
+from lookup_tables.constraint_text import parse_constraints
 from supernet import build_space
+from supernet.limit_text import parse_limits
 from supernet.relaxations import RELAXATIONS, of_logits
 from tests.training import toy
 from training.architecture import choose_architecture
