@@ -174,7 +174,7 @@ def _limit_in_words(row: dict[str, Any]) -> str:
 
 
 def _elastic_rows(found: dict[str, Any]) -> list[str]:
-    """What became searchable of a network, and what did not."""
+    """Lines of what became searchable of a network, and what did not."""
     rows = [("searchable", "options", "of")]
     rows += [(row["decision"], " ".join(row["options"]), _few(row["layers"])) for row in found["searchable"]]
     lines = _aligned(rows, "<<<")

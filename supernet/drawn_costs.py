@@ -1,4 +1,4 @@
-"""What networks drawn from a space cost: medians, and how many of them keep a limit."""
+"""Costs of networks drawn from a space: medians, and how many of them keep a limit."""
 
 from collections.abc import Mapping, Sequence
 from math import inf

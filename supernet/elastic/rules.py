@@ -30,7 +30,7 @@ MOST_RULES, MOST_WIDTHS = 1000, 64
 
 @dataclass(frozen=True)
 class Rule:
-    """What may change in the layers that a glob matches: shares of their channels, rising to 1, and depth."""
+    """A glob, and what may change in the layers that it matches: shares of their channels, rising to 1, and depth."""
 
     glob: str
     shares: tuple[float, ...]

@@ -14,7 +14,7 @@ _PLACE: dict[type[Block], int] = {Identity: 0, PlainConv: 0, Linear: 0, Norm: 1,
 
 @dataclass(frozen=True)
 class Unit:
-    """What becomes a site.
+    """One or several steps that become a site.
 
     Args:
         name: of its first step.
@@ -28,7 +28,7 @@ class Unit:
 
     @property
     def merge(self) -> str:
-        """How several inputs become one."""
+        """The way in which several inputs become one."""
         return self.steps[0].merge
 
     @property

@@ -164,7 +164,7 @@ def _width(layout: Layout, channels: Channels) -> int:
 
 
 def _index(layout: Layout, channels: Channels, order: Mapping[int, Tensor]) -> Tensor:
-    """Where each channel of a tensor is taken from."""
+    """The place that each channel of a tensor is taken from; (channels,)."""
     parts, start = [], 0
     for piece in layout:
         width = channels.groups[piece.group].width
