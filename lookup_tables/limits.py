@@ -108,7 +108,7 @@ class Limits:
 
     def allows(self, architecture: Architecture) -> bool:
         """True for an architecture that the space allows, within all limits."""
-        if not self._binding:
+        if not self.binding:
             return self.space.allows(architecture)
         return bool(self.inside(np.asarray([architecture]))[0])
 
@@ -123,9 +123,9 @@ class Limits:
             Limits(self.space, [limit])._check_gap()
         if len(self.limits) < 2:
             return
-        one_sided = all(limit.lower == -math.inf for limit in self._binding)
+        one_sided = all(limit.lower == -math.inf for limit in self.binding)
         if one_sided and self.space.size > ENUMERABLE and not self._whole:
-            check_feasible(self.space.sizes, [b for limit in self._binding for b in limit.bounds(Metric.in_words)])
+            check_feasible(self.space.sizes, [b for limit in self.binding for b in limit.bounds(Metric.in_words)])
         elif not self.draw(Random(0), 1):
             flags = dict.fromkeys(flag for limit in self.limits for flag in limit.given)
             raise UserError(
@@ -170,7 +170,7 @@ class Limits:
 
         With several limits the rarest is counted, and how many keep the others is estimated on a sample.
         """
-        if not self._binding:
+        if not self.binding:
             return 1.0
         if self.space.size <= ENUMERABLE:
             return len(self._listed) / self.space.size
@@ -179,7 +179,7 @@ class Limits:
             return float(self.inside(np.array([self.space.sample(rng) for _ in range(SAMPLE)])).mean())
         rarest = self._rarest
         share = rarest.table.distribution.share(rarest.lower, rarest.upper)
-        if len(self._binding) == 1 or not share:
+        if len(self.binding) == 1 or not share:
             return share
         drawn = rarest.table.distribution.sample(rarest.lower, rarest.upper, CHUNK, np.random.default_rng(0))
         return share * float(self.inside(drawn).mean())
@@ -217,7 +217,7 @@ class Limits:
         [] if there is none, or none was found.
         """
         space = self.space
-        if not self._binding:
+        if not self.binding:
             return [space.canonical(space.sample(rng)) for _ in range(n)]
         if space.size <= ENUMERABLE:
             drawn = [as_architecture(rng.choice(self._listed)) for _ in range(n if len(self._listed) else 0)]
@@ -241,7 +241,7 @@ class Limits:
         drawn = []
         for _ in range(CHUNKS):
             candidates = rarest.table.distribution.sample(rarest.lower, rarest.upper, wanted, generator)
-            within = len(self._binding) < 2 and not self._restricted
+            within = len(self.binding) < 2 and not self._restricted
             drawn.append(candidates if within else candidates[self.inside(candidates)])
             found += len(drawn[-1])
             if found >= n:
@@ -254,13 +254,13 @@ class Limits:
         inside = np.ones(len(architectures), dtype=np.bool_)
         if self._restricted:
             inside[:] = [self.space.allows(as_architecture(row)) for row in architectures]
-        for limit in self._binding:
+        for limit in self.binding:
             costs = limit.table.cost(architectures[inside])
             inside[inside] = (costs >= limit.lower) & (costs <= limit.upper)
         return inside
 
     @cached_property
-    def _binding(self) -> list[Limit]:
+    def binding(self) -> list[Limit]:
         """The limits, without those that exclude nothing."""
         ends = [(limit, limit.table.minimum()[0], limit.table.maximum()[0]) for limit in self.limits]
         return [limit for limit, least, greatest in ends if limit.lower > least or limit.upper < greatest]
@@ -268,9 +268,9 @@ class Limits:
     @cached_property
     def _rarest(self) -> Limit:
         """The limit that the fewest encodings keep; the first one where none excludes anything."""
-        if len(self._binding) < 2:
-            return (*self._binding, *self.limits)[0]
-        return min(self._binding, key=lambda limit: Limits(self.space, [limit]).acceptance)
+        if len(self.binding) < 2:
+            return (*self.binding, *self.limits)[0]
+        return min(self.binding, key=lambda limit: Limits(self.space, [limit]).acceptance)
 
     @property
     def _whole(self) -> bool:

@@ -185,7 +185,7 @@ def evaluate_all(search: Search, judge: Judge, archive: Archive, folder: RunFold
             schedule=search.schedule,
             watch=watch,
             pick=partial(pick, search),
-            correct=search.correction,
+            correct=search.told,
         )
     made = ledger.evaluations if search.strategy.size is None else len(proposals)
     if made < search.budget:

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from config_file.errors import UserError
-from config_file.fields import option
-from config_file.options import options
 from search.objectives import Objective
 from search.rescored import Rescored
 from search.result import Result
@@ -28,24 +26,6 @@ from supernet.metrics import FLOPS
 Floats = NDArray[np.float64]
 
 CORRECTED = Objective("corrected", maximise=True, measured=True)
-
-
-@options("Score")
-class ScoreOptions:
-    """The score that networks are ordered by."""
-
-    score: str = option(
-        "raw", "corrected: for cost, by the sum of the logarithms of the ranks of score and live multiply-accumulates "
-        "among all networks that are compared, scores of equal networks averaged. It helps over a whole space; within "
-        "a budget what counts is the order among networks of equal cost. structured: by the sum of what single options "
-        "and neighbouring ones say of the ranks, where cross-validation finds that it leaves less out than raw scores "
-        "err", choices=("raw", "corrected", "structured")
-    )  # fmt: skip
-    score_error: float | None = option(
-        None, "share of the variance of the scores' ranks that is error which no validation image shows, for "
-        "structured; none: 0.1 with shared weights, 0 for networks trained alone", at_least=0, at_most=1,
-        only={"score": ("structured",)}
-    )  # fmt: skip
 
 
 class Correction(Rescored):

@@ -6,13 +6,13 @@ from config_file.errors import UserError
 from config_file.fields import option, options_of
 from config_file.options import compose, options, was_given
 from lookup_tables.options import FLOPS_OR_MS, ConstraintOptions
-from search.corrected import ScoreOptions
 from search.evaluators import EVALUATORS
 from search.evaluators.held_back import ConfirmationOptions
 from search.evaluators.options import EvaluationOptions
 from search.evaluators.supernet import SUPERNET
 from search.first_stage import FirstStageOptions
 from search.schedules import SCHEDULES
+from search.scores import SCORES, ScoreOptions
 from search.strategies import STRATEGIES
 from training.differentiable_search.options import GradientOptions
 from training.options import RetrainOptions, SupernetOptions
@@ -91,11 +91,11 @@ class BudgetOptions:
 if TYPE_CHECKING:
 
     class StrategiesOptions:
-        """The options of all strategies and schedules, composed of what is registered."""
+        """The options of all strategies, schedules and scores, composed of what is registered."""
 
         def __getattr__(self, name: str) -> Any: ...
 else:
-    StrategiesOptions = compose(STRATEGIES, SCHEDULES)
+    StrategiesOptions = compose(STRATEGIES, SCHEDULES, SCORES)
 
 
 @options("Run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from random import Random
 
 from config_file.errors import UserError
@@ -15,7 +16,6 @@ from lookup_tables.constraint_text import limited
 from lookup_tables.counters import OURS
 from lookup_tables.limits import Limits, limits_of
 from lookup_tables.network_costs import counted_costs
-from search.corrected import Correction
 from search.engine import with_costs
 from search.evaluators import Context, Evaluator, context_of, make_evaluator, measures_of
 from search.first_stage import FirstStage, Found, prepare_first_stage
@@ -27,6 +27,7 @@ from search.proxies import SCORES
 from search.rescored import Rescored, seen_by
 from search.result import Result
 from search.schedules import Schedule, make_schedule
+from search.scores import RAW, rescored_by
 from search.strategies import (
     Strategy,
     entry_of,
@@ -36,8 +37,7 @@ from search.strategies import (
     takes_candidates,
     takes_warm_start,
 )
-from search.structure.selection import SHARED
-from search.structured import Structured
+from search.structure.calibration import read_trained
 from search.tabular import BENCHMARKS
 from search.warm_start import read_results
 from supernet import NetworkSpace, SearchSpace
@@ -111,7 +111,7 @@ class Search:
     def after(self, found: Found) -> Search:
         """The search that begins with what a first stage has found."""
         problem = replace(self.problem, candidates=found.candidates)
-        strategy = make_strategy(self.options.search_strategy, seen_by(problem, self.correction), self.options)
+        strategy = make_strategy(self.options.search_strategy, seen_by(problem, self.told), self.options)
         return replace(self, problem=problem, prepared=strategy, found=found)
 
     def ledger(self) -> Ledger:
@@ -142,6 +142,11 @@ class Search:
             "--confirm-images 0" if self.options.confirm_images == 0 else f"{self.evaluator.method} holds nothing back"
         )
         return f"nothing ({off}): where scores are noisy, the best of many is too good"
+
+    @property
+    def told(self) -> Rescored | None:
+        """What the strategy is told in the place of scores as measured: nothing where it makes the same of these."""
+        return told_by(self.options, self.correction)
 
     @property
     def judges(self) -> tuple[Objective, ...]:
@@ -202,20 +207,22 @@ def prepare(options: SearchOptions) -> Search:
     limits.check()
     warm = options.warm_start if takes_warm_start(options.search_strategy) else None
     earlier = read_results(warm, space, objectives) if warm else []
-    problem = Problem(limits, objectives, tables, [with_costs(result, tables) for result in earlier])
+    trained = read_trained(Path(options.calibrate), space) if options.calibrate else {}
+    problem = Problem(limits, objectives, tables, [with_costs(result, tables) for result in earlier], trained)
     learnt = needs_distribution(options.search_strategy)
     to_learn = learnt and not (context.source / FILE).is_file()
     if learnt and not to_learn:
         problem = replace(problem, distribution=load_distribution(context.source, context.trained.space))
-    correction = correction_of(options, problem, measures, context)
+    correction = rescored_by(options, problem, measures, context)
     evaluator = make_evaluator(options.evaluator, context)
     judges = seen_by(problem, correction).objectives
     schedule = make_schedule(options.schedule, evaluator.fidelities, chosen_by(judges, measures), options)
     problem = replace(problem, rungs=len(schedule.fidelities))
-    seen = standing_in(seen_by(problem, correction), options)
+    told = told_by(options, correction)
+    seen = standing_in(seen_by(problem, told), options)
     strategy = None if to_learn else make_strategy(options.search_strategy, seen, options)
-    if correction is not None and strategy is not None:
-        check_retold(options.search_strategy, strategy, options.score)
+    if told is not None and strategy is not None:
+        check_retold(options.search_strategy, strategy, options.score or RAW)
     check_budget(options, sized=strategy is None or strategy.size is not None)
     if was_given(options, "confirm_images") and options.confirm_images and not evaluator.confirms:
         raise UserError(f"--confirm-images: {evaluator.method} holds nothing back that could confirm a network")
@@ -242,21 +249,10 @@ def standing_in(problem: Problem, options: SearchOptions) -> Problem:
     return replace(problem, candidates=problem.limits.sample_distinct(Random(0), options.first_best))
 
 
-def correction_of(
-    options: SearchOptions, problem: Problem, measures: Mapping[str, bool], context: Context
-) -> Rescored | None:
-    """The scores that --score asks for. Raises UserError where they cannot be made."""
-    if options.score == "raw":
-        return None
-    if problem.earlier:
-        raise UserError(f"--score {options.score} compares what one search evaluated: no --warm-start")
-    score = chosen_by(problem.objectives, measures)
-    if not score.measured:
-        raise UserError(f"--score {options.score}: {score.name} is a cost, there is no score to correct")
-    if options.score == "corrected":
-        return Correction(problem.space, score, context.resolution)
-    assumed = SHARED if context.needs_supernet else 0.0
-    return Structured(problem.space, score, assumed if options.score_error is None else options.score_error)
+def told_by(options: SearchOptions, correction: Rescored | None) -> Rescored | None:
+    """The scores that a strategy is told, which it is not where it makes them itself."""
+    own = getattr(entry_of(options.search_strategy), "score", None)
+    return None if own == options.score else correction
 
 
 def check_retold(name: str, strategy: Strategy, score: str = "corrected") -> None:

@@ -21,6 +21,7 @@ class Problem:
         objectives: what is optimised; strategies that search no front take one.
         tables: cost tables by metric; what is measured has none.
         earlier: results of earlier searches (`--warm-start`), with their costs.
+        trained: accuracies of networks that were trained alone (`--calibrate`).
         distribution: what was learned with the supernet or on its frozen weights, where anything was.
         rungs: how many fidelities there are, for a strategy that chooses its own by `rung`.
         candidates: what a first stage has found, best first; strategies that start at random take these first.
@@ -30,6 +31,7 @@ class Problem:
     objectives: tuple[Objective, ...] = (ACCURACY,)
     tables: Mapping[str, CostTable] = field(default_factory=dict)
     earlier: Sequence[Result] = ()
+    trained: Mapping[Architecture, float] = field(default_factory=dict)
     distribution: Distribution | None = None
     rungs: int = 1
     candidates: Sequence[Architecture] = ()

@@ -195,7 +195,7 @@ def one(search: Search, seed: int, first: FirstStages | None) -> Run:
     if first is not None:
         found = first.found(seed)
         problem, before = replace(problem, candidates=found.candidates), {"seconds": found.seconds}
-    strategy = make_strategy(options.search_strategy, seen_by(problem, search.correction), options, seed)
+    strategy = make_strategy(options.search_strategy, seen_by(problem, search.told), options, seed)
     ledger, results = Ledger(replace(search, prepared=strategy).stop, before), Results()
     engine.run(
         strategy,
@@ -205,7 +205,7 @@ def one(search: Search, seed: int, first: FirstStages | None) -> Run:
         ledger=ledger,
         schedule=search.schedule,
         pick=partial(pick, search),
-        correct=search.correction,
+        correct=search.told,
     )
     best = engine.best_of(search.judged(comparable(results)), problem.limits, search.chooses)
     if best is None:

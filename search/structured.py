@@ -1,6 +1,6 @@
 """Scores of a search by a structure: what single options and neighbouring ones say, where that is the better score."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,7 +8,9 @@ from search.objectives import Objective
 from search.rescored import Rescored
 from search.result import Result
 from search.structure.model import Floats, ranks
+from search.structure.options import CalibratedOptions
 from search.structure.selection import Selection, deviation_of, noise_share, select
+from supernet import Architecture
 from supernet.decisions import DecisionSpace
 
 STRUCTURED = Objective("structured", maximise=True, measured=True)
@@ -21,13 +23,21 @@ class Structured(Rescored):
 
     Args:
         error: share of the variance of ranks that is error which no interval of a result shows.
+        trained: accuracies of networks that were trained alone.
     """
 
+    Options = CalibratedOptions
     becomes = STRUCTURED
 
-    def __init__(self, space: DecisionSpace, objective: Objective, error: float) -> None:
+    def __init__(
+        self,
+        space: DecisionSpace,
+        objective: Objective,
+        error: float,
+        trained: Mapping[Architecture, float] | None = None,
+    ) -> None:
         super().__init__(space, objective)
-        self._error = error
+        self._error, self._trained = error, trained or {}
 
     @property
     def words(self) -> str:
@@ -51,4 +61,4 @@ class Structured(Rescored):
         raw = self.raw(results)
         noise = noise_share(raw, np.array([deviation_of(result.interval) for result in results]))
         networks = [result.architecture for result in results]
-        return select(self.space, networks, raw, noise + self._error, self.same(results).tolist())
+        return select(self.space, networks, raw, noise + self._error, self.same(results).tolist(), self._trained)

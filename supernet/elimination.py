@@ -92,6 +92,41 @@ def _eliminate(
     return message[()]
 
 
+class Sums:
+    """Several sums of factors side by side, on one list of scopes that covers every decision.
+
+    Attributes:
+        base: (K,) what all assignments share.
+        terms: scopes in the order of their last decisions, each with its tables (K, *options).
+    """
+
+    def __init__(self, sizes: Sequence[int], sums: Sequence[Sequence[Factor]]) -> None:
+        self.sizes = tuple(sizes)
+        self.base = np.zeros(len(sums))
+        tables: dict[Scope, np.ndarray] = {}
+        for row, factors in enumerate(sums):
+            for scope, table in factors:
+                if not scope:
+                    self.base[row] += float(table)
+                    continue
+                key = tuple(sorted(scope))
+                stack = tables.setdefault(key, np.zeros((len(sums), *(self.sizes[d] for d in key))))
+                stack[row] += align(scope, table.astype(np.float64), key)
+        # A decision that nothing reads still needs an option: a table of zeros.
+        for decision, size in enumerate(self.sizes):
+            tables.setdefault((decision,), np.zeros((len(sums), size)))
+        order = sorted(tables, key=lambda scope: (scope[-1], scope))
+        self.terms = [(scope, tables[scope]) for scope in order]
+
+    def values(self, choice: Sequence[int]) -> np.ndarray:
+        """(K,) sums of an assignment, without the base."""
+        total = np.zeros(len(self.base))
+        for scope, table in self.terms:
+            index: Any = (slice(None), *(choice[d] for d in scope))
+            total += table[index]
+        return total
+
+
 def optimum(sizes: Sequence[int], factors: Sequence[Factor], largest: bool) -> tuple[float, tuple[int, ...]]:
     """The exact minimum, or the `largest` value, of a sum of factors, and an assignment that reaches it."""
     trail: list[tuple[int, Scope, np.ndarray]] = []

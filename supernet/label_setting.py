@@ -11,12 +11,12 @@ Handler and Zang (1980), on a sweep of variable elimination instead of a graph.
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from supernet.elimination import Factor, Scope, align, optimum, sweep
+from supernet.elimination import Factor, Scope, Sums, align, optimum, sweep
 
 Floats = NDArray[np.float64]
 
@@ -56,41 +56,17 @@ def constrained_optimum(
     return _labels(problem, prices, known)
 
 
-class _Problem:
-    """Objective (row 0) and costs (rows 1..K) side by side, on one list of scopes."""
+class _Problem(Sums):
+    """Objective (row 0) and costs (rows 1..K) side by side, and the most that these may be above the base."""
 
     def __init__(self, sizes: Sequence[int], objective: Sequence[Factor], limits: Sequence[Bound]) -> None:
-        self.sizes = tuple(sizes)
-        count = 1 + len(limits)
-        self.base = np.zeros(count)
-        tables: dict[Scope, Floats] = {}
-        for row, factors in enumerate([objective, *(limit.factors for limit in limits)]):
-            for scope, table in factors:
-                if not scope:  # a constant: taken off the limits below
-                    self.base[row] += float(table)
-                    continue
-                key = tuple(sorted(scope))
-                stack = tables.setdefault(key, np.zeros((count, *(self.sizes[d] for d in key))))
-                stack[row] += align(scope, table.astype(np.float64), key)
-        # A decision that nothing reads still needs an option: a table of zeros.
-        for decision, size in enumerate(self.sizes):
-            tables.setdefault((decision,), np.zeros((count, size)))
-        order = sorted(tables, key=lambda scope: (scope[-1], scope))
-        self.terms = [(scope, tables[scope]) for scope in order]
+        super().__init__(sizes, [objective, *(limit.factors for limit in limits)])
         self.upper = np.array([limit.upper for limit in limits], dtype=np.float64) - self.base[1:]
 
     def combined(self, prices: Floats) -> list[Factor]:
         """The objective less the priced costs."""
         signs = np.concatenate(([1.0], -prices))
         return [(scope, np.tensordot(signs, table, 1)) for scope, table in self.terms]
-
-    def values(self, choice: Sequence[int]) -> Floats:
-        """(1 + K,) objective and costs of an architecture, without the base."""
-        total = np.zeros(len(self.base))
-        for scope, table in self.terms:
-            index: Any = (slice(None), *(choice[d] for d in scope))
-            total += table[index]
-        return total
 
 
 def _prices(problem: _Problem) -> tuple[Floats, tuple[int, ...] | None]:

@@ -6,8 +6,9 @@ from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options
 from config_file.run_options import RunOptions
-from search.corrected import ScoreOptions
 from search.evaluators.options import EvaluationOptions
+from search.scores import ScoreOptions
+from search.structure.options import StructureOptions
 from supernet.spaces.options import SpaceOptions
 from training.data.options import DataOptions
 
@@ -15,7 +16,7 @@ _GROUP = "Ranking"
 
 
 @options()
-class RankOptions(ScoreOptions, EvaluationOptions, SpaceOptions, DataOptions, RunOptions):
+class RankOptions(StructureOptions, ScoreOptions, EvaluationOptions, SpaceOptions, DataOptions, RunOptions):
     """Options of `python -m search.rank`."""
 
     stage: ClassVar[str] = "rank"
@@ -44,5 +45,7 @@ class RankOptions(ScoreOptions, EvaluationOptions, SpaceOptions, DataOptions, Ru
         """Raises UserError where options of the groups contradict each other."""
         if 0 < self.architectures < 3:
             raise UserError(f"--architectures must be 0, for all, or at least 3, not {self.architectures}")
+        if self.score_error is not None and self.score != "structured":
+            raise UserError(f"--score-error is for --score structured, not for {self.score}")
         if len(self.eval_images) > 1:
             raise UserError("--eval-images: a ranking judges all networks on the same images, so give one number")

@@ -31,6 +31,7 @@ from search.strategies.policy_gradient import PolicyGradient
 from search.strategies.predictor import PredictorSearch
 from search.strategies.random_search import RandomSearch
 from search.strategies.regularized_evolution import RegularizedEvolution
+from search.strategies.structured import StructuredSearch
 from search.strategies.tpe import Tpe
 from supernet import Architecture
 
@@ -47,6 +48,7 @@ class Strategy(Protocol):
     takes_candidates: False where it does not begin with what a first stage has found (`Problem.candidates`).
     first_stage: the zero-cost score of a first stage that it cannot do without.
     first_choice: what it takes of that, best or spread, unless an option says it.
+    score: the score that a search by it is chosen by, unless --score says another; what it is told is as measured then.
     population: how many it wants to be asked for, and halved, at once.
     rung: the position of the fidelity that it wants its proposals to be evaluated at, set by `ask`; None: by schedule.
     roles: of what a local search has met: "start", "middle" or "optimum" by architecture.
@@ -86,6 +88,7 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "nsga2": Nsga2,
     "nsga3": Nsga3,
     "predictor": PredictorSearch,
+    "structured": StructuredSearch,
     "differentiable": LearnedDistribution,
 }
 

@@ -34,4 +34,6 @@ class PopulationOptions:
 class StartupOptions:
     """Of strategies that fit a model to random architectures first."""
 
-    startup: int = option(20, "random architectures before tpe and bayesian begin", at_least=2, at_most=10**5)
+    startup: int = option(
+        20, "random architectures before tpe, bayesian and structured begin", at_least=2, at_most=10**5
+    )

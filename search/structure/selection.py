@@ -18,7 +18,7 @@ It fails where these assumptions do: scores better than assumed that have intera
 away, and scores worse than assumed are kept. Of few networks U is too great, as the fit is poor: raw scores are kept.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import prod
@@ -26,6 +26,7 @@ from math import prod
 import numpy as np
 from scipy.stats import norm
 
+from search.structure.calibration import MOST_EXACT, calibrated
 from search.structure.model import FORMS, Fit, Floats, Ridge, features, ranks, terms
 from supernet import Architecture
 from supernet.decisions import DecisionSpace
@@ -34,7 +35,7 @@ from supernet.elimination import Scope
 PENALTIES: Floats = 10.0 ** np.arange(-2, 3.25, 0.5)
 FOLDS = 10
 FEWEST = 2 * FOLDS  # networks of which anything is chosen
-ENOUGH = 2  # networks for each free number of a form, from which on what it leaves says something
+ENOUGH = 3  # networks for each free number of a form, from which on what it leaves says something
 
 SHARED = 0.1
 """The share of the variance of ranks that is error of shared weights beyond what is structure: a rank correlation of
@@ -87,6 +88,7 @@ def select(
     scores: Floats,
     error: float,
     same: Sequence[Hashable] | None = None,
+    trained: Mapping[Architecture, float] | None = None,
 ) -> Selection | None:
     """The form and the penalty of the least squared error on held-out ranks, over FOLDS folds of distinct networks.
 
@@ -95,6 +97,7 @@ def select(
         scores: (N,), greater is better.
         error: share of the variance of ranks that is error of the scores, E.
         same: (N,) keys, equal for architectures that are the same network, which are held out together.
+        trained: accuracies of networks trained alone, which the structure is fitted to as well.
 
     Returns:
         None of fewer than FEWEST networks, or of scores that are all the same.
@@ -117,6 +120,9 @@ def select(
     if len(numbers) >= ENOUGH * sum(prod(space.sizes[d] - 1 for d in scope) for scope in pairs):
         error = max(known, 2 * _held_out(codes, targets, fold, space.sizes, pairs)[0] / variance - left)
     fit = Fit.of(space, codes, targets, form, penalty, float(np.sqrt(squared)))
+    if trained:
+        # 3. What trained networks leave is what the structure loses, without the error of scores.
+        fit = calibrated(fit, form, codes, trained, left / max(left - error, left / MOST_EXACT))
     return Selection(fit, form, len(numbers), left, error, error > known, held_out)
 
 
