@@ -145,7 +145,7 @@ class Search:
 
     @property
     def told(self) -> Rescored | None:
-        """What the strategy is told in the place of scores as measured: nothing where it makes the same of these."""
+        """Scores that the strategy is told instead of those measured; None where it makes the same of these itself."""
         return told_by(self.options, self.correction)
 
     @property

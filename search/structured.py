@@ -8,7 +8,7 @@ from search.objectives import Objective
 from search.rescored import Rescored
 from search.result import Result
 from search.structure.model import Floats, ranks
-from search.structure.options import CalibratedOptions
+from search.structure.options import StructureOptions
 from search.structure.selection import Selection, deviation_of, noise_share, select
 from supernet import Architecture
 from supernet.decisions import DecisionSpace
@@ -26,7 +26,7 @@ class Structured(Rescored):
         trained: accuracies of networks that were trained alone.
     """
 
-    Options = CalibratedOptions
+    Options = StructureOptions
     becomes = STRUCTURED
 
     def __init__(

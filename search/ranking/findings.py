@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from search.ranking.statistics import Estimate, Floats
 from search.ranking.truth import Truth
 from search.reporting.finished_search import RANKING
 from search.reporting.report import renew_report
+from search.structure.calibration import read_trained
 from search.structure.selection import SHARED
 from supernet import SearchSpace
 from supernet.decisions import DecisionSpace
@@ -71,7 +73,9 @@ def write_findings(
     elif options.score == "structured":
         corrections = {} if (cost := cost_of(known)) is None else corrections_of(scores, cost, same)
         error = SHARED if options.score_error is None else options.score_error
-        scores, selections = structured_scores(scores, space or plain_space(networks), same, error)
+        known_space = space or plain_space(networks)
+        trained = read_trained(Path(options.calibrate), known_space) if options.calibrate else {}
+        scores, selections = structured_scores(scores, known_space, same, error, trained)
         scores = replace(scores, others={**scores.others, **corrections})
         chosen = [f"{name}: {selection.words}" for name, selection in selections.items()]
         chosen = chosen or [f"--score structured: {len(networks)} networks are too few to choose a structure by"]

@@ -45,7 +45,5 @@ class RankOptions(StructureOptions, ScoreOptions, EvaluationOptions, SpaceOption
         """Raises UserError where options of the groups contradict each other."""
         if 0 < self.architectures < 3:
             raise UserError(f"--architectures must be 0, for all, or at least 3, not {self.architectures}")
-        if self.score_error is not None and self.score != "structured":
-            raise UserError(f"--score-error is for --score structured, not for {self.score}")
         if len(self.eval_images) > 1:
             raise UserError("--eval-images: a ranking judges all networks on the same images, so give one number")

@@ -34,6 +34,7 @@ from search.ranking.options import RankOptions
 from search.ranking.scores import Scores, scores_of
 from search.ranking.truth import Truth, load_truth, read_scores
 from search.result import Result
+from search.structure.calibration import read_trained
 from supernet import Architecture, SearchSpace
 from supernet.decisions import DecisionSpace
 from supernet.saved import named_space
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         truth = load_truth(options.truth, typed, options.truth_dataset)
         given = read_scores(Path(options.scores), ("score", "accuracy"), typed or truth.space)
         chosen = networks(options, truth, [a for a in truth.accuracy if a in given])
-        check_costs(options, truth, typed)
+        check_score(options, truth, typed)
         scores = Scores("scores", chosen, given)
         check_scores(scores.by_name())
         if options.plan:
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"the supernet in {context.source} is of {context.task.name}: search.rank ranks by {CLASSIFICATION.metric}"
         )
     truth = load_truth(options.truth, space, options.truth_dataset)
-    check_costs(options, truth, space)
+    check_score(options, truth, space)
     chosen = networks(options, truth, [a for a in truth.accuracy if space.is_valid(a)])
     if options.plan:
         make_evaluator(options.evaluator, context)  # refuses what a ranking would
@@ -106,8 +107,10 @@ def rank(
     write_findings(run, scores, truth, options, context.space, context.resolution)
 
 
-def check_costs(options: RankOptions, truth: Truth, space: DecisionSpace | None = None) -> None:
-    """Raises UserError where scores shall be corrected for a cost that nothing says."""
+def check_score(options: RankOptions, truth: Truth, space: DecisionSpace | None = None) -> None:
+    """Raises UserError where scores shall be corrected for a cost that nothing says, or by trainings that are none."""
+    if options.calibrate and space is not None:
+        read_trained(Path(options.calibrate), space)
     counted = isinstance(space, SearchSpace) or truth.space is not None
     if options.score == "corrected" and not counted and cost_of(truth.costs) is None:
         raise UserError(

@@ -112,7 +112,11 @@ def plain_space(networks: Sequence[Architecture]) -> DecisionSpace:
 
 
 def structured_scores(
-    scores: Scores, space: DecisionSpace, same: NDArray[np.intp] | None, error: float
+    scores: Scores,
+    space: DecisionSpace,
+    same: NDArray[np.intp] | None,
+    error: float,
+    trained: Mapping[Architecture, float] | None = None,
 ) -> tuple[Scores, dict[str, Selection]]:
     """The scores with those by structures among them, first where that of the first ones is accepted, and all of these.
 
@@ -120,6 +124,7 @@ def structured_scores(
         space: of the networks.
         same: (N,) numbers, the same for architectures that are the same network.
         error: share of the variance of ranks that is error which the deviations do not show.
+        trained: accuracies of networks trained alone, which structures are fitted to as well.
     """
     found: dict[str, Selection] = {}
     fitted: dict[str, Mapping[Architecture, float]] = {}
@@ -127,7 +132,7 @@ def structured_scores(
     error += noise_share(np.array([scores.values[a] for a in scores.networks]), noise)
     for name, values in {scores.name: scores.values, **scores.others}.items():
         raw = np.array([values[a] for a in scores.networks])
-        selection = select(space, scores.networks, raw, error, None if same is None else same.tolist())
+        selection = select(space, scores.networks, raw, error, None if same is None else same.tolist(), trained)
         if selection is not None:
             found[name] = selection
             of_sum = selection.fit.structure(scores.networks).tolist()

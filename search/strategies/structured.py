@@ -29,7 +29,7 @@ from search.strategies.generation import Generational, Scores, Told
 from search.strategies.shared_options import StartupOptions
 from search.structure.calibration import calibrated
 from search.structure.model import Fit, Structure, ranks
-from search.structure.options import CalibratedOptions
+from search.structure.options import StructureOptions
 from search.structure.selection import select
 from supernet import Architecture
 from supernet.decisions import DecisionSpace
@@ -45,7 +45,7 @@ FIRST_PENALTY, FIRST_DEVIATION = 1.0, 0.2  # while too few are known to choose t
 
 
 @options("Structured")
-class StructuredOptions(StartupOptions, CalibratedOptions):
+class StructuredOptions(StartupOptions, StructureOptions):
     """Search by a structure of the scores."""
 
     structured_round: int = option(5, "structured: architectures between two fits", at_least=1, at_most=10**5)
