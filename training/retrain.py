@@ -217,6 +217,8 @@ def retrain_stage(options: RetrainOptions) -> Path:
 def _prepare(options: RetrainOptions) -> tuple[Training, Callable[[RunFolder], None]]:
     data = load_data(options, options.resolution)
     chosen = choose_architecture(options, data)
+    if (side := chosen.space.image(chosen.architecture)[1]) != data.resolution:  # the search decided the image size
+        data = load_data(options, side)
     spec = chosen.space.decode(chosen.architecture)
     lines = [data.summary(), _network_line(chosen, spec)]
     if options.train_on == "trainval":
@@ -264,7 +266,7 @@ def _inherit(options: RetrainOptions, chosen: Chosen) -> Network:
 
 
 def _network_line(chosen: Chosen, spec: NetSpec) -> str:
-    shape = chosen.space.input_shape
+    shape = chosen.space.image(chosen.architecture)
     names = " ".join(chosen.space.names(chosen.architecture))
     return (
         f"{chosen.space.name} ({chosen.origin}): {spec.macs(shape) / 1e6:.2f} M multiply-accumulates, "

@@ -19,6 +19,7 @@ from training.device import choose_device, place, prepare_device
 from training.differentiable_search.hardware import cost_range
 from training.estimate import duration
 from training.evaluate import score
+from training.image_size import AtItsImageSize
 from training.initialise import initialise
 from training.options import TrainSupernetOptions
 from training.planning import print_plan
@@ -34,16 +35,20 @@ VALIDATED_IMAGES = 500
 
 
 def networks_of(options: Any, data: Data) -> NetworkSpace:
-    """The space that the options name, for this data set's resolution and classes.
+    """The space that the options name, for this data set's resolution and classes, of networks trained one by one.
 
     Raises:
         UserError: unknown space, settings that it does not have, or the image size is one of its decisions.
     """
-    classes = len(data.classes)
-    space = named_space(options, resolution=data.resolution, num_classes=classes, in_channels=data.in_channels)
+    space = _space_of(options, data)
     if isinstance(space, SearchSpace) and space.images is not None:
-        raise UserError(f"{space.name}: the image size is a decision, which no training follows yet: fix it")
+        raise UserError(f"{space.name}: the image size is a decision, which only a supernet's training follows: fix it")
     return space
+
+
+def _space_of(options: Any, data: Data) -> NetworkSpace:
+    classes = len(data.classes)
+    return named_space(options, resolution=data.resolution, num_classes=classes, in_channels=data.in_channels)
 
 
 def prepare_supernet(options: TrainSupernetOptions) -> Training:
@@ -65,7 +70,7 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
             band(options, named_space(options, resolution=resolution, num_classes=classes))
 
     data = load_data(options, options.resolution, check)
-    supernet = Supernet(with_sites(networks_of(options, data)), recompute=options.recompute)
+    supernet = Supernet(with_sites(_space_of(options, data)), recompute=options.recompute)
     initialise(supernet, options.random_seed)
     if options.pretrained is not None and not (options.plan and options.pretrained == "torchvision"):
         # of a plan nothing is downloaded
@@ -165,7 +170,8 @@ def validate_paths(recipe: Recipe) -> dict[str, float]:
     limit = min(VALIDATED_IMAGES, len(data.val))
     scores = []
     for path in recipe.trainer.paths_to_validate(VALIDATED_PATHS, recipe.steps):
-        network = place(extract(context.supernet, path), recipe.device, options.channels_last)
+        alone = place(extract(context.supernet, path), recipe.device, options.channels_last)
+        network = AtItsImageSize(alone, context.space, path)
         calibrate_batch_norm(network, calibration)
         batches = data.val.batches(
             options.batch_size, seed=seed, shuffle=True, limit=limit, device=recipe.device, **form

@@ -28,6 +28,7 @@ from supernet import Architecture, SearchSpace, Supernet
 from supernet.samplers import UniformSampler
 from training.data import Data, Split
 from training.device import autocast
+from training.image_size import fit_images
 from training.losses import Loss
 
 Pass = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -89,7 +90,12 @@ class Context:
         return autocast(self.device, self.amp)
 
     def forward(self, x: Tensor, *choice: Any) -> Tensor:
-        """The model's outputs (B, O) in float32; of a supernet along `choice`, an architecture or gates."""
+        """The model's outputs (B, O) in float32; of a supernet along `choice`, an architecture or gates.
+
+        Where the space decides the image size, images are brought to that of the architecture.
+        """
+        if choice and isinstance(choice[0], tuple):
+            x = fit_images(x, self.space, choice[0])
         with self.autocast():
             outputs: Tensor = self.model(x, *choice)
             return outputs.float()

@@ -44,9 +44,12 @@ def table_of(options: VerdictOptions, finished: FinishedSearch) -> CostTable:
     """The costs that the search was limited in.
 
     Raises:
-        UserError: they were measured, and their table is not where it was and not given.
+        UserError: they were measured, and their table is not where it was and not given; or the search decided the
+            image size, at one of which everything is compared.
     """
     space, resolution = with_sites(finished.space), finished.best["resolution"]
+    if space.images is not None:
+        raise UserError(f"the search decided the image size of {space.name}, and search.verdict compares at one")
     name = finished.best["search"]["info_metric"]
     if metric_called(name).count is not None:
         return build_table(space, name, resolution)

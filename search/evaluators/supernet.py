@@ -37,6 +37,7 @@ from training.data import Data, Split
 from training.data.split import SplitPart
 from training.device import autocast, choose_amp, place, prepare_device
 from training.evaluate import Score, score
+from training.image_size import AtItsImageSize
 
 CPU = torch.device("cpu")
 
@@ -238,7 +239,7 @@ class SupernetEvaluator:
 
     def _tree(self, architectures: Sequence[Architecture]) -> PrefixNode | None:
         """None where each is evaluated by itself."""
-        if not self.prefix_sharing or len(architectures) < 2:
+        if not self.prefix_sharing or len(architectures) < 2 or self.supernet.space.images is not None:
             return None
         return tree_of(self.supernet.space, architectures, self._image)
 
@@ -247,6 +248,7 @@ class SupernetEvaluator:
             network: nn.Module = extract(self.supernet, architecture)
             if self.refit_head:
                 network = without_head(network)
+            network = AtItsImageSize(network, self.supernet.space, architecture)
             network = fold_batch_norms(self._calibrated(network))
             return self._score_of(((network(x), y) for x, y in batches), judged)
 

@@ -306,8 +306,8 @@ def test_a_plan_says_what_is_in_the_way_of_the_run(tmp_path: Path, capsys) -> No
     [
         ({"search_space": "nasbench_makro"}, "nasbench_macro"),
         (
-            {"search_space": "tests.supernet.own_spaces:zoomed_to"},
-            "image size is a decision, which no training follows",
+            {"search_space": "tests.supernet.own_spaces:zoomed_to", "sample_strategy": "differentiable"},
+            "image size is a decision, which no relaxation follows",
         ),
         ({"sample_strategy": "unifrom"}, r"'uniform'\? \(choices: uniform, fair, differentiable, "),
         ({"sample_strategy": "diferentiable"}, "did you mean 'differentiable'"),

@@ -54,6 +54,8 @@ class ArchitectureLearner:
         self.batch_size = min(options.batch_size, len(self.images))
         name = options.relaxation or relaxation
         kind = choose("relaxation", name, RELAXATIONS)
+        if context.space.images is not None:
+            raise UserError(f"{context.space.name}: the image size is a decision, which no relaxation follows: fix it")
         self.parameters = kind.parameters(self.supernet, context.seed).to(context.device)
         self._start = self.parameters.logits.detach().clone()
         self.relaxation = Relaxation(name, self.parameters, context.seed)
