@@ -11,6 +11,7 @@ from search.evaluators import Context
 from search.objectives import chosen_by
 from search.problem import Problem
 from search.rescored import Rescored
+from search.sloped import Sloped
 from search.strategies import STRATEGIES
 from search.structure.selection import SHARED
 from search.structured import Structured
@@ -22,7 +23,7 @@ class Measured:
     """Scores as they were measured."""
 
 
-SCORES: Mapping[str, type] = {RAW: Measured, "corrected": Correction, "structured": Structured}
+SCORES: Mapping[str, type] = {RAW: Measured, "corrected": Correction, "structured": Structured, "sloped": Sloped}
 """`Rescored` classes by name, and those that are not."""
 
 
@@ -33,9 +34,10 @@ class ScoreOptions:
     score: str | None = option(
         None, "{names}: as measured (the default, but of --search-strategy structured); corrected for cost, by the sum "
         "of the logarithms of the ranks of score and live multiply-accumulates among all networks that are compared "
-        "(it helps over a whole space; within a budget what counts is the order among networks of equal cost); or the "
+        "(it helps over a whole space; within a budget what counts is the order among networks of equal cost); the "
         "sum of what single options and neighbouring ones say of the ranks, where cross-validation finds that it "
-        "leaves less out than raw scores err", metavar="NAME", names=SCORES, derived=True
+        "leaves less out than raw scores err; or drawn towards a line over the limited cost, by the share of the "
+        "scores that is noise", metavar="NAME", names=SCORES, derived=True
     )  # fmt: skip
 
     def rules(self) -> None:
@@ -57,6 +59,10 @@ def rescored_by(options: Any, problem: Problem, measures: Mapping[str, bool], co
         raise UserError(f"--score {options.score}: {score.name} is a cost, there is no score to correct")
     if options.score == "corrected":
         return Correction(problem.space, score, context.resolution)
+    if options.score == "sloped":
+        if problem.limits.first is None:
+            raise UserError("--score sloped: scores rise with the limited cost, and nothing is limited (--target-hc)")
+        return Sloped(problem.limits, score)
     assumed = SHARED if context.needs_supernet else 0.0
     error = assumed if options.score_error is None else options.score_error
     return Structured(problem.space, score, error, problem.trained)

@@ -47,3 +47,5 @@ class RankOptions(StructureOptions, ScoreOptions, EvaluationOptions, SpaceOption
             raise UserError(f"--architectures must be 0, for all, or at least 3, not {self.architectures}")
         if len(self.eval_images) > 1:
             raise UserError("--eval-images: a ranking judges all networks on the same images, so give one number")
+        if self.score == "sloped":
+            raise UserError("--score sloped is drawn towards a limited cost: a ranking has no limit (search.py has)")
