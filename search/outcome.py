@@ -144,6 +144,7 @@ def how_found(search: Search, evaluations: int) -> dict[str, Any]:
             "evaluator": options.evaluator,
             "measures": dict(search.measures),
             "method": search.evaluator.method,
+            **({"proxy": context.trained.space.describe()} if context.proxy else {}),
             **({} if search.found is None else {"first_stage": search.found.record}),
             **search.evaluator.record,
         },

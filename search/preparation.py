@@ -178,6 +178,7 @@ class Search:
                 lines.append(f"note       --target-hc {self.options.target_hc:g}{default} limits nothing in this space")
         return [
             *lines,
+            *([f"proxy      {self.context.proxy}"] if self.context.proxy else []),
             *([] if self.first is None else [f"first      {self.first.describe()}"]),
             f"strategy   {self.options.search_strategy}, at most {quantity(self.budget, 'evaluation')}",
             f"evaluation {self.evaluator.describe(self.schedule)}",

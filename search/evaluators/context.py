@@ -13,6 +13,8 @@ from config_file.stages import find_stage
 from search.evaluators.held_back import hold_back, images_to_hold_back
 from supernet import NetworkSpace, SearchSpace
 from supernet.decisions import DecisionSpace
+from supernet.saved import space_of
+from supernet.space import with_sites
 from supernet.spaces import SETTINGS, SPACES
 from tasks import Task, task_of
 from training.data import Data, Split, load_data
@@ -60,23 +62,35 @@ class Context:
 
     @cached_property
     def trained(self) -> TrainedSupernet:
-        """The supernet, on the CPU. Raises UserError where it is missing, damaged, or of another space than asked."""
+        """The supernet, on the CPU. Raises UserError where it is missing or damaged."""
         source = self.source
         assert self.device is not None  # prepared before anything is computed
-        trained = load_supernet(source, self.options.search_space)
-        check_same_space(self.options, trained.space, source)
-        return trained
+        return load_supernet(source, self.options.search_space)
 
     @cached_property
     def space(self) -> DecisionSpace:
+        """The architectures, whose costs count.
+
+        A supernet's may be narrower, for instance, with the same decisions: a proxy. Raises UserError for other ones.
+        """
         if self.needs_supernet:
-            return self.trained.space
+            return searched_space(self.options, self.trained, self.source)
         if self._space is None:
             return networks_of(self.options, self.data)
         space = self._space(self) if callable(self._space) else self._space
         if not isinstance(space, DecisionSpace):
             raise UserError(f"--evaluator {self.options.evaluator}: its space is a {type(space).__name__}")
         return space
+
+    @property
+    def proxy(self) -> str:
+        """The supernet in words where it is not of the space's own networks; "" where it is."""
+        if not self.needs_supernet or self.trained.space.macro_fingerprint == self.space.macro_fingerprint:
+            return ""
+        ours, theirs = self.space.describe(), self.trained.space.describe()
+        names = [name for name in SETTINGS if ours.get(name) != theirs.get(name)]
+        settings = ", ".join(f"--{name.replace('_', '-')} {theirs.get(name) or 'none'}" for name in names)
+        return f"the supernet was trained with {settings}: its scores are those of such networks, costs of the space's"
 
     @cached_property
     def task(self) -> Task:
@@ -111,15 +125,33 @@ class Context:
         return hold_back(self.data.val, self.confirm_images, self.seed)
 
 
-def check_same_space(options: Any, space: SearchSpace, source: Path) -> None:
-    """Raises UserError where a flag asks for another space than the supernet was trained on."""
-    recipe = space.describe()
+def searched_space(options: Any, trained: TrainedSupernet, source: Path) -> SearchSpace:
+    """The space of the supernet, or the one of other settings that flags ask for, where the decisions are the same.
+
+    Raises UserError where they are not, or the flags ask for another space altogether.
+    """
+    recipe = trained.space.describe()
+    asked: dict[str, Any] = {}
     for name in ("search_space", *SETTINGS):
-        value, trained = getattr(options, name), recipe.get(name)
-        if isinstance(trained, dict):  # the content of a file, which may have moved since
-            trained = trained["name"] if value in SPACES else value
-        if value is not None and (list(value) if isinstance(value, tuple) else value) != trained:
-            raise UserError(f"--{name.replace('_', '-')} {value}: the supernet in {source} was trained with {trained}")
+        value, recorded = getattr(options, name), recipe.get(name)
+        value = list(value) if isinstance(value, tuple) else value
+        if isinstance(recorded, dict):  # the content of a file, which may have moved since
+            recorded = recorded["name"] if value in SPACES else value
+        if value is not None and value != recorded:
+            asked[name] = value
+    if not asked:
+        return trained.space
+    flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in asked.items())
+    if "search_space" in asked:
+        raise UserError(f"{flags}: the supernet in {source} was trained with {trained.space.name}")
+    space = with_sites(space_of(trained.info, source, options.search_space, **asked))
+    if space.decisions_fingerprint != trained.space.decisions_fingerprint:
+        was = ", ".join(str(recipe.get(name)) for name in asked)
+        raise UserError(
+            f"{flags}: the supernet in {source} was trained with {was}, where there are other decisions: it says "
+            "nothing of such networks"
+        )
+    return space
 
 
 def check_same_data(data: Data, info: Mapping[str, Any], source: Path) -> None:

@@ -116,7 +116,7 @@ def build_network_space(
         strides: stem, then each stage; without it small images (<= 64 px) keep their resolution in stem and first
             strided stage.
         skip: "conv" or "identity": what a skip is where the shape changes; default as the space declares.
-        width_mult: scales all widths of a space of once-for-all; default as the space declares.
+        width_mult: scales all widths of a chain or of a space of once-for-all; default as the space declares.
         image_sizes: the image size is a decision, among these, as "128-224:4"; the largest is the resolution.
         elastic: of a network that becomes a space, what of it is elastic (`supernet.elastic.rules`).
 

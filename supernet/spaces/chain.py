@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from config_file.errors import UserError, nearest
-from supernet.blocks import ACTIVATIONS, Block, Conv, GlobalPool, Head, Identity
+from supernet.blocks import ACTIVATIONS, Block, Conv, GlobalPool, Head, Identity, make_divisible
 from supernet.composites import InvertedResidual
 from supernet.decisions import Decision
 from supernet.sharing import SHARING
@@ -19,7 +19,7 @@ from supernet.space import SearchSpace
 from supernet.spaces.candidates import SKIPS, Slot, parse_candidate
 from supernet.spec import INPUT
 
-MOST_LAYERS, MOST_WIDTH, MOST_STRIDE = 500, 2**17, 64
+MOST_LAYERS, MOST_WIDTH, MOST_STRIDE, MOST_FACTOR = 500, 2**17, 64, 16
 """Upper limits of a chain: layers that choose, all stages together; channels; strides."""
 
 SMALL_IMAGE = 64
@@ -154,14 +154,23 @@ class ChainTable:
         depths: Sequence[int] | None = None,
         strides: Sequence[int] | None = None,
         skip: str | None = None,
+        width_mult: float | None = None,
     ) -> ChainTable:
-        """The table with other widths (stem, first if there is one, stages, head), depths or strides (stem, stages)."""
+        """The table with other widths (stem, first if there is one, stages, head), depths or strides (stem, stages).
+
+        `width_mult` is a factor of all widths, those given included.
+        """
         count, table = len(self.stages), self
         fixed = ["stem"] if self.first is None else ["stem", "first"]
         if widths is not None:
             _expect(widths, len(fixed) + count + 1, f"widths of {self.name}: {', '.join(fixed)}, {count} stages, head")
             ends: dict[str, Any] = dict(zip(fixed, widths, strict=False)) | {"head": widths[-1]}
             table = replace(table, stages=with_each(table.stages, "channels", widths[len(fixed) : -1]), **ends)
+        if width_mult is not None:
+            names = [name for name in (*fixed, "head", "features") if getattr(table, name) is not None]
+            ends = dict(zip(names, scaled([getattr(table, name) for name in names], width_mult), strict=True))
+            channels = scaled([stage.channels for stage in table.stages], width_mult)
+            table = replace(table, stages=with_each(table.stages, "channels", channels), **ends)
         if depths is not None:
             _expect(depths, count, f"depths of {self.name}: one per stage")
             table = replace(table, stages=with_each(table.stages, "depth", depths))
@@ -175,7 +184,7 @@ class ChainTable:
     def settings(self) -> tuple[str, ...]:
         """The settings that apply: `skip` only where a candidate is one."""
         names = {name for stage in self.stages for name in stage.candidates or self.candidates}
-        return ("widths", "depths", "strides", *(["skip"] if names.intersection(SKIPS) else []))
+        return ("widths", "depths", "strides", *(["skip"] if names.intersection(SKIPS) else []), "width_mult")
 
     def at_resolution(self, resolution: int) -> ChainTable:
         """The table with the strides that suit images of this size."""
@@ -258,6 +267,13 @@ def _names(content: Any) -> tuple[str, ...]:
     if isinstance(content, str) or not isinstance(content, Sequence):
         raise UserError("candidates must be a list of names")
     return tuple(map(str, content))
+
+
+def scaled(widths: Sequence[int], factor: float) -> list[int]:
+    """Widths times a factor, rounded to multiples of 8 as MobileNetV2's are. Raises UserError for no such factor."""
+    if not 0 < factor <= MOST_FACTOR:
+        raise UserError(f"--width-mult must be above 0 and at most {MOST_FACTOR}, not {factor}")
+    return [make_divisible(width * factor) for width in widths]
 
 
 def _expect(values: Sequence[int], length: int, meaning: str) -> None:

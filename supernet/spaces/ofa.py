@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from config_file.errors import UserError
-from supernet.blocks import Block, Conv, GlobalPool, Head, Identity, make_divisible
+from supernet.blocks import Block, Conv, GlobalPool, Head, Identity
 from supernet.composites import InvertedResidual
 from supernet.decisions import Decision
 from supernet.sites import Site
 from supernet.space import SearchSpace
-from supernet.spaces.chain import SMALL_IMAGE, with_each
+from supernet.spaces.chain import SMALL_IMAGE, scaled, with_each
 from supernet.spaces.image_sizes import with_image_sizes
 from supernet.spec import INPUT
 
-MOST_FACTOR = 16
 KERNELS, EXPANSIONS, FEWEST_LAYERS = (3, 5, 7), (3, 4, 6), 2
 
 
@@ -84,10 +83,7 @@ class OfaTable:
         if widths is not None and width_mult is not None:
             raise UserError(f"{self.name}: give --widths or --width-mult, not both")
         if widths is None:
-            factor = self.width_mult if width_mult is None else width_mult
-            if not 0 < factor <= MOST_FACTOR:
-                raise UserError(f"--width-mult must be above 0 and at most {MOST_FACTOR}, not {factor}")
-            widths = [make_divisible(width * factor) for width in self.widths]
+            widths = scaled(self.widths, self.width_mult if width_mult is None else width_mult)
         if len(widths) != len(self.widths):
             ends = "head" if self.features is None else "head, features"
             meaning = f"stem, first, {count} stages, {ends}"

@@ -41,7 +41,12 @@ class SpaceOptions(PluginOptions):
         inherit=True,
     )
     width_mult: float | None = option(
-        None, "ofa_*: factor of all widths; none: the space's", above=0, at_most=16, inherit=True
+        None,
+        "factor of all widths of a chain or of ofa_*; less than 1 for a supernet that is a proxy of the space that is "
+        "searched; none: the space's",
+        above=0,
+        at_most=16,
+        inherit=True,
     )
     image_sizes: str | None = option(
         None,
