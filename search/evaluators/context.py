@@ -85,9 +85,10 @@ class Context:
     @property
     def proxy(self) -> str:
         """The supernet in words where it is not of the space's own networks; "" where it is."""
-        if not self.needs_supernet or self.trained.space.macro_fingerprint == self.space.macro_fingerprint:
+        space = self.space
+        if not self.needs_supernet or space is self.trained.space or not isinstance(space, NetworkSpace):
             return ""
-        ours, theirs = self.space.describe(), self.trained.space.describe()
+        ours, theirs = space.describe(), self.trained.space.describe()
         names = [name for name in SETTINGS if ours.get(name) != theirs.get(name)]
         settings = ", ".join(f"--{name.replace('_', '-')} {theirs.get(name) or 'none'}" for name in names)
         return f"the supernet was trained with {settings}: its scores are those of such networks, costs of the space's"
@@ -146,7 +147,7 @@ def searched_space(options: Any, trained: TrainedSupernet, source: Path) -> Sear
         raise UserError(f"{flags}: the supernet in {source} was trained with {trained.space.name}")
     space = with_sites(space_of(trained.info, source, options.search_space, **asked))
     if space.decisions_fingerprint != trained.space.decisions_fingerprint:
-        was = ", ".join(str(recipe.get(name)) for name in asked)
+        was = ", ".join(str(recipe.get(name) or "the space's own") for name in asked)
         raise UserError(
             f"{flags}: the supernet in {source} was trained with {was}, where there are other decisions: it says "
             "nothing of such networks"

@@ -83,7 +83,7 @@ def test_a_narrow_supernet_searches_the_full_space_to_the_end(capsys: pytest.Cap
 
 @pytest.mark.usefixtures("_there")
 def test_scores_are_those_of_the_narrow_supernet_whatever_is_searched() -> None:
-    main_search([*FEW.split(), *SCORED.split(), *"--target-hc 1000 --output runs/c/search".split()])
+    main_search([*FEW.split(), *SCORED.split(), "--target-hc", "1000", "--output", "runs/c/search"])
     own = Path("runs/c/search/archive.jsonl").read_text()
     main_search(
         [*FEW.split(), *SCORED.split(), "--target-hc", "1000", "--width-mult", "1", "--output", "runs/b/search"]
@@ -103,7 +103,10 @@ def test_scores_are_those_of_the_narrow_supernet_whatever_is_searched() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--depths 1,2,2", "--depths .*: the supernet in .* was trained with None, where there are other decisions"),
+        (
+            "--depths 1,2,2",
+            "--depths .*: the supernet in .* was trained with the space's own, where there are other decisions",
+        ),
         (
             "--search-space proxylessnas",
             "--search-space proxylessnas: the .* was trained with nasbench_macro",
@@ -112,6 +115,6 @@ def test_scores_are_those_of_the_narrow_supernet_whatever_is_searched() -> None:
 )
 def test_other_decisions_are_refused_in_one_line(words: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        main_search([*FEW.split(), *SCORED.split(), *words.split()])
+        main_search([*FEW.split(), *SCORED.split(), *words.split(), "--output", "runs/d/search"])
     with pytest.raises(UserError, match=message):
         main_rank([*FEW.split(), *words.split(), "--truth", "nasbench_macro"])
