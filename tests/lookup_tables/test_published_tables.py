@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,20 @@ def test_the_note_10_of_once_for_all(tmp_path: Path, resolution: int) -> None:
     ]
     architecture = names.index("k5e4"), names.index("k7e6")
     assert table.cost([architecture])[0] == pytest.approx(sum(entries[key][0] for key in parts))
+
+
+def test_the_note_10_and_the_whole_space(tmp_path: Path) -> None:
+    """The smallest network of ofa_mbv3 at width 1.2: of each stage both layers of kernel 3 and expansion 3."""
+    entries = latency_tables()["ofa_note10_160"]["entries"]
+    space = build_space("ofa_mbv3", resolution=160, width_mult=1.2)
+    found, base = read_foreign(as_yaml(entries, tmp_path / "note10.yaml"), "ofa", space, "latency")
+    table = CostTable(space, LATENCY, 160, found, offset=base)
+    expected = 0.0
+    for key, (mean, _) in entries.items():
+        block = re.fullmatch(r"expanded_conv-input:\d+x\d+x(\d+)-output:.*-expand:(\d+)-kernel:(\d)-.*", key)
+        if block is None or (int(block[2]) in (int(block[1]), 3 * int(block[1])) and block[3] == "3"):
+            expected += mean
+    assert table.cost([tuple(0 for _ in space.sizes)])[0] == pytest.approx(expected)
 
 
 def test_published_tables_raise_no_doubts(tmp_path: Path) -> None:
