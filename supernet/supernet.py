@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from config_file.errors import UserError
 from supernet.decisions import Architecture
 from supernet.gating import Weight
 from supernet.network import Function, LayerCall, Layout, Network, Taps, lay_out, walk
@@ -108,8 +109,8 @@ def _shared(site: Site, in_channels: Sequence[int]) -> SharedWeights:
         raise ValueError(f"{site.name}: unknown sharing {site.sharing!r} (choices: {', '.join(SHARING)})")
     try:
         return SHARING[site.sharing](site.options, in_channels)
-    except ValueError as error:
-        raise ValueError(f"{site.name}: {error}") from None
+    except ValueError as error:  # of a table of the user's own: each option may be fine, together they cannot share
+        raise UserError(f"{site.name}: {error}") from None
 
 
 @torch.no_grad()

@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from config_file.errors import UserError
 from supernet import Supernet, build_space, extract
 from supernet.blocks import BatchNormAct, Conv, Head, Identity, Pool
 from supernet.composites import InvertedResidual
 from supernet.sharing import OwnWeights, Sliced
 from supernet.sharing.sliced import crop
+from supernet.spaces.chain import ChainTable, Stage
 
 SUPER_KERNEL = tuple(InvertedResidual(8, kernel, expand) for kernel in (3, 5) for expand in (3, 6))
 
@@ -184,3 +186,13 @@ def test_extraction_follows_channels_last():
     alone = extract(net, (0,) * 6)
     weight = next(p for p in alone.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1)
     assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "why"), [(("k3e1", "k3e3"), "a super-kernel"), (("k5e2", "k3e6"), "not a slice")]
+)
+def test_a_table_whose_candidates_cannot_share_is_a_users_mistake(candidates, why):
+    stages = (Stage(8, 1, 1), Stage(16, 2, 2))
+    table = ChainTable("mine", stages, candidates, stem=8, head=16, sharing="super_kernel")
+    with pytest.raises(UserError, match=rf"stage1/0: .*{why}"):
+        Supernet(table.build(8, 3, 3))
