@@ -27,6 +27,7 @@ ELSEWHERE = {
     "strides": "the same",
     "skip": "the same",
     "width_mult": "the same",
+    "elastic": "the same",
     "image_sizes": "the same",
     "architecture": "the network's fingerprint is compared",
     "title": "where the run lies",
