@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ def step_ratio(supernet: Supernet, architecture: tuple[int, ...], x: Tensor) -> 
     return min(inside) / min(outside)
 
 
-def costs_per_second(name: str, rng: np.random.Generator, **settings: str) -> float:
+def costs_per_second(name: str, rng: np.random.Generator, **settings: Any) -> float:
     """Look-ups per second in a table of so many encodings, column by column in bytes."""
     space = build_space(name, **settings)
     table = build_table(space, "flops", 224)
