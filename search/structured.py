@@ -61,4 +61,4 @@ class Structured(Rescored):
         raw = self.raw(results)
         noise = noise_share(raw, np.array([deviation_of(result.interval) for result in results]))
         networks = [result.architecture for result in results]
-        return select(self.space, networks, raw, noise + self._error, self.same(results).tolist(), self._trained)
+        return select(self.space, networks, raw, noise, self.same(results).tolist(), self._trained, self._error)

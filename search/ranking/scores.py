@@ -129,10 +129,11 @@ def structured_scores(
     found: dict[str, Selection] = {}
     fitted: dict[str, Mapping[Architecture, float]] = {}
     noise = np.array([scores.deviations.get(a, np.nan) for a in scores.networks])
-    error += noise_share(np.array([scores.values[a] for a in scores.networks]), noise)
+    known = noise_share(np.array([scores.values[a] for a in scores.networks]), noise)
     for name, values in {scores.name: scores.values, **scores.others}.items():
         raw = np.array([values[a] for a in scores.networks])
-        selection = select(space, scores.networks, raw, error, None if same is None else same.tolist(), trained)
+        keys = None if same is None else same.tolist()
+        selection = select(space, scores.networks, raw, known, keys, trained, shared=error)
         if selection is not None:
             found[name] = selection
             of_sum = selection.fit.structure(scores.networks).tolist()

@@ -89,15 +89,19 @@ def select(
     error: float,
     same: Sequence[Hashable] | None = None,
     trained: Mapping[Architecture, float] | None = None,
+    shared: float = 0.0,
 ) -> Selection | None:
     """The form and the penalty of the least squared error on held-out ranks, over FOLDS folds of distinct networks.
+
+    The error of shared weights may be a structure, too. So a form of more terms must explain more than it.
 
     Args:
         architectures: N of the space.
         scores: (N,), greater is better.
-        error: share of the variance of ranks that is error of the scores, E.
+        error: share of the variance of ranks that is error of the scores, without the part of shared weights.
         same: (N,) keys, equal for architectures that are the same network, which are held out together.
         trained: accuracies of networks trained alone, which the structure is fitted to as well.
+        shared: share of the variance of ranks that is error of shared weights.
 
     Returns:
         None of fewer than FEWEST networks, or of scores that are all the same.
@@ -112,7 +116,11 @@ def select(
     decisions, variance = range(len(space.sizes)), float(targets.var())
     # 1. The form and the penalty that predict held-out networks best.
     found = {form: _held_out(codes, targets, fold, space.sizes, terms(len(decisions), form)) for form in FORMS}
-    form = min(found, key=lambda name: found[name][0])
+    least, *more = FORMS
+    form = min(more, key=lambda name: found[name][0])
+    if found[least][0] - found[form][0] <= shared * variance:
+        form = least
+    error += shared
     squared, penalty, held_out = found[form]
     # 2. What all pairs of decisions leave as well is error, as far as there are networks enough to say so.
     pairs = [*((d,) for d in decisions), *combinations(decisions, 2)]
