@@ -93,7 +93,8 @@ class PlainConv(Block):
         channels, groups = self.out_channels, self.groups
         if channels is None:
             channels, groups = in_channels, in_channels // self.group_width
-        if not groups or in_channels % groups or channels % groups:
+        width = in_channels // groups if self.out_channels is not None else self.group_width
+        if width * groups != in_channels or channels % max(1, groups):
             raise ValueError(f"{in_channels} to {channels} channels do not fall into {groups} groups")
         return channels, groups
 
