@@ -10,7 +10,7 @@ CIFAR-10 (JPEG) at 32 px, at most 5 million multiply-accumulates, one thread. Ev
     random       a network of the same space drawn from those that use 98 % of the limit, trained for all of it
     mobilenetv2  MobileNetV2, as wide as the limit allows, trained for all of it
 
-The last training of an arm takes as many epochs as fit into what is left, by some steps that are timed first and
+The last training of an arm takes as many whole epochs as fit into what is left, by steps that are timed first and
 counted too; it learns from all training images. Nothing is chosen by the test images, which are looked at once, at the
 end. A row is kept for every arm, seed and budget (rows.jsonl), and so are the finished stages of one that was stopped
 with Ctrl-C or SIGTERM: the same command goes on. --arm shares the work between processes. The table has the mean
@@ -186,7 +186,7 @@ def cpu_seconds() -> float:
 
 
 def epochs_for(budget: float, clock: Clock, spec: NetSpec, data: Data, options: RetrainOptions) -> int:
-    """The epochs of this training that come nearest to what is left of a budget of CPU seconds, by some timed steps."""
+    """The whole epochs of this training that fit into what is left of a budget, by some timed steps; at least one."""
     training = prepare_network(spec, data, options)
     took, recipe = [], training.recipe
     for x, y in recipe.batches(0):
@@ -196,7 +196,7 @@ def epochs_for(budget: float, clock: Clock, spec: NetSpec, data: Data, options: 
         if len(took) == WARM_UP + TIMED:
             break
     step = statistics.mean(took[WARM_UP:])
-    return max(1, round((budget - clock.seconds) / (step * recipe.steps_per_epoch)))
+    return max(1, int((budget - clock.seconds) / (step * recipe.steps_per_epoch)))
 
 
 def mobilenetv2_within(setting: Setting, classes: int, seed: int) -> NetSpec:
