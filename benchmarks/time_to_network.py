@@ -105,7 +105,7 @@ class Ladder:
     def __init__(self, folder: Path, seed: int, setting: Setting, data: Sequence[str]) -> None:
         self.folder, self.seed, self.setting, self.data = folder, seed, setting, data
         space = build_space("nasbench_macro", resolution=32, num_classes=10)
-        truth = load_truth("nasbench_macro", space, None).accuracy
+        truth = load_truth("nasbench_macro", space).accuracy
         self.networks = np.array(sorted(truth))
         self.accuracy = np.array([truth[tuple(row)] for row in self.networks.tolist()])
         # Costs by which truth is compared are those of the space that is searched.
