@@ -22,6 +22,9 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 LONGEST = 800
 """Characters of a message."""
 
+MOST_NAMED = 30
+"""Choices that a message lists."""
+
 _LONGEST_NAME = 200
 
 _SYSTEM_ERRORS = {
@@ -83,12 +86,14 @@ def choose(what: str, name: str, mapping: Mapping[str, T]) -> T:
         what: what the name stands for, singular, as in ``"search space"``.
 
     Raises:
-        UserError: the name is not registered; the message gives the nearest one and all of them.
+        UserError: the name is not registered; the message gives the nearest one, and the first MOST_NAMED there are.
     """
     same = alike(name, mapping)
     if same is not None:
         return mapping[same]
-    raise UserError(f"unknown {what} {name!r}{nearest(name, mapping)} (choices: {', '.join(mapping)})")
+    named = [*mapping][:MOST_NAMED]
+    more = f" and {len(mapping) - len(named)} more" if len(mapping) > len(named) else ""
+    raise UserError(f"unknown {what} {name!r}{nearest(name, mapping)} (choices: {', '.join(named)}{more})")
 
 
 def system_error(error: OSError) -> str | None:

@@ -31,6 +31,9 @@ def test_choose() -> None:
     assert choose("strategy", "regularized-evolution", registry) == 2
     with pytest.raises(UserError, match=r"^unknown strategy 'randon'; did you mean 'random'\? \(choices: random, reg"):
         choose("strategy", "randon", registry)
+    many = {f"network{number}": number for number in range(87)}
+    with pytest.raises(UserError, match=r"did you mean 'network80'\? \(choices: network0, .*network29 and 57 more\)$"):
+        choose("network", "netwrk80", many)
 
 
 def _raise(error: BaseException) -> None:
