@@ -63,7 +63,7 @@ def strategy(name: str, space: SearchSpace) -> Strategy:
     band = Limits(space, [Limit(table, upper=0.7 * table.maximum()[0])])
     if name == "random":
         return RandomSearch(Problem(band), RandomOptions(random_iteration=70), 5)
-    options = EvolutionOptions(population=20, parent_num=5, generation_num=4, dedup=name == "evolution")
+    options = EvolutionOptions(population=20, parent_num=5, generation_num=4, dedup=name == "evolution", fill=0)
     return Evolution(Problem(band), options, 5)
 
 

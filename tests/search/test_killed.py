@@ -42,6 +42,7 @@ OPTIONS = {
     "nsga2": [*EVALUATIONS, *POPULATION[:2]],
     "nsga3": [*EVALUATIONS, *POPULATION[:2]],
     "predictor": [*EVALUATIONS, *POPULATION[:2], "--inner-evaluations", "100"],
+    "structured": [*EVALUATIONS, "--startup", "6"],
     "differentiable": ["--a-samples", "23", "--a-epochs", "2"],
 }
 

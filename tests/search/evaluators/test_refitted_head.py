@@ -186,7 +186,7 @@ class BareLinear(Head):
         return nn.Linear(in_channels, self.classes, bias=self.bias)
 
 
-class Flat(Head):
+class FlatHead(Head):
     """What a head does before its linear layer."""
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -199,7 +199,7 @@ class Flat(Head):
 def test_a_layer_that_is_nothing_but_linear_goes_too() -> None:
     sites = (
         Site("stem", (Conv(6, 3, 2), Conv(6, 5, 2)), ("input",), given=(0,), table=(0, 1)),
-        Site("pool", (Flat(),), ("stem",)),
+        Site("pool", (FlatHead(),), ("stem",)),
         Site("head", (BareLinear(4),), ("pool",)),
     )
     space = SearchSpace("bare", (Decision("stem", ("k3", "k5")),), sites, (3, 8, 8))
