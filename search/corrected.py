@@ -9,13 +9,16 @@ budget the less the narrower that is.
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from config_file.errors import UserError
+from search.evaluators import Context
 from search.objectives import Objective
+from search.problem import Problem
 from search.rescored import Rescored
 from search.result import Result
 from supernet import Architecture, NetworkSpace, SearchSpace
@@ -46,6 +49,10 @@ class Correction(Rescored):
             raise UserError(f"--score corrected: nothing says what an architecture of {space.name} costs")
         self._networks, self._shape = space, (space.input_shape[0], resolution, resolution)
         self._costs: dict[Architecture, float] = {}
+
+    @classmethod
+    def made(cls, problem: Problem, objective: Objective, context: Context) -> Self:
+        return cls(problem.space, objective, context.resolution)
 
     @property
     def words(self) -> str:

@@ -27,7 +27,7 @@ from search.proxies import SCORES
 from search.rescored import Rescored, seen_by
 from search.result import Result
 from search.schedules import Schedule, make_schedule
-from search.scores import RAW, rescored_by
+from search.scores import rescored_by
 from search.strategies import (
     Strategy,
     entry_of,
@@ -223,7 +223,7 @@ def prepare(options: SearchOptions) -> Search:
     seen = standing_in(seen_by(problem, told), options)
     strategy = None if to_learn else make_strategy(options.search_strategy, seen, options)
     if told is not None and strategy is not None:
-        check_retold(options.search_strategy, strategy, options.score or RAW)
+        check_retold(options.search_strategy, strategy, options.score)
     check_budget(options, sized=strategy is None or strategy.size is not None)
     if was_given(options, "confirm_images") and options.confirm_images and not evaluator.confirms:
         raise UserError(f"--confirm-images: {evaluator.method} holds nothing back that could confirm a network")
@@ -256,7 +256,7 @@ def told_by(options: SearchOptions, correction: Rescored | None) -> Rescored | N
     return None if own == options.score else correction
 
 
-def check_retold(name: str, strategy: Strategy, score: str = "corrected") -> None:
+def check_retold(name: str, strategy: Strategy, score: str | None) -> None:
     """Raises UserError for a strategy that cannot be told anew what it remembers."""
     if not hasattr(strategy, "retell"):
         raise UserError(f"--score {score}: --search-strategy {name} takes no scores that change afterwards")

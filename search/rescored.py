@@ -3,11 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.evaluators import Context
 from search.objectives import Objective
 from search.problem import Problem
 from search.result import Result
@@ -35,6 +36,11 @@ class Rescored(ABC):
         self.space, self.objective = space, objective
         self._numbers: dict[object, int] = {}
         self._number: dict[Architecture, int] = {}
+
+    @classmethod
+    @abstractmethod
+    def made(cls, problem: Problem, objective: Objective, context: Context) -> Self:
+        """The scores of a search. Raises UserError where they cannot be had."""
 
     @property
     @abstractmethod

@@ -13,7 +13,6 @@ from search.problem import Problem
 from search.rescored import Rescored
 from search.sloped import Sloped
 from search.strategies import STRATEGIES
-from search.structure.selection import SHARED
 from search.structured import Structured
 
 RAW = "raw"
@@ -57,12 +56,6 @@ def rescored_by(options: Any, problem: Problem, measures: Mapping[str, bool], co
     score = chosen_by(problem.objectives, measures)
     if not score.measured:
         raise UserError(f"--score {options.score}: {score.name} is a cost, there is no score to correct")
-    if options.score == "corrected":
-        return Correction(problem.space, score, context.resolution)
-    if options.score == "sloped":
-        if problem.limits.first is None:
-            raise UserError("--score sloped: scores rise with the limited cost, and nothing is limited (--target-hc)")
-        return Sloped(problem.limits, score)
-    assumed = SHARED if context.needs_supernet else 0.0
-    error = assumed if options.score_error is None else options.score_error
-    return Structured(problem.space, score, error, problem.trained)
+    kind = SCORES[options.score]
+    assert issubclass(kind, Rescored)
+    return kind.made(problem, score, context)

@@ -12,12 +12,16 @@ few networks that learnt nothing move neither.
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from scipy.stats import median_abs_deviation, theilslopes
 
+from config_file.errors import UserError
 from lookup_tables.limits import Limits
+from search.evaluators import Context
 from search.objectives import Objective
+from search.problem import Problem
 from search.rescored import Rescored
 from search.result import Result
 from search.structure.model import Floats
@@ -47,6 +51,12 @@ class Sloped(Rescored):
     def __init__(self, limits: Limits, objective: Objective) -> None:
         super().__init__(limits.space, objective)
         self._limits = limits
+
+    @classmethod
+    def made(cls, problem: Problem, objective: Objective, context: Context) -> Self:
+        if problem.limits.first is None:
+            raise UserError("--score sloped: scores rise with the limited cost, and nothing is limited (--target-hc)")
+        return cls(problem.limits, objective)
 
     @property
     def words(self) -> str:

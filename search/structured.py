@@ -1,15 +1,19 @@
 """Scores of a search by a structure: what single options and neighbouring ones say, where that is the better score."""
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
 
+from config_file.options import part_of
+from search.evaluators import Context
 from search.objectives import Objective
+from search.problem import Problem
 from search.rescored import Rescored
 from search.result import Result
 from search.structure.model import Floats, ranks
 from search.structure.options import StructureOptions
-from search.structure.selection import Selection, deviation_of, noise_share, select
+from search.structure.selection import SHARED, Selection, deviation_of, noise_share, select
 from supernet import Architecture
 from supernet.decisions import DecisionSpace
 
@@ -38,6 +42,13 @@ class Structured(Rescored):
     ) -> None:
         super().__init__(space, objective)
         self._error, self._trained = error, trained or {}
+
+    @classmethod
+    def made(cls, problem: Problem, objective: Objective, context: Context) -> Self:
+        error = part_of(context.options, StructureOptions).score_error
+        if error is None:
+            error = SHARED if context.needs_supernet else 0.0
+        return cls(problem.space, objective, error, problem.trained)
 
     @property
     def words(self) -> str:

@@ -54,6 +54,9 @@ class Block:
     kinds: ClassVar[dict[str, type[Block]]] = {}
 
     def __init_subclass__(cls) -> None:
+        kind = Block.kinds.get(cls.__name__, cls)  # by which networks as data name it
+        if (kind.__module__, kind.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(f"{kind.__module__} has a block called {cls.__name__} already: take another name")
         Block.kinds[cls.__name__] = cls
 
     def __post_init__(self) -> None:
@@ -75,8 +78,7 @@ class Block:
 
     def primitives(self, shape: Shape) -> Iterator[tuple[Block, Shape]]:
         """Every counted part with the shape that enters it."""
-        parts = self.parts(shape[0])
-        return primitives_of(parts.values(), shape) if parts else iter([(self, shape)])
+        return primitives_of(parts.values(), shape) if (parts := self.parts(shape[0])) else iter([(self, shape)])
 
     def has_shortcut(self, in_channels: int) -> bool:
         """True where a composite adds its input to its output."""
@@ -107,8 +109,8 @@ class Block:
 
         A field that is added later, with a default, therefore changes no fingerprint and no key of a lookup table.
         """
-        values = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
-        return {"block": type(self).__name__} | values
+        values = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
+        return {"block": type(self).__name__, **values}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Block:

@@ -101,7 +101,7 @@ def test_a_killed_search_by_corrected_scores_ends_the_same(name: str, tmp_path: 
 
     def made() -> Strategy:
         strategy = make_strategy(name, problem, options_of(name))
-        check_retold(name, strategy)
+        check_retold(name, strategy, "corrected")
         return strategy
 
     def searched(evaluator: ToyEvaluator, path: Path) -> list[Result]:
@@ -148,11 +148,11 @@ def test_what_cannot_be_told_again_is_refused(name: str) -> None:
         def tell(self, results: object) -> None: ...
 
     with pytest.raises(UserError, match="--score corrected: --search-strategy mine"):
-        check_retold("mine", Own())  # type: ignore[arg-type]
+        check_retold("mine", Own(), "corrected")  # type: ignore[arg-type]
     if name == "tpe":
         pytest.importorskip("optuna")
         with pytest.raises(UserError, match="--score corrected: Tpe learns"):
-            check_retold(name, make_strategy(name, Problem(Limits(toy_space())), options_of(name)))
+            check_retold(name, make_strategy(name, Problem(Limits(toy_space())), options_of(name)), "corrected")
 
 
 def test_a_space_without_costs_cannot_be_corrected() -> None:

@@ -232,3 +232,10 @@ def test_a_block_is_checked_whether_or_not_its_module_postpones_annotations() ->
         assert kind(size=2).size == 2
         with pytest.raises(ValueError, match="size must be a whole number of at least 1, not 0"):
             kind(size=0)
+
+
+def test_two_blocks_of_one_name_are_refused() -> None:
+    """A network as data would be read as the other one."""
+    with pytest.raises(ValueError, match=r"^supernet\.blocks has a block called Conv already: take another name$"):
+        type("Conv", (Block,), {})
+    assert Block.kinds["Conv"] is Conv
