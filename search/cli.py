@@ -32,6 +32,7 @@ from search.planning import estimate, long_search
 from search.preparation import Search, prepare
 from search.reporting.finished_search import ARCHIVE, CONFIRMED
 from search.reporting.front_report import values_of
+from search.reporting.predictors import as_rows, in_words
 from search.result import Result
 from search.runs import RUNS, read_runs, repeat
 from search.strategies import needs_distribution
@@ -160,11 +161,12 @@ def evaluate_all(search: Search, judge: Judge, archive: Archive, folder: RunFold
     if len(objectives) == 1 and limit is not None:
         objectives = (*objectives, Objective(limit.table.name))
     front = values_of([], objectives)
+    said = 0
     bar: tqdm[Any] = progress(search.budget, "searching", "architecture")
     with bar:
 
         def watch(result: Result, cached: bool, first: bool) -> None:
-            nonlocal best, front
+            nonlocal best, front, said
             best = engine.best_of([result] if best is None else [best, result], search.problem.limits, by)
             bar.update(int(first))
             if result.fidelity >= last and engine.allowed([result], search.problem.limits):
@@ -173,6 +175,10 @@ def evaluate_all(search: Search, judge: Judge, archive: Archive, folder: RunFold
                 found = metric.in_words(metric.value(best))
                 bar.set_postfix_str(f"best {found}, front of {len(front)}", refresh=False)
             if not cached:
+                rounds = getattr(search.strategy, "rounds", ())
+                for row in as_rows(rounds[-1:]) if len(rounds) > said else ():
+                    folder.log(f"predicted  {in_words(row, search.judges)}")
+                said = len(rounds)
                 folder.metric(len(archive), **metrics_of(search, result, best))
 
         ledger = search.ledger()

@@ -31,11 +31,12 @@ class StrategyOptions:
 
     search_strategy: str = option(
         "evolution",
-        "{names} (nsga2, nsga3 and predictor: for a front), or module:callable",
+        "{names} (nsga2, nsga3 and predictor, which is also called dynas: for a front), or module:callable",
         metavar="NAME",
         names=STRATEGIES,
         aliases={
             "ageing_evolution": "regularized_evolution",
+            "dynas": "predictor",
             "random_search": "random",
             "grid_search": "grid",
             "policy_based_rl": "rl",

@@ -17,6 +17,7 @@ from search.preparation import Search
 from search.reporting import picture, results_file, spent
 from search.reporting.finished_search import CONFIRMED, read_search
 from search.reporting.front_report import front_among, values_of, write_front
+from search.reporting.predictors import as_rows
 from search.reporting.report import write_report
 from search.result import Result, comparable
 from supernet import Architecture, NetworkSpace
@@ -147,6 +148,7 @@ def how_found(search: Search, evaluations: int) -> dict[str, Any]:
             **({"proxy": context.trained.space.describe()} if context.proxy else {}),
             **({} if search.found is None else {"first_stage": search.found.record}),
             **search.evaluator.record,
+            **({"predictors": as_rows(rounds)} if (rounds := getattr(search.strategy, "rounds", None)) else {}),
         },
     }
 

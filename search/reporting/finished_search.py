@@ -22,6 +22,7 @@ from lookup_tables.limits import raw
 from search.archive import read_archive
 from search.objectives import Objective, chosen_by, parse_objectives
 from search.pareto import front_over_cost
+from search.reporting.predictors import FORM as PREDICTOR
 from search.reporting.spent import Spent, read_spent
 from search.result import Fidelity, Result, of_greatest_fidelity
 from search.strategies import STRATEGIES
@@ -55,6 +56,7 @@ _FORM = {
         "constraint?": (str, None),
         "metrics?": {...: str},
         "objectives?": [str],
+        "predictors?": [PREDICTOR],
     },
 }
 

@@ -22,6 +22,7 @@ from config_file.readers.door import reading
 from search.reporting import report_plots
 from search.reporting.finished_search import BEST, FinishedSearch, read_search
 from search.reporting.front_report import front_among
+from search.reporting.predictors import in_words
 from search.reporting.report_plots import COLOURS
 from search.result import Result
 from supernet.describe import layers
@@ -161,6 +162,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         "confirmed": bool(run.confirmed),
         "budgets": [_row(run, r) for _, r in run.front(run.metrics[0])],
         "front": _front_facts(run, inside),
+        "predictors": [in_words(row, run.objectives) for row in best["search"].get("predictors", ())],
         "best": [_row(run, r) for r in inside[:BEST_ROWS]],
         "metrics": run.metrics,
         "verdict": run.verdict,

@@ -51,6 +51,7 @@ class Strategy(Protocol):
     score: the score that a search by it is chosen by, unless --score says another; what it is told is as measured then.
     population: how many it wants to be asked for, and halved, at once.
     rung: the position of the fidelity that it wants its proposals to be evaluated at, set by `ask`; None: by schedule.
+    rounds: of every round of predictions {objective: its predictor}, which are logged and reported.
     roles: of what a local search has met: "start", "middle" or "optimum" by architecture.
     retell: takes newer scores of everything told, and of what is told next; without it there is no --score but raw.
     generation_sizes: a function of the saved options to the sizes of the first and of later generations, for the same.

@@ -20,7 +20,7 @@ from search.problem import Problem
 from search.strategies.generation import Generational, Scores, Told
 from search.strategies.nsga import Nsga2, NsgaOptions
 from search.strategies.shared_options import PopulationOptions
-from search.strategies.surrogate import fit_predictor, one_hot
+from search.strategies.surrogate import Predictor, fit_predictor, one_hot
 from search.strategies.survival import rank_and_crowding
 from supernet import Architecture
 
@@ -40,6 +40,9 @@ class PredictorSearch(Generational):
 
     It learns from the earlier results of the problem, too. The best of them are the first to be measured here, so that
     what the search ends with holds them; the others are not proposed.
+
+    Attributes:
+        rounds: of every round of predictions {objective: its predictor}; of what is looked up in a table there is none.
     """
 
     Options = PredictorOptions
@@ -49,6 +52,7 @@ class PredictorSearch(Generational):
     def __init__(self, problem: Problem, options: PredictorOptions, seed: int) -> None:
         super().__init__(problem, seed)
         self._problem = replace(problem, candidates=())  # which are measured, not predicted
+        self.rounds: list[dict[str, Predictor]] = []
         self._population, self._predictions = options.population, options.inner_evaluations
         earlier = {
             self.space.canonical(result.architecture): tuple(objective.score(result) for objective in self.objectives)
@@ -104,6 +108,7 @@ class PredictorSearch(Generational):
         features = one_hot(space, list(self._known))
         values = np.array(list(self._known.values()))
         seed = self.rng.getrandbits(32)
+        self.rounds.append({})
         columns = [
             self._column(objective, features, values[:, number], seed)
             for number, objective in enumerate(self.objectives)
@@ -121,7 +126,7 @@ class PredictorSearch(Generational):
         """(architectures, their features) -> (N,) scores by one objective."""
         table = self._problem.tables.get(objective.name)
         if table is None:
-            model = fit_predictor(features, scores, seed)[0]
-            return lambda architectures, encoded: model.predict(encoded)
+            fitted = self.rounds[-1][objective.name] = fit_predictor(features, scores, seed)
+            return lambda architectures, encoded: fitted.model.predict(encoded)
         sign = 1 if objective.maximise else -1
         return lambda architectures, encoded: sign * table.cost(np.asarray(architectures))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import kendalltau
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.svm import SVR
@@ -57,26 +59,50 @@ class SupportVectors:
         return np.asarray(self._model.predict(features)) * self._scale + self._mean
 
 
-def fit_predictor(
-    features: NDArray[np.float64], targets: NDArray[np.float64], seed: int
-) -> tuple[Ridge | SupportVectors, float]:
+KINDS: Mapping[str, Callable[[], Ridge | SupportVectors]] = {
+    "ridge": Ridge,
+    **{f"support vectors, C={cost:g}": partial(SupportVectors, cost) for cost in COSTS},
+}
+"""What a predictor may be, by name."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A predictor and what cross-validation says of it: networks that it was not fitted to.
+
+    Attributes:
+        model: fitted to all rows.
+        kind: its name in `KINDS`.
+        rows: networks that it was fitted to.
+        error: the root mean squared error, of the better of the kinds, so a little optimistic.
+        spread: the standard deviation of the targets: the error of predicting their mean.
+        tau: Kendall's tau-b of predicted and true; NaN where there are too few rows or they are all alike.
+    """
+
+    model: Ridge | SupportVectors
+    kind: str
+    rows: int
+    error: float
+    spread: float
+    tau: float
+
+
+def fit_predictor(features: NDArray[np.float64], targets: NDArray[np.float64], seed: int) -> Predictor:
     """The predictor with the least squared error on held-out fifths, fitted to everything.
 
     Args:
         features: (N, F).
         targets: (N,).
         seed: of the folds.
-
-    Returns:
-        The predictor, and its root mean squared error in cross-validation.
     """
-    kinds: list[Callable[[], Ridge | SupportVectors]] = [Ridge, *(partial(SupportVectors, cost) for cost in COSTS)]
-    if len(targets) < 2 * FOLDS:
-        return Ridge().fit(features, targets), float(targets.std())
-    errors = np.zeros(len(kinds))
+    count, spread = len(targets), float(targets.std())
+    if count < 2 * FOLDS:
+        return Predictor(Ridge().fit(features, targets), "ridge", count, spread, spread, np.nan)
+    held_out = {kind: np.empty(count) for kind in KINDS}
     for train, test in KFold(FOLDS, shuffle=True, random_state=seed).split(features):
-        for number, kind in enumerate(kinds):
-            predicted = kind().fit(features[train], targets[train]).predict(features[test])
-            errors[number] += float(((predicted - targets[test]) ** 2).sum())
-    best = int(errors.argmin())
-    return kinds[best]().fit(features, targets), float(np.sqrt(errors[best] / len(targets)))
+        for kind, make in KINDS.items():
+            held_out[kind][test] = make().fit(features[train], targets[train]).predict(features[test])
+    errors = {kind: float(np.sqrt(((predicted - targets) ** 2).mean())) for kind, predicted in held_out.items()}
+    best = min(errors, key=lambda kind: errors[kind])
+    tau = float(kendalltau(held_out[best], targets).statistic)
+    return Predictor(KINDS[best]().fit(features, targets), best, count, errors[best], spread, tau)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,10 @@ def test_a_front_of_accuracy_and_cost(here: Path) -> None:  # noqa: F811
         )
     }
     assert {tuple(config.values()) for config in best} == front
-    assert Path("NASResults/search/best.json").is_file()
+    (fitted,) = json.loads(Path("NASResults/search/best.json").read_text())["search"]["predictors"]
+    assert (fitted["objective"], fitted["rows"], fitted["tau"]) == ("accuracy", 4, None)  # of four nothing can be said
+    assert "predicted  accuracy from 4 networks" in Path("NASResults/search/log.txt").read_text()
+    assert "accuracy from 4 networks" in Path("NASResults/search/report.html").read_text()
 
 
 def test_without_a_supernet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

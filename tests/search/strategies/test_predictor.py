@@ -4,6 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import KFold, cross_val_predict
 
 from config_file.errors import UserError
 from config_file.files import append_sealed
@@ -15,7 +18,7 @@ from search.problem import Problem
 from search.reporting.results_file import write_results
 from search.result import Result
 from search.strategies.predictor import PredictorOptions, PredictorSearch
-from search.strategies.surrogate import fit_predictor, one_hot
+from search.strategies.surrogate import ALPHAS, fit_predictor, one_hot
 from search.testing.strategies import StrategySuite
 from search.testing.toy import results_of, toy_accuracy, toy_space, toy_tables
 from search.warm_start import read_results
@@ -43,8 +46,15 @@ def test_predictors_predict() -> None:
     order = np.random.default_rng(0).permutation(len(every))
     train, test = ([every[i] for i in part] for part in (order[:80], order[80:380]))
     targets = np.array(list(map(toy_accuracy, train)))
-    model, error = fit_predictor(one_hot(space, train), targets, seed=0)
+    fitted = fit_predictor(one_hot(space, train), targets, seed=0)
+    model, error = fitted.model, fitted.error
     truth = np.array(list(map(toy_accuracy, test)))
+    folds = KFold(5, shuffle=True, random_state=0)  # what it says of itself, by sklearn's own cross-validation
+    held_out = cross_val_predict(RidgeCV(alphas=ALPHAS), one_hot(space, train), targets, cv=folds)
+    assert fitted.kind == "ridge"
+    assert fitted.error == pytest.approx(np.sqrt(((held_out - targets) ** 2).mean()))
+    assert fitted.tau == pytest.approx(kendalltau(held_out, targets).statistic)
+    assert (fitted.rows, fitted.spread) == (80, pytest.approx(targets.std()))
     missed = np.sqrt(((model.predict(one_hot(space, test)) - truth) ** 2).mean())
     assert missed < 0.5 * truth.std()
     assert 0 < error < 0.5 * truth.std()
@@ -61,6 +71,9 @@ def test_costs_of_a_table_are_not_predicted_and_two_objectives_make_a_front() ->
         strategy.tell([with_costs(result, tables) for result in results_of(batch)])
         rounds.append(batch)
     assert [len(batch) for batch in rounds] == [20, 20, 20]
+    assert [[(name, one.rows) for name, one in found.items()] for found in strategy.rounds] == [
+        [("accuracy", 20)], [("accuracy", 40)]
+    ]  # fmt: skip
     better = [
         np.mean([toy_accuracy(a) for a in batch]) / np.mean(tables["flops"].cost(np.array(batch))) for batch in rounds
     ]
