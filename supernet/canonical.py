@@ -1,10 +1,14 @@
 """Decisions that matter in an architecture, and the number of architectures that differ in one that does."""
 
 from collections.abc import Iterable, Sequence
+from math import prod
 
 import numpy as np
 
-from supernet.elimination import Factor, Scope, count
+from supernet.elimination import Factor, Scope, align, count
+
+MOST_TOGETHER = 4096
+"""Combinations of other decisions that are looked at at once; where there are more, gates count one by one."""
 
 Influence = tuple[tuple[int, Factor], ...]
 """Of one decision, per gate it acts on: the gate's position, the other decisions there, where among them it acts."""
@@ -20,8 +24,22 @@ def influences(gates: Iterable[tuple[Scope, np.ndarray]], decisions: int) -> tup
         for axis, decision in enumerate(given):
             acts = np.asarray(codes.max(axis) != codes.min(axis))
             found[decision].append((position, (given[:axis] + given[axis + 1 :], acts)))
-    # One gate where it always acts settles it.
-    return tuple(ALWAYS if any(acts.all() for _, (_, acts) in gates) else tuple(gates) for gates in found)
+    # One gate where it always acts settles it, and so do several at one of which it does in any case.
+    return tuple(ALWAYS if _always(gates) else tuple(gates) for gates in found)
+
+
+def _always(gates: Influence | list[tuple[int, Factor]]) -> bool:
+    """Does the decision act at one gate or another, whatever the other decisions are?"""
+    if any(acts.all() for _, (_, acts) in gates):
+        return True
+    front = tuple(dict.fromkeys(other for _, (scope, _) in gates for other in scope))
+    sizes = {other: size for _, (scope, acts) in gates for other, size in zip(scope, acts.shape, strict=True)}
+    if not gates or prod(sizes.values()) > MOST_TOGETHER:
+        return False
+    somewhere = np.zeros([sizes[other] for other in front], dtype=bool)
+    for _, (scope, acts) in gates:
+        somewhere |= align(scope, acts, front)
+    return bool(somewhere.all())
 
 
 def count_canonical(sizes: Sequence[int], influence: Sequence[Influence]) -> int:

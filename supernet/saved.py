@@ -21,7 +21,7 @@ from config_file.readers.json_text import parse_json
 from supernet.decisions import Architecture, DecisionSpace
 from supernet.once_for_all import architecture_in_form, is_form
 from supernet.space import NetworkSpace
-from supernet.spaces import SETTINGS, build_network_space
+from supernet.spaces import SETTINGS, build_network_space, definition_of
 
 RANDOM = "random"
 
@@ -32,12 +32,20 @@ _RECIPE = {
     **dict.fromkeys(("widths?", "depths?", "strides?"), _NUMBERS),
     **dict.fromkeys(("skip?", "image_sizes?", "elastic?"), (str, None)),
     "width_mult?": (int, float, None),
+    "affine?": (bool, None),
 }
 
 
-def named_space(options: Any, **image: Any) -> NetworkSpace:
-    """The space that options name, for images and classes (`image`) as `build_network_space` takes them."""
+def named_space(options: Any, shared: bool = False, **image: Any) -> NetworkSpace:
+    """The space that options name, for images and classes (`image`) as `build_network_space` takes them.
+
+    Args:
+        shared: it is a supernet's, which has settings of its own where none are given (`SpaceDef.shared`).
+    """
     settings = {name: getattr(options, name) for name in SETTINGS}
+    if shared:
+        given = {name: value for name, value in settings.items() if value is not None}
+        settings = dict(definition_of(options.search_space).shared) | given
     return build_network_space(options.search_space, **settings, **image)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import supernet.cell_blocks
 import supernet.composites
 import supernet.dense
 import supernet.landmark_blocks

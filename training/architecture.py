@@ -17,7 +17,7 @@ from supernet.saved import (
     recorded_name,
     space_of,
 )
-from supernet.spaces import SETTINGS
+from supernet.spaces import SETTINGS, SHARED
 from supernet.written import read_architecture
 from training.data import Data
 from training.options import RetrainOptions
@@ -59,17 +59,23 @@ def _space(content: Any, options: RetrainOptions, data: Data, origin: str) -> Ne
 
     That may be wider or deeper than what was searched, or another space, as long as its decisions are the same.
     """
-    image = {"resolution": data.resolution, "num_classes": len(data.classes), "in_channels": data.in_channels}
+    image: dict[str, Any] = {
+        "resolution": data.resolution,
+        "num_classes": len(data.classes),
+        "in_channels": data.in_channels,
+    }
     if not isinstance(content, dict) or "space_options" not in content:
         return _asked_space(options, image)
     trusted = options.search_space
     asked = {name: getattr(options, name) for name in SETTINGS if was_given(options, name)}
     expected = decisions_of(content, origin, trusted)
+    # What a supernet's space has for the sake of sharing alone is not for a network that begins on its own.
+    alone = {} if options.init == "supernet" else dict.fromkeys(SHARED)
     if was_given(options, "search_space") and trusted != recorded_name(content):
         space = named_space(options, **image)
         asked = {"search_space": trusted} | asked
     else:
-        space = space_of(content, origin, trusted, **image, **asked)
+        space = space_of(content, origin, trusted, **image, **(alone | asked))
     if asked and space.decisions_fingerprint != expected:
         flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in asked.items())
         raise UserError(

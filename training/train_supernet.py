@@ -40,15 +40,14 @@ def networks_of(options: Any, data: Data) -> NetworkSpace:
     Raises:
         UserError: unknown space, settings that it does not have, or the image size is one of its decisions.
     """
-    space = _space_of(options, data)
+    space = named_space(options, **_image(data))
     if isinstance(space, SearchSpace) and space.images is not None:
         raise UserError(f"{space.name}: the image size is a decision, which only a supernet's training follows: fix it")
     return space
 
 
-def _space_of(options: Any, data: Data) -> NetworkSpace:
-    classes = len(data.classes)
-    return named_space(options, resolution=data.resolution, num_classes=classes, in_channels=data.in_channels)
+def _image(data: Data) -> dict[str, Any]:
+    return {"resolution": data.resolution, "num_classes": len(data.classes), "in_channels": data.in_channels}
 
 
 def prepare_supernet(options: TrainSupernetOptions) -> Training:
@@ -70,7 +69,7 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
             band(options, named_space(options, resolution=resolution, num_classes=classes))
 
     data = load_data(options, options.resolution, check)
-    supernet = Supernet(with_sites(_space_of(options, data)), recompute=options.recompute)
+    supernet = Supernet(with_sites(named_space(options, shared=True, **_image(data))), recompute=options.recompute)
     initialise(supernet, options.random_seed)
     if options.pretrained is not None and not (options.plan and options.pretrained == "torchvision"):
         # of a plan nothing is downloaded

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -13,6 +13,7 @@ from config_file.readers.door import reading
 from config_file.readers.yaml_text import read_yaml
 from supernet.elastic.space import build_elastic
 from supernet.space import NetworkSpace, SearchSpace, with_sites
+from supernet.spaces.cells import DARTS, CellTable
 from supernet.spaces.chain import MOST_LAYERS, MOST_STRIDE, MOST_WIDTH, ChainTable
 from supernet.spaces.fbnet import FBNET_L, FBNET_S
 from supernet.spaces.mobilenetv2 import build_mobilenetv2
@@ -27,8 +28,11 @@ from supernet.spaces.simple_cnn import build_simple_cnn
 from supernet.spaces.single_path import SINGLE_PATH
 from supernet.spaces.spos import SPOS
 
-SETTINGS = ("widths", "depths", "strides", "skip", "width_mult", "image_sizes", "elastic")
+SETTINGS = ("widths", "depths", "strides", "skip", "width_mult", "image_sizes", "elastic", "affine")
 """The settings that a space may have besides the image and the classes."""
+
+SHARED = ("affine",)
+"""Those of them that a supernet may have for the sake of sharing weights: not for networks that are trained alone."""
 
 MOST = {
     "resolution": 16384, "num_classes": 10**6, "in_channels": 4096,
@@ -50,12 +54,14 @@ class SpaceDef:
         settings: those of `SETTINGS` that it has; others are refused.
         resolution: height and width of the image where none is given.
         task: of its networks, a name in `tasks.TASKS`.
+        shared: settings of its supernet where none are given.
     """
 
     build: Callable[..., NetworkSpace]
     settings: tuple[str, ...] = ()
     resolution: int = 224
     task: str = "classification"
+    shared: Mapping[str, Any] = field(default_factory=dict)
 
 
 def of_table(table: ChainTable, resolution: int = 224) -> SpaceDef:
@@ -65,6 +71,11 @@ def of_table(table: ChainTable, resolution: int = 224) -> SpaceDef:
         return table.with_settings(**settings).build(resolution, num_classes, in_channels)
 
     return SpaceDef(build, table.settings, resolution)
+
+
+def of_cells(table: CellTable) -> SpaceDef:
+    """The definition of a space of cells: the batch norms of a supernet's cells learn no scale and shift."""
+    return SpaceDef(table.build, ("widths", "depths", "affine"), resolution=32, shared={"affine": False})
 
 
 _MOBILE = ("widths", "depths", "strides", "width_mult", "image_sizes")
@@ -84,6 +95,7 @@ SPACES: dict[str, SpaceDef] = {
     "simple_cnn": SpaceDef(build_simple_cnn, resolution=32),
     "nasbench101": SpaceDef(nasbench101, ("widths", "depths"), resolution=32),
     "nasbench201": SpaceDef(nasbench201, ("widths", "depths"), resolution=32),
+    "darts": of_cells(DARTS),
     "pfld": SpaceDef(build_pfld, ("widths", "depths"), resolution=112, task="landmarks"),
 }
 """The shipped search spaces by the name users type. A new one is one file and one entry here."""
@@ -101,6 +113,7 @@ def build_network_space(
     width_mult: float | None = None,
     image_sizes: str | None = None,
     elastic: str | None = None,
+    affine: bool | None = None,
 ) -> NetworkSpace:
     """Build a space of networks.
 
@@ -119,6 +132,7 @@ def build_network_space(
         width_mult: scales all widths of a chain or of a space of once-for-all; default as the space declares.
         image_sizes: the image size is a decision, among these, as "128-224:4"; the largest is the resolution.
         elastic: of a network that becomes a space, what of it is elastic (`supernet.elastic.rules`).
+        affine: batch norms of cells learn scale and shift; none: they do, except in a supernet.
 
     Raises:
         UserError: an unknown name (naming the nearest), a setting that does not fit, or a file that is not a space.
@@ -136,7 +150,7 @@ def build_network_space(
             raise UserError(f"--{name.replace('_', '-')} must be at least 1 and at most {MOST[name]:,}, not {number}")
     settings: dict[str, Any] = {"widths": widths, "depths": depths, "strides": strides, "skip": skip}
     # Settings that came later: recipes name them where they are given, so that older ones are still the same.
-    later = {"width_mult": width_mult, "image_sizes": image_sizes, "elastic": elastic}
+    later = {"width_mult": width_mult, "image_sizes": image_sizes, "elastic": elastic, "affine": affine}
     settings |= {name: value for name, value in later.items() if value is not None}
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     given = {name: value for name, value in settings.items() if value is not None}
@@ -151,6 +165,13 @@ def build_network_space(
         if parameters > MOST_PARAMETERS:
             raise UserError(f"its candidates have {parameters:.2g} parameters, more than {MOST_PARAMETERS:.2g}")
     return space
+
+
+def definition_of(search_space: str | Mapping[str, Any]) -> SpaceDef:
+    """The definition of a space by its name, its file, or its content. Raises UserError as `build_network_space`."""
+    if isinstance(search_space, str):
+        search_space = alike(search_space, SPACES) or search_space
+    return _find(search_space)[1]
 
 
 def _parameters(space: NetworkSpace) -> int:
@@ -186,18 +207,22 @@ def _find(search_space: str | Mapping[str, Any]) -> tuple[str | Mapping[str, Any
             own = partial(_own_space, f"{module}:{search_space}", definition.build)
             definition = replace(definition, build=own)
         return search_space, definition
-    table = ChainTable.from_dict(search_space) if isinstance(search_space, Mapping) else _from_file(search_space)
+    content = search_space if isinstance(search_space, Mapping) else _from_file(search_space)
+    with reading(_title(search_space)):
+        if "operations" in content:
+            cells = CellTable.from_dict(content)
+            return cells.to_dict(), of_cells(cells)
+        table = ChainTable.from_dict(content)
     return table.to_dict(), of_table(table)
 
 
-def _from_file(search_space: str) -> ChainTable:
+def _from_file(search_space: str) -> Mapping[str, Any]:
     if not Path(search_space).exists():
         raise UserError(f"search space {search_space}: no such file")
     content = read_yaml(search_space)
     if not isinstance(content, Mapping):
         raise UserError(f"search space {search_space}: expected a table of keys such as name, stem, stages")
-    with reading(search_space):
-        return ChainTable.from_dict(content)
+    return content
 
 
 def _own_space(reference: str, make: Callable[..., Any], **arguments: Any) -> NetworkSpace:

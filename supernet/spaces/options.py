@@ -63,3 +63,9 @@ class SpaceOptions(PluginOptions):
         as_json=True,
         inherit=True,
     )
+    affine: bool | None = option(
+        None,
+        "darts and other cells: batch norms of cells learn scale and shift, and none follows a pooling; none: not in a "
+        "supernet, but in networks alone",
+        inherit=True,
+    )

@@ -1,0 +1,113 @@
+"""CellSpace: a search space that knows the graph of its cells, edge by edge, and of an architecture what it kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from supernet.blocks import Block
+from supernet.decisions import Architecture, Decision
+from supernet.sites import tabulate
+from supernet.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A choice of some inputs of a node, and of an operation on each.
+
+    Args:
+        sources: the nodes of the cell that can be read.
+        gates: per source the gate of the edge from it, which every cell of the kind has.
+        inputs: the decision which of them are kept; None: there is nothing to choose.
+        kept: per option of that decision the positions in `sources`, ascending.
+        operations: the decisions of the operations, one per input that is kept, in the order of `sources`.
+    """
+
+    sources: tuple[str, ...]
+    gates: tuple[str, ...]
+    inputs: int | None
+    kept: tuple[tuple[int, ...], ...]
+    operations: tuple[int, ...]
+
+    def table(self, position: int, decisions: Sequence[Decision]) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
+        """`Site.given` and `Site.table` of the edge from a source: the operation on it where it is kept."""
+        places = [kept.index(position) if position in kept else None for kept in self.kept]
+        read = sorted({place for place in places if place is not None})  # which operations it can have
+
+        def rule(*indices: int) -> int | None:
+            place = places[0 if self.inputs is None else indices[0]]
+            return None if place is None else indices[read.index(place) - len(read)]
+
+        given = (*(() if self.inputs is None else (self.inputs,)), *(self.operations[place] for place in read))
+        return given, tabulate([len(decisions[decision].options) for decision in given], rule)
+
+
+@dataclass(frozen=True)
+class CellNode:
+    """A node of a kind of cell: the sum of what its picks keep."""
+
+    kind: str
+    name: str
+    picks: tuple[Pick, ...]
+
+
+class Edge(NamedTuple):
+    """An edge that an architecture keeps: the operation, by name, on what a node reads."""
+
+    operation: str
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class CellSpace(SearchSpace):
+    """A search space of cells.
+
+    Args:
+        nodes: of all kinds of cells, in the order they run.
+        outputs: per kind the nodes that make a cell's output.
+        auxiliary: the site whose value an auxiliary head reads in training, and that head.
+    """
+
+    nodes: tuple[CellNode, ...] = ()
+    outputs: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    auxiliary: tuple[str, Block] | None = None
+
+    @property
+    def picks(self) -> list[Pick]:
+        """All choices of inputs."""
+        return [pick for node in self.nodes for pick in node.picks]
+
+    def kept(self, architecture: Architecture) -> dict[tuple[str, str], list[Edge]]:
+        """Per (kind of cell, node) the edges that it keeps."""
+        return {
+            (node.kind, node.name): [edge for pick in node.picks for edge in self._edges(pick, architecture)]
+            for node in self.nodes
+        }
+
+    def _edges(self, pick: Pick, architecture: Architecture) -> list[Edge]:
+        positions = pick.kept[0 if pick.inputs is None else architecture[pick.inputs]]
+        names = [self.decisions[decision].options[architecture[decision]] for decision in pick.operations]
+        return [Edge(name, pick.sources[position]) for name, position in zip(names, positions, strict=True)]
+
+    def keeping(self, chosen: Mapping[str, int]) -> Architecture:
+        """The architecture that keeps these edges: the inverse of `select`.
+
+        Args:
+            chosen: per gate of a kept edge the option that stands there, an index of its decisions' options.
+
+        Raises:
+            ValueError: a node would keep another number of inputs than it does.
+        """
+        architecture = [0] * len(self.decisions)
+        for pick in self.picks:
+            positions = tuple(position for position, gate in enumerate(pick.gates) if gate in chosen)
+            if positions not in pick.kept:
+                raise ValueError(
+                    f"{self.name}: the edges {', '.join(pick.gates)} are kept {len(pick.kept[0])} at a time"
+                )
+            if pick.inputs is not None:
+                architecture[pick.inputs] = pick.kept.index(positions)
+            for decision, position in zip(pick.operations, positions, strict=True):
+                architecture[decision] = chosen[pick.gates[position]]
+        return tuple(architecture)

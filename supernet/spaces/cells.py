@@ -1,0 +1,272 @@
+"""Cell spaces as a table: the same small graph of operations in every cell, repeated, at three resolutions.
+
+DARTS is such a table, and so is a space of one's own in YAML. A cell reads the two before it; each of its nodes keeps
+some of its inputs, with an operation on each, and adds them up; the cell's output is its nodes side by side. Cells of a
+kind, normal or reducing, are all alike and have their own weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from graphlib import CycleError, TopologicalSorter
+from itertools import combinations
+from typing import Any
+
+from config_file.errors import UserError, choose, nearest
+from config_file.readers.form import check_form
+from supernet.blocks import Block, Conv, Head, Identity, Pool, Zero
+from supernet.cell_blocks import AuxiliaryHead, CrossConv, DilConv, FactorizedReduce, NormedPool, SepConv
+from supernet.cell_space import CellNode, CellSpace, Pick
+from supernet.decisions import Decision
+from supernet.sites import Site
+from supernet.spaces.chain import SMALL_IMAGE
+from supernet.spec import INPUT
+
+KINDS = ("normal", "reduce")
+INPUTS = ("0", "1")
+"""What a cell reads: the cell before the last one, and the last one."""
+
+MOST_NODES, MOST_COMBINATIONS = 12, 10**5
+
+
+def _pool(kind: str, stride: int, affine: bool) -> Block:
+    return Pool(kind, stride) if affine else NormedPool(kind, stride)
+
+
+def _skip(stride: int, affine: bool) -> Block:
+    return Identity() if stride == 1 else FactorizedReduce(affine=affine)
+
+
+OPERATIONS: dict[str, Callable[[int, bool], Block]] = {
+    "none": lambda stride, affine: Zero(stride),
+    "max_pool_3x3": partial(_pool, "max"),
+    "avg_pool_3x3": partial(_pool, "avg"),
+    "skip_connect": _skip,
+    "sep_conv_3x3": partial(SepConv, 3),
+    "sep_conv_5x5": partial(SepConv, 5),
+    "sep_conv_7x7": partial(SepConv, 7),
+    "dil_conv_3x3": partial(DilConv, 3),
+    "dil_conv_5x5": partial(DilConv, 5),
+    "conv_7x1_1x7": partial(CrossConv, 7),
+}
+"""Operations of an edge by their names in papers: (stride, do batch norms learn scale and shift?) -> block."""
+
+
+@dataclass(frozen=True)
+class CellTable:
+    """A cell space.
+
+    Args:
+        name: of the space.
+        operations: of every edge, names in `OPERATIONS`.
+        nodes: of a cell, where `edges` does not say; each then reads both inputs and every node before it.
+        edges: per node what it may read: "0" and "1" are the cell before the last and the last one.
+        keep: inputs that a node keeps, each with its operation; 0: all of them.
+        repeat: an input can be kept several times, as in NASNet; each choice then has weights of its own.
+        none: nothing stands among what a gradient-based search mixes on an edge, though never among what is chosen.
+        concat, reduce_concat: the nodes that make the output; none: all of them, of reductions those of `concat`.
+        width: channels of the first cells.
+        cells: in all; those at one third and two thirds of them halve the resolution.
+    """
+
+    name: str
+    operations: tuple[str, ...]
+    nodes: int = 4
+    edges: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    keep: int = 2
+    repeat: bool = False
+    none: bool = True
+    concat: tuple[str, ...] = ()
+    reduce_concat: tuple[str, ...] = ()
+    width: int = 16
+    cells: int = 8
+
+    # ---- as data
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as a YAML file would hold it."""
+        data = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        data["edges"] = {node: list(reads) for node, reads in self.edges}
+        return {key: value for key, value in data.items() if value not in ([], {})}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> CellTable:
+        """A table from a YAML file's content. Raises UserError naming the key that is wrong."""
+        where = f"cell space {data.get('name', 'of your own')}"
+        for key in data:
+            if key not in _FORM and f"{key}?" not in _FORM:
+                known = [name.rstrip("?") for name in _FORM]
+                raise UserError(f"{where}: unknown key {key!r}{nearest(str(key), known)} (keys: {', '.join(known)})")
+        check_form(dict(data), _FORM, where)
+        edges = tuple((str(node), tuple(map(str, reads))) for node, reads in data.get("edges", {}).items())
+        names = {key: tuple(map(str, data[key])) for key in ("operations", "concat", "reduce_concat") if key in data}
+        return CellTable(**dict(data) | {"edges": edges} | names)
+
+    # ---- the graph
+
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Per node, in an order in which they run, what it may read. Raises UserError where there is no such order."""
+        if not self.edges:
+            names = [*INPUTS, *(str(number) for number in range(len(INPUTS), len(INPUTS) + self.nodes))]
+            return {name: tuple(names[:place]) for place, name in enumerate(names) if place >= len(INPUTS)}
+        edges = dict(self.edges)
+        for node, reads in edges.items():
+            if node in INPUTS or not reads or len(set(reads)) < len(reads):
+                raise UserError(f"node {node}: a node has a name of its own and reads different inputs, one at least")
+            for read in reads:
+                if read not in edges and read not in INPUTS:
+                    raise UserError(f"node {node} reads {read!r}, which is no node{nearest(read, [*INPUTS, *edges])}")
+        try:
+            order = [*TopologicalSorter(edges).static_order()]
+        except CycleError as error:
+            raise UserError(f"the edges go in a circle: {' -> '.join(error.args[1])}") from None
+        place = {name: position for position, name in enumerate([*INPUTS, *(n for n in order if n in edges)])}
+        return {node: tuple(sorted(edges[node], key=place.__getitem__)) for node in place if node in edges}
+
+    def outputs(self, kind: str) -> tuple[str, ...]:
+        """The nodes that make a cell's output. Raises UserError where one is not there."""
+        nodes = self.reads()
+        named = self.reduce_concat if kind == "reduce" and self.reduce_concat else self.concat
+        for name in named:
+            choose("node of the output", name, nodes)
+        return named or tuple(nodes)
+
+    # ---- the space
+
+    def build(
+        self,
+        resolution: int = 32,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        widths: Sequence[int] | None = None,
+        depths: Sequence[int] | None = None,
+        affine: bool | None = None,
+    ) -> CellSpace:
+        """The search space.
+
+        Args:
+            resolution, num_classes, in_channels: of the images; above 64 pixels two stems divide the sides by 8.
+            widths: channels of the first cells; the published networks have 36 for CIFAR, 48 for ImageNet.
+            depths: number of cells; 20 and 14.
+            affine: batch norms of cells learn scale and shift, and none follows a pooling; none: they do.
+
+        Raises:
+            UserError: the table does not make sense.
+        """
+        for name, value in (("widths", widths), ("depths", depths)):
+            if value is not None and len(value) != 1:
+                what = "channels of the first cells" if name == "widths" else "cells"
+                raise UserError(f"{self.name}: --{name} is one number, of {what}, not {len(value)}")
+        (width,), (cells,) = widths or (self.width,), depths or (self.cells,)
+        for operation in self.operations:
+            choose("operation", operation, OPERATIONS)
+        decisions: list[Decision] = []
+        kinds = {kind: self._kind(kind, decisions) for kind in KINDS}
+        # 1. Stems: three times the channels at full resolution, or an eighth of it.
+        if resolution <= SMALL_IMAGE:
+            sites = [Site("stem", (Conv(3 * width, 3, act=""),), (INPUT,))]
+            before, last = "stem", "stem"
+        else:
+            sites = [
+                Site("stem", (Conv(max(1, width // 2), 3, 2, act="relu"),), (INPUT,)),
+                Site("stem0", (Conv(width, 3, 2, act=""),), ("stem",)),
+                Site("stem1", (Conv(width, 3, 2, act="relu", pre_activation=True),), ("stem0",)),
+            ]
+            before, last = "stem0", "stem1"
+        # 2. Cells, each of which reads the two before it. The one before the last is larger where the last reduced.
+        learns, larger = affine is not False, resolution > SMALL_IMAGE
+        reductions = (cells // 3, 2 * cells // 3)
+        for number in range(cells):
+            kind = "reduce" if number in reductions else "normal"
+            width *= 2 if kind == "reduce" else 1
+            enters = FactorizedReduce(width, learns) if larger else _preprocessing(width, learns)
+            sites += [
+                Site(f"cell{number}/0", (enters,), (before,)),
+                Site(f"cell{number}/1", (_preprocessing(width, learns),), (last,)),
+                *self._cell(f"cell{number}", kinds[kind], decisions, learns, self.outputs(kind)),
+            ]
+            before, last, larger = last, f"cell{number}", kind == "reduce"
+        sites.append(Site("head", (Head(num_classes),), (last,)))
+        beside = AuxiliaryHead(num_classes) if resolution <= SMALL_IMAGE else AuxiliaryHead(num_classes, 2, False)
+        return CellSpace(
+            self.name,
+            tuple(decisions),
+            tuple(sites),
+            (in_channels, resolution, resolution),
+            nodes=tuple(node for nodes in kinds.values() for node in nodes),
+            outputs=tuple((kind, self.outputs(kind)) for kind in KINDS),
+            auxiliary=(f"cell{reductions[1]}", beside),
+        )
+
+    def _kind(self, kind: str, decisions: list[Decision]) -> list[CellNode]:
+        """The nodes of a kind of cell; their decisions are appended."""
+        nodes = []
+        for name, reads in self.reads().items():
+            picks = []
+            for place in range(self.keep if self.repeat else 1):
+                keep = 1 if self.repeat else min(self.keep or len(reads), len(reads))
+                label = f"{kind}/{name}" + (chr(ord("a") + place) if self.repeat else "")
+                picks.append(_pick(label, reads, keep, self.operations, decisions))
+            nodes.append(CellNode(kind, name, tuple(picks)))
+        return nodes
+
+    def _cell(
+        self, cell: str, nodes: Sequence[CellNode], decisions: Sequence[Decision], affine: bool, outputs: Sequence[str]
+    ) -> list[Site]:
+        """The sites of a cell behind its preprocessing; the last one is its output."""
+        sites = []
+        for node in nodes:
+            edges = []
+            for pick in node.picks:
+                for position, source in enumerate(pick.sources):
+                    stride = 2 if node.kind == "reduce" and source in INPUTS else 1
+                    options = [OPERATIONS[name](stride, affine) for name in self.operations]
+                    if self.none and "none" not in self.operations:
+                        options.append(Zero(stride))
+                    given, table = pick.table(position, decisions)
+                    gate = pick.gates[position]
+                    name = f"{cell}/{gate.removeprefix(node.kind + '/')}"
+                    sites.append(Site(name, tuple(options), (f"{cell}/{source}",), given=given, table=table, gate=gate))
+                    edges.append(name)
+            sites.append(Site(f"{cell}/{node.name}", (Identity(),), tuple(edges)))
+        return [*sites, Site(cell, (Identity(),), tuple(f"{cell}/{name}" for name in outputs), merge="concat")]
+
+
+_FORM = {
+    "name": str,
+    "operations": [str],
+    "nodes?": int,
+    "edges?": {...: [(str, int)]},
+    **dict.fromkeys(("keep?", "width?", "cells?"), int),
+    **dict.fromkeys(("repeat?", "none?"), bool),
+    "concat?": [(str, int)],
+    "reduce_concat?": [(str, int)],
+}
+
+
+def _preprocessing(width: int, affine: bool) -> Block:
+    return Conv(width, act="relu", pre_activation=True, affine=affine)
+
+
+def _pick(label: str, reads: Sequence[str], keep: int, operations: Sequence[str], decisions: list[Decision]) -> Pick:
+    """The choice of `keep` inputs and of an operation on each; its decisions are appended."""
+    kept = tuple(combinations(range(len(reads)), keep))
+    inputs = None
+    if len(kept) > 1:
+        inputs = len(decisions)
+        names = ["_".join(reads[place] for place in places) for places in kept]
+        decisions.append(Decision(f"{label}/inputs", tuple(names if keep > 1 else [f"from_{name}" for name in names])))
+    first = len(decisions)
+    decisions += [Decision(f"{label}/op{number + 1}", tuple(operations)) for number in range(keep)]
+    gates = tuple(f"{label}<-{source}" for source in reads)
+    return Pick(tuple(reads), gates, inputs, kept, tuple(range(first, first + keep)))
+
+
+DARTS_OPERATIONS = (
+    "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5",
+)  # fmt: skip
+
+DARTS = CellTable("darts", DARTS_OPERATIONS)
+"""Liu et al. 2019: four nodes keep two inputs each; 8 cells of 16 channels are searched, 20 of 36 trained."""
