@@ -8,21 +8,25 @@ from config_file.options import compose, options
 from lookup_tables.options import FLOPS_OR_MS
 from supernet.written import ABOUT
 from training.differentiable_search.options import LearningOptions
+from training.divergences import DivergenceOptions
 from training.recipe_options import FittingOptions, course, learning_rate
 from training.trainers import AUXILIARIES, NETWORK_TRAINERS, TRAINERS
 from training.trainers.balanced import BalanceOptions
 from training.trainers.paths import FairOptions
 from training.trainers.pose import PoseOptions
+from training.trainers.sandwich import SandwichOptions
+from training.trainers.uniform import UniformOptions
 
 
 @options("Training")
-class SupernetOptions(PoseOptions, FairOptions, BalanceOptions):
+class SupernetOptions(PoseOptions, FairOptions, BalanceOptions, UniformOptions, SandwichOptions, DivergenceOptions):
     """Sampling of paths, and the weights that the supernet starts from."""
 
     sample_strategy: str = option(
         "uniform",
         "{names} or module:callable (balanced: networks of every size equally often; fair as FairNAS: every candidate "
-        "in every step; differentiable: weights and architecture parameters)",
+        "in every step; sandwich: the largest network, the smallest and random ones; differentiable: weights and "
+        "architecture parameters)",
         metavar="NAME",
         names=TRAINERS,
         aliases={"strict_fairness": "fair", "random_one_shot": "uniform"},

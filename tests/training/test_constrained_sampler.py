@@ -18,7 +18,7 @@ from training.data import load
 from training.recipe import trajectory
 from training.supernet_file import load_supernet
 from training.train_supernet import prepare_supernet, train_supernet
-from training.trainers.paths import ConstrainedSampler, Uniform
+from training.trainers.uniform import ConstrainedSampler, Uniform
 
 
 @pytest.fixture(scope="module")

@@ -246,5 +246,5 @@ def test_another_teacher_cannot_go_on_with_a_training(tmp_path: Path, data: Data
 
 def test_every_option_decides_the_course_of_a_training() -> None:
     flags = {spec.flag for spec in options_of(DistillationOptions).values()}
-    assert flags <= deciding(settings(teacher="x", distill="kd,nst"), "training").keys()
+    assert flags <= deciding(settings(teacher="x", distill="kd,nst", divergence="alpha"), "training").keys()
     assert not flags & deciding(settings(trainer="plain"), "training").keys()

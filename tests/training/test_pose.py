@@ -25,8 +25,8 @@ from training.testing import TINY, TrainerSuite
 from training.train_supernet import prepare_supernet, train_supernet
 from training.trainer import Context, Trainer
 from training.trainers.differentiable import Gumbel
-from training.trainers.paths import Uniform
 from training.trainers.pose import BesidePose, PoseContext, early_map, maps_of
+from training.trainers.uniform import Uniform
 
 SPEC = build_space("pfld", resolution=112, num_classes=212).decode((0,) * 5)
 

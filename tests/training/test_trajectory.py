@@ -61,6 +61,7 @@ BASES: dict[str, dict[str, Any]] = {
         "optimizer": "rmsprop",
         "sample_strategy": "fair",
     },
+    "sandwich": {"sample_strategy": "sandwich", "divergence": "alpha", "attentive": "best-up"},
     "penalty": {"sample_strategy": "differentiable_gumbel", "target_hc": 0.05, "a_optimizer": "adam"},
     "constrained": {"sample_strategy": "differentiable", "target_hc": 0.06, "hc_mode": "constrained"},
 }

@@ -17,8 +17,10 @@ from training.trainers.balanced import Balanced
 from training.trainers.differentiable import Differentiable, Gumbel
 from training.trainers.distillation import Distillation
 from training.trainers.network import Plain
-from training.trainers.paths import Fair, Uniform
+from training.trainers.paths import Fair
 from training.trainers.pose import BesidePose, Pose
+from training.trainers.sandwich import Sandwich
+from training.trainers.uniform import Uniform
 
 Factory = Callable[[Context], Trainer]
 
@@ -26,6 +28,7 @@ TRAINERS: dict[str, Factory] = {
     "uniform": Uniform,
     "balanced": Balanced,
     "fair": Fair,
+    "sandwich": Sandwich,
     "differentiable": Differentiable,
     "differentiable_gumbel": Gumbel,
 }

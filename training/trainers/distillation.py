@@ -20,6 +20,7 @@ from config_file.fields import option
 from config_file.options import options, part_of
 from supernet.blocks import Shape
 from tasks import CLASSIFICATION
+from training.divergences import Divergence, DivergenceOptions, kullback_leibler, make_divergence
 from training.trainer import Context, Trainer, TrainingStep
 from training.trainers.teacher import FORMS, Teacher, feature_maps, last_of_each_scale, read_teacher, with_maps
 
@@ -28,7 +29,7 @@ _KD, _NST = {"distill": (KD, BOTH)}, {"distill": (NST, BOTH)}
 
 
 @options("Distillation")
-class DistillationOptions:
+class DistillationOptions(DivergenceOptions):
     """A teacher, and what is learned from it."""
 
     teacher: str | None = option(None, f"distillation: {FORMS}", metavar="WHICH", decides="training")
@@ -61,10 +62,12 @@ class DistillationOptions:
             raise UserError(f"distillation needs --teacher: {FORMS}")
 
 
-def kd_loss(outputs: Tensor, taught: Tensor, temperature: float) -> Tensor:
-    """T^2 * KL(softmax(taught / T) || softmax(outputs / T)), both (B, O), mean over images: scalar, in nats."""
-    student, teacher = (F.log_softmax(logits / temperature, dim=1) for logits in (outputs, taught))
-    return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+def kd_loss(outputs: Tensor, taught: Tensor, temperature: float, divergence: Divergence = kullback_leibler) -> Tensor:
+    """T^2 * KL(softmax(taught / T) || softmax(outputs / T)), both (B, O), mean over images: scalar, in nats.
+
+    With another divergence, that of both networks' outputs divided by T, times T^2.
+    """
+    return temperature**2 * divergence(outputs / temperature, taught / temperature)
 
 
 def nst_loss(ours: Tensor, taught: Tensor) -> Tensor:
@@ -109,6 +112,7 @@ class Distillation(Trainer):
         super().__init__(context)
         self.settings = part_of(context.options, DistillationOptions)
         self.settings.rules()
+        self.divergence = make_divergence(self.settings)
         data = context.data
         if self.settings.distill != NST and data.task is not CLASSIFICATION:
             raise UserError(f"--distill kd softens the answers to a classification: {data.name} is for --distill nst")
@@ -132,7 +136,8 @@ class Distillation(Trainer):
         outputs = outputs.float()
         loss = settings.plain_weight * self.context.loss(outputs, y)
         if settings.distill != NST:
-            loss = loss + settings.kd_alpha * kd_loss(outputs, taught.float(), settings.kd_temperature)
+            far = kd_loss(outputs, taught.float(), settings.kd_temperature, self.divergence)
+            loss = loss + settings.kd_alpha * far
         for site, name in self.pairs.items():
             loss = loss + settings.nst_beta * nst_loss(ours[site], maps[name])
         return loss, outputs

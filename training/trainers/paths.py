@@ -1,23 +1,15 @@
-"""Trainers that run sampled paths: uniform (within a cost band too), strictly fair, or of a sampler of your own.
+"""Trainers that run sampled paths: strictly fair, or of a sampler of your own.
 
 Strict fairness as FairNAS defines it (Chu et al. 2021): on one batch, n single-path backward passes in which every
 candidate of every layer is used, exactly once where layers have equally many; the gradients are summed, not averaged;
 one optimizer step follows.
 """
 
-from dataclasses import replace
-from random import Random
-from typing import Any
-
-import numpy as np
-
 from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options, part_of
-from lookup_tables.limits import Limits, as_architecture, limits_of
-from lookup_tables.loading import tables_of
-from supernet import Architecture, SearchSpace
-from supernet.samplers import FairSampler, Sampler, UniformSampler
+from supernet import Architecture
+from supernet.samplers import FairSampler, Sampler
 from training.trainer import Context, Trainer, TrainingStep
 
 
@@ -56,54 +48,6 @@ class PathTrainer(Trainer):
                     "indices"
                 )
         return list(given)
-
-
-class ConstrainedSampler:
-    """One path per step, uniform over all encodings within limits: SPOS's sampling by FLOPs (Guo et al. 2020) without
-    bins; a pure function of (seed, step).
-
-    Raises:
-        UserError: nothing is within the limits; says the exact range of the space.
-    """
-
-    paths_per_step = 1
-
-    def __init__(self, limits: Limits, seed: int) -> None:
-        self.limits, self.seed = limits, seed
-        limits.check()
-
-    def paths(self, step: int) -> list[Architecture]:
-        """The architecture of this step; the same for the same (seed, step)."""
-        rng = np.random.default_rng(Random(f"constrained {self.seed} {step}").getrandbits(64))
-        return list(map(as_architecture, self.limits.encodings(rng, 1)))
-
-
-class Uniform(PathTrainer):
-    """One path per step (SPOS, Guo et al. 2020), of those within --min-hc and --target-hc."""
-
-    keeps_limits = True
-
-    def __init__(self, context: Context) -> None:
-        sampler: Sampler = UniformSampler(context.space, context.seed)
-        limits = self.band(context.options, context.space)
-        if limits is not None:
-            sampler = ConstrainedSampler(limits, context.seed)
-        super().__init__(context, sampler)
-
-    @staticmethod
-    def band(options: Any, space: SearchSpace) -> Limits | None:
-        """The limits of the paths; None: none. Raises UserError where nothing is within them, without any image."""
-        if options.target_hc is None and options.min_hc is None:
-            return None
-        tables = tables_of(options, space, space.input_shape[1], [options.info_metric])
-        # --constraint is for what is derived and searched later, not for the paths that are trained.
-        limits = limits_of(replace(options, constraint=None), space, tables)
-        limits.check()
-        return limits
-
-    def paths_to_validate(self, count: int, steps: int) -> list[Architecture]:
-        del steps
-        return [self.paths(-1 - index)[0] for index in range(count)]  # of no step that a training reaches
 
 
 @options("Training")
