@@ -19,7 +19,7 @@ from training.trainers.uniform import UniformOptions
 
 
 @options("Training")
-class SupernetOptions(PoseOptions, FairOptions, BalanceOptions, UniformOptions, SandwichOptions, DivergenceOptions):
+class SupernetOptions(DivergenceOptions, PoseOptions, FairOptions, BalanceOptions, UniformOptions, SandwichOptions):
     """Sampling of paths, and the weights that the supernet starts from."""
 
     sample_strategy: str = option(
