@@ -32,6 +32,7 @@ from search.strategies import (
     Strategy,
     entry_of,
     make_strategy,
+    needs_controller,
     needs_distribution,
     searches_front,
     takes_candidates,
@@ -44,6 +45,7 @@ from supernet import NetworkSpace, SearchSpace
 from supernet.decisions import DecisionSpace
 from supernet.metrics import counted_metrics
 from supernet.space import with_sites
+from training.controller_file import load_controller
 from training.differentiable_search.distribution_file import FILE, load_distribution
 from training.differentiable_search.frozen import FrozenLearning
 from training.trainers import relaxation_of
@@ -214,6 +216,8 @@ def prepare(options: SearchOptions) -> Search:
     to_learn = learnt and not (context.source / FILE).is_file()
     if learnt and not to_learn:
         problem = replace(problem, distribution=load_distribution(context.source, context.trained.space))
+    if needs_controller(options.search_strategy):
+        problem = replace(problem, controller=load_controller(context.source, context.trained.space))
     correction = rescored_by(options, problem, measures, context)
     evaluator = make_evaluator(options.evaluator, context)
     judges = seen_by(problem, correction).objectives

@@ -8,6 +8,7 @@ from lookup_tables.limits import Limits
 from search.objectives import ACCURACY, Objective
 from search.result import Result
 from supernet import Architecture
+from supernet.controllers import Controller
 from supernet.decisions import DecisionSpace
 from training.differentiable_search.distribution_file import Distribution
 
@@ -23,6 +24,7 @@ class Problem:
         earlier: results of earlier searches (`--warm-start`), with their costs.
         trained: accuracies of networks that were trained alone (`--calibrate`).
         distribution: what was learned with the supernet or on its frozen weights, where anything was.
+        controller: what was trained with the supernet to draw architectures, where it was.
         rungs: how many fidelities there are, for a strategy that chooses its own by `rung`.
         candidates: what a first stage has found, best first; strategies that start at random take these first.
     """
@@ -33,6 +35,7 @@ class Problem:
     earlier: Sequence[Result] = ()
     trained: Mapping[Architecture, float] = field(default_factory=dict)
     distribution: Distribution | None = None
+    controller: Controller | None = None
     rungs: int = 1
     candidates: Sequence[Architecture] = ()
 

@@ -23,6 +23,9 @@ from supernet.canonical import Influence
 Architecture = tuple[int, ...]
 """One option index per decision of a space."""
 
+CONNECTION = ("none", "skip")
+"""The options of a decision about a connection: it is there or not."""
+
 TRIES = 10**5
 """Draws after which a space that allows none of them is given up."""
 

@@ -7,6 +7,7 @@ from config_file.fields import option
 from config_file.options import compose, options
 from lookup_tables.options import FLOPS_OR_MS
 from supernet.written import ABOUT
+from training.controller import EnasOptions
 from training.differentiable_search.options import LearningOptions
 from training.divergences import DivergenceOptions
 from training.recipe_options import FittingOptions, course, learning_rate
@@ -19,14 +20,16 @@ from training.trainers.uniform import UniformOptions
 
 
 @options("Training")
-class SupernetOptions(DivergenceOptions, PoseOptions, FairOptions, BalanceOptions, UniformOptions, SandwichOptions):
+class SupernetOptions(
+    EnasOptions, DivergenceOptions, PoseOptions, FairOptions, BalanceOptions, UniformOptions, SandwichOptions
+):
     """Sampling of paths, and the weights that the supernet starts from."""
 
     sample_strategy: str = option(
         "uniform",
         "{names} or module:callable (balanced: networks of every size equally often; fair as FairNAS: every candidate "
         "in every step; sandwich: the largest network, the smallest and random ones; differentiable: weights and "
-        "architecture parameters)",
+        "architecture parameters; enas: weights and a controller)",
         metavar="NAME",
         names=TRAINERS,
         aliases={"strict_fairness": "fair", "random_one_shot": "uniform"},

@@ -16,6 +16,7 @@ from search.objectives import single
 from search.problem import Problem
 from search.result import Result
 from search.strategies.bayesian import BayesianOptimization
+from search.strategies.controller_draws import TrainedController
 from search.strategies.evolution import Evolution
 from search.strategies.generation import Generational
 from search.strategies.genetic import Genetic
@@ -44,6 +45,7 @@ class Strategy(Protocol):
     Options: the class of the options it reads.
     front: True where it takes several objectives.
     needs_distribution: True where it proposes from what was learned by gradients.
+    needs_controller: True where it proposes what a controller draws that was trained with the supernet.
     random_start: the option that says how many random architectures it begins with, for the report.
     takes_candidates: False where it does not begin with what a first stage has found (`Problem.candidates`).
     first_stage: the zero-cost score of a first stage that it cannot do without.
@@ -91,6 +93,7 @@ STRATEGIES: dict[str, StrategyFactory] = {
     "predictor": PredictorSearch,
     "structured": StructuredSearch,
     "differentiable": LearnedDistribution,
+    "controller": TrainedController,
 }
 
 
@@ -108,6 +111,11 @@ def searches_front(name: str) -> bool:
 def needs_distribution(name: str) -> bool:
     """True for a strategy that proposes from what was learned by gradients."""
     return bool(getattr(entry_of(name), "needs_distribution", False))
+
+
+def needs_controller(name: str) -> bool:
+    """True for a strategy that proposes what a controller draws that was trained with the supernet."""
+    return bool(getattr(entry_of(name), "needs_controller", False))
 
 
 def takes_candidates(name: str) -> bool:

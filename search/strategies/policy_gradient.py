@@ -5,7 +5,6 @@ Pham et al. 2018). The update is REINFORCE, or PPO's clipped one in mini-batches
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,13 +12,11 @@ from torch import Tensor
 from config_file.fields import option
 from config_file.options import options
 from search.problem import Problem
-from search.strategies.breeding import Breeding, one_on_average
-from search.strategies.generation import Generational, Scores, Told
+from search.strategies.controller_draws import ControllerDraws
+from search.strategies.generation import Scores, Told
 from supernet import Architecture
 from supernet.controllers import CONTROLLERS
 
-ROUNDS = 4  # of samples without anything new, before a mutant of one is proposed
-MUTANTS = 30  # then a random architecture takes its place
 OUTSIDE = -1.0  # the advantage of a draw outside the limits, in usual spreads
 CLIP = 0.2
 REPEATS, BATCH = 5, 32  # PPO: passes over the samples, samples of a step
@@ -40,7 +37,7 @@ class PolicyOptions:
     rl_baseline: float = option(0.9, "decay of the moving average of the reward", at_least=0, below=1)
 
 
-class PolicyGradient(Generational):
+class PolicyGradient(ControllerDraws):
     """A controller trained by its own samples.
 
     What was evaluated before is looked up and trains it again; draws outside the limits are never proposed, and train
@@ -48,18 +45,16 @@ class PolicyGradient(Generational):
     """
 
     Options = PolicyOptions
-    takes_candidates: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, options: PolicyOptions, seed: int) -> None:
-        super().__init__(problem, seed)
-        self._options = options
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._controller = CONTROLLERS[options.rl_controller](self.space.sizes)
+            controller = CONTROLLERS[options.rl_controller](problem.space.sizes)
+        super().__init__(problem, seed, controller, options.rl_samples)
+        self._options = options
         rate = options.rl_lr or LEARNING_RATES[options.rl_controller]
-        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=rate)
+        self._optimizer = torch.optim.Adam(controller.parameters(), lr=rate)
         self._scores: dict[Architecture, float] = {}
-        self._drawn: list[Architecture] = []  # canonical draws, until they have trained the controller
         self._average: float | None = None
         self._spread: float | None = None
 
@@ -70,49 +65,29 @@ class PolicyGradient(Generational):
     def remember(self, scores: Mapping[Architecture, Scores]) -> None:
         self._scores.update((member, scores[member][0]) for member in self._scores if member in scores)
 
-    def propose(self) -> list[Architecture]:
-        for _ in range(ROUNDS):
-            drawn = self._draw()
-            self._drawn += drawn
-            fresh = [a for a in dict.fromkeys(drawn) if a not in self.visited and self.limits.allows(a)]
-            if fresh:
-                return fresh
-        attempts = range(MUTANTS)
-        mutant = Breeding(
-            self.limits, self.rng, lambda: self.rng.choice(self._drawn), self.visited, attempts, mutation=one_on_average
-        ).child()
-        found = self.limits.sample_distinct(self.rng, 1, self.visited) if mutant is None else [mutant]
-        self._drawn += found
-        return found
-
-    def _draw(self) -> list[Architecture]:
-        """Samples of the controller."""
-        generator = torch.Generator().manual_seed(self.rng.getrandbits(60))
-        rows = self._controller.sample(self._options.rl_samples, generator).tolist()
-        return [self.space.canonical(tuple(row)) for row in rows]
-
     def _train(self) -> None:
         """One update on everything drawn since the last one; a failed evaluation is no sample."""
-        inside = [a for a in self._drawn if a in self._scores]
-        outside = [a for a in self._drawn if a not in self.visited and not self.limits.allows(a)]
-        self._drawn = []
+        inside = [a for a in self.drawn if a in self._scores]
+        outside = [a for a in self.drawn if a not in self.visited and not self.limits.allows(a)]
+        self.drawn = []
         if not inside and not outside:
             return
         advantages = torch.cat(
             [self._advantages([self._scores[a] for a in inside]), torch.full((len(outside),), OUTSIDE)]
         )
-        options = torch.from_numpy(self.space.encode(inside + outside)).long()
+        encoded = torch.from_numpy(self.space.encode(inside + outside)).long()
+        options, matters = encoded.clamp(min=0), encoded >= 0
         # REINFORCE: the gradient of E[reward] is E[advantage grad log p(a)].
         if self._options.rl_update == "reinforce":
-            log_probability, entropy = self._controller(options)
+            log_probability, entropy, _ = self.controller(options, matters)
             self._step((log_probability * advantages + self._options.rl_entropy * entropy).mean())
             return
         with torch.no_grad():
-            before, _ = self._controller(options)
+            before = self.controller(options, matters).log_probability
         # PPO: the mean of min(r A, clip(r, 1 - e, 1 + e) A) with r = p(a) / p_before(a) (equation 7).
         for _ in range(REPEATS):
             for rows in torch.arange(len(options)).split(BATCH):
-                log_probability, entropy = self._controller(options[rows])
+                log_probability, entropy, _ = self.controller(options[rows], matters[rows])
                 ratio = (log_probability - before[rows]).exp()
                 gain = torch.minimum(ratio * advantages[rows], ratio.clamp(1 - CLIP, 1 + CLIP) * advantages[rows])
                 self._step((gain + self._options.rl_entropy * entropy).mean())
@@ -136,5 +111,5 @@ class PolicyGradient(Generational):
     def _step(self, gain: Tensor) -> None:
         self._optimizer.zero_grad()
         (-gain).backward()
-        torch.nn.utils.clip_grad_norm_(self._controller.parameters(), 5.0)
+        torch.nn.utils.clip_grad_norm_(self.controller.parameters(), 5.0)
         self._optimizer.step()

@@ -56,6 +56,7 @@ from tests.fuzz.mutators import (
 from tests.fuzz.resealed import json_resealed, jsonl_resealed, tensors_resealed, zip_resealed
 from tests.fuzz.world import TITLE
 from training.cli import main_retrain, main_train_supernet
+from training.controller_file import load_controller
 from training.data import load_data
 from training.data.image_files import read_image
 from training.data.landmarks import read_list
@@ -271,7 +272,7 @@ def _samples(path: Path, _: SearchSpace) -> None:
 
 
 def _learnt(path: Path, space: SearchSpace) -> None:
-    load_distribution(path.parent, space)
+    (load_distribution if path.suffix == ".json" else load_controller)(path.parent, space)
 
 
 RUN = "runs/one"
@@ -328,6 +329,8 @@ KINDS: dict[str, Kind] = {
     "checkpoint": Kind(f"{SUPERNET}/checkpoints/last.pt", _resumed_training, BYTES, sealed=True, slow=20),
     "architecture.json, learnt": Kind("learnt/architecture.json", _learnt, JSON, sealed=True),
     "architecture.json, learnt, resealed": Kind("learnt/architecture.json", _learnt, JSON, reseal=json_resealed),
+    "controller.safetensors": Kind("learnt/controller.safetensors", _learnt, TENSORS, sealed=True),
+    "controller, resealed": Kind("learnt/controller.safetensors", _learnt, TENSORS, reseal=tensors_resealed),
     "env.json": Kind(f"{SEARCH}/env.json", _resumed, JSON, sealed=True, slow=20),
     "env.json, resealed": Kind(f"{SEARCH}/env.json", _resumed, JSON, reseal=json_resealed, slow=10),
     "config.yaml of a run": Kind(f"{SEARCH}/config.yaml", _resumed, TEXT, slow=10),

@@ -23,6 +23,7 @@ from search.runs import FORMAT as RUNS
 from search.runs import Run
 from search.tabular import Benchmark, write_benchmark
 from supernet import SearchSpace, build_space
+from supernet.controllers import FactorisedController
 from supernet.net_config import config_of
 from tests.search.foreign.test_mf_nas import CONFIG
 from tests.search.foreign.test_vega import MFKD2
@@ -30,6 +31,7 @@ from tests.search.tabular.pickles import pickled as pickled_table
 from tests.search.tabular.test_records import framed, records
 from tests.training.test_data_cifar import pickled
 from training.cli import main_retrain, main_train_supernet
+from training.controller_file import save_controller
 from training.differentiable_search.distribution_file import Distribution, save_distribution
 
 SPACE = """\
@@ -159,6 +161,7 @@ def _architectures(space: SearchSpace) -> None:
     Path("net.config").write_text(json.dumps(config))
     rows = [np.log(np.full(size, 1 / size)) for size in space.sizes]
     Path("learnt").mkdir()
+    save_controller(Path("learnt"), space, "factorised", FactorisedController(space.sizes), {})
     save_distribution(Path("learnt"), space, Distribution(rows, chosen, {"relaxation": "gumbel", "order": 1}))
 
 

@@ -28,6 +28,7 @@ from search.ranking.baselines import equal_networks
 from search.result import Result
 from search.strategies import STRATEGIES, Strategy, make_strategy
 from search.testing.toy import toy_space, toy_tables
+from supernet.controllers import FactorisedController
 from supernet.decisions import Decision, DecisionSpace
 from supernet.liveness import live_costs
 from supernet.metrics import FLOPS
@@ -95,7 +96,7 @@ def test_a_killed_search_by_corrected_scores_ends_the_same(name: str, tmp_path: 
     tables = toy_tables(space)
     correction = Correction(space, ACCURACY, space.input_shape[1])
     candidates = Limits(space).sample_distinct(Random(5), 50)
-    problem = Problem(Limits(space), tables=tables, candidates=candidates)
+    problem = Problem(Limits(space), tables=tables, candidates=candidates, controller=FactorisedController(space.sizes))
     problem = replace(problem, objectives=correction.objectives(problem))
     assert problem.objectives == (CORRECTED,)
 

@@ -26,6 +26,7 @@ from search.strategies.learned_distribution import LearnedDistribution
 from search.strategies.random_search import RandomOptions, RandomSearch
 from search.testing.toy import toy_space, toy_tables
 from supernet import Architecture, SearchSpace
+from supernet.controllers import FactorisedController
 from tasks import wilson_interval
 from tests.search.toy import FailingEvaluator, ToyEvaluator
 from training.differentiable_search.distribution_file import Distribution
@@ -99,7 +100,9 @@ def registered(name: str, space: SearchSpace) -> Strategy:
     options = SearchOptions(title="toy", search_strategy=name, random_seed=5, **sizes, **budget)  # type: ignore[arg-type]
     objectives = (ACCURACY, Objective("flops")) if searches_front(name) else (ACCURACY,)
     candidates = band.sample_distinct(Random(5), 44)
-    return make_strategy(name, Problem(band, objectives, toy_tables(space), candidates=candidates), options)
+    controller = FactorisedController(space.sizes)
+    problem = Problem(band, objectives, toy_tables(space), candidates=candidates, controller=controller)
+    return make_strategy(name, problem, options)
 
 
 @pytest.mark.parametrize("kills", [(0, 13, 1, 12), (30,)])

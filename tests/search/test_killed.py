@@ -17,8 +17,11 @@ import pytest
 from config_file.errors import UserError
 from search.cli import main
 from search.strategies import STRATEGIES
+from supernet.controllers import FactorisedController
 from tests.search.test_cli import POPULATION, QUICK, ROOT, here, rows, trained  # noqa: F401 - fixtures
+from training.controller_file import save_controller
 from training.differentiable_search.learner import ArchitectureLearner
+from training.supernet_file import load_supernet
 
 # What each needs to be in the middle of something (a generation, a neighbourhood, an update, a round of predictions)
 # after some of 24 evaluations.
@@ -44,6 +47,7 @@ OPTIONS = {
     "predictor": [*EVALUATIONS, *POPULATION[:2], "--inner-evaluations", "100"],
     "structured": [*EVALUATIONS, "--startup", "6"],
     "differentiable": ["--a-samples", "23", "--a-epochs", "2"],
+    "controller": ["--controller-samples", "24"],
 }
 
 
@@ -75,6 +79,10 @@ def test_every_strategy_is_killed_here() -> None:
 def test_killed_and_resumed_it_ends_the_same(here: Path, strategy: str) -> None:  # noqa: F811
     if strategy == "tpe":
         pytest.importorskip("optuna")
+    if strategy == "controller":
+        stage = here / "runs/toy/supernet"
+        space = load_supernet(stage).space
+        save_controller(stage, space, "factorised", FactorisedController(space.sizes), {})
     arguments = [*QUICK, "--search-strategy", strategy, *OPTIONS[strategy]]
     folder = here / "runs/toy/search"
     kill_once(arguments, lambda: lines(folder / "archive.jsonl") > 11)

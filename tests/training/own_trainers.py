@@ -151,7 +151,7 @@ class Controlled(Trainer):
         with torch.no_grad():
             outputs = self.context.forward(images, tuple(options[0].tolist()))
             reward = (outputs.argmax(1) == labels).float().mean()
-        logarithms, _ = self.controller(options)
+        logarithms = self.controller(options).log_probability
         self.optimizer.zero_grad()
         (-(reward - self.baseline) * logarithms.sum()).backward()
         self.optimizer.step()

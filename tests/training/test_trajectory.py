@@ -63,6 +63,7 @@ BASES: dict[str, dict[str, Any]] = {
     },
     "sandwich": {"sample_strategy": "sandwich", "divergence": "alpha", "attentive": "best-up"},
     "penalty": {"sample_strategy": "differentiable_gumbel", "target_hc": 0.05, "a_optimizer": "adam"},
+    "enas": {"sample_strategy": "enas", "enas_samples": 1},
     "constrained": {"sample_strategy": "differentiable", "target_hc": 0.06, "hc_mode": "constrained"},
 }
 

@@ -1,7 +1,7 @@
 """The steps of the architecture parameters: each on a batch of images that the weights do not see."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from config_file.errors import UserError, choose
 from supernet import Architecture
 from supernet.relaxations import RELAXATIONS, Relaxation, settle
 from supernet.supernet import Gates
+from training.data.endless import EndlessBatches
 from training.device import seed_step
 from training.differentiable_search.gradient import WeightUpdate, first_order, second_order
 from training.differentiable_search.hardware import Hardware
@@ -51,7 +52,6 @@ class ArchitectureLearner:
         self.multipliers = None if hardware is None else hardware.multipliers
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.steps = architecture_steps(options, epochs, steps_per_epoch)
-        self.batch_size = min(options.batch_size, len(self.images))
         name = options.relaxation or relaxation
         kind = choose("relaxation", name, RELAXATIONS)
         if context.space.images is not None:
@@ -70,8 +70,13 @@ class ArchitectureLearner:
             beta=options.a_beta,
             beta2=options.a_beta2,
         )
-        self._batches: Iterator[tuple[Tensor, Tensor]] = iter(())
-        self._next_batch = -1
+        self._batches = EndlessBatches(
+            self.images,
+            options.batch_size,
+            seed=context.seed,
+            device=context.device,
+            channels_last=options.channels_last,
+        )
 
     # ---- steps
 
@@ -104,7 +109,7 @@ class ArchitectureLearner:
         if number is None:
             return
         seed_step(self.context.device, self.context.seed, -1 - step)
-        images, labels = self._batch(number)
+        images, labels = self._batches[number]
         temperature = self.temperature(step)
         # Estimators are functions of (seed, number): each call below draws the same gates, with a graph of its own.
         drawn = self.relaxation.gates_at(number, temperature)
@@ -176,23 +181,6 @@ class ArchitectureLearner:
 
     def _scaled(self, loss: Callable[[], Tensor]) -> Callable[[], Tensor]:
         return loss if self._loss_scale == 1.0 else lambda: loss() * self._loss_scale
-
-    def _batch(self, number: int) -> tuple[Tensor, Tensor]:
-        """Batch `number` of the endless sequence of shuffled passes over the images, without augmentation."""
-        epoch, position = divmod(number, max(1, len(self.images) // self.batch_size))
-        if number != self._next_batch or position == 0:
-            self._batches = self.images.batches(
-                self.batch_size,
-                seed=self.context.seed,
-                epoch=epoch,
-                shuffle=True,
-                start=position,
-                drop_last=True,
-                device=self.context.device,
-                channels_last=self.options.channels_last,
-            )
-        self._next_batch = number + 1
-        return next(self._batches)
 
     # ---- the learned distribution
 

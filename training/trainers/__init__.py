@@ -16,6 +16,7 @@ from training.trainer import Context, Pass, Trainer, TrainingStep
 from training.trainers.balanced import Balanced
 from training.trainers.differentiable import Differentiable, Gumbel
 from training.trainers.distillation import Distillation
+from training.trainers.enas import Enas
 from training.trainers.network import Plain
 from training.trainers.paths import Fair
 from training.trainers.pose import BesidePose, Pose
@@ -31,6 +32,7 @@ TRAINERS: dict[str, Factory] = {
     "sandwich": Sandwich,
     "differentiable": Differentiable,
     "differentiable_gumbel": Gumbel,
+    "enas": Enas,
 }
 """Trainers of supernets, by the name of --sample-strategy."""
 

@@ -105,7 +105,7 @@ def test_controllers_give_the_probability_of_what_they_draw(name: str) -> None:
 
 def test_the_entropy_of_an_open_controller_is_that_of_the_space() -> None:
     controller = FactorisedController((2, 3, 4))
-    _, entropy = controller(torch.zeros(1, 3, dtype=torch.long))
+    entropy = controller(torch.zeros(1, 3, dtype=torch.long)).entropy
     assert entropy.item() == pytest.approx(log(2 * 3 * 4))
 
 
@@ -114,9 +114,9 @@ def test_the_controller_moves_towards_the_better_samples(update: str) -> None:
     space = toy_space(layers=6)
     strategy = PolicyGradient(Problem(Limits(space)), PolicyOptions(rl_update=update), 1)
     best = torch.tensor([[5, 1, 2, 1, 2, 1, 2]])
-    before = strategy._controller(best)[0].item()
+    before = strategy.controller(best)[0].item()
     left = 200
     while left and (batch := strategy.ask(left)):
         strategy.tell(results_of(batch))
         left -= len(batch)
-    assert strategy._controller(best)[0].item() > before + 1
+    assert strategy.controller(best)[0].item() > before + 1

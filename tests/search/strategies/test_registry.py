@@ -14,6 +14,7 @@ from search.options import SearchOptions
 from search.problem import Problem
 from search.strategies import STRATEGIES, make_strategy, searches_front
 from search.testing.toy import results_of, toy_space, toy_tables
+from supernet.controllers import FactorisedController
 
 SETTINGS = {"population": 12, "parent_num": 4, "budget_evaluations": 30, "random_iteration": 30, "generation_num": 2}
 
@@ -28,7 +29,10 @@ def test_every_strategy_is_made_from_options(name: str) -> None:
     options = SearchOptions(title="toy", search_strategy=name, inner_evaluations=60, **SETTINGS)  # type: ignore[arg-type]
     front = (ACCURACY, Objective("flops")) if searches_front(name) else (ACCURACY,)
     candidates = constraint.sample_distinct(Random(0), 30)
-    strategy = make_strategy(name, Problem(constraint, front, tables, candidates=candidates), options)
+    controller = FactorisedController(space.sizes)
+    strategy = make_strategy(
+        name, Problem(constraint, front, tables, candidates=candidates, controller=controller), options
+    )
     most = strategy.size or options.budget_evaluations
     proposals: list[tuple[int, ...]] = []
     while batch := strategy.ask(most - len(proposals)):

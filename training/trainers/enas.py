@@ -1,0 +1,129 @@
+"""ENAS (Pham et al. 2018): the weights along paths of a controller, in turns with the controller, which is rewarded.
+
+Before a step of the weights on a path that the controller draws, paths that it draws for itself are run on images that
+no weight is fitted on; their accuracy is the reward of its policy gradient.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from config_file.options import part_of
+from config_file.quantity import quantity
+from config_file.run_folder import RunFolder
+from supernet import Architecture
+from supernet.gating import statistics_kept
+from training.controller import EnasOptions, PolicyLearner
+from training.controller_file import FILE, save_controller
+from training.data.endless import EndlessBatches
+from training.data.split import divide
+from training.device import seed_step
+from training.trainer import Context, Reporter, Trainer, TrainingStep
+
+DRAWS = 20  # of the controller, that its entropy is said of
+
+
+class Enas(Trainer):
+    """A controller of architectures beside the weights."""
+
+    Options = EnasOptions
+    validated = "paths of the controller"
+
+    def __init__(self, context: Context) -> None:
+        options = part_of(context.options, EnasOptions)
+        for_weights, self._judges = divide(context.images, options.enas_portion, context.options.split_seed)
+        super().__init__(replace(context, images=for_weights))
+        self.learner = PolicyLearner(context.space, options, context.seed)
+        self._batches = EndlessBatches(
+            self._judges,
+            context.options.batch_size,
+            seed=context.seed,
+            device=context.device,
+            channels_last=context.options.channels_last,
+        )
+        self._norms = [module for module in context.model.modules() if isinstance(module, nn.BatchNorm2d)]
+        self._steps_per_epoch = max(1, len(for_weights) // context.options.batch_size)
+        self._rewards: list[float] = []  # of this epoch
+
+    def step(self, number: int) -> TrainingStep:
+        path = self.learner.draw("weights", number)
+        return TrainingStep([self.context.task_pass(path)], self.context.parameters_of([path]))
+
+    def before(self, number: int, x: Tensor, y: Tensor, optimizer: Optimizer, lr: float) -> None:
+        for sample in range(self._due(number), self._due(number + 1)):
+            drawn = self.learner.draw("controller", sample)
+            reward = self._judge(drawn, sample)
+            self._rewards.append(reward)
+            self.learner.reward(drawn, reward)
+
+    def _due(self, number: int) -> int:
+        """The samples of the controller that are drawn before step `number` of the weights."""
+        options = self.learner.options
+        since = max(0, number - round(options.enas_warmup_epochs * self._steps_per_epoch))
+        if options.enas_steps is None:
+            return since
+        return since * options.enas_steps * options.enas_samples // self._steps_per_epoch
+
+    @torch.no_grad()
+    def _judge(self, drawn: Architecture, sample: int) -> float:
+        """The task's metric of a path on one batch, greater is better. Batch norms use the batch, and keep nothing."""
+        images, targets = self._batches[sample]
+        task = self.context.data.task
+        seed_step(self.context.device, self.context.seed, -1 - sample)
+        with statistics_kept(lambda: self._norms):
+            measured = float(task.measure(self.context.forward(images, drawn), targets).double().mean())
+        return measured if task.maximise else -measured
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"learner": self.learner.state_dict(), "rewards": self._rewards}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.learner.load_state_dict(state["learner"])
+        self._rewards = list(state["rewards"])
+
+    def paths_to_validate(self, count: int, steps: int) -> list[Architecture]:
+        return [self.learner.draw("weights", steps + index) for index in range(count)]
+
+    def describe(self) -> str:
+        options, weights = self.learner.options, sum(p.numel() for p in self.learner.controller.parameters())
+        per_epoch = self._due(self._steps_per_epoch * 10**6) / 10**6 / options.enas_samples
+        return (
+            f"controller: {options.enas_controller} of {weights:,} parameters, adam at {options.enas_lr:g}, about "
+            f"{per_epoch:.3g} updates per epoch, each of {quantity(options.enas_samples, 'sample')}, rewarded on "
+            f"{quantity(len(self._judges), 'training image')} of their own"
+        )
+
+    def record(self) -> dict[str, Any]:
+        images = {"weights": len(self.context.images), "controller": len(self._judges)}
+        return {"train_parts": images | {"seed": self.context.options.split_seed}}
+
+    def epoch_ended(self, step: int, reporter: Reporter) -> None:
+        learner, space = self.learner, self.context.space
+        drawn = [learner.draw("report", step, index) for index in range(DRAWS)]
+        options, matters = torch.tensor(drawn), torch.from_numpy(space.encode(drawn)) >= 0
+        with torch.no_grad():
+            entropy = float(learner.controller(options, matters).entropy.mean())
+        greatest = float((matters * torch.tensor(space.sizes).log()).sum(1).mean())
+        numbers = {"controller_entropy": entropy, "controller_updates": learner.updates}
+        text = f"  controller: {quantity(learner.updates, 'update')}, entropy {entropy:.2f} of {greatest:.2f}"
+        if self._rewards:
+            numbers |= {"reward": sum(self._rewards) / len(self._rewards), "baseline": learner.baseline or math.nan}
+            text += f", reward {numbers['reward']:.3f}, baseline {numbers['baseline']:.3f}"
+        if learner.connections:
+            numbers["connections"] = float(options[:, learner.connections].float().mean())
+            text += f", {numbers['connections']:.0%} of the connections"
+        self._rewards = []
+        reporter.metric(step, **numbers)
+        reporter.log(text)
+
+    def finish(self, run: RunFolder) -> None:
+        learner, options = self.learner, self.learner.options
+        run.file(FILE)
+        about = {"updates": learner.updates, "samples": learner.updates * options.enas_samples}
+        save_controller(run.path, self.context.space, options.enas_controller, learner.controller, about)
+        run.log(f"wrote {run.path / FILE}; search.py --search-strategy controller ranks what it draws")
