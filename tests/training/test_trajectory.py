@@ -29,6 +29,7 @@ ELSEWHERE = {
     "width_mult": "the same",
     "elastic": "the same",
     "image_sizes": "the same",
+    "affine": "the same",
     "architecture": "the network's fingerprint is compared",
     "title": "where the run lies",
     "root_path": "the same",
