@@ -1,4 +1,4 @@
-"""Divergences: how far the answers of a network that learns are from those of one that teaches.
+"""Divergences: distances of the answers of a network that learns from those of one that teaches.
 
 An entry of `DIVERGENCES` is called with the options and gives a function (outputs (B, O), taught (B, O)) -> scalar, a
 mean over images in nats of two sets of logits. No gradient goes to what taught.
@@ -80,7 +80,7 @@ _ALPHA = {"divergence": ("alpha",)}
 
 @options("Distillation")
 class DivergenceOptions:
-    """How far the answers of a student are from a teacher's."""
+    """The distance of a student's answers from a teacher's."""
 
     divergence: str = option(
         "kl",
