@@ -99,7 +99,7 @@ def fit(
     with Progress(
         recipe.steps, state.step, description, how_to_resume=how_to_resume, catch=checkpoint is not None
     ) as steps:
-        while state.step < recipe.steps and not enough(state):
+        while state.step < recipe.steps and not (enough(state) or recipe.trainer.ended()):
             epoch, position = divmod(state.step, recipe.steps_per_epoch)
             started = clock = time.perf_counter()
             for x, y in recipe.batches(epoch, position):

@@ -11,7 +11,8 @@ from training.controller import EnasOptions
 from training.differentiable_search.options import LearningOptions
 from training.divergences import DivergenceOptions
 from training.recipe_options import FittingOptions, course, learning_rate
-from training.trainers import AUXILIARIES, NETWORK_TRAINERS, TRAINERS
+from training.trainers import AUXILIARIES, NETWORK_AUXILIARIES, NETWORK_TRAINERS, TRAINERS
+from training.trainers.auxiliary_head import HeadOptions
 from training.trainers.balanced import BalanceOptions
 from training.trainers.paths import FairOptions
 from training.trainers.pose import PoseOptions
@@ -21,7 +22,14 @@ from training.trainers.uniform import UniformOptions
 
 @options("Training")
 class SupernetOptions(
-    EnasOptions, DivergenceOptions, PoseOptions, FairOptions, BalanceOptions, UniformOptions, SandwichOptions
+    EnasOptions,
+    HeadOptions,
+    DivergenceOptions,
+    PoseOptions,
+    FairOptions,
+    BalanceOptions,
+    UniformOptions,
+    SandwichOptions,
 ):
     """Sampling of paths, and the weights that the supernet starts from."""
 
@@ -37,8 +45,8 @@ class SupernetOptions(
     )
     auxiliary: str | None = course(
         None,
-        "net trained beside the supernet and thrown away: {names} (PFLD's, which learns the angles of heads in the "
-        "lists of landmarks)",
+        "net trained beside the supernet and thrown away: {names} (pose: PFLD's, which learns the angles of heads in the "
+        "lists of landmarks; head: a classifier after two thirds of the layers)",
         metavar="NAME",
         names=AUXILIARIES,
     )
@@ -90,6 +98,20 @@ class NetworkOptions:
         metavar="NAME",
         names=NETWORK_TRAINERS,
     )
+    auxiliary: str | None = course(
+        None,
+        "net trained beside the network and thrown away: {names} (a classifier after two thirds of the cells or stages, "
+        "as in DARTS)",
+        metavar="NAME",
+        names=NETWORK_AUXILIARIES,
+    )
+    drop_path: float = course(
+        0.0,
+        "probability at the end of the training, to which it rises from 0 over the epochs, that a branch is left out of "
+        "a sum, image by image (DARTS 0.2); 0: none",
+        at_least=0,
+        below=1,
+    )
     ema_decay: float = course(
         0.0, "decay of the moving average of the weights; 0: none", group="Training", at_least=0, below=1
     )
@@ -102,7 +124,7 @@ if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...
 else:
-    NetworkTrainersOptions = compose(NETWORK_TRAINERS)
+    NetworkTrainersOptions = compose(NETWORK_TRAINERS, NETWORK_AUXILIARIES)
 
 
 @options("Training")

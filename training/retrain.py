@@ -35,7 +35,7 @@ from training.stage import Training, run_training
 from training.state import TrainingState, make_context, make_state
 from training.supernet_file import load_supernet
 from training.trainer import Context, Reporter, Silent
-from training.trainers import NETWORK_TRAINERS, find_trainer
+from training.trainers import find_network_trainer
 
 FORMAT = "oneshot-nas retraining 1"
 WEIGHTS, RESULT, SAMPLES = "model.safetensors", "result.json", "samples.npz"
@@ -72,7 +72,7 @@ def prepare_network(
     Raises:
         UserError: an option names something that there is not.
     """
-    make_trainer = find_trainer("trainer", options.trainer, NETWORK_TRAINERS)
+    make_trainer = find_network_trainer(options)
     device = choose_device(options.device)
     prepare_device(device, options.threads)
     if network is None:

@@ -191,5 +191,9 @@ class Trainer(ABC):
     def epoch_ended(self, step: int, reporter: Reporter) -> None:  # noqa: B027 - optional
         """Report what is learned beside the weights, after `step` steps."""
 
+    def ended(self) -> bool:
+        """True where the training ends here, asked between two epochs, before its last step."""
+        return False
+
     def finish(self, run: RunFolder) -> None:  # noqa: B027 - optional
         """Write what was learned beside the weights."""

@@ -19,7 +19,7 @@ from training.initialise import initialise
 from training.options import RetrainOptions
 from training.recipe import Recipe
 from training.state import TrainingState, make_context, make_state
-from training.trainers import NETWORK_TRAINERS, find_trainer
+from training.trainers import find_network_trainer
 
 NOT_IN_BETWEEN = 10**6
 """Epochs between two validations where only rungs are validated."""
@@ -93,7 +93,7 @@ class Setting:
         """
         rung, images = self.rungs[number], self.images[number]
         options = self.options_at(rung)
-        make_trainer = find_trainer("trainer", options.trainer, NETWORK_TRAINERS)
+        make_trainer = find_network_trainer(options)
         context = make_context(options, images.data, images.train, network, self.device)
         recipe = Recipe(make_trainer(context), until=rung.epochs)
         return recipe, make_state(recipe.trainer, options.ema_decay)

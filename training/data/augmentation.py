@@ -3,6 +3,7 @@
 Two crops are common. A *shift* cuts the window that evaluation sees a few pixels off its place (He et al. 2016, for
 CIFAR). A *resized crop* takes a part of random area and aspect ratio from 3/4 to 4/3 and brings it to the resolution
 (Szegedy et al. 2015): ProxylessNAS, SPOS and FBNet train on ImageNet by 8 to 100 % of the area, OSNASLib by 20.
+*Cutout* (DeVries and Taylor 2017) then erases a square at random; DARTS retrains with one of 16 of 32 pixels.
 """
 
 from dataclasses import dataclass
@@ -41,6 +42,14 @@ class AugmentationOptions:
         decides="training",
         only={"augmentation": (AUTO, RESIZED_CROP)},
     )
+    cutout: int = option(
+        0,
+        "side of a square, at a random place of each training image, that is erased (DARTS retrains with 16); 0: none",
+        unit="px",
+        at_least=0,
+        inherit=True,
+        decides="training",
+    )
 
 
 @dataclass(frozen=True)
@@ -75,11 +84,13 @@ class Augmentation:
         crop: SHIFT, RESIZED_CROP or OFF.
         scale: area of the smallest resized crop.
         mirror: half of the images are mirrored.
+        cutout: side of the square that is erased; 0: none.
     """
 
     crop: str
     mirror: bool
     scale: float = 0.08
+    cutout: int = 0
 
     def describe(self, frame: Frame) -> str:
         """In words, for the description of a split."""
@@ -91,6 +102,8 @@ class Augmentation:
             parts.append(f"random resized crop of {100 * self.scale:g} to 100 % of the area")
         if self.mirror:
             parts.append("horizontal flip")
+        if self.cutout:
+            parts.append(f"cutout of {self.cutout} pixels")
         return ", ".join(parts) or "none"
 
 
@@ -123,10 +136,25 @@ def augmentation_of(source: Source, given: Any) -> Augmentation:
     if crop != RESIZED_CROP and was_given(asked, "crop_scale"):
         raise UserError(f"--crop-scale is of --augmentation resized_crop; the images of {source.name} get: {crop}")
     mirror = source.horizontal_flip if asked.augmentation != OFF else bool(given.flip)
-    return Augmentation(crop, mirror, asked.crop_scale)
+    return Augmentation(crop, mirror, asked.crop_scale, asked.cutout)
 
 
 def draw_shifts(generator: torch.Generator, count: int, margin: int) -> tuple[Tensor, Tensor, Tensor]:
     """(top, left) of the windows of a batch, 0 to 2 * margin, and which are mirrored: (B,) each."""
     top, left = torch.randint(0, 2 * margin + 1, (2, count), generator=generator).unbind()
     return top, left, torch.rand(count, generator=generator) < 0.5
+
+
+def cut_out(x: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """x (B, C, H, W) with one square of each image at zero, the mean colour of normalised images; changed in place.
+
+    Its centre is any pixel, so that a part of the square may lie outside (DeVries and Taylor 2017). It is drawn on the
+    CPU, so that every device erases alike.
+    """
+    erased = torch.ones((), dtype=torch.bool)
+    for axis, size in ((1, x.shape[2]), (2, x.shape[3])):
+        first = torch.randint(size, (len(x), 1), generator=generator) - side // 2
+        place = torch.arange(size)
+        inside = (place >= first) & (place < first + side)  # (B, size)
+        erased = erased & inside.unsqueeze(3 - axis)  # (B, H, 1), then (B, H, W)
+    return x.masked_fill_(erased.unsqueeze(1).to(x.device, non_blocking=True), 0.0)

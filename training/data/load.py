@@ -75,9 +75,10 @@ def load_data(options: Any, resolution: int | None = None, check: Callable[[int,
             raise UserError(
                 f"dataset {options.dataset!r} comes at {source.resolution} px, not at the {resolution} px asked for"
             )
-        augmentation = part_of(options, AugmentationOptions).augmentation
+        asked = part_of(options, AugmentationOptions)
         preprocessing = part_of(options, PreprocessingOptions).preprocessing
-        for flag, given in (("flip", options.flip), ("augmentation", augmentation), ("preprocessing", preprocessing)):
+        chosen = {"flip": options.flip, "augmentation": asked.augmentation, "cutout": asked.cutout or None}
+        for flag, given in (chosen | {"preprocessing": preprocessing}).items():
             if given not in (None, AUTO, STANDARD):
                 raise UserError(f"dataset {options.dataset!r} makes its own batches: --{flag} does not apply to it")
         return source
@@ -110,6 +111,8 @@ def _build(source: Source, options: Any, resolution: int) -> Data:
     rows, record = _split(source, options)
     frame = frame_of(source, resolution)
     augmentation = augmentation_of(source, options)
+    if augmentation.cutout > resolution:
+        raise UserError(f"--cutout {augmentation.cutout} erases more than an image of {resolution} px")
     store = cache_images(source, frame, augmentation, int(options.memory_limit * 2**30))
     pool = FilePool(
         source.images,
@@ -125,10 +128,12 @@ def _build(source: Source, options: Any, resolution: int) -> Data:
     )
 
     def make_split(indices: Tensor, normalisation: Normalisation) -> Split:
-        streamed = StreamedSplit(pool, indices, normalisation, workers=options.num_workers)
-        if store is None:
-            return streamed
-        return InMemorySplit(store, indices, normalisation, streamed if augmentation.crop == RESIZED_CROP else None)
+        split: Split = StreamedSplit(pool, indices, normalisation, workers=options.num_workers)
+        if store is not None:
+            cropped_anew = split if augmentation.crop == RESIZED_CROP else None
+            split = InMemorySplit(store, indices, normalisation, cropped_anew)
+        split.cutout = augmentation.cutout
+        return split
 
     record["augmentation"] = augmentation.describe(frame)
     tensors = {name: torch.from_numpy(indices) for name, indices in rows.items()}

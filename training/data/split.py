@@ -12,6 +12,7 @@ from torch import Tensor
 from config_file.errors import UserError
 from config_file.quantity import quantity
 from tasks import CLASSIFICATION, Task
+from training.data.augmentation import cut_out
 from training.data.preprocessing import BGR, RGB
 from training.data.seeds import generator_of
 
@@ -64,7 +65,10 @@ class Split(ABC):
     Attributes:
         labels: the targets in the order of `raw`: int64 (N,), classes from 0; of landmarks float32 (N, outputs).
         normalisation: what turns `raw` images into a network's input.
+        cutout: side of the square that training erases of every image, in pixels; 0: none.
     """
+
+    cutout: int = 0
 
     def __init__(self, labels: Tensor, normalisation: Normalisation, task: Task = CLASSIFICATION) -> None:
         self.labels = labels
@@ -95,7 +99,7 @@ class Split(ABC):
             seed: of order and augmentation; no global random state is read or moved.
             epoch: another epoch, another order and other augmentation.
             shuffle: a permutation of the whole split instead of its order.
-            augment: training's random crop and, where the data set allows it, horizontal flip.
+            augment: training's random crop, where the data set allows it horizontal flip, and cutout.
             start: leave out this many batches: what follows is what a full pass gives from there.
             drop_last: leave out the last batch if it is not full.
             limit: only the first `limit` images of the (shuffled) order.
@@ -116,7 +120,13 @@ class Split(ABC):
         order = self.order(seed, epoch) if shuffle else torch.arange(len(self))
         batches = list(order[:limit].split(batch_size))[start:count]
         where = torch.empty(0, device=device or "cpu").device  # "cuda" and "cuda:0" become one
-        return self._load(batches, Request(start, (seed, epoch) if augment else None, where, channels_last))
+        loaded = self._load(batches, Request(start, (seed, epoch) if augment else None, where, channels_last))
+        if not (augment and self.cutout):
+            return loaded
+        return (
+            (cut_out(x, self.cutout, generator_of("cutout", seed, epoch, number)), y)
+            for number, (x, y) in enumerate(loaded, start)
+        )
 
     def order(self, seed: int, epoch: int = 0) -> Tensor:
         """The positions in the order of a shuffled epoch: int64 (N,)."""
@@ -198,6 +208,7 @@ class SplitPart(Split):
         super().__init__(whole.labels[positions], whole.normalisation, whole.task)
         self.whole = whole
         self.positions = positions
+        self.cutout = whole.cutout
 
     def raw(self, indices: Sequence[int] | Tensor) -> Tensor:
         return self.whole.raw(self.positions[torch.as_tensor(indices, dtype=torch.int64)])

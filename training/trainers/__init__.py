@@ -5,6 +5,7 @@ called with a `Context` and gives a `Trainer`.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -13,9 +14,12 @@ from config_file.errors import UserError, choose
 from config_file.plugins import guarded, is_reference, load_object, reference_of
 from training.data.landmarks import POSE
 from training.trainer import Context, Pass, Trainer, TrainingStep
+from training.trainers.around import Wrapper
+from training.trainers.auxiliary_head import HEAD, BesideHead
 from training.trainers.balanced import Balanced
 from training.trainers.differentiable import Differentiable, Gumbel
 from training.trainers.distillation import Distillation
+from training.trainers.drop_path import DropPath
 from training.trainers.enas import Enas
 from training.trainers.network import Plain
 from training.trainers.paths import Fair
@@ -39,8 +43,11 @@ TRAINERS: dict[str, Factory] = {
 NETWORK_TRAINERS: dict[str, Factory] = {"plain": Plain, POSE: Pose, "distillation": Distillation}
 """Trainers of one network, by the name of --trainer."""
 
-AUXILIARIES: dict[str, Callable[[Factory, Context], Trainer]] = {POSE: BesidePose}
+AUXILIARIES: dict[str, Wrapper] = {POSE: BesidePose, HEAD: BesideHead}
 """Nets that are trained beside a supernet and thrown away, by the name of --auxiliary: around its trainer."""
+
+NETWORK_AUXILIARIES: dict[str, Wrapper] = {HEAD: BesideHead}
+"""Those that are trained beside one network, likewise."""
 
 _GUARDED = [name for name, member in vars(Trainer).items() if callable(member) and not name.startswith("_")]
 """The methods of a trainer."""
@@ -69,6 +76,20 @@ def find_trainer(kind: str, name: str, trainers: Mapping[str, Factory]) -> Facto
         return _guard(reference, trainer)
 
     return made
+
+
+def find_network_trainer(options: Any) -> Factory:
+    """The trainer of one network that the options name, with the net beside it and the dropped paths that they ask for.
+
+    Raises:
+        UserError: an option names something that there is not.
+    """
+    make = find_trainer("trainer", options.trainer, NETWORK_TRAINERS)
+    if options.auxiliary is not None:
+        make = partial(choose("auxiliary net", options.auxiliary, NETWORK_AUXILIARIES), make)
+    if not options.drop_path:
+        return make
+    return lambda context: DropPath(make(context), options.drop_path)
 
 
 def check_limits(name: str, trainer: Trainer) -> None:

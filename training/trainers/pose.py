@@ -24,6 +24,7 @@ from supernet.blocks import Shape
 from training.data.landmarks import ANGLES, POSE
 from training.initialise import initialise
 from training.trainer import Context, Pass, Trainer, TrainingStep
+from training.trainers.around import Beside
 
 
 @options("Training")
@@ -136,7 +137,7 @@ class Pose(Trainer):
         return in_words(self.site)
 
 
-class BesidePose(Trainer):
+class BesidePose(Beside):
     """The auxiliary net beside a trainer of supernets, whatever paths or mixtures that one trains.
 
     It reads a site that is the same in every network of the space. Steps of architecture parameters have the same loss,
@@ -158,29 +159,11 @@ class BesidePose(Trainer):
         if not (maps := {site: shape for site, shape in maps.items() if site in shared}):
             raise UserError(f"--auxiliary {POSE}: no layer of {space.name} is the same in every network")
         posed = with_pose("--auxiliary", context, maps)
-        self.trainer, self.auxiliary, self.site = make(posed), posed.auxiliary, posed.site
-        super().__init__(self.trainer.context)
-        for name in ("keeps_limits", "passes_per_step", "validated"):
-            setattr(self, name, getattr(self.trainer, name))
-        for name in ("before", "paths_to_validate", "fingerprint", "record", "epoch_ended", "finish"):
-            setattr(self, name, getattr(self.trainer, name))
+        super().__init__(make(posed), posed.auxiliary)
+        self.site = posed.site
 
-    def step(self, number: int) -> TrainingStep:
-        planned = self.trainer.step(number)
-        return TrainingStep(planned.passes, [*planned.parameters, *self.auxiliary.parameters()])
-
-    def parameters(self) -> list[nn.Parameter]:
-        return [*self.trainer.parameters(), *self.auxiliary.parameters()]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"trainer": self.trainer.state_dict(), "auxiliary": self.auxiliary.state_dict()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.trainer.load_state_dict(state["trainer"])
-        self.auxiliary.load_state_dict(state["auxiliary"])
-
-    def describe(self) -> str:
-        return "; ".join(filter(None, (self.trainer.describe(), in_words(self.site))))
+    def words(self) -> str:
+        return in_words(self.site)
 
 
 def maps_of(spec: NetSpec, shape: Shape) -> dict[str, Shape]:

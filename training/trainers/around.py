@@ -1,0 +1,79 @@
+"""A trainer around another one: what it does not change is the other's."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from training.trainer import Context, Pass, Trainer, TrainingStep
+
+
+class Around(Trainer):
+    """Another trainer, whose passes may be changed.
+
+    Args:
+        trainer: the other one, in the context that its passes read.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        super().__init__(trainer.context)
+        for name in ("keeps_limits", "passes_per_step", "validated"):
+            setattr(self, name, getattr(trainer, name))
+        for name in ("before", "paths_to_validate", "fingerprint", "record", "epoch_ended", "finish", "ended"):
+            setattr(self, name, getattr(trainer, name))
+
+    def changed(self, run: Pass, number: int) -> Pass:
+        """A pass of step `number`, as it is run in the place of the other trainer's."""
+        del number
+        return run
+
+    def step(self, number: int) -> TrainingStep:
+        planned = self.trainer.step(number)
+        return TrainingStep([self.changed(run, number) for run in planned.passes], planned.parameters)
+
+    def parameters(self) -> list[nn.Parameter]:
+        return self.trainer.parameters()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.trainer.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.trainer.load_state_dict(state)
+
+    def words(self) -> str:
+        """What is said of it beside the other trainer's line."""
+        return ""
+
+    def describe(self) -> str:
+        return "; ".join(filter(None, (self.trainer.describe(), self.words())))
+
+
+class Beside(Around):
+    """Another trainer with a net beside the model, trained with it and thrown away.
+
+    Args:
+        auxiliary: the net, which the passes of the step reach.
+    """
+
+    def __init__(self, trainer: Trainer, auxiliary: nn.Module) -> None:
+        super().__init__(trainer)
+        self.auxiliary = auxiliary
+
+    def step(self, number: int) -> TrainingStep:
+        planned = super().step(number)
+        return TrainingStep(planned.passes, [*planned.parameters, *self.auxiliary.parameters()])
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [*self.trainer.parameters(), *self.auxiliary.parameters()]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"trainer": self.trainer.state_dict(), "auxiliary": self.auxiliary.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.trainer.load_state_dict(state["trainer"])
+        self.auxiliary.load_state_dict(state["auxiliary"])
+
+
+Wrapper = Callable[[Callable[[Context], Trainer], Context], Trainer]
+"""(the factory of the other trainer, context) -> the trainer around it."""
