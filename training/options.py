@@ -45,8 +45,8 @@ class SupernetOptions(
     )
     auxiliary: str | None = course(
         None,
-        "net trained beside the supernet and thrown away: {names} (pose: PFLD's, which learns the angles of heads in the "
-        "lists of landmarks; head: a classifier after two thirds of the layers)",
+        "net trained beside the supernet and thrown away: {names} (pose: PFLD's, which learns the angles of heads in "
+        "the lists of landmarks; head: a classifier after two thirds of the layers)",
         metavar="NAME",
         names=AUXILIARIES,
     )
@@ -100,15 +100,15 @@ class NetworkOptions:
     )
     auxiliary: str | None = course(
         None,
-        "net trained beside the network and thrown away: {names} (a classifier after two thirds of the cells or stages, "
-        "as in DARTS)",
+        "net trained beside the network and thrown away: {names} (a classifier after two thirds of the cells or "
+        "stages, as in DARTS)",
         metavar="NAME",
         names=NETWORK_AUXILIARIES,
     )
     drop_path: float = course(
         0.0,
-        "probability at the end of the training, to which it rises from 0 over the epochs, that a branch is left out of "
-        "a sum, image by image (DARTS 0.2); 0: none",
+        "probability at the end of the training, to which it rises from 0 over the epochs, that a branch is left out "
+        "of a sum, image by image (DARTS 0.2); 0: none",
         at_least=0,
         below=1,
     )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from config_file.errors import UserError
 from supernet import Network, build_space
+from supernet.cell_space import CellSpace
 from supernet.composites import InvertedResidual
 from training.cli import main_retrain
 from training.data import Data, load_data
@@ -19,7 +20,7 @@ from training.retrain import prepare_network, train_network
 from training.testing import TINY, TrainerSuite
 from training.trainer import Context, Trainer
 from training.trainers import TRAINERS, find_network_trainer
-from training.trainers.auxiliary_head import AuxiliaryHead, BesideHead, place_of_head
+from training.trainers.auxiliary_head import BesideHead, place_of_head
 from training.trainers.drop_path import DropPath, dropped, sites_of_branches
 
 CELL = (3, 2, 3, 1, 3, 2)  # of NAS-Bench-201: 3x3 and 1x1 convolutions, a skip
@@ -64,18 +65,12 @@ class TestBothOfANetwork(TrainerSuite):
 # ---- auxiliary head
 
 
-def test_the_head_of_darts_has_as_many_parameters_as_published() -> None:
-    head = AuxiliaryHead(4 * 144, 10)
-    assert sum(p.numel() for p in head.parameters()) == 476_426  # C = 36, 20 cells, CIFAR-10
-    x = torch.randn(2, 576, 8, 8)
-    pooled = nn.functional.avg_pool2d(x.relu(), 5, 3)  # the published layer
-    assert torch.allclose(head(x), head.classifier(head.features(pooled).flatten(1)))
-    for side in (1, 2, 3, 4, 7, 14, 16):
-        assert head(torch.randn(2, 576, side, side)).shape == (2, 10)
-
-
 @pytest.mark.parametrize(("cells_", "place"), [(20, 13), (8, 5), (14, 9)])
 def test_it_reads_the_cell_that_darts_reads(cells_: int, place: int) -> None:
+    space = build_space("darts", resolution=32 if cells_ < 14 else 224, widths=(2,), depths=(cells_,))
+    assert isinstance(space, CellSpace)
+    assert space.auxiliary is not None
+    assert space.auxiliary[0] == f"cell{place}"
     maps = {"stem0": (8, 32, 32), "stem1": (8, 32, 32)}
     for number in range(cells_):
         maps |= {f"cell{number}/in0": (4, 8, 8), f"cell{number}/node": (9, 8, 8), f"cell{number}": (16 + number, 8, 8)}
@@ -125,7 +120,7 @@ def test_of_residual_blocks_the_branch_is_what_is_added(data: Data) -> None:
     assert isinstance(trainer, DropPath)
     assert len(trainer.branches) == 5  # three stages of 2, 3, 3 layers, of which the first changes the shape
     x = torch.randn(3, 4, 6, 6)
-    hook = layer[-1].register_forward_hook(lambda module, inputs, output: output * 0)  # noqa: ARG005
+    hook = layer[-1].register_forward_hook(lambda module, inputs, output: output * 0)
     assert torch.equal(layer(x), x)
     hook.remove()
 
@@ -190,11 +185,12 @@ def test_nothing_of_them_is_left_in_evaluation(data: Data) -> None:
 
 def test_refusals(data: Data, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     space = build_space("nasbench_macro", resolution=16, num_classes=10, widths=(4, 4, 6, 8, 16))
-    with pytest.raises(UserError, match="--drop-path 0.2: the network has no branches"):
+    with pytest.raises(UserError, match=r"--drop-path 0\.2: the network has no branches"):
         train_network(space.decode((0,) * 8), data, settings(drop_path=0.2))
-    command = ["--title", "a", "--root-path", str(tmp_path), "--search-space", "nasbench_macro", "--architecture", "1 1 1 1 1 1 1 1"]
+    command = ["--title", "a", "--root-path", str(tmp_path), "--search-space", "nasbench_macro"]
+    command += ["--architecture", "1 1 1 1 1 1 1 1"]
     for words, message in (
-        (["--auxiliary", "haed"], "no auxiliary net 'haed': did you mean 'head'?"),
+        (["--auxiliary", "haed"], "unknown auxiliary net 'haed'; did you mean 'head'?"),
         (["--auxiliary-weight", "0.4"], "--auxiliary-weight is for --auxiliary head"),
         (["--drop-path", "1"], "--drop-path must be at least 0 and below 1"),
     ):

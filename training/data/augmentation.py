@@ -146,7 +146,7 @@ def draw_shifts(generator: torch.Generator, count: int, margin: int) -> tuple[Te
 
 
 def cut_out(x: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """x (B, C, H, W) with one square of each image at zero, the mean colour of normalised images; changed in place.
+    """Images x (B, C, H, W) with a square of each at zero, the mean colour of normalised images; changed in place.
 
     Its centre is any pixel, so that a part of the square may lie outside (DeVries and Taylor 2017). It is drawn on the
     CPU, so that every device erases alike.

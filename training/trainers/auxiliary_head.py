@@ -5,29 +5,28 @@ layers have a shorter way to the labels:
 
     L = loss(outputs) + auxiliary_weight * loss(outputs of the head)
 
-Its layers are those of DARTS (Liu et al. 2019): ReLU, a pooling to 2 x 2, a 1x1 convolution to 128 and a 2x2
-convolution to 768 channels, each with BN and ReLU, and a linear layer. The head is no part of the model: nothing that
-is evaluated, saved or exported knows of it.
+Its layers are those of DARTS (`supernet.cell_blocks.AuxiliaryHead`), of any network. The head is no part of the model:
+nothing that is evaluated, saved or exported knows of it.
 """
 
 import re
 from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options, part_of
 from supernet import Network, Supernet
 from supernet.blocks import Shape
+from supernet.cell_blocks import AuxiliaryHead
+from supernet.spaces.chain import SMALL_IMAGE
 from tasks import CLASSIFICATION
 from training.initialise import initialise
 from training.trainer import Context, Pass, Trainer
 from training.trainers.around import Beside
 
 HEAD = "head"
-NARROW, WIDE = 128, 768  # channels
 
 
 @options("Training")
@@ -39,35 +38,6 @@ class HeadOptions:
     )
 
 
-class AuxiliaryHead(nn.Module):
-    """A classifier of feature maps: (B, C, H, W) -> (B, outputs). Maps of 8 x 8 are pooled as in DARTS's for CIFAR."""
-
-    def __init__(self, channels: int, outputs: int) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
-            nn.Conv2d(channels, NARROW, 1, bias=False),
-            nn.BatchNorm2d(NARROW),
-            nn.ReLU(),
-            nn.Conv2d(NARROW, WIDE, 2, bias=False),
-            nn.BatchNorm2d(WIDE),
-            nn.ReLU(),
-        )
-        self.classifier = nn.Linear(WIDE, outputs)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(self.features(_pooled(maps.relu())).flatten(1))
-        return logits
-
-
-def _pooled(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C, 2, 2), by windows that overlap: of 8 pixels 5 at a stride of 3, of 7 at a stride of 2."""
-    sides = x.shape[2:]
-    if min(sides) < 2:
-        return F.adaptive_avg_pool2d(x, 2)
-    strides = [max(1, 3 * side // 8) for side in sides]
-    return F.avg_pool2d(x, [side - stride for side, stride in zip(sides, strides, strict=True)], strides)
-
-
 class BesideHead(Beside):
     """An auxiliary head beside any trainer of classifiers, whatever passes it has.
 
@@ -75,7 +45,7 @@ class BesideHead(Beside):
         make: makes the other trainer.
 
     Raises:
-        UserError: another task, a module of one's own, or no map of several pixels that every network of a supernet has.
+        UserError: another task, a module of one's own, or no map of several pixels that all networks share.
     """
 
     Options = HeadOptions
@@ -86,7 +56,10 @@ class BesideHead(Beside):
         if not isinstance(context.model, Network | Supernet):
             raise UserError(f"--auxiliary {HEAD} reads a map of a network made of blocks, not of a module of one's own")
         self.site, channels = place_of_head(maps_of_every_path(context))
-        head = AuxiliaryHead(channels, len(context.data.classes))
+        classes = len(context.data.classes)
+        # For ImageNet DARTS pools at a stride of 2, and no batch norm follows the last convolution.
+        block = AuxiliaryHead(classes) if context.data.resolution <= SMALL_IMAGE else AuxiliaryHead(classes, 2, False)
+        head = block.build(channels)
         initialise(head, context.seed)
         super().__init__(make(context), head.to(context.device))
         self.weight = part_of(context.options, HeadOptions).auxiliary_weight
@@ -97,7 +70,7 @@ class BesideHead(Beside):
 
         def both(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             taken: list[Tensor] = []
-            hook = self._layer.register_forward_hook(lambda module, inputs, output: taken.append(output))  # noqa: ARG005
+            hook = self._layer.register_forward_hook(lambda module, inputs, output: taken.append(output))
             try:
                 loss, outputs = run(x, y)
             finally:
@@ -150,5 +123,3 @@ def place_of_head(maps: Mapping[str, Shape]) -> tuple[str, int]:
         raise UserError(f"--auxiliary {HEAD}: no map of the network is the same in every path and of several pixels")
     site = places[2 * len(places) // 3]
     return site, maps[site][0]
-
-

@@ -70,7 +70,7 @@ class DropPath(Around):
 
 
 def dropped(x: Tensor, probability: float) -> Tensor:
-    """x (B, ...) with the maps of some images at zero, and those of the others divided by the share that is kept."""
+    """Maps x (B, ...), at zero for some images, and divided by the share that is kept for the others."""
     kept = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(1 - probability)
     return x * (kept / (1 - probability))
 
