@@ -15,6 +15,7 @@ import numpy as np
 from config_file.errors import UserError
 from config_file.readers.csv_text import read_csv
 from config_file.readers.numbers import number_in
+from search.subnet_table import form_of, subnets_of
 from supernet import Architecture
 from supernet.decisions import DecisionSpace
 from supernet.saved import architecture_in
@@ -37,7 +38,7 @@ def read_rows(path: Path, columns: Sequence[str], space: DecisionSpace | None = 
     """The rows of a CSV file, those of each architecture that are of its greatest fidelity (columns `n_...`).
 
     Args:
-        path: the file, with the column `architecture` or `indices`.
+        path: the file, with the column `architecture` or `indices`, or in a form of `search.subnet_table`.
         columns: the numbers that are read, as far as the file has them.
         space: what names of options mean; without it architectures are indices.
 
@@ -45,6 +46,9 @@ def read_rows(path: Path, columns: Sequence[str], space: DecisionSpace | None = 
         UserError: not such a file, a number that is none, or an architecture that is not of the space; names the line.
     """
     table = read_csv(path)
+    if (form := form_of(table.columns)) is not None:
+        subnets = subnets_of(table, form, space, path)
+        return [Row(line, r.architecture, {n: v for n, v in r.metrics.items() if n in columns}) for line, r in subnets]
     key = next((name for name in KEYS if name in table.columns), None)
     if key is None:
         raise UserError(f"{path} has no column 'architecture': it needs architecture and {columns[0]}")

@@ -1,8 +1,9 @@
-"""Results of earlier searches, to learn from: an archive.jsonl, a results.csv, or a table of networks trained alone."""
+"""Results of earlier searches, to learn from: an archive.jsonl, a CSV of ours or of others, once-for-all's accuracies."""
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from search.archive import read_archive
 from search.objectives import Objective
 from search.result import Result, comparable
 from search.result_table import KEYS, are_fractions, averaged, read_rows, small_percent
+from search.subnet_table import ACCURACIES, accuracies_in, form_of
 from supernet import Architecture
 from supernet.decisions import DecisionSpace
 from tasks import TASKS
@@ -33,11 +35,11 @@ def read_results(path: str | Path, space: DecisionSpace, objectives: Sequence[Ob
     """
     path = Path(path)
     where = f"--warm-start {path}"
-    if not path.is_file():
+    if not path.is_file() and not (path.is_dir() and [*path.rglob(f"*{ACCURACIES}")]):
         raise UserError(f"{where}: no such file")
     measured = [task.metric for task in TASKS.values()] + [o.name for o in objectives if o.measured]
     columns = list(dict.fromkeys((*measured, "loss")))
-    found = _of_csv(path, columns, space) if path.suffix == ".csv" else _of_archive(path, space)
+    found = _read(path, columns, space)
     accuracies = [result.value("accuracy") for result in found if math.isfinite(result.value("accuracy"))]
     if not are_fractions(accuracies):
         if wrong := next((accuracy for accuracy in accuracies if not 0 <= accuracy <= 100), None):
@@ -50,15 +52,27 @@ def read_results(path: str | Path, space: DecisionSpace, objectives: Sequence[Ob
     return found
 
 
+def _read(path: Path, columns: Sequence[str], space: DecisionSpace) -> list[Result]:
+    if path.suffix == ACCURACIES or path.is_dir():
+        return _of_each(accuracies_in(path, space))
+    return _of_csv(path, columns, space) if path.suffix == ".csv" else _of_archive(path, space)
+
+
 def _of_archive(path: Path, space: DecisionSpace) -> list[Result]:
     fingerprints, results = read_archive(path)
     if fingerprints is None:
         raise UserError(f"--warm-start {path}: {NEITHER}")
-    by_architecture: dict[Architecture, list[Result]] = defaultdict(list)
     for result in results:
         if not space.is_valid(result.architecture):
             raise UserError(f"--warm-start {path}: {result.architecture} is no architecture of {space.name}")
-        by_architecture[space.canonical(result.architecture)].append(result)
+    return _of_each(replace(result, architecture=space.canonical(result.architecture)) for result in results)
+
+
+def _of_each(results: Iterable[Result]) -> list[Result]:
+    """One result for each architecture."""
+    by_architecture: dict[Architecture, list[Result]] = defaultdict(list)
+    for result in results:
+        by_architecture[result.architecture].append(result)
     return [_mean(architecture, comparable(same)) for architecture, same in by_architecture.items()]
 
 
@@ -77,6 +91,8 @@ def _mean(architecture: Architecture, same: Sequence[Result]) -> Result:
 
 def _of_csv(path: Path, columns: Sequence[str], space: DecisionSpace) -> list[Result]:
     there, measured = read_csv(path).columns, [name for name in columns if name != "loss"]
+    if (form := form_of(there)) is not None:
+        there = [*form.numbers.values(), *KEYS]
     if not set(there) & set(measured):
         raise UserError(f"--warm-start {path}: it has no column {' or '.join(measured)}")
     if not set(there) & set(KEYS):

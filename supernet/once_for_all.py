@@ -60,6 +60,27 @@ def architecture_in_form(content: Mapping[str, Any], space: DecisionSpace, where
     return space.canonical(architecture)
 
 
+def in_form(space: DecisionSpace, architecture: Architecture) -> dict[str, Any] | None:
+    """An architecture in their form; None of a space that has other decisions, or no depths.
+
+    Of layers that are not there it has the first value. The image size is a number; that of a space which does not
+    decide it is the size of its images.
+    """
+    kinds = {kind: key for key, kind in KEYS.items()}
+    found: dict[str, Any] = {}
+    for decision, option in zip(space.decisions, space.canonical(architecture), strict=True):
+        key = kinds.get(_kind(decision))
+        name = decision.options[option]
+        if key is None or not name.replace(".", "", 1).isdecimal():
+            return None
+        found.setdefault(key, []).append(option if key == "w" else float(name) if "." in name else int(name))
+    if "d" not in found:
+        return None
+    size = found.pop("r", [space.input_shape[1]] if isinstance(space, NetworkSpace) else None)
+    ordered = {key: found[key] for key in KEYS if key in found}
+    return ordered | ({} if size is None else {"r": size[0]})
+
+
 def _kind(decision: Decision) -> str:
     kind = decision.name.rpartition("/")[2]
     return "width" if kind == "inner_width" else kind
@@ -72,7 +93,8 @@ def _count(key: str, decisions: Sequence[int]) -> str:
 def _values(said: Any, key: str, space: DecisionSpace, decisions: Sequence[int], where: str) -> list[Any]:
     values = said if isinstance(said, list) else [said] * len(decisions)
     last = space.decisions[decisions[-1]]
-    if len(values) == len(decisions) - 1 and key in ("ks", "e"):
+    fixed = all(decision.name != f"{last.name.partition('/')[0]}/depth" for decision in space.decisions)
+    if len(values) == len(decisions) - 1 and key in ("ks", "e") and fixed:
         # DyNAS-T has no numbers for the last layer of once-for-all's ProxylessNAS, which stays at its largest.
         values = [*values, last.options[-1]]
     if key == "d" and len(values) == len(decisions) + 1 and values[-1] == 1:
