@@ -36,6 +36,7 @@ from search.reporting.predictors import as_rows, in_words
 from search.result import Result
 from search.runs import RUNS, read_runs, repeat
 from search.strategies import needs_distribution
+from search.warm_start import begin_archive, keep_earlier
 
 EXAMPLES = (
     "python search.py --title first --search-strategy evolution --info-metric flops --target-hc 60",
@@ -104,11 +105,16 @@ def run_search(search: Search, folder: RunFolder) -> None:
     if search.learning is not None:
         folder.run_inside(search.learning.path.name)
     search = search.learn()
+    keep_earlier(search.options, search.space, search.problem.earlier, folder)
+    if known := begin_archive(folder.file(ARCHIVE), search.options.warm_start, search.evaluator.fingerprints):
+        made = "made with the same weights and images: none is made again"
+        folder.log(f"known      {quantity(known, 'evaluation')} of {search.options.warm_start}, {made}")
     archive = Archive(folder.file(ARCHIVE), search.evaluator.fingerprints)
     for pattern in getattr(search.evaluator, "leaves", ()):
         folder.file(pattern)
     if len(archive):
-        folder.log(f"resumed    {kept(archive)} in {archive.path}")
+        if folder.resumed:
+            folder.log(f"resumed    {kept(archive)} in {archive.path}")
         restore_metrics(search, archive, folder)
     if (line := long_search(search)) is not None:
         folder.log(line)

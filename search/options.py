@@ -14,6 +14,7 @@ from search.first_stage import FirstStageOptions
 from search.schedules import SCHEDULES
 from search.scores import SCORES, ScoreOptions
 from search.strategies import STRATEGIES
+from search.subnet_table import SubnetTableOptions
 from training.differentiable_search.options import GradientOptions
 from training.options import RetrainOptions, SupernetOptions
 from training.recipe_options import FittingOptions, TrainingOptions, course, learning_rate
@@ -112,6 +113,7 @@ class SearchOptions(
     ConstraintOptions,
     SupernetOptions,
     FittingOptions,
+    SubnetTableOptions,
 ):
     """Options of ``search.py``. Those of the training are read with ``--directly-search`` only."""
 
@@ -161,6 +163,8 @@ class SearchOptions(
         """{option: where it is read}: those of a first stage, and of a training in a search that trains nothing."""
         first = {name for name in options_of(FirstStageOptions) if name != "first_stage"}
         idle = {} if self.first_stage else dict.fromkeys(first, "there is no first stage without --first-stage")
+        if self.runs is not None:
+            idle["results_csv"] = "what --runs leaves is runs.csv"
         if self.directly_search or EVALUATORS.get(self.evaluator) is not SUPERNET:  # one of your own may train
             return idle
         learns = {"loss", "label_smoothing", "sample_strategy"} if self.search_strategy == DERIVED else set()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
@@ -20,6 +21,7 @@ from search.reporting.front_report import front_among, values_of, write_front
 from search.reporting.predictors import as_rows
 from search.reporting.report import write_report
 from search.result import Result, comparable
+from search.subnet_table import FORMS, write_subnets
 from supernet import Architecture, NetworkSpace
 from tasks import TASKS
 
@@ -101,10 +103,19 @@ def write_outcome(
         files.append("front.csv")
     if confirmed:
         files.append(CONFIRMED)
+    write_table(search, results, folder)
     results_file.write_best(folder.file("best.json"), *chosen)
     folder.log(f"files      {folder.path}/: {' '.join(files)}")
     if isinstance(search.space, NetworkSpace):
         folder.log(f"next       {command('retrain', search.options)}")
+
+
+def write_table(search: Search, results: Sequence[Result], folder: RunFolder) -> None:
+    """Write the table for other tools, where one is asked for, and say so."""
+    options = search.options
+    if options.results_csv:
+        write_subnets(Path(options.results_csv), FORMS[options.results_form], search.space, results)
+        folder.log(f"table      {options.results_csv}: {quantity(len(results), 'subnet')} of this search")
 
 
 def nothing_found(search: Search, evaluations: Sequence[Result]) -> str:
@@ -141,6 +152,7 @@ def how_found(search: Search, evaluations: int) -> dict[str, Any]:
             "objectives": list(map(str, search.problem.objectives)),
             "score": options.score,
             "evaluations": evaluations,
+            **({"earlier": len(search.problem.earlier)} if search.problem.earlier else {}),
             "random_seed": options.random_seed,
             "evaluator": options.evaluator,
             "measures": dict(search.measures),

@@ -39,8 +39,9 @@ from search.strategies import (
     takes_warm_start,
 )
 from search.structure.calibration import read_trained
+from search.subnet_table import FORMS, check_output
 from search.tabular import BENCHMARKS
-from search.warm_start import read_results
+from search.warm_start import earlier_results
 from supernet import NetworkSpace, SearchSpace
 from supernet.decisions import DecisionSpace
 from supernet.metrics import counted_metrics
@@ -208,8 +209,10 @@ def prepare(options: SearchOptions) -> Search:
     options = with_all_of_a_table(options, tables)
     limits = limits_of(options, space, tables) if tables else without_limits(options, space)
     limits.check()
-    warm = options.warm_start if takes_warm_start(options.search_strategy) else None
-    earlier = read_results(warm, space, objectives) if warm else []
+    if options.results_csv:
+        check_output(Path(options.results_csv), FORMS[options.results_form], space)
+    learns = takes_warm_start(options.search_strategy)
+    earlier = earlier_results(options, space, objectives) if learns else []
     trained = read_trained(Path(options.calibrate), space) if options.calibrate else {}
     problem = Problem(limits, objectives, tables, [with_costs(result, tables) for result in earlier], trained)
     learnt = needs_distribution(options.search_strategy)

@@ -1,8 +1,8 @@
 """Tables of subnets as other tools keep them: DyNAS-T's and Neural Compressor's CSV, once-for-all's accuracies.
 
 A row names its subnet as a Python dict, `{'wid': None, 'ks': [...], 'e': [...], 'd': [...], 'r': [224]}` (the form of
-`supernet.once_for_all`), or of a space without kernels and depths `{'decision': 'option', ...}`. Accuracies are percent,
-latencies milliseconds; what was not measured is 0.
+`supernet.once_for_all`), or of a space without kernels and depths `{'decision': 'option', ...}`. Accuracies are
+percent, latencies milliseconds; what was not measured is 0.
 """
 
 import csv
@@ -10,12 +10,14 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
+from config_file.fields import option
 from config_file.files import atomic_write_text
+from config_file.options import options
 from config_file.readers.csv_text import Table, read_csv
 from config_file.readers.json_text import parse_json, read_json
 from config_file.readers.numbers import number_in
@@ -53,6 +55,18 @@ FORMS: dict[str, Form] = {
     "neural_compressor": Form("config", "date", {"lat": "latency", "macs": "flops", "acc": "accuracy"}),
 }  # fmt: skip
 """By name."""
+
+
+@options("Run")
+class SubnetTableOptions:
+    """A table beside the run that other tools read."""
+
+    results_csv: str | None = option(
+        None, "also write all results to this table for other tools; where it is there already, predictor learns from "
+        "it first, and its rows of other subnets stay", metavar="FILE.csv"
+    )  # fmt: skip
+    results_form: str = option("dynast", "the tool whose columns --results-csv has", choices=tuple(FORMS))
+
 
 COUNTED = {"params": lambda spec, image: spec.params(image), "flops": lambda spec, image: spec.macs(image)}
 OFF = 0.15
@@ -165,20 +179,26 @@ def named(space: DecisionSpace, architecture: Architecture) -> dict[str, Any]:
     return {"wid": None, **elastic, **({} if size is None else {"r": [size]})}
 
 
-def write_subnets(
-    path: Path, form: Form, space: DecisionSpace, results: Sequence[Result], before: Table | None = None
-) -> None:
-    """Write results as a table of that form, behind the rows of an earlier one that stay as they are.
+def write_subnets(path: Path, form: Form, space: DecisionSpace, results: Sequence[Result]) -> None:
+    """Write results as a table of that form, behind the rows of other subnets where the file is there already.
 
     Args:
         results: with costs in raw units; the accuracy a fraction.
-        before: a table of the same form.
+
+    Raises:
+        UserError: the file is there, and no table of that form and space.
     """
+    columns, before = form.columns, []
+    if path.exists():
+        table_before = checked_table(path, form, space)
+        new, columns = {result.architecture for result in results}, table_before.columns
+        there = subnets_of(table_before, form, space, path)
+        before = [row for (_, row), (_, old) in zip(table_before.rows, there, strict=True) if
+                  old.architecture not in new]  # fmt: skip
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    columns = form.columns if before is None else before.columns
     table.writerow(columns)
-    table.writerows([row[name] for name in columns] for _, row in (before.rows if before else ()))
+    table.writerows([row[name] for name in columns] for row in before)
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     for result in results:
         cells = {form.subnet: named(space, result.architecture), form.date: now}
@@ -187,16 +207,26 @@ def write_subnets(
     atomic_write_text(path, text.getvalue())
 
 
-def read_before(path: Path, form: Form) -> Table:
-    """A table of that form, to be written behind. Raises UserError for a file that is none."""
+def checked_table(path: Path, form: Form, space: DecisionSpace) -> Table:
+    """A table of that form and space, to be written behind. Raises UserError for a file that is none."""
     table = read_csv(path)
     if form_of(table.columns) is not form:
         raise UserError(f"{path} is no table with the columns {','.join(form.columns)}; it is left alone")
+    for _ in subnets_of(table, form, space, path):
+        pass
     return table
+
+
+def check_output(path: Path, form: Form, space: DecisionSpace) -> None:
+    """Raises UserError where a table cannot be written: no such folder, or a file that is none of that form."""
+    if not path.parent.is_dir():
+        raise UserError(f"--results-csv {path}: no such folder {path.parent}")
+    if path.exists():
+        checked_table(path, form, space)
 
 
 def _cell(result: Result, name: str) -> str:
     value = result.metrics.get(name, result.cost.get(name, 0))
-    if result.failed or value != value:
+    if result.failed or isnan(value):
         value = 0
     return f"{100 * value if name == 'accuracy' else value:.12g}"

@@ -1,17 +1,24 @@
-"""Results of earlier searches, to learn from: an archive.jsonl, a CSV of ours or of others, once-for-all's accuracies."""
+"""Results of earlier searches, to learn from: an archive.jsonl, a CSV of ours or others', once-for-all's accuracies."""
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from config_file.errors import UserError
+from config_file.files import atomic_path, atomic_write_bytes
 from config_file.readers.csv_text import read_csv
-from search.archive import read_archive
+from config_file.readers.door import read_bytes
+from config_file.run_folder import RunFolder
+from config_file.stages import stage_path
+from search.archive import Archive, read_archive
 from search.objectives import Objective
+from search.reporting.finished_search import ARCHIVE
 from search.result import Result, comparable
 from search.result_table import KEYS, are_fractions, averaged, read_rows, small_percent
 from search.subnet_table import ACCURACIES, accuracies_in, form_of
@@ -20,6 +27,55 @@ from supernet.decisions import DecisionSpace
 from tasks import TASKS
 
 NEITHER = "is neither an archive.jsonl nor a results.csv of a search"
+
+
+KEPT = "earlier.jsonl"
+"""What a search was taught at its start, in its folder: it goes on with that, whatever became of the file."""
+
+
+def earlier_results(options: Any, space: DecisionSpace, objectives: Sequence[Objective]) -> list[Result]:
+    """What a search learns from first: --warm-start, or what stands in --results-csv when it begins; [] for neither.
+
+    Raises UserError as `read_results`.
+    """
+    source, folder = options.warm_start or options.results_csv, stage_path(options)
+    if source is None:
+        return []
+    if options.resume and (folder / KEPT).is_file():
+        prints, results = read_archive(folder / KEPT)
+        if prints == _kept(source, space):
+            return results
+    begun = options.resume and (folder / ARCHIVE).is_file()
+    if options.warm_start is None and (begun or not Path(source).is_file()):
+        return []
+    return read_results(source, space, objectives)
+
+
+def keep_earlier(options: Any, space: DecisionSpace, earlier: Sequence[Result], folder: RunFolder) -> None:
+    """Keep what a search learns from first in its folder."""
+    if earlier:
+        with atomic_path(folder.file(KEPT)) as path:
+            kept = Archive(path, _kept(options.warm_start or options.results_csv, space))
+            for result in earlier:
+                kept.add(result)
+
+
+def _kept(source: str, space: DecisionSpace) -> dict[str, str]:
+    return {"from": source, "space": space.decisions_fingerprint}
+
+
+def begin_archive(path: Path, source: str | None, fingerprints: Mapping[str, Any]) -> int:
+    """Begin a search's archive with that of another search whose results depend on the same: none is made again.
+
+    Returns the number of results that are known so; 0 where the archive is there, or the source is none of that kind.
+    """
+    if path.exists() or source is None or Path(source).suffix != Path(ARCHIVE).suffix:
+        return 0
+    prints, results = read_archive(Path(source))
+    if prints != json.loads(json.dumps(dict(fingerprints))):
+        return 0
+    atomic_write_bytes(path, read_bytes(source))
+    return len(results)
 
 
 def read_results(path: str | Path, space: DecisionSpace, objectives: Sequence[Objective] = ()) -> list[Result]:

@@ -57,6 +57,7 @@ _FORM = {
         "metrics?": {...: str},
         "objectives?": [str],
         "predictors?": [PREDICTOR],
+        "earlier?": int,
     },
 }
 
@@ -214,7 +215,7 @@ class FinishedSearch:
         options = self.options
         strategy = STRATEGIES.get(str(options.get("search_strategy")))
         began = int(options.get(getattr(strategy, "random_start", ""), 0))
-        warm = options.get("warm_start") not in (None, "none")
+        warm = options.get("warm_start") not in (None, "none") or self.best["search"].get("earlier")
         return [] if warm else [result for number, result in self.inside if number <= began]
 
     def generations(self) -> list[tuple[str, list[tuple[int, Result]]]]:

@@ -258,6 +258,10 @@ def _results(path: Path, space: SearchSpace) -> None:
     read_scores(path, ("accuracy",), space)
 
 
+def _accuracies(path: Path, _: SearchSpace) -> None:
+    read_results(path, build_space("ofa_mbv3", resolution=64))
+
+
 def _network(path: Path, _: SearchSpace) -> None:
     load_retrained(path)
 
@@ -299,6 +303,8 @@ KINDS: dict[str, Kind] = {
     "spent.json, reported": Kind(f"{SEARCH}/spent.json", _report, JSON, sealed=True, slow=10),
     "spent.json, resealed": Kind(f"{SEARCH}/spent.json", _report, JSON, reseal=json_resealed, slow=10),
     "results.csv": Kind(f"{SEARCH}/results.csv", _results, CSV),
+    "subnets, DyNAS-T's CSV": Kind("subnets.csv", _results, CSV),
+    "accuracies, once-for-all's": Kind("acc.dict", _accuracies, JSON, slow=2),
     "truth, CSV": Kind("truth.csv", _truth, CSV),
     "scores, CSV": Kind("scores.csv", _scores, CSV),
     "truth, NAS-Bench-Macro's .npz": Kind("macro.npz", _truth, NPZ),

@@ -21,6 +21,7 @@ from search.cli import main as search_main
 from search.result import Fidelity, Result
 from search.runs import FORMAT as RUNS
 from search.runs import Run
+from search.subnet_table import FORMS, write_subnets
 from search.tabular import Benchmark, write_benchmark
 from supernet import SearchSpace, build_space
 from supernet.controllers import FactorisedController
@@ -92,6 +93,7 @@ def make_world(folder: Path) -> SearchSpace:
     _tables(space)
     _foreign_tables(space)
     _architectures(space)
+    _subnets(space)
     _ranking(space)
     _data_sets()
     _benchmarks()
@@ -163,6 +165,15 @@ def _architectures(space: SearchSpace) -> None:
     Path("learnt").mkdir()
     save_controller(Path("learnt"), space, "factorised", FactorisedController(space.sizes), {})
     save_distribution(Path("learnt"), space, Distribution(rows, chosen, {"relaxation": "gumbel", "order": 1}))
+
+
+def _subnets(space: SearchSpace) -> None:
+    """Tables of subnets of other tools."""
+    results = [Result(a, {"accuracy": 0.5 + n / 99}, cost={"flops": 0, "params": 0}) for n, a in
+               enumerate(_draw(space, 8))]  # fmt: skip
+    write_subnets(Path("subnets.csv"), FORMS["dynast"], space, results)
+    subnets = [{"ks": [3, 5] * 10, "e": [4] * 20, "d": [2, 3, 4, 3, 2], "image_size": size} for size in (64, 128)]
+    Path("acc.dict").write_text(json.dumps({json.dumps(subnet): 71.5 for subnet in subnets}))
 
 
 def _ranking(space: SearchSpace) -> None:

@@ -10,15 +10,15 @@ import pytest
 
 from config_file.errors import UserError
 from search.result import Result
-from search.subnet_table import FORMS, named, read_before, write_subnets
+from search.subnet_table import FORMS, check_output, named, write_subnets
 from search.testing.toy import toy_space
 from search.warm_start import read_results
 from supernet import NetworkSpace, build_space
 from supernet.once_for_all import architecture_in_form, in_form
 
 HEADER = "Sub-network,Date,Model Parameters,Latency (ms),MACs,Top-1 Acc (%)"
-LEAST = "\"{'wid': None, 'ks': %s, 'e': %s, 'd': [2, 2, 2, 2, 2], 'r': [224]}\"" % ([3] * 20, [3] * 20)
-MIDDLE = "\"{'wid': None, 'ks': %s, 'e': %s, 'd': [3, 3, 3, 3, 3], 'r': [224]}\"" % ([5] * 20, [4] * 20)
+LEAST = f"\"{{'wid': None, 'ks': {[3] * 20}, 'e': {[3] * 20}, 'd': {[2] * 5}, 'r': [224]}}\""
+MIDDLE = f"\"{{'wid': None, 'ks': {[5] * 20}, 'e': {[4] * 20}, 'd': {[3] * 5}, 'r': [224]}}\""
 DATE = "2022-06-14 09:12:31.281905"
 NUMBERS = {LEAST: (3_410_792, 121_278_672), MIDDLE: (4_551_792, 250_746_944)}  # as published
 
@@ -73,7 +73,7 @@ def test_the_data_set_of_accuracies(ofa: NetworkSpace) -> None:
         assert {result.architecture: result.value("accuracy") for result in found} == expected
     sized = build_space("ofa_mbv3", width_mult=1.0, image_sizes="160,192,224")
     assert len(read_results(folder, sized)) == 4
-    with pytest.raises(UserError, match=r"160.dict has no accuracies at 224 pixels, as the images have here \(it has 1"):
+    with pytest.raises(UserError, match=r"160.dict has no accuracies at 224 pixels, as the images have here \(it"):
         read_results(folder / "src/160.dict", ofa)
 
 
@@ -86,7 +86,7 @@ def test_subnets_are_named_as_there_and_read_back(space: str) -> None:
         form = in_form(built, chosen)
         assert form is not None
         assert architecture_in_form(form, built, "") == chosen
-    assert list(named(built, chosen))[0] == "wid"
+    assert next(iter(named(built, chosen))) == "wid"
     assert named(built, chosen)["r"] == [32]
 
 
@@ -98,13 +98,14 @@ def test_what_is_written_is_read_back_behind_what_was_there(form: str, ofa: Netw
     results = [Result(a, {"accuracy": 0.7 + n / 8}, cost=costs[n]) for n, a in enumerate(elastic)]
     path = Path("out.csv")
     write_subnets(path, FORMS[form], ofa, results[:2])
-    write_subnets(path, FORMS[form], ofa, results[2:], read_before(path, FORMS[form]))
+    write_subnets(path, FORMS[form], ofa, results[1:])  # those of the first stay, those of the second are replaced
     assert path.read_text().splitlines()[0] == ",".join(FORMS[form].columns)
     assert len(path.read_text().splitlines()) == 4
     found = read_results(path, ofa)
     assert [r.architecture for r in found] == elastic
     assert [r.value("accuracy") for r in found] == pytest.approx([0.7, 0.825, 0.95])
     space = toy_space()
+    path.unlink()
     write_subnets(path, FORMS[form], space, [Result((1, 2, 1, 0, 0), {"accuracy": 0.5})])
     assert [r.architecture for r in read_results(path, space)] == [(1, 2, 1, 0, 0)]
 
@@ -115,8 +116,7 @@ def test_what_is_written_is_read_back_behind_what_was_there(form: str, ofa: Netw
         (f"{LEAST.replace('[2, 2,', '[2, 5,')},{DATE},0,0,0,70", "line 2: stage2/depth is 5, none of 2, 3, 4"),
         (f"{LEAST.replace(', 3]', ']')},{DATE},0,0,0,70", "line 2: 'ks' of ofa_mbv3 is 20 numbers, not 19"),
         (f"{LEAST.replace('[224]', '[160]')},{DATE},0,0,0,70", "line 2: it says r: 160, but images have 224 pixels"),
-        (f"{LEAST},{DATE},4400000,0,0,70", "line 2: 4,400,000 params, where this network of ofa_mbv3 has 3,410,792: "
-         "the table is of another supernet"),
+        (f"{LEAST},{DATE},4400000,0,0,70", "line 2: 4,400,000 params, where this network of ofa_mbv3 has 3,410,792"),
         (f"{LEAST},{DATE},0,0,170000000,70", "line 2: 170,000,000 flops, where this network of ofa_mbv3 has 121,278,6"),
         (f"{LEAST},{DATE},0,0,0,much", "line 2: Top-1 Acc"),
         (f"\"{{'layers': 3}}\",{DATE},0,0,0,70", "line 2: \"{'layers': 3}\" is no subnet of ofa_mbv3"),
@@ -131,5 +131,7 @@ def test_what_is_wrong_is_one_line(row: str, message: str, ofa: NetworkSpace) ->
 
 
 def test_another_file_is_left_alone() -> None:
-    with pytest.raises(UserError, match="subnets.csv is no table with the columns config,date,lat,macs,acc"):
-        read_before(written("name,place", "a,b"), FORMS["neural_compressor"])
+    with pytest.raises(UserError, match=r"subnets.csv is no table with the columns config,date,lat,macs,acc"):
+        check_output(written("name,place", "a,b"), FORMS["neural_compressor"], toy_space())
+    with pytest.raises(UserError, match="no such folder absent"):
+        check_output(Path("absent/a.csv"), FORMS["dynast"], toy_space())
