@@ -30,7 +30,7 @@ NEITHER = "is neither an archive.jsonl nor a results.csv of a search"
 
 
 KEPT = "earlier.jsonl"
-"""What a search was taught at its start, in its folder: it goes on with that, whatever became of the file."""
+"""The lessons of a search at its start, in its folder: it goes on with them, whatever became of the file."""
 
 
 def earlier_results(options: Any, space: DecisionSpace, objectives: Sequence[Objective]) -> list[Result]:

@@ -73,6 +73,11 @@ class WrongAcceptanceError(Exception):
 Read = Callable[[Path, SearchSpace], Any]
 
 
+def _alone(read: Callable[[Path], Any]) -> Read:
+    """A reader that needs no space."""
+    return lambda path, _: read(path)
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of file.
@@ -113,10 +118,6 @@ def _options(path: Path, _: SearchSpace) -> None:
 def _foreign(path: Path, _: SearchSpace) -> None:
     with redirect_stderr(io.StringIO()):
         parse(SearchOptions, ["--config", str(path), "--title", "x"], "prog", "", (), FOREIGN.values())
-
-
-def _runs(path: Path, _: SearchSpace) -> None:
-    kept_runs(path)
 
 
 def _space(path: Path, _: SearchSpace) -> None:
@@ -258,14 +259,6 @@ def _results(path: Path, space: SearchSpace) -> None:
     read_scores(path, ("accuracy",), space)
 
 
-def _accuracies(path: Path, _: SearchSpace) -> None:
-    read_results(path, build_space("ofa_mbv3", resolution=64))
-
-
-def _network(path: Path, _: SearchSpace) -> None:
-    load_retrained(path)
-
-
 def _teacher(path: Path, _: SearchSpace) -> None:
     options = parse(RetrainOptions, [*TITLE, "--dataset", "digits", "--resolution", "16"], "retrain.py", "")
     read_teacher(str(path), load_data(options, 16), torch.device("cpu"))
@@ -279,14 +272,18 @@ def _learnt(path: Path, space: SearchSpace) -> None:
     (load_distribution if path.suffix == ".json" else load_controller)(path.parent, space)
 
 
+def _accuracies(path: Path, _: SearchSpace) -> None:
+    read_results(path, build_space("ofa_mbv3", resolution=64))
+
+
 RUN = "runs/one"
 SUPERNET, SEARCH, NETWORK = f"{RUN}/supernet", f"{RUN}/search", f"{RUN}/retrain/model.safetensors"
 KINDS: dict[str, Kind] = {
     "options, YAML": Kind(f"{SUPERNET}/config.yaml", _options, TEXT, slow=10),
     "options of Vega, YAML": Kind("vega.yml", _foreign, TEXT, slow=10),
     "options of MF-NAS, YAML": Kind("mf_nas.yaml", _foreign, TEXT, slow=10),
-    "runs": Kind("runs.jsonl", _runs, JSONL),
-    "runs, resealed": Kind("runs.jsonl", _runs, JSONL, reseal=jsonl_resealed),
+    "runs": Kind("runs.jsonl", _alone(kept_runs), JSONL),
+    "runs, resealed": Kind("runs.jsonl", _alone(kept_runs), JSONL, reseal=jsonl_resealed),
     "options of Neural Compressor, YAML": Kind("neural_compressor.yml", _foreign, TEXT, slow=10),
     "space, YAML": Kind("micro.yml", _space, TEXT),
     "architecture, JSON list": Kind("architecture.json", _architecture, JSON),
@@ -328,8 +325,8 @@ KINDS: dict[str, Kind] = {
     "supernet.json": Kind(f"{SUPERNET}/supernet.json", _planned_search, JSON, sealed=True),
     "supernet.json, resealed": Kind(f"{SUPERNET}/supernet.json", _planned_search, JSON, reseal=json_resealed, slow=20),
     "supernet.safetensors": Kind(f"{SUPERNET}/supernet.safetensors", _planned_search, TENSORS, sealed=True),
-    "model.safetensors": Kind(NETWORK, _network, TENSORS, sealed=True),
-    "model.safetensors, resealed": Kind(NETWORK, _network, TENSORS, reseal=tensors_resealed),
+    "model.safetensors": Kind(NETWORK, _alone(load_retrained), TENSORS, sealed=True),
+    "model.safetensors, resealed": Kind(NETWORK, _alone(load_retrained), TENSORS, reseal=tensors_resealed),
     "model.safetensors, a teacher": Kind(NETWORK, _teacher, TENSORS, reseal=tensors_resealed, slow=3),
     "samples.npz": Kind(f"{RUN}/retrain/samples.npz", _samples, NPZ, slow=3),
     "checkpoint": Kind(f"{SUPERNET}/checkpoints/last.pt", _resumed_training, BYTES, sealed=True, slow=20),
