@@ -72,7 +72,7 @@ def begin_archive(path: Path, source: str | None, fingerprints: Mapping[str, Any
     if path.exists() or source is None or Path(source).suffix != Path(ARCHIVE).suffix:
         return 0
     prints, results = read_archive(Path(source))
-    if prints != json.loads(json.dumps(dict(fingerprints))):
+    if json.dumps(prints, sort_keys=True) != json.dumps(dict(fingerprints), sort_keys=True):
         return 0
     atomic_write_bytes(path, read_bytes(source))
     return len(results)
