@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from matplotlib.figure import Figure
+
+from tests import pictures
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,6 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, database=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+Figure.savefig = pictures.blank  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +44,9 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the shared data: no folder at NAS_SHARED_DATA or {os.path.relpath(folder, ROOT)}")
     return folder
+
+
+@pytest.fixture
+def rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures as people see them, for tests that look at one."""
+    monkeypatch.setattr(Figure, "savefig", pictures.rendered)

@@ -25,6 +25,7 @@ from typing import Any
 import sklearn.datasets  # noqa: F401  # as torch._dynamo: imported once, not by every run
 import torch
 import torch._dynamo
+from matplotlib.figure import Figure
 
 from deployment.cli import main as export
 from lookup_tables.cli import main as tables
@@ -34,7 +35,10 @@ from search.ranking.rank import main as rank
 from search.ranking.untrained import main as zero_cost
 from search.tabular.files import write_benchmark
 from search.tabular.generated import generate
+from tests import pictures
 from training.cli import main_retrain, main_train_supernet
+
+Figure.savefig = pictures.blank  # type: ignore[method-assign]
 
 KILLED = 9
 TITLE = ["--title", "t", "--threads", "1", "--no-tensorboard"]

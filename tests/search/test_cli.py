@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from search.evaluators.supernet import SupernetEvaluator
 from search.options import SearchOptions
 from search.preparation import prepare
 from supernet import Supernet, build_space
+from tests.search.killing import kill_once
 from training.data import load_data
 from training.options import TrainSupernetOptions
 from training.supernet_file import save_supernet
@@ -113,24 +112,18 @@ def test_the_stage_end_to_end(here: Path, capsys: pytest.CaptureFixture[str]) ->
         assert text in (folder / "log.txt").read_text()
 
 
+def _lines(file: Path, enough: int) -> bool:
+    return file.exists() and file.read_bytes().count(b"\n") > enough
+
+
 @pytest.mark.slow
 def test_killed_twice_and_resumed_it_ends_the_same(here: Path) -> None:
     assert main([*EVOLUTION, "--output", "whole"]) == 0
     folder = here / "runs/toy/search"
+    archive = folder / "archive.jsonl"
     for enough in (4, 14):
         resume = ["--resume"] if folder.exists() else []
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "search.py"), *EVOLUTION, *resume],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        archive = folder / "archive.jsonl"
-        while process.poll() is None and not (archive.exists() and archive.read_bytes().count(b"\n") > enough):
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == -signal.SIGKILL, errors.decode()
+        kill_once([*EVOLUTION, *resume], partial(_lines, archive, enough))
         assert not (folder / "best.json").exists()
     with archive.open("ab") as file:
         file.write(b'{"architecture": [0, 1')  # a line torn by the kill

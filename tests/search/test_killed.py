@@ -6,10 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +14,8 @@ from config_file.errors import UserError
 from search.cli import main
 from search.strategies import STRATEGIES
 from supernet.controllers import FactorisedController
-from tests.search.test_cli import POPULATION, QUICK, ROOT, here, rows, trained  # noqa: F401 - fixtures
+from tests.search.killing import kill_once
+from tests.search.test_cli import POPULATION, QUICK, here, rows, trained  # noqa: F401 - fixtures
 from training.controller_file import save_controller
 from training.differentiable_search.learner import ArchitectureLearner
 from training.supernet_file import load_supernet
@@ -49,21 +46,6 @@ OPTIONS = {
     "differentiable": ["--a-samples", "23", "--a-epochs", "2"],
     "controller": ["--controller-samples", "24"],
 }
-
-
-def kill_once(arguments: list[str], reached: Callable[[], bool]) -> None:
-    """Start `search.py` and kill it as soon as it has come so far."""
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "search.py"), *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    while process.poll() is None and not reached():
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == -signal.SIGKILL, errors.decode()
 
 
 def lines(file: Path) -> int:

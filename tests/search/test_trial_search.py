@@ -18,7 +18,7 @@ from search.archive import read_archive
 from search.cli import main
 from search.ranking.rank import main as rank
 from search.result import Result
-from tests.search.test_killed import kill_once
+from tests.search.killing import kill_once
 from training.cli import main_retrain
 
 PLACE = ["--title", "t", "--threads", "1", "--no-tensorboard"]

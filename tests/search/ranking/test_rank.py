@@ -128,6 +128,7 @@ def tables(tmp_path: Path) -> tuple[Path, Path]:
     )
 
 
+@pytest.mark.usefixtures("rendered")
 def test_scores_from_a_file_are_ranked(tables: tuple[Path, Path], tmp_path: Path) -> None:
     truth, scores = tables
     folder = tmp_path / "ranked"

@@ -39,6 +39,7 @@ def evaluations(space: SearchSpace, failed: int = 0) -> list[Result]:
     return results
 
 
+@pytest.mark.usefixtures("rendered")
 @pytest.mark.parametrize(
     ("metric", "count", "failed", "band"),
     [("flops", 1, 0, (0, 1)), ("flops", 100, 3, (0, 0.5)), ("params", 100, 0, (0.3, 0.6)), ("flops", 2, 1, (0, 9))],

@@ -65,6 +65,7 @@ def learner_of(job: Training) -> ArchitectureLearner:
     return job.trainer.learner
 
 
+@pytest.mark.usefixtures("rendered")
 def test_what_it_leaves_behind(tmp_path: Path) -> None:
     options = options_of(tmp_path, target_hc=0.02, hc_loss="hinge", temperature_schedule="linear", relaxation="gumbel")
     folder = train_supernet(options)
