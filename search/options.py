@@ -121,7 +121,7 @@ class SearchOptions(
 
     target_hc: float | None = option(  # type: ignore[assignment]
         None,
-        f"largest cost allowed; none: {TARGET:g}, or no limit with the table of a benchmark",
+        f"largest cost allowed; none: {TARGET:g}, or no limit with the table of a benchmark or for a front over it",
         group="Constraint",
         unit=FLOPS_OR_MS,
         above=0,

@@ -39,7 +39,7 @@ from search.strategies import (
     takes_warm_start,
 )
 from search.structure.calibration import read_trained
-from search.subnet_table import FORMS, check_output
+from search.subnet_table import check_output
 from search.tabular import BENCHMARKS
 from search.warm_start import earlier_results
 from supernet import NetworkSpace, SearchSpace
@@ -206,11 +206,10 @@ def prepare(options: SearchOptions) -> Search:
             f"--lookup-table {taken[0]}=...: --evaluator {options.evaluator} measures that: name it otherwise"
         )
     check_objectives(objectives, measures, tables, SCORES)
-    options = with_all_of_a_table(options, tables)
+    options = unlimited(options, tables, objectives)
     limits = limits_of(options, space, tables) if tables else without_limits(options, space)
     limits.check()
-    if options.results_csv:
-        check_output(Path(options.results_csv), FORMS[options.results_form], space)
+    check_output(options, space)
     learns = takes_warm_start(options.search_strategy)
     earlier = earlier_results(options, space, objectives) if learns else []
     trained = read_trained(Path(options.calibrate), space) if options.calibrate else {}
@@ -323,13 +322,14 @@ def tables_for(
     return {name: build_table(space, name, resolution, counter) for name, counter in counters.items()} | given
 
 
-def with_all_of_a_table(options: SearchOptions, tables: Mapping[str, CostTable]) -> SearchOptions:
-    """The options; with a benchmark's table --target-hc, where it was not given, is the greatest cost there is.
+def unlimited(options: SearchOptions, tables: Mapping[str, CostTable], over: Sequence[Objective]) -> SearchOptions:
+    """The options; without --target-hc that is the greatest cost there is, where no limit is what is meant.
 
-    All that is published of such a table is of all its networks.
+    So with a benchmark's table, as all that is published of one is of all its networks, and for a front over that cost.
     """
     table = tables.get(options.info_metric)
-    if options.evaluator not in BENCHMARKS or was_given(options, "target_hc") or table is None:
+    over_it = any(objective.name == options.info_metric for objective in over[1:])
+    if was_given(options, "target_hc") or table is None or not (options.evaluator in BENCHMARKS or over_it):
         return options
     return replace(options, target_hc=table.maximum()[0] / table.metric.per_flag * (1 + 1e-12))
 

@@ -217,8 +217,11 @@ def checked_table(path: Path, form: Form, space: DecisionSpace) -> Table:
     return table
 
 
-def check_output(path: Path, form: Form, space: DecisionSpace) -> None:
-    """Raises UserError where a table cannot be written: no such folder, or a file that is none of that form."""
+def check_output(options: SubnetTableOptions, space: DecisionSpace) -> None:
+    """Raises UserError where the table cannot be written: no such folder, or a file that is none of its form."""
+    if options.results_csv is None:
+        return
+    path, form = Path(options.results_csv), FORMS[options.results_form]
     if not path.parent.is_dir():
         raise UserError(f"--results-csv {path}: no such folder {path.parent}")
     if path.exists():

@@ -40,7 +40,7 @@ class NASConfig:
         max_trials: architectures that are evaluated.
         seed: of everything random.
         options: of `search.py`, such as epochs=3, for a search of a space of ours; of its strategies in any.
-        dynas: the settings of that approach by their names there: `config.dynas.population = 50`.
+        dynas: the settings of that approach by their names there, as a mapping or so: `config.dynas.population = 50`.
         sections: of a file the others beside `nas`.
 
     Raises:
@@ -55,7 +55,7 @@ class NASConfig:
     max_trials: int | None = None
     seed: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    dynas: SimpleNamespace = field(default_factory=SimpleNamespace)
+    dynas: Any = field(default_factory=SimpleNamespace)
     sections: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -63,6 +63,10 @@ class NASConfig:
         self.max_trials = TRIALS if self.max_trials is None else self.max_trials
         self.seed = 42 if self.seed is None else self.seed
         self.metrics = [self.metrics] if isinstance(self.metrics, str) else self.metrics
+        if isinstance(self.dynas, Mapping):
+            self.dynas = SimpleNamespace(**self.dynas)
+        elif not hasattr(self.dynas, "__dict__"):
+            raise UserError(f"NASConfig: dynas holds names and values, not {self.dynas!r:.60}")
         self.check()
 
     def check(self) -> None:

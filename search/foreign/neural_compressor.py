@@ -4,12 +4,16 @@ Keys that a file leaves out mean what they mean there: three trials, Bayesian op
 the name of one of ours here; a space of plain values is searched from Python, by `search.basic`.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError, choose
 from config_file.foreign import Content, Form, say_unread, section
+from config_file.plugins import is_reference
 from search.strategies import STRATEGIES
+from supernet.spaces import SPACES
 
 TOOL = "Neural Compressor"
 TRIALS = 3
@@ -38,8 +42,7 @@ UNREAD = {
     "evaluation", "tuning", "quantization", "pruning", "distillation", "model.inputs", "model.outputs",
     "train.iteration", "train.frequency", "train.criterion", "train.execution_mode", "train.postprocess",
     "train.hostfile", "train.dataloader.transform", "train.dataloader.filter", "train.dataloader.last_batch",
-    "train.dataloader.shuffle", "nas.dynas.results_csv_path", "nas.dynas.supernet_ckpt_path", "nas.dynas.batch_size",
-    "nas.dynas.distributed", "nas.dynas.test_fraction",
+    "train.dataloader.shuffle", "nas.dynas.supernet_ckpt_path", "nas.dynas.distributed", "nas.dynas.test_fraction",
 }  # fmt: skip
 """Those that nothing here reads."""
 
@@ -47,8 +50,25 @@ OF_THE_OTHER = {"basic": "nas.dynas", "dynas": "train"}
 """Of every approach the section that only the other one has."""
 
 ALGORITHMS = {"bo": "bayesian", "grid": "grid", "random": "random"}
-PREDICTING = {"nsga2": "predictor", "age": "predictor"}
+PREDICTING = dict.fromkeys(("nsga2", "age", "dynas", "predictor"), "predictor")
 METRICS = {"acc": "accuracy", "macs": "flops", "lat": "latency"}
+DYNAMIC_METRICS = {
+    **METRICS,
+    **{name: name for name in ("params", "accuracy", "loss", "flops", "latency")},
+    "accuracy_top1": "accuracy",
+}
+"""Those of a supernet, DyNAS-T's names too."""
+POPULATION, EVALUATIONS = 50, 100_000
+"""Those of a dynamic search whose file says nothing."""
+SUPERNETS: dict[str, tuple[str, float | None]] = {
+    "ofa_resnet50": ("ofa_resnet50", None),
+    "ofa_mbv3_d234_e346_k357_w1.0": ("ofa_mbv3", None),
+    "ofa_mbv3_d234_e346_k357_w1.2": ("ofa_mbv3", 1.2),
+    "ofa_proxyless_d234_e346_k357_w1.3": ("ofa_proxyless", None),
+}
+"""{name there: (our space, --width-mult where it is not the usual)}."""
+NOT_HERE = ("transformer_lt", "bert_", "vit_", "inc_quantization_", "bootstrapnas")
+"""How the names of supernets begin that there are none of."""
 OPTIMIZERS = {"sgd": "sgd", "adam": "adam", "adamw": "adamw"}
 OF_OPTIMIZER = {
     "learning_rate": "lr", "momentum": "momentum", "weight_decay": "weight_decay", "beta_1": "beta", "beta_2": None,
@@ -180,21 +200,39 @@ def _dynas(content: Content) -> Iterator[tuple[str, Any]]:
     search = section(content, "nas.search", KEYS["nas.search"])
     dynas = section(content, "nas.dynas", KEYS["nas.dynas"])
     yield "search_strategy", choose("search_algorithm", str(search.get("search_algorithm") or "nsga2"), PREDICTING)
-    if str(supernet := dynas.get("supernet") or "").startswith(("ofa_", "transformer_", "bert_", "vit_")):
-        raise UserError(
-            f"nas.dynas.supernet {supernet!r} is not here: train one of our spaces (train_supernet.py), leave the key "
-            "out, and give its run's --title"
-        )
-    yield "search_space", dynas.get("supernet")
+    yield from _supernet(dynas)
     metrics = dynas.get("metrics")
     measured = [metrics] if isinstance(metrics, str) else metrics
     if measured is not None:
-        yield "objective", objectives(measured, ["true" if metric == "acc" else "false" for metric in measured])
-    yield "population", dynas.get("population")
-    yield "budget_evaluations", dynas.get("num_evals")
+        if not isinstance(measured, list) or not measured:
+            raise UserError(f"nas.dynas.metrics is a list such as [acc, macs], not {measured!r:.60}")
+        names = [choose("metric of nas.dynas.metrics", str(metric), DYNAMIC_METRICS) for metric in measured]
+        yield "objective", objectives(names, ["true" if name == "accuracy" else "false" for name in names])
+    yield "population", dynas.get("population", POPULATION)
+    yield "budget_evaluations", dynas.get("num_evals", EVALUATIONS)
+    if (table := dynas.get("results_csv_path")) is not None:
+        yield "results_csv", table
+        yield "results_form", "neural_compressor"
     yield "data_path", dynas.get("dataset_path")
-    yield "eval_batch_size", dynas.get("eval_batch_size")
+    yield "eval_batch_size", dynas.get("eval_batch_size", dynas.get("batch_size"))
     yield "num_workers", dynas.get("num_workers")
+
+
+def _supernet(dynas: Content) -> Iterator[tuple[str, Any]]:
+    """The space of a supernet, and the folder of its weights where that is what the file names."""
+    name, weights = str(dynas.get("supernet") or ""), dynas.get("supernet_ckpt_path")
+    if name.startswith(NOT_HERE):
+        raise UserError(f"nas.dynas.supernet {name!r} is no supernet of images: there are {', '.join(SUPERNETS)}")
+    if name and name not in SUPERNETS and not is_reference(name) and not name.endswith((".yml", ".yaml")):
+        choose("supernet of nas.dynas", name, dict.fromkeys([*SUPERNETS, *SPACES], ""))
+    space, width = SUPERNETS.get(name, (name or None, None))
+    yield "search_space", space
+    yield "width_mult", width
+    if weights is not None and Path(str(weights)).is_dir():
+        yield "supernet", weights
+    elif weights is not None:
+        words = f"--search-space {space}{f' --width-mult {width}' if width else ''} --pretrained {weights} --epochs 0"
+        print(f"note: {weights} becomes a supernet of ours once, by train_supernet.py {words}", file=sys.stderr)
 
 
 def _only(content: Content, name: str) -> tuple[str, Any] | None:
@@ -214,6 +252,8 @@ def _unread(content: Content, approach: str) -> Iterator[str]:
     for name, known in KEYS.items():
         for key in section(content, name, known):
             dotted = f"{name}.{key}".lstrip(".")
+            if dotted == "nas.dynas.supernet_ckpt_path" and approach == "dynas":
+                continue  # read, or there is a note
             if dotted == others or (dotted in UNREAD and not dotted.startswith(f"{others}.")):
                 yield dotted
 

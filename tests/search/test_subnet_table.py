@@ -10,7 +10,7 @@ import pytest
 
 from config_file.errors import UserError
 from search.result import Result
-from search.subnet_table import FORMS, check_output, named, write_subnets
+from search.subnet_table import FORMS, SubnetTableOptions, check_output, named, write_subnets
 from search.testing.toy import toy_space
 from search.warm_start import read_results
 from supernet import NetworkSpace, build_space
@@ -132,6 +132,6 @@ def test_what_is_wrong_is_one_line(row: str, message: str, ofa: NetworkSpace) ->
 
 def test_another_file_is_left_alone() -> None:
     with pytest.raises(UserError, match=r"subnets.csv is no table with the columns config,date,lat,macs,acc"):
-        check_output(written("name,place", "a,b"), FORMS["neural_compressor"], toy_space())
+        check_output(SubnetTableOptions(str(written("name,place", "a,b")), "neural_compressor"), toy_space())
     with pytest.raises(UserError, match="no such folder absent"):
-        check_output(Path("absent/a.csv"), FORMS["dynast"], toy_space())
+        check_output(SubnetTableOptions("absent/a.csv"), toy_space())

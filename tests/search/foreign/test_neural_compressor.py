@@ -106,10 +106,41 @@ def test_dynamic(capsys: pytest.CaptureFixture[str]) -> None:
         "objective": "accuracy:max,flops:min",
         "population": 50,
         "budget_evaluations": 250,
+        "results_csv": "search_results.csv",
+        "results_form": "neural_compressor",
+        "eval_batch_size": 64,
         "data_path": "/datasets/imagenet-ilsvrc2012",
         "random_seed": 7,
     }
-    assert "results_csv_path" in capsys.readouterr().err
+    assert not capsys.readouterr().err  # all of it is read
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "width"),
+    [
+        ("ofa_resnet50", "ofa_resnet50", None),
+        ("ofa_mbv3_d234_e346_k357_w1.0", "ofa_mbv3", None),
+        ("ofa_mbv3_d234_e346_k357_w1.2", "ofa_mbv3", 1.2),
+        ("ofa_proxyless_d234_e346_k357_w1.3", "ofa_proxyless", None),
+        ("mobilenetv2", "mobilenetv2", None),
+    ],
+)
+def test_its_supernets_are_our_spaces(name: str, space: str, width: float | None) -> None:
+    found = read(f"nas: {{approach: dynas, dynas: {{supernet: {name}, metrics: [acc, macs, lat, params]}}}}")
+    assert (found["search_space"], found.get("width_mult")) == (space, width)
+    assert found["objective"] == "accuracy:max,flops:min,latency:min,params:min"
+    assert (found["population"], found["budget_evaluations"]) == (50, 100_000)  # as there (facts 3.1)
+
+
+def test_weights_are_a_folder_of_ours_or_become_one(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("supernet").mkdir()
+    dynas = "supernet: ofa_mbv3_d234_e346_k357_w1.2, batch_size: 32, eval_batch_size: 16, supernet_ckpt_path:"
+    found = read(f"nas: {{approach: dynas, dynas: {{{dynas} supernet}}}}")
+    assert (found["supernet"], found["eval_batch_size"]) == ("supernet", 16)
+    assert not capsys.readouterr().err
+    assert "supernet" not in read(f"nas: {{approach: dynas, dynas: {{{dynas} ofa.pth}}}}")
+    words = "train_supernet.py --search-space ofa_mbv3 --width-mult 1.2 --pretrained ofa.pth --epochs 0"
+    assert words in capsys.readouterr().err
 
 
 def test_metrics_and_directions() -> None:
@@ -156,7 +187,14 @@ def test_files_of_ours_are_read_as_before() -> None:
         ("nas: {}\ntrain: {optimizer: {Lion: {}}}", "unknown optimizer 'lion'"),
         ("nas: {}\ntrain: {optimizer: SGD}", "train.optimizer names one thing with its settings, not 'SGD'"),
         ("nas: {}\ntrain: {dataloader: {dataset: {MNIST: {}}}}", "unknown data set 'MNIST'"),
-        ("nas: {approach: dynas, dynas: {supernet: ofa_resnet50}}", "nas.dynas.supernet 'ofa_resnet50' is not here"),
+        (
+            "nas: {approach: dynas, dynas: {supernet: bert_base_sst2}}",
+            "nas.dynas.supernet 'bert_base_sst2' is no",
+        ),
+        ("nas: {approach: dynas, dynas: {supernet: ofa_mbv3_w1}}", "unknown supernet of nas.dynas 'ofa_mbv3_w1'"),
+        ("nas: {approach: dynas, dynas: {metrics: [acc, mac]}}", "unknown metric of nas.dynas.metrics 'mac'; did you"),
+        ("nas: {approach: dynas, dynas: {metrics: []}}", "nas.dynas.metrics is a list such as [acc, macs], not []"),
+        ("nas: {approach: dynas, search: {search_algorithm: cmaes}}", "unknown search_algorithm 'cmaes'"),
     ],
 )
 def test_what_is_wrong_is_one_line(text: str, message: str) -> None:
