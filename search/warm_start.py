@@ -34,7 +34,7 @@ KEPT = "earlier.jsonl"
 
 
 def earlier_results(options: Any, space: DecisionSpace, objectives: Sequence[Objective]) -> list[Result]:
-    """What a search learns from first: --warm-start, or what stands in --results-csv when it begins; [] for neither.
+    """The results that a search learns from first: --warm-start, or what stands in --results-csv when it begins.
 
     Raises UserError as `read_results`.
     """

@@ -213,7 +213,7 @@ def test_help_shows_groups_defaults_and_units(capsys: pytest.CaptureFixture[str]
     for part in ("Run:", "Space:", "Constraint:", "Evolution:", "python search.py --title first"):
         assert part in text
     assert "--population N architectures per generation (default: 60)" in text
-    limit = "largest cost allowed; none: 100, or no limit with the table of a benchmark"
+    limit = "largest cost allowed; none: 100, or no limit with the table of a benchmark or for a front over it"
     assert f"{limit} (millions for flops and params, ms for latency, default: none)" in text
     # The defaults that trials have are those of retrain.py (test_defaults_are_those_of_the_issue).
     assert "(sgd 0.045, in trials of --evaluator training 0.05, rmsprop 0.0003" in text

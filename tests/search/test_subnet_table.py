@@ -132,6 +132,9 @@ def test_what_is_wrong_is_one_line(row: str, message: str, ofa: NetworkSpace) ->
 
 def test_another_file_is_left_alone() -> None:
     with pytest.raises(UserError, match=r"subnets.csv is no table with the columns config,date,lat,macs,acc"):
-        check_output(SubnetTableOptions(str(written("name,place", "a,b")), "neural_compressor"), toy_space())
+        check_output(
+            SubnetTableOptions(results_csv=str(written("name,place", "a,b")), results_form="neural_compressor"),
+            toy_space(),
+        )
     with pytest.raises(UserError, match="no such folder absent"):
-        check_output(SubnetTableOptions("absent/a.csv"), toy_space())
+        check_output(SubnetTableOptions(results_csv="absent/a.csv"), toy_space())
