@@ -88,10 +88,10 @@ class CostTable:
     def factors(self) -> list[Factor]:
         """The cost as a sum of float64 tables, one per set of decisions; scope () is what all architectures share."""
         merged: dict[Scope, NDArray[np.float64]] = {(): np.array(float(self.offset))} if self.offset else {}
-        for scope, blocks in with_sites(self.space).factors(input_shape(self.space, self.resolution)):
-            values = [0.0 if key is None else self.scale * self.entries[key].value for key in blocks.flat]
+        space, shape = with_sites(self.space), input_shape(self.space, self.resolution)
+        for scope, costs in space.priced(lambda *key: self.scale * self.entries[key].value, shape):
             key = tuple(sorted(scope))
-            table = align(scope, np.array(values, dtype=np.float64).reshape(blocks.shape), key)
+            table = align(scope, costs, key)
             merged[key] = merged[key] + table if key in merged else table
         return list(merged.items())
 
@@ -263,8 +263,8 @@ def input_shape(space: NetworkSpace, resolution: int) -> Shape:
 
 def distinct_blocks(space: SearchSpace, resolution: int) -> list[Key]:
     """Every (block, input shape) that an architecture of the space can meet, once, in the order of the network."""
-    factors = space.factors(input_shape(space, resolution))
-    return list(dict.fromkeys(key for _, blocks in factors for key in blocks.flat if key is not None))
+    placed = space.placed(input_shape(space, resolution))
+    return list(dict.fromkeys(key for _, _, entries in placed for key in entries if key is not None))
 
 
 def _named(block: Block, shape: Shape) -> str:

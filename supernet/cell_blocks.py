@@ -102,6 +102,7 @@ class FactorizedReduce(Block):
 
     out_channels: int | None = None
     affine: bool = True
+    relu: bool = True
 
     @property
     def label(self) -> str:
@@ -119,23 +120,57 @@ class FactorizedReduce(Block):
         return shape[0] * channels + 2 * channels * self.affine
 
     def build(self, in_channels: int) -> nn.Module:
-        return FactorizedReduction(in_channels, self.out_channels or in_channels, self.affine)
+        return FactorizedReduction(in_channels, self.out_channels or in_channels, self.affine, self.relu)
 
 
 class FactorizedReduction(nn.Module):
     """ReLU, both convolutions side by side, batch norm. A last odd row or column is followed by zeros."""
 
-    def __init__(self, in_channels: int, channels: int, affine: bool) -> None:
+    def __init__(self, in_channels: int, channels: int, affine: bool, relu: bool) -> None:
         super().__init__()
+        self.relu = relu
         self.even = nn.Conv2d(in_channels, channels - channels // 2, 1, 2, bias=False)
         self.odd = nn.Conv2d(in_channels, channels // 2, 1, 2, bias=False)
         self.norm = nn.BatchNorm2d(channels, affine=affine)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, C, H, W) -> (B, C', H/2, W/2), rounded up
-        x = x.relu()
+        x = x.relu() if self.relu else x
         odd = [side % 2 for side in x.shape[2:]]
         further = (F.pad(x, (0, odd[1], 0, odd[0])) if any(odd) else x)[:, :, 1:, 1:]
         return self.norm(torch.cat((self.even(x), self.odd(further)), 1))
+
+
+@dataclass(frozen=True)
+class Branch(Block):
+    """An operation that is a whole layer (ENAS, Pham et al. 2018, section 2.3), behind a 1x1 convolution.
+
+    Args:
+        out_channels: of the 1x1 convolution and of the layer.
+        operation: conv or sep_conv, with batch norm and ReLU, or avg or max, pooling of 3x3.
+        kernel: of the convolution.
+    """
+
+    out_channels: int = 36
+    operation: str = "conv"
+    kernel: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.operation not in ("conv", "sep_conv", "avg", "max"):
+            raise ValueError(f"unknown operation {self.operation!r}; known: conv, sep_conv, avg, max")
+
+    @property
+    def label(self) -> str:
+        return f"{self.operation}{self.kernel}x{self.kernel}"
+
+    def parts(self, in_channels: int) -> dict[str, Block]:
+        parts: dict[str, Block] = {"enter": Conv(self.out_channels, act="relu")}
+        if self.operation in ("avg", "max"):
+            return parts | {"pool": Pool(self.operation)}
+        if self.operation == "sep_conv":
+            parts["depthwise"] = Conv(None, self.kernel, act="", bn=False)
+        kernel = 1 if self.operation == "sep_conv" else self.kernel
+        return parts | {"conv": Conv(self.out_channels, kernel, act="relu")}
 
 
 @dataclass(frozen=True)

@@ -73,10 +73,7 @@ def describe(
 
 def cost_range(space: SearchSpace, metric: Metric) -> list[float]:
     """The exact least and greatest cost of any architecture by a counted metric, by elimination."""
-    factors = []
-    for scope, table in space.factors():
-        costs = [0 if entry is None else metric.of(*entry) for entry in table.flat]
-        factors.append((scope, np.array(costs, dtype=float).reshape(table.shape)))
+    factors = space.priced(metric.of)
     ends = [float(optimum(space.sizes, factors, largest)[0]) for largest in (False, True)]
     return [int(end) if end.is_integer() else end for end in ends]
 

@@ -20,11 +20,9 @@ def drawn_costs(space: SearchSpace, metrics: Sequence[Metric], seed: int = 0) ->
     rng = np.random.default_rng(seed)
     codes = np.stack([rng.integers(size, size=DRAWN) for size in space.sizes] or [np.zeros(DRAWN, dtype=int)], 1)
     costs = {metric.key: np.zeros(DRAWN) for metric in metrics}
-    for scope, table in space.factors():
-        at = np.ravel_multi_index([codes[:, decision] for decision in scope], table.shape) if scope else 0
-        for metric in metrics:
-            entries = [0 if entry is None else metric.of(*entry) for entry in table.flat]
-            costs[metric.key] += np.array(entries, dtype=float)[at]
+    for metric in metrics:
+        for scope, table in space.priced(metric.of):
+            costs[metric.key] += table[tuple(codes[:, decision] for decision in scope)]
     return costs
 
 

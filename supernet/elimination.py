@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 Scope = tuple[int, ...]
 Factor = tuple[Scope, np.ndarray]
@@ -36,15 +37,59 @@ def align(scope: Scope, table: np.ndarray, front: Sequence[int]) -> np.ndarray:
     return np.transpose(table, order).reshape(sizes)
 
 
-def reduced(scope: Scope, table: np.ndarray) -> Factor:
-    """The factor without the decisions along which its table does not change."""
+class Coded(NamedTuple):
+    """A factor of few different entries: `codes`, one axis per decision in `scope`, are positions in `entries`.
+
+    However many decisions it is over, each entry is looked at once.
+    """
+
+    scope: Scope
+    codes: NDArray[np.integer]
+    entries: list[Any]
+
+    def map(self, value: Callable[[Any], float]) -> Factor:
+        """The factor of numbers whose entries are the values of these."""
+        values = np.array([value(entry) for entry in self.entries], dtype=np.float64)
+        return self.scope, np.asarray(values[self.codes])
+
+    @property
+    def factor(self) -> Factor:
+        """The table of the entries themselves."""
+        entries = np.empty(len(self.entries), dtype=object)
+        entries[:] = self.entries
+        return self.scope, cell(self.entries[int(self.codes)]) if self.codes.ndim == 0 else entries[self.codes]
+
+
+def coded(scope: Scope, codes: NDArray[np.integer], entries: Sequence[Any]) -> Coded:
+    """Such a factor; equal entries become one, and decisions along which nothing changes leave the scope."""
+    places: dict[Any, int] = {}
+    same = np.array([places.setdefault(entry, len(places)) for entry in entries])
+    same = same.astype(np.min_scalar_type(len(places)))  # of large tables one byte each
+    codes = same[codes]
     for axis in reversed(range(len(scope))):
-        first = np.take(table, [0], axis)
-        if all(a == b for a, b in zip(np.broadcast_to(first, table.shape).flat, table.flat, strict=True)):
-            kept = np.take(table, 0, axis)
-            table = kept if isinstance(kept, np.ndarray) else cell(kept)
+        if (codes == np.take(codes, [0], axis)).all():
+            codes = np.take(codes, 0, axis)
             scope = scope[:axis] + scope[axis + 1 :]
-    return scope, table
+    return Coded(scope, np.asarray(codes), list(places))
+
+
+def coded_table(scope: Scope, table: np.ndarray) -> Coded:
+    """The same of a table of entries."""
+    return coded(scope, np.arange(table.size).reshape(table.shape), list(table.flat))
+
+
+def combined(sizes: Sequence[int], factors: Sequence[Coded], rule: Callable[[list[Any]], Any]) -> Coded:
+    """One factor of several: `rule` makes its entry of one entry each, once for every combination that there is."""
+    scope = tuple(dict.fromkeys(decision for factor in factors for decision in factor.scope))
+    key = np.zeros([sizes[decision] for decision in scope], dtype=np.int64)
+    met: list[tuple[Any, ...]] = [()]  # the combinations so far, by their numbers in the key
+    for factor in factors:
+        key = key * len(factor.entries) + align(factor.scope, factor.codes, scope)
+        there = np.bincount(key.ravel(), minlength=len(met) * len(factor.entries)) > 0
+        key = (np.cumsum(there) - 1)[key]
+        numbers = np.flatnonzero(there).tolist()
+        met = [(*met[n // len(factor.entries)], factor.entries[n % len(factor.entries)]) for n in numbers]
+    return coded(scope, key, [rule(list(combination)) for combination in met])
 
 
 def cell(value: Any) -> np.ndarray:
@@ -52,6 +97,19 @@ def cell(value: Any) -> np.ndarray:
     table = np.empty((), dtype=object)
     table[()] = value
     return table
+
+
+def grouped(factors: Sequence[Factor]) -> list[Factor]:
+    """The factors in their order, but those that share decisions, directly or not, together: fewer are then open."""
+    group: dict[int, set[int]] = {}  # per decision all that it is connected to
+    for scope, _ in factors:
+        joined = set(scope).union(*(group[decision] for decision in scope if decision in group))
+        group.update(dict.fromkeys(joined, joined))
+    first: dict[int, int] = {}  # per group, by its least member, where it comes first
+    for position, (scope, _) in enumerate(factors):
+        if scope:
+            first.setdefault(min(group[scope[0]]), position)
+    return sorted(factors, key=lambda factor: first[min(group[factor[0][0]])] if factor[0] else -1)
 
 
 def sweep(sizes: Sequence[int], factors: Sequence[Factor]) -> Iterator[Visit]:
@@ -78,7 +136,7 @@ def _eliminate(
     # numpy makes a bare number of a single entry, and of that one of 64 bits: always say the type.
     kind = object if isinstance(neutral, int) else float
     message = np.asarray(neutral, dtype=kind)
-    for scope, table, front, closing in sweep(sizes, factors):
+    for scope, table, front, closing in sweep(sizes, grouped(factors)):
         if table is None:  # a decision that nothing reads: each of its options counts the same
             table = np.full(sizes[scope[0]], neutral, dtype=kind)
         # Open: newly read decisions are the last axes. Combine with the factor, then close what is not read again.

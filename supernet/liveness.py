@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from supernet.blocks import Block, Shape, Zero
 from supernet.decisions import Architecture
-from supernet.elimination import Factor, align, reduced
+from supernet.elimination import Coded, Factor, align, coded_table
 from supernet.sites import Site
 from supernet.space import SearchSpace
 from supernet.spec import INPUT, NetSpec
@@ -40,9 +40,8 @@ def live_costs(
     """
     codes = np.asarray(architectures).reshape(-1, len(space.sizes))
     total = np.zeros(len(codes))
-    for live, (scope, table) in zip(_live(space, codes), space.factors(shape), strict=True):
-        values = np.array([0.0 if entry is None else float(count(*entry)) for entry in table.flat])
-        total += live * values.reshape(table.shape)[tuple(codes[:, decision] for decision in scope)]
+    for live, (scope, table) in zip(_live(space, codes), space.priced(count, shape), strict=True):
+        total += live * table[tuple(codes[:, decision] for decision in scope)]
     return total
 
 
@@ -90,24 +89,20 @@ def longest_path(space: SearchSpace, architectures: NDArray[np.integer]) -> NDAr
 
 def layer_factors(space: SearchSpace) -> list[Factor]:
     """Per site 1.0 where a layer with weights stands that a decision chose, and not as a skip, else 0.0."""
-    return [_layer_factor(space, site, factor) for site, factor in zip(space.sites, space.factors(), strict=True)]
+    return [_layer_factor(space, site, placed) for site, placed in zip(space.sites, space.placed(), strict=True)]
 
 
-def _layer_factor(space: SearchSpace, site: Site, factor: Factor) -> Factor:
+def _layer_factor(space: SearchSpace, site: Site, placed: Coded) -> Factor:
     if not site.given:
         return (), np.zeros(())
-    scope, table = factor
-    learns = np.reshape(
-        [float(entry is not None and entry[0].params(entry[1]) > 0) for entry in table.flat], table.shape
-    )
+    scope, learns = placed.map(lambda entry: float(entry is not None and entry[0].params(entry[1]) > 0))
     if len(site.given) == 1:
         (decision,) = site.given
         if decision not in scope:
             scope, learns = (*scope, decision), learns[..., None]
         chosen = np.array([float(name not in SKIPS) for name in space.decisions[decision].options])
         learns = learns * align((decision,), chosen, scope)
-    scope, learns = reduced(scope, learns)
-    return scope, learns.astype(np.float64)
+    return coded_table(scope, learns).map(float)
 
 
 def _live(space: SearchSpace, codes: NDArray[np.integer]) -> list[NDArray[np.bool_]]:

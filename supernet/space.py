@@ -4,7 +4,7 @@
 is there. Decode, the supernet, extraction, cost and report read those.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from config_file.errors import UserError
-from supernet.blocks import Identity, Shape
+from supernet.blocks import Block, Identity, Shape
 from supernet.canonical import ALWAYS, Influence, count_canonical, influences
 from supernet.counting import count_chain_networks
 from supernet.decisions import Architecture, DecisionSpace, digest
-from supernet.elimination import Factor, cell, reduced
+from supernet.elimination import Coded, Factor, cell, coded, coded_table, combined
 from supernet.isomorphism import network_key
 from supernet.sites import Choice, Placed, Site, check_sites
 from supernet.spec import INPUT, NetSpec, Node, merged_shape
@@ -226,32 +226,46 @@ class SearchSpace(NetworkSpace):
         Shapes travel as such tables as well, and a decision that changes nothing leaves the scope: that is why a plain
         chain has one decision per factor, and a space with a choice of width has two or three.
         """
-        known: dict[str, Factor] = {INPUT: self._images(shape)}
-        result = []
+        return [placed.factor for placed in self.placed(shape)]
+
+    def placed(self, shape: Shape | None = None) -> list[Coded]:
+        """The same, for what looks at every different (block, input shape) once.
+
+        Of cells whose output depends on what every node reads, a table has a hundred thousand places and two entries.
+        """
+        if shape in self._placed:
+            return self._placed[shape]
+        known = {INPUT: coded_table(*self._images(shape))}
+        result = self._placed[shape] = []
         for site in self.sites:
-            options = self.gates[site.gate_name][1]
-            inputs = [known[name] for name in site.inputs]
-            scope = tuple(dict.fromkeys([*site.given, *(d for before, _ in inputs for d in before)]))
-            here = np.empty([self.sizes[decision] for decision in scope], dtype=object)
-            out = here.copy()
-            for index in np.ndindex(*here.shape):
-                choice = dict(zip(scope, index, strict=True))
-                option = options[tuple(choice[d] for d in site.given)]
-                shapes = [table[tuple(choice[d] for d in before)] for before, table in inputs]
+
+            def stands(entries: list[Any], site: Site = site) -> tuple[Block, Shape] | None:
+                option, *shapes = entries
                 shapes = [entering for entering in shapes if entering is not None]
-                if option is not None and shapes:
-                    entering = merged_shape(shapes, site.merge)
-                    here[index] = site.options[option], entering
-                    out[index] = site.options[option].output_shape(entering)
-            known[site.name] = reduced(scope, out)
-            result.append(reduced(scope, here))
+                if option is None or not shapes:
+                    return None
+                return site.options[option], merged_shape(shapes, site.merge)
+
+            gate = coded_table(*self.gates[site.gate_name])
+            here = combined(self.sizes, [gate, *(known[name] for name in site.inputs)], stands)
+            leaving = [None if entry is None else entry[0].output_shape(entry[1]) for entry in here.entries]
+            known[site.name] = coded(here.scope, here.codes, leaving)
+            result.append(here)
         return result
+
+    @cached_property
+    def _placed(self) -> dict[Shape | None, list[Coded]]:
+        return {}
+
+    def priced(self, cost: Callable[[Block, Shape], float], shape: Shape | None = None) -> list[Factor]:
+        """Per site a table of what (block, input shape) costs; 0 where nothing stands."""
+        return [placed.map(lambda entry: 0.0 if entry is None else cost(*entry)) for placed in self.placed(shape)]
 
     def input_channels(self) -> dict[str, tuple[int, ...]]:
         """Per site the numbers of input channels it can meet, ascending. Raises ValueError if it is never there."""
         met = {}
-        for site, (_, table) in zip(self.sites, self.factors(), strict=True):
-            met[site.name] = tuple(sorted({shape[0] for _, shape in filter(None, table.flat)}))
+        for site, (_, _, entries) in zip(self.sites, self.placed(), strict=True):
+            met[site.name] = tuple(sorted({shape[0] for _, shape in filter(None, entries)}))
             if not met[site.name]:
                 raise ValueError(f"{site.name}: in no architecture does anything stand here")
         return met

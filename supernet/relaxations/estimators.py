@@ -189,8 +189,8 @@ def gate_weights(
 def check_mixable(space: SearchSpace, other: str) -> None:
     """Raises UserError, naming the site and another relaxation, where mixed options would differ in shape."""
     advice = f"mixed: use --relaxation {other}, whose gradient passes through no option"
-    for site, (_, table) in zip(space.sites, space.factors(), strict=True):
-        if len({block.output_shape(shape) for block, shape in filter(None, table.flat)}) > 1:
+    for site, (_, _, entries) in zip(space.sites, space.placed(), strict=True):
+        if len({block.output_shape(shape) for block, shape in filter(None, entries)}) > 1:
             raise UserError(
                 f"{space.name}: the options of {site.name} differ in width, and a width is chosen, never {advice}"
             )

@@ -13,8 +13,9 @@ from config_file.readers.door import reading
 from config_file.readers.yaml_text import read_yaml
 from supernet.elastic.space import build_elastic
 from supernet.space import NetworkSpace, SearchSpace, with_sites
-from supernet.spaces.cells import DARTS, CellTable
+from supernet.spaces.cells import DARTS, ENAS_MICRO, CellTable
 from supernet.spaces.chain import MOST_LAYERS, MOST_STRIDE, MOST_WIDTH, ChainTable
+from supernet.spaces.enas_macro import build_enas_macro
 from supernet.spaces.fbnet import FBNET_L, FBNET_S
 from supernet.spaces.mobilenetv2 import build_mobilenetv2
 from supernet.spaces.nasbench101 import nasbench101
@@ -96,6 +97,8 @@ SPACES: dict[str, SpaceDef] = {
     "nasbench101": SpaceDef(nasbench101, ("widths", "depths"), resolution=32),
     "nasbench201": SpaceDef(nasbench201, ("widths", "depths"), resolution=32),
     "darts": of_cells(DARTS),
+    "enas_micro": of_cells(ENAS_MICRO),
+    "enas_macro": SpaceDef(build_enas_macro, ("widths", "depths"), resolution=32),
     "pfld": SpaceDef(build_pfld, ("widths", "depths"), resolution=112, task="landmarks"),
 }
 """The shipped search spaces by the name users type. A new one is one file and one entry here."""
@@ -178,7 +181,7 @@ def _parameters(space: NetworkSpace) -> int:
     """The parameters of all its candidates, or of its largest network. Raises ValueError where channels do not fit."""
     if not isinstance(space, SearchSpace):
         return space.decode(space.ends()[1]).params(space.input_shape)
-    keys = dict.fromkeys(entry for _, table in space.factors() for entry in table.flat if entry is not None)
+    keys = dict.fromkeys(entry for _, _, entries in space.placed() for entry in entries if entry is not None)
     return sum(block.params(shape) for block, shape in keys)
 
 

@@ -23,6 +23,7 @@ from supernet.decisions import Decision
 from supernet.sites import Site
 from supernet.spaces.chain import SMALL_IMAGE
 from supernet.spec import INPUT
+from supernet.torch_blocks import Norm
 
 KINDS = ("normal", "reduce")
 INPUTS = ("0", "1")
@@ -67,6 +68,8 @@ class CellTable:
         repeat: an input can be kept several times, as in NASNet; each choice then has weights of its own.
         none: nothing stands among what a gradient-based search mixes on an edge, though never among what is chosen.
         concat, reduce_concat: the nodes that make the output; none: all of them, of reductions those of `concat`.
+        loose: the output is made of what no node reads, be it a node or an input of the cell, each through a 1x1
+            convolution, and is as wide as one node (ENAS, where that is a convolution of all of them side by side).
         width: channels of the first cells.
         cells: in all; those at one third and two thirds of them halve the resolution.
     """
@@ -80,6 +83,7 @@ class CellTable:
     none: bool = True
     concat: tuple[str, ...] = ()
     reduce_concat: tuple[str, ...] = ()
+    loose: bool = False
     width: int = 16
     cells: int = 8
 
@@ -185,7 +189,7 @@ class CellTable:
             sites += [
                 Site(f"cell{number}/0", (enters,), (before,)),
                 Site(f"cell{number}/1", (_preprocessing(width, learns),), (last,)),
-                *self._cell(f"cell{number}", kinds[kind], decisions, learns, self.outputs(kind)),
+                *self._cell(f"cell{number}", kinds[kind], decisions, learns, self.outputs(kind), width),
             ]
             before, last, larger = last, f"cell{number}", kind == "reduce"
         sites.append(Site("head", (Head(num_classes),), (last,)))
@@ -213,7 +217,13 @@ class CellTable:
         return nodes
 
     def _cell(
-        self, cell: str, nodes: Sequence[CellNode], decisions: Sequence[Decision], affine: bool, outputs: Sequence[str]
+        self,
+        cell: str,
+        nodes: Sequence[CellNode],
+        decisions: Sequence[Decision],
+        affine: bool,
+        outputs: Sequence[str],
+        width: int,
     ) -> list[Site]:
         """The sites of a cell behind its preprocessing; the last one is its output."""
         sites = []
@@ -231,6 +241,8 @@ class CellTable:
                     sites.append(Site(name, tuple(options), (f"{cell}/{source}",), given=given, table=table, gate=gate))
                     edges.append(name)
             sites.append(Site(f"{cell}/{node.name}", (Identity(),), tuple(edges)))
+        if self.loose:
+            return [*sites, *_loose_ends(cell, nodes, outputs, width, affine)]
         return [*sites, Site(cell, (Identity(),), tuple(f"{cell}/{name}" for name in outputs), merge="concat")]
 
 
@@ -240,10 +252,42 @@ _FORM = {
     "nodes?": int,
     "edges?": {...: [(str, int)]},
     **dict.fromkeys(("keep?", "width?", "cells?"), int),
-    **dict.fromkeys(("repeat?", "none?"), bool),
+    **dict.fromkeys(("repeat?", "none?", "loose?"), bool),
     "concat?": [(str, int)],
     "reduce_concat?": [(str, int)],
 }
+
+
+def _loose_ends(
+    cell: str,
+    nodes: Sequence[CellNode],
+    outputs: Sequence[str],
+    width: int,
+    affine: bool,
+) -> list[Site]:
+    """The sites that make a cell's output of the inputs and nodes that nothing reads; the last one is the output.
+
+    Either passes, as it is, one site for each choice of a node that could read it, and does not pass one that does.
+    """
+    sites, ends = [], []
+    for name in (*INPUTS, *outputs):
+        last = f"{cell}/{name}"
+        for node in nodes:
+            for pick in node.picks:
+                if name not in pick.sources:
+                    continue
+                position = pick.sources.index(name)
+                given = () if pick.inputs is None else (pick.inputs,)
+                table = tuple(None if position in kept else 0 for kept in pick.kept)
+                reader, _, _ = pick.gates[position].partition("<-")
+                gate = f"{reader} not of {name}"
+                site = f"{cell}/{gate.removeprefix(node.kind + '/')}"
+                sites.append(Site(site, (Identity(),), (last,), given=given, table=table, gate=gate))
+                last = site
+        ends.append(f"{cell}/out{name}")
+        stride = 2 if nodes[0].kind == "reduce" and name in INPUTS else 1
+        sites.append(Site(ends[-1], (Conv(width, 1, stride, act="relu", pre_activation=True, bn=False),), (last,)))
+    return [*sites, Site(cell, (Norm(affine=affine),), tuple(ends))]
 
 
 def _preprocessing(width: int, affine: bool) -> Block:
@@ -267,6 +311,11 @@ def _pick(label: str, reads: Sequence[str], keep: int, operations: Sequence[str]
 DARTS_OPERATIONS = (
     "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5",
 )  # fmt: skip
+
+ENAS_OPERATIONS = ("sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3", "skip_connect")
+
+ENAS_MICRO = CellTable("enas_micro", ENAS_OPERATIONS, nodes=5, repeat=True, none=False, loose=True, width=20, cells=8)
+"""Pham et al. 2018, section 2.4: five nodes add up two operations each, on any two of what is before them."""
 
 DARTS = CellTable("darts", DARTS_OPERATIONS)
 """Liu et al. 2019: four nodes keep two inputs each; 8 cells of 16 channels are searched, 20 of 36 trained."""
