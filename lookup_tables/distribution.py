@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config_file.errors import UserError
-from supernet.elimination import Factor, Scope, align, grouped, sweep
+from supernet.elimination import Factor, Scope, align, grouped, summed, sweep
 
 MOST_BINS = 1 << 14  # rounded costs that are told apart, where memory allows
 LEAST_BINS = 1 << 8
@@ -73,7 +73,7 @@ class CostDistribution:
     ) -> None:
         self._sizes = tuple(sizes)
         self._cost = cost
-        factors = grouped(factors)
+        factors = summed(grouped(factors))
         # 1. Round: as many bins as the memory for drawing allows, each factor's cost above its least in whole bins.
         per_bin = sum(prod(sizes[decision] for decision in visit.front) for visit in sweep(sizes, factors))
         bins = min(bins, MOST_ENTRIES // per_bin)

@@ -12,8 +12,9 @@ from config_file.options import options
 from config_file.plugins import is_reference
 from supernet.describe import as_text, describe
 from supernet.net_config import config_of
+from supernet.nni_form import VERSIONS, in_form
 from supernet.once_for_all import image_size
-from supernet.saved import architecture_of, space_of
+from supernet.saved import architecture_of, recorded_name, space_of, widens
 from supernet.space import NetworkSpace
 from supernet.spaces import SETTINGS, build_network_space
 from supernet.spaces.options import SpaceOptions
@@ -53,6 +54,13 @@ class DescribeOptions(SpaceOptions):
     net_config: str | None = option(
         None, "write the network of --architecture to FILE as once-for-all's net.config", group=_GROUP, metavar="FILE"
     )
+    nni: str | None = option(
+        None, "write --architecture to FILE as NNI's fixed architecture (JSON)", group=_GROUP, metavar="FILE"
+    )
+    nni_version: str = option(
+        "3", "its form: 1 a list of booleans per choice, 2 names per edge, 3 the labels of the hub", group=_GROUP,
+        choices=VERSIONS,
+    )  # fmt: skip
     json: bool = option(False, "print JSON: size, range, decisions, and macs, params and layers", group=_GROUP)
 
 
@@ -72,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{PROG} --search-space elastic:torchvision.models.resnet18 --elastic 'layer*:0.5,0.75,1,depth'",
             f"{PROG} --search-space proxylessnas --architecture random --resolution 224 --json",
             f"{PROG} --architecture runs/first/search/best.json",
+            f"{PROG} --architecture darts_v2 --resolution 32 --num-classes 10 --nni darts_v2.json",
             f"""{PROG} --search-space nasbench_macro --architecture '["e3k3", "identity", 2, 2, 1, 1, 0, 0]'""",
         ],
     )
@@ -85,6 +94,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise UserError("--net-config writes the network of --architecture")
         config = config_of(space.decode(architecture), space.input_shape[0])
         atomic_write_text(options.net_config, json.dumps(config, indent=2) + "\n")
+    if options.nni is not None:
+        if architecture is None:
+            raise UserError("--nni writes the network of --architecture")
+        form = in_form(space, architecture, options.nni_version)
+        atomic_write_text(options.nni, json.dumps(form, indent=2) + "\n")
     description = describe(space, architecture, options.constraint)
     print(json.dumps(description) if options.json else as_text(description))
 
@@ -96,7 +110,8 @@ def _space(options: DescribeOptions, content: Any) -> NetworkSpace:
     asked = options.search_space
     recorded = content.get("space_options") if isinstance(content, dict) else None
     own = asked is not None and is_reference(asked)
-    if isinstance(recorded, dict) and (asked is None or (own and asked == recorded.get("search_space"))):
+    same = asked is None or (own and asked == recorded_name(content)) or widens(content, asked)
+    if isinstance(recorded, dict) and same:
         return space_of(content, f"--architecture {options.architecture}", asked, **given)
     if size := image_size(content):
         given = {"resolution": size} | given

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from supernet.blocks import Identity, Shape
+from supernet.cell_space import CellSpace
 from supernet.decisions import Architecture
 from supernet.drawn_costs import DRAWN, drawn_costs, limits_met
 from supernet.elastic.space import ElasticSpace
 from supernet.elimination import optimum
+from supernet.genotype import genotype_of
 from supernet.limit_text import parse_limits
 from supernet.metrics import Metric, counted_metrics
 from supernet.space import NetworkSpace, SearchSpace
@@ -31,8 +33,9 @@ def describe(
     Counts are exact: MACs of convolution and linear layers for one image, learnable parameters, and whatever else is in
     `supernet.metrics`. Without an architecture they are null and `layers` is empty; `range` has the least and the
     greatest of the whole space, null where a space has no sites; so is `median`, of architectures that are drawn.
-    `limits` says of each of `constraint` whether a network of the space keeps it, `elastic` of a network that became a
-    space what can change (`searchable`) and what not (`kept`).
+    `genotype` is the network as papers print cells; `auxiliary` counts the head that can train beside it, which is not
+    among its own counts. `limits` says of each of `constraint` whether a network of the space keeps it, `elastic` of a
+    network that became a space what can change (`searchable`) and what not (`kept`).
     """
     channels, height, width = space.input_shape
     metrics = counted_metrics()
@@ -51,6 +54,8 @@ def describe(
         "elastic": None,
         "architecture": None,
         "names": None,
+        "genotype": None,
+        "auxiliary": None,
         **{metric.key: None for metric in metrics},
         "layers": [],
     }
@@ -65,10 +70,20 @@ def describe(
         description |= {
             "architecture": list(architecture),
             "names": space.names(architecture),
+            "genotype": None if (genotype := genotype_of(space, architecture)) is None else str(genotype),
+            "auxiliary": _auxiliary(space, spec, space.image(architecture)),
             **{metric.key: spec.total(metric.of, space.image(architecture)) for metric in metrics},
             "layers": layers(space, architecture),
         }
     return description
+
+
+def _auxiliary(space: NetworkSpace, spec: NetSpec, image: Shape) -> dict[str, Any] | None:
+    if not isinstance(space, CellSpace) or space.auxiliary is None:
+        return None
+    site, head = space.auxiliary
+    entering = spec.shapes(image)[site][1]
+    return {"site": site} | {metric.key: metric.of(head, entering) for metric in counted_metrics()}
 
 
 def cost_range(space: SearchSpace, metric: Metric) -> list[float]:
@@ -155,7 +170,14 @@ def _network(description: dict[str, Any]) -> list[str]:
     if description["architecture"] is None:
         return []
     names = wrap(" ".join(description["names"]), 109, break_long_words=False, break_on_hyphens=False)
-    return ["", "architecture", *(f"  {line}" for line in names), "", *_layer_table(description)]
+    lines = ["", "architecture", *(f"  {line}" for line in names)]
+    if description["genotype"] is not None:
+        lines += ["", description["genotype"]]
+    lines += ["", *_layer_table(description)]
+    if (head := description["auxiliary"]) is not None:
+        counts = ", ".join(f"{head[metric.key]:,} {metric.label}" for metric in counted_metrics())
+        lines += ["", f"beside it in training, if asked for: an auxiliary head at {head['site']} of {counts}"]
+    return lines
 
 
 def _range_in_words(ends: Sequence[float], median: float) -> str:

@@ -150,6 +150,15 @@ def _eliminate(
     return message[()]
 
 
+def summed(factors: Sequence[Factor]) -> list[Factor]:
+    """The same sum with one factor for each scope."""
+    sums: dict[Scope, Factor] = {}
+    for scope, table in factors:
+        first, total = sums.setdefault(tuple(sorted(scope)), (scope, np.zeros(table.shape)))
+        sums[tuple(sorted(scope))] = first, total + align(scope, table, first)
+    return list(sums.values())
+
+
 class Sums:
     """Several sums of factors side by side, on one list of scopes that covers every decision.
 

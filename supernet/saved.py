@@ -19,6 +19,8 @@ from config_file.readers.door import reading
 from config_file.readers.form import check_form
 from config_file.readers.json_text import parse_json
 from supernet.decisions import Architecture, DecisionSpace
+from supernet.genotype import architecture_of_genotype, parse_genotype
+from supernet.nni_form import architecture_in_choices, is_choices
 from supernet.once_for_all import architecture_in_form, is_form
 from supernet.space import NetworkSpace
 from supernet.spaces import SETTINGS, build_network_space, definition_of
@@ -88,6 +90,12 @@ def recorded_name(record: Mapping[str, Any]) -> Any:
     return recipe.get("search_space", record.get("search_space")) if isinstance(recipe, dict) else None
 
 
+def widens(content: Any, asked: str | None) -> bool:
+    """True for a genotype that a space of this name has not: it brings one with what it needs besides."""
+    name = recorded_name(content) if isinstance(content, dict) and "genotype" in content else None
+    return isinstance(name, dict) and name.get("name") == asked
+
+
 def decisions_of(record: Mapping[str, Any], where: str | Path, trusted: str | None = None) -> str:
     """The fingerprint of the decisions that a saved file's architectures make: recorded, or else that of its space."""
     return str(record.get("decisions_fingerprint") or space_of(record, where, trusted).decisions_fingerprint)
@@ -132,7 +140,8 @@ def architecture_of(content: Any, space: DecisionSpace, where: str | Path, rando
 
     Args:
         content: "random", a list of option names or indices, text of such with blanks in between, or an object with
-            one of these under "architecture" or "names" (a search's best.json), or once-for-all's form.
+            one of these under "architecture" or "names" (a search's best.json), a genotype under that name, or the
+            form of once-for-all or of NNI.
         where: it comes from, for messages.
 
     Raises:
@@ -145,7 +154,11 @@ def architecture_of(content: Any, space: DecisionSpace, where: str | Path, rando
     if isinstance(content, dict):
         if content.get("decisions_fingerprint", space.decisions_fingerprint) != space.decisions_fingerprint:
             raise UserError(f"{where}: it is of another space than {space.name} as described here")
+        if is_choices(content) or content.keys() == {decision.name for decision in space.decisions}:
+            return architecture_in_choices(content, space, str(where))
         found = content.get("architecture") or content.get("names")
+        if not found and "genotype" in content:
+            return architecture_of_genotype(parse_genotype(str(content["genotype"]), str(where)), space, str(where))
         if not found:
             raise UserError(f"{where}: it has neither a key 'architecture' nor a key 'names'")
         content = found

@@ -10,15 +10,21 @@ from config_file.errors import UserError, nearest
 from config_file.quantity import quantity
 from config_file.readers.arrays import read_array
 from config_file.readers.csv_text import read_csv
+from config_file.readers.door import read_text
 from config_file.readers.json_text import parse_json, read_json_of_anybody, read_jsonl
 from config_file.readers.tensors import read_tensors
+from supernet.genotype import is_genotype, parse_genotype
 from supernet.net_config import is_net_config, record_of
+from supernet.nni_form import genotype_in, is_cells
 from supernet.saved import RANDOM
-from supernet.spaces.published import PUBLISHED, published
+from supernet.spaces.published import NAMES, published
 
-FORMS = "NAME of a published one, options or indices in a row, a JSON list of them, FILE, TABLE.csv:ROW, or random"
+FORMS = (
+    "NAME of a published one, options or indices in a row, a JSON list of them, 'Genotype(...)', FILE, TABLE.csv:ROW, "
+    "or random"
+)
 
-ABOUT = FORMS.replace("a published one", f"a published one ({', '.join(PUBLISHED)})")
+ABOUT = FORMS.replace("a published one", f"a published one ({', '.join(NAMES)})")
 """The same, with the names."""
 
 _ROW = re.compile(r"(?P<file>.+\.(?:csv|jsonl)):(?P<row>\d{1,9})")
@@ -29,9 +35,10 @@ _KEYS = ("search_space", "space_options", "architecture", "names", "decisions_fi
 def read_architecture(text: str) -> Any:
     """The content of an architecture as users give it; of a `net.config` the network of our spaces that it is.
 
-    Any of: "random"; the name of a published network; JSON; options or indices with blanks or commas in between; a line
-    of results.csv; a file that holds one of these or is ours (best.json, architecture.json, result.json, card.json,
-    model.safetensors, OSNASLib's .npy); a row of a table, as results.csv:3 or archive.jsonl:3; a folder with one.
+    Any of: "random"; the name of a published network; JSON; options or indices with blanks or commas in between; a
+    genotype as papers print it; a line of results.csv; a file that holds one of these or is ours (best.json,
+    architecture.json, result.json, card.json, model.safetensors, OSNASLib's .npy) or NNI's; a row of a table, as
+    results.csv:3 or archive.jsonl:3; a folder with one.
 
     Returns:
         "random", a list, an object with what files say of a network, or text for `architecture_of`.
@@ -41,12 +48,16 @@ def read_architecture(text: str) -> Any:
     """
     where, text = f"--architecture {text}", text.strip()
     content = _read(text, where)
+    if is_cells(content):
+        return genotype_in(content, where).record
     return record_of(content, where) if is_net_config(content) else content
 
 
 def _read(text: str, where: str) -> Any:
     if text == RANDOM:
         return RANDOM
+    if is_genotype(text):
+        return parse_genotype(text, "--architecture").record
     if text.startswith(("[", "{")):
         return parse_json(text, "--architecture LIST")
     if match := _ROW.fullmatch(text):
@@ -63,7 +74,7 @@ def _read(text: str, where: str) -> Any:
     options = _options(text)
     if options is not None:
         return options
-    raise UserError(f"{where}: no such file or published network{nearest(text, PUBLISHED)} ({FORMS})")
+    raise UserError(f"{where}: no such file or published network{nearest(text, NAMES)} ({FORMS})")
 
 
 def _content(path: Path, where: str) -> Any:
@@ -77,6 +88,8 @@ def _content(path: Path, where: str) -> Any:
         if array.dtype.kind not in "iuf" or (array % 1).any():
             raise UserError(f"{where}: it holds {array.dtype}, not indices of options")
         return array.astype(int).ravel().tolist()
+    if path.suffix == ".txt" and is_genotype(text := read_text(path)):
+        return parse_genotype(text, where).record
     content = read_json_of_anybody(path, where)
     if isinstance(content, dict) and isinstance(inner := content.get("architecture"), dict):  # a deployment card
         content = {"architecture": inner.get("indices"), **inner}

@@ -16,6 +16,7 @@ from supernet.saved import (
     named_space,
     recorded_name,
     space_of,
+    widens,
 )
 from supernet.spaces import SETTINGS, SHARED
 from supernet.written import read_architecture
@@ -71,7 +72,8 @@ def _space(content: Any, options: RetrainOptions, data: Data, origin: str) -> Ne
     expected = decisions_of(content, origin, trusted)
     # What a supernet's space has for the sake of sharing alone is not for a network that begins on its own.
     alone = {} if options.init == "supernet" else dict.fromkeys(SHARED)
-    if was_given(options, "search_space") and trusted != recorded_name(content):
+    other = trusted != recorded_name(content) and not widens(content, trusted)
+    if was_given(options, "search_space") and other:
         space = named_space(options, **image)
         asked = {"search_space": trusted} | asked
     else:

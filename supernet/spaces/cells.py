@@ -55,6 +55,13 @@ OPERATIONS: dict[str, Callable[[int, bool], Block]] = {
 """Operations of an edge by their names in papers: (stride, do batch norms learn scale and shift?) -> block."""
 
 
+def check_operation(name: str) -> None:
+    """Raise UserError where no operation has this very name."""
+    if name not in OPERATIONS:
+        known = ", ".join(OPERATIONS)
+        raise UserError(f"unknown operation {name!r}{nearest(name, OPERATIONS)} (operations: {known})")
+
+
 @dataclass(frozen=True)
 class CellTable:
     """A cell space.
@@ -164,8 +171,10 @@ class CellTable:
                 what = "channels of the first cells" if name == "widths" else "cells"
                 raise UserError(f"{self.name}: --{name} is one number, of {what}, not {len(value)}")
         (width,), (cells,) = widths or (self.width,), depths or (self.cells,)
+        if not self.operations or len(set(self.operations)) < len(self.operations):
+            raise UserError(f"{self.name}: its operations are different ones, at least one")
         for operation in self.operations:
-            choose("operation", operation, OPERATIONS)
+            check_operation(operation)
         decisions: list[Decision] = []
         kinds = {kind: self._kind(kind, decisions) for kind in KINDS}
         # 1. Stems: three times the channels at full resolution, or an eighth of it.

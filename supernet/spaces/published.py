@@ -9,6 +9,7 @@ from typing import Any
 
 from config_file.errors import alike
 from supernet.spaces.chain import ChainTable, Stage
+from supernet.spaces.published_cells import PUBLISHED_CELLS, PublishedCells
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,9 @@ PUBLISHED: dict[str, PublishedNetwork] = {
     ),
 }  # fmt: skip
 
+NAMES = (*PUBLISHED, *PUBLISHED_CELLS)
+"""Of all published networks, cells among them."""
+
 ALIASES = {
     "proxylessnas_mobile": "proxyless_mobile",
     "proxylessnas_cpu": "proxyless_cpu",
@@ -131,10 +135,14 @@ ALIASES = {
     "single_path_nas": "single_path",
     "spnasnet_100": "single_path",
     "mobilenetv2_100": "mobilenetv2",
+    "darts": "darts_v2",
+    "pc_darts": "pc_darts_cifar",
+    "nasnet_a": "nasnet",
+    "amoebanet_a": "amoebanet",
 }
 
 
-def published(name: str) -> PublishedNetwork | None:
+def published(name: str) -> PublishedNetwork | PublishedCells | None:
     """The network of a name, in any spelling of it; None where there is none."""
-    found = alike(name, [*PUBLISHED, *ALIASES])
-    return None if found is None else PUBLISHED[ALIASES.get(found, found)]
+    found = alike(name, [*NAMES, *ALIASES])
+    return None if found is None else {**PUBLISHED, **PUBLISHED_CELLS}[ALIASES.get(found, found)]
