@@ -14,7 +14,7 @@ from supernet.describe import as_text, describe
 from supernet.net_config import config_of
 from supernet.nni_form import VERSIONS, in_form
 from supernet.once_for_all import image_size
-from supernet.saved import architecture_of, recorded_name, space_of, widens
+from supernet.saved import architecture_of, space_of, widens
 from supernet.space import NetworkSpace
 from supernet.spaces import SETTINGS, build_network_space
 from supernet.spaces.options import SpaceOptions
@@ -110,8 +110,9 @@ def _space(options: DescribeOptions, content: Any) -> NetworkSpace:
     asked = options.search_space
     recorded = content.get("space_options") if isinstance(content, dict) else None
     own = asked is not None and is_reference(asked)
-    same = asked is None or (own and asked == recorded_name(content)) or widens(content, asked)
-    if isinstance(recorded, dict) and same:
+    if isinstance(recorded, dict) and (
+        asked is None or (own and asked == recorded.get("search_space")) or widens(content, asked)
+    ):
         return space_of(content, f"--architecture {options.architecture}", asked, **given)
     if size := image_size(content):
         given = {"resolution": size} | given

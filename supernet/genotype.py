@@ -144,7 +144,7 @@ class _Reader:
             raise UserError(f"{self.where}: the genotype ends before {self.tokens[0].text}")
 
     def items(self, item: Callable[[], Any]) -> Iterator[Any]:
-        """What stands in brackets, with commas in between."""
+        """Items in brackets, with commas in between."""
         ends = {"[": "]", "(": ")"}[self.take("[", "(")]
         while not (self.tokens and self.tokens[0].text == ends):
             yield item()

@@ -145,4 +145,5 @@ ALIASES = {
 def published(name: str) -> PublishedNetwork | PublishedCells | None:
     """The network of a name, in any spelling of it; None where there is none."""
     found = alike(name, [*NAMES, *ALIASES])
-    return None if found is None else {**PUBLISHED, **PUBLISHED_CELLS}[ALIASES.get(found, found)]
+    name = "" if found is None else ALIASES.get(found, found)
+    return PUBLISHED.get(name) or PUBLISHED_CELLS.get(name)
