@@ -16,35 +16,33 @@ from supernet.label_setting import Bound, constrained_optimum
 FIRST_TILT, LAST_TILT, TILT_HALVINGS = 1e-2, 1e5, 6  # log probabilities per whole limit
 
 
-def derive_within(
-    sizes: Sequence[int], scores: Sequence[NDArray[np.floating]], limits: Sequence[Bound]
-) -> tuple[int, ...]:
-    """The architecture with the greatest summed score among those within all limits.
+def derive_within(sizes: Sequence[int], objective: Sequence[Factor], limits: Sequence[Bound]) -> tuple[int, ...]:
+    """The architecture with the greatest objective, a sum of tables, among those within all limits.
 
-    With log probabilities as scores, one per option of each decision, it is the most probable one.
+    With the log probabilities of each decision's options as tables it is the most probable one.
 
     Raises:
         UserError: nothing is within the limits; the message says which one binds, and the exact minimum.
     """
-    best = constrained_optimum(sizes, _objective(scores), limits)
+    best = constrained_optimum(sizes, objective, limits)
     if best is None:
         raise UserError(_what_binds(sizes, limits))
     return best
 
 
 def derive_filling(
-    sizes: Sequence[int], scores: Sequence[NDArray[np.floating]], limits: Sequence[Bound], share: float = 0.98
+    sizes: Sequence[int], objective: Sequence[Factor], limits: Sequence[Bound], share: float = 0.98
 ) -> tuple[int, ...]:
     """As `derive_within`, but using at least `share` of the limit nearest to being used, where that can be had.
 
     Where the best architecture within the limits leaves more of them unused, the objective is tilted towards that cost,
-    score + tilt * cost, with about the least tilt that fills the limit; each tilted optimum is exact. Which cost is
+    objective + tilt * cost, with about the least tilt that fills the limit; each tilted optimum is exact. Which cost is
     tilted towards is decided by the untilted optimum, whose limits must be positive.
 
     Raises:
         UserError: as `derive_within`.
     """
-    plain_choice = derive_within(sizes, scores, limits)
+    plain_choice = derive_within(sizes, objective, limits)
     used = [_total(limit.factors, plain_choice) / limit.upper for limit in limits]
     if not limits or max(used) >= share:
         return plain_choice
@@ -54,7 +52,7 @@ def derive_filling(
 
     def tilted(tilt: float) -> tuple[int, ...]:
         costs: list[Factor] = [(scope, tilt / nearest.upper * table) for scope, table in nearest.factors]
-        choice = constrained_optimum(sizes, [*_objective(scores), *costs], limits)
+        choice = constrained_optimum(sizes, [*objective, *costs], limits)
         assert choice is not None, "the limits were met before"
         return choice
 
@@ -106,7 +104,8 @@ def _what_binds(sizes: Sequence[int], limits: Sequence[Bound]) -> str:
     )
 
 
-def _objective(scores: Sequence[NDArray[np.floating]]) -> list[Factor]:
+def independent(scores: Sequence[NDArray[np.floating]]) -> list[Factor]:
+    """The tables of scores, one row per decision with a number per option."""
     return [((decision,), np.asarray(row, dtype=np.float64)) for decision, row in enumerate(scores)]
 
 

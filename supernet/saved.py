@@ -35,6 +35,7 @@ _RECIPE = {
     **dict.fromkeys(("skip?", "image_sizes?", "elastic?"), (str, None)),
     "width_mult?": (int, float, None),
     "affine?": (bool, None),
+    "partial_channels?": (int, None),
 }
 
 

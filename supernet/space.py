@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from config_file.errors import UserError
-from supernet.blocks import Block, Identity, Shape
+from supernet.blocks import Block, Identity, Shape, Zero
 from supernet.canonical import ALWAYS, Influence, count_canonical, influences
 from supernet.counting import count_chain_networks
 from supernet.decisions import Architecture, DecisionSpace, digest
@@ -127,6 +127,15 @@ class SearchSpace(NetworkSpace):
             )
             for site in self.sites
         }
+
+    @cached_property
+    def zeros(self) -> dict[str, frozenset[int]]:
+        """Per gate the options that are zeros at every site."""
+        found: dict[str, frozenset[int]] = {}
+        for site in self.sites:
+            zero = frozenset(number for number, option in enumerate(site.options) if isinstance(option, Zero))
+            found[site.gate_name] = found.get(site.gate_name, zero) & zero
+        return found
 
     def select(self, architecture: Architecture) -> dict[str, int | None]:
         """The option that stands at each gate; None where nothing stands. Raises ValueError for another space's."""

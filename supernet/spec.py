@@ -11,6 +11,7 @@ import supernet.cell_blocks
 import supernet.composites
 import supernet.dense
 import supernet.landmark_blocks
+import supernet.partial
 import supernet.torch_blocks  # noqa: F401  # these enter the kinds of blocks that a network as data may name
 from supernet.blocks import Block, Shape
 

@@ -95,12 +95,17 @@ class Supernet(nn.Module):
         run, gate = self.weights_at(site.name).mix(choice, self.recompute), site.gate_name
         return lambda x, weights: run(x, weights[gate])
 
-    def parameters_of(self, architecture: Architecture) -> list[nn.Parameter]:
-        """The parameters a step through this path may change, in the order of the walk."""
+    def parameters_of(self, path: Architecture | Gates) -> list[nn.Parameter]:
+        """The parameters a step along this path, or these gates, may change, in the order of the walk."""
+        chosen: Mapping[str, Choice | None]
+        if isinstance(path, tuple):
+            chosen = self.space.select(path)
+        else:
+            chosen = {gate: tuple(options) for gate, (options, _) in path.items()}
         parameters: list[nn.Parameter] = []
-        for site, choice, _ in self.space.trace(self.space.select(architecture)):
-            assert isinstance(choice, int)
-            parameters += self.weights_at(site.name).weights(choice)
+        for site, choice, _ in self.space.trace(chosen):
+            for option in (choice,) if isinstance(choice, int) else choice:
+                parameters += self.weights_at(site.name).weights(option)
         return parameters
 
 

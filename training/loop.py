@@ -121,8 +121,11 @@ def fit(
                 now = time.perf_counter()
                 state.seconds += now - clock
                 clock = now
-                due = state.step % checkpoints == 0 or state.step == recipe.steps or state.is_best
+                ends = last and (recipe.trainer.ended() or state.step == recipe.steps)
+                due = state.step % checkpoints == 0 or ends or state.is_best
                 steps.done(state.step, save, due=due)
+        if validate is not None and not state.validation:  # ended by the trainer before the first one
+            state.validation = validate()
 
 
 class Progress:

@@ -59,7 +59,7 @@ class Training:
         recipe, settings = self.recipe, trajectory(self.options)
         return {
             **{flag.removeprefix("--").replace("-", "_"): value for flag, value in settings.items()},
-            "steps": recipe.steps,
+            "steps": self.state.step,
             **more,
             "seconds": round(self.state.seconds, 1),
             "device": str(recipe.device),

@@ -134,7 +134,7 @@ def _finish(training: Training, run: RunFolder) -> None:
     save_supernet(run.path, trainer.context.supernet, _about(training))  # last: it marks the stage as finished
     images = min(recipe.options.batch_size, len(recipe.images))
     run.log(
-        f"trained {quantity(recipe.steps, 'step')} of {quantity(trainer.passes_per_step, 'path')} on "
+        f"trained {quantity(state.step, 'step')} of {quantity(trainer.passes_per_step, 'path')} on "
         f"{quantity(images, 'image')} in {duration(state.seconds)}; {VALIDATED_PATHS} {trainer.validated} with "
         f"inherited weights: validation {task.title} {task.show(state.validation[f'val_{task.metric}'], 1)}"
     )

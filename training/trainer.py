@@ -26,6 +26,7 @@ from torch.optim import Optimizer
 from config_file.run_folder import RunFolder
 from supernet import Architecture, SearchSpace, Supernet
 from supernet.samplers import UniformSampler
+from supernet.supernet import Gates
 from training.data import Data, Split
 from training.device import autocast
 from training.image_size import fit_images
@@ -109,8 +110,8 @@ class Context:
 
         return run
 
-    def parameters_of(self, paths: Sequence[Architecture]) -> list[Parameter]:
-        """The supernet's parameters on these paths, each once."""
+    def parameters_of(self, paths: Sequence[Architecture | Gates]) -> list[Parameter]:
+        """The supernet's parameters on these paths or gates, each once."""
         return list(dict.fromkeys(p for path in paths for p in self.supernet.parameters_of(path)))
 
 

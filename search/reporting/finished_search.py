@@ -31,7 +31,7 @@ from supernet.metrics import Metric, metric_called
 from supernet.saved import space_of
 from supernet.space import with_sites
 from tasks import Task, task_of
-from training.differentiable_search.distribution_file import load_distribution
+from training.differentiable_search.distribution_file import Distribution, load_distribution
 from training.supernet_file import FORMAT as SUPERNET
 
 ARCHIVE, BEST, CONFIRMED = "archive.jsonl", "best.json", "confirmed.jsonl"
@@ -78,6 +78,7 @@ class FinishedSearch:
         verdict, ranking: what `search.verdict` and `search.rank` found, {} where they have not been run.
         spent: what it took.
         learnt: of a differentiable search the probabilities of every decision's options, where their file is there.
+        skips: of one the number of skips that were derived after each epoch, by kind of cell, or "" of a network.
     """
 
     name: str
@@ -92,6 +93,7 @@ class FinishedSearch:
     ranking: Mapping[str, Any] = field(default_factory=dict)
     spent: Spent = field(default_factory=lambda: Spent((), {}))
     learnt: Sequence[NDArray[np.float64]] | None = None
+    skips: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
     def chosen(self) -> Architecture:
@@ -274,6 +276,7 @@ def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any
         )
     )
     config = read_mapping(folder / "config.yaml") if (folder / "config.yaml").is_file() else {}
+    learnt = _learnt(folder, best, supernet, space)
     finished = FinishedSearch(
         name=folder.parent.name if in_a_run else folder.name,
         space=space,
@@ -286,7 +289,8 @@ def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any
         verdict=verdict,
         ranking=ranking,
         spent=read_spent(folder, evaluated),
-        learnt=_learnt(folder, best, supernet, space),
+        learnt=None if learnt is None else [np.exp(row) for row in learnt.log_probabilities],
+        skips={} if learnt is None else learnt.about.get("skips", {}),
     )
     with reading(folder, f"holds a {BEST}, {ARCHIVE} or config.yaml that is damaged or not of a search"):
         # What is computed when it is asked for, so that no command stumbles over it later.
@@ -297,14 +301,14 @@ def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any
 
 def _learnt(
     folder: Path, best: Mapping[str, Any], supernet: Mapping[str, Any], space: NetworkSpace
-) -> list[NDArray[np.float64]] | None:
+) -> Distribution | None:
     """Learnt on frozen weights by the search itself, or with the supernet beside it if that is what was searched."""
     if not getattr(STRATEGIES.get(str(best["search"].get("strategy"))), "needs_distribution", False):
         return None
     searched = supernet and supernet.get("sha256") == best["search"].get("supernet_sha256", "")
     for place in (folder / "learning", *([folder.parent / "supernet"] if searched else [])):
         with contextlib.suppress(UserError):  # missing, or damaged: then a report does without
-            return [np.exp(row) for row in load_distribution(place, with_sites(space)).log_probabilities]
+            return load_distribution(place, with_sites(space))
     return None
 
 

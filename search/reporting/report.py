@@ -157,6 +157,7 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         "learnt": None
         if run.learnt is None
         else report_plots.probabilities(space, run.learnt, chosen, "probabilities at the end of the learning"),
+        "skips": report_plots.skips(run.skips) if run.skips else None,
         "choice_names": list(colours),
         "decisions": [decision.name for decision in space.decisions],
         "confirmed": bool(run.confirmed),

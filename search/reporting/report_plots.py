@@ -204,6 +204,18 @@ def probabilities(space: DecisionSpace, rows: Sequence[NDArray[np.float64]], cho
     return _option_map(space, rows, [""] * len(rows), chosen, words)
 
 
+def skips(counts: Mapping[str, Sequence[int]]) -> Plot:
+    """The number of skips that would have been derived after each epoch, one line per kind of cell."""
+    epochs = [float(epoch) for epoch in range(1, 1 + max(map(len, counts.values())))]
+    values = [float(count) for row in counts.values() for count in row]
+    figure = plot("skips that were derived", (epochs, "epoch"), ([*values, 1.0], "skips"), from_zero=True)
+    for index, (kind, row) in enumerate(counts.items()):
+        figure.line([(float(epoch), float(count)) for epoch, count in enumerate(row, 1)], "best", COLOURS[index])
+        if kind:
+            figure.legend.append(("line", COLOURS[index], f"{kind} cell"))
+    return figure
+
+
 def _option_map(
     space: DecisionSpace,
     shares: Sequence[NDArray[np.float64]],

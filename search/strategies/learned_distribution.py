@@ -10,7 +10,7 @@ from search.problem import Problem
 from search.result import Result
 from search.strategies.limited_draws import LimitedDraws
 from supernet import Architecture
-from supernet.derivation import derive_within
+from supernet.derivation import derive_within, independent
 from training.differentiable_search.options import GradientOptions
 
 TRIES = 1000  # draws per sample, most rejected where limits are tight, after which no other is likely within the limits
@@ -46,7 +46,7 @@ class LearnedDistribution:
         derived = self._distribution.derived
         if not self._limits.allows(derived):
             scores = self._distribution.log_probabilities
-            derived = derive_within(self._space.sizes, scores, self._limits.bounds())
+            derived = derive_within(self._space.sizes, independent(scores), self._limits.bounds())
         return self._space.canonical(derived)
 
     def ask(self, n: int) -> list[Architecture]:

@@ -10,18 +10,25 @@ from functools import partial
 
 import torch
 
-from config_file.errors import choose
+from config_file.errors import UserError, choose
+from supernet.cell_space import CellSpace
 from supernet.decisions import Architecture
 from supernet.relaxations import estimators
+from supernet.relaxations.edges import EdgeParameters, NormalisedEdges
 from supernet.relaxations.estimators import Estimator, LossOf, StepGates, check_mixable
 from supernet.relaxations.parameters import ArchitectureParameters
 from supernet.relaxations.thresholds import ThresholdParameters, thresholds
-from supernet.supernet import Supernet
+from supernet.space import SearchSpace
+from supernet.supernet import Gates, Supernet
 
 
 def of_logits(supernet: Supernet, seed: int) -> ArchitectureParameters:
-    """Logits of their own, of all decisions."""
-    return ArchitectureParameters(supernet.space, seed)
+    """Logits of their own, of all decisions; of cells, of all edges, which compete where connections are partial."""
+    space = supernet.space
+    if not isinstance(space, CellSpace):
+        return ArchitectureParameters(space, seed)
+    partial_connections = any(site.sharing == "partial" for site in space.sites)
+    return (NormalisedEdges if partial_connections else EdgeParameters)(space, seed)
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class RelaxationKind:
         parameters: makes the parameters it is for, of a supernet and a seed.
         scored: the gradient is that of the score function, of the losses of several paths.
         scaled: that of the task reaches the parameters through the scale of the one option that runs, which a batch
-            norm behind it undoes.
+            norm behind it undoes, unless outputs of several decisions are summed before (`Relaxation.scaled`).
         aliases: other spellings of its name.
     """
 
@@ -49,9 +56,9 @@ class RelaxationKind:
 
 
 RELAXATIONS: dict[str, RelaxationKind] = {
-    "softmax": RelaxationKind(estimators.softmax, soft=True),
+    "softmax": RelaxationKind(estimators.softmax, soft=True, aliases=("darts",)),
     "gumbel": RelaxationKind(estimators.gumbel, soft=True),
-    "gumbel_hard": RelaxationKind(estimators.gumbel_hard, single=True, scaled=True),
+    "gumbel_hard": RelaxationKind(estimators.gumbel_hard, single=True, scaled=True, aliases=("gdas",)),
     "binary": RelaxationKind(estimators.binary, single=True, scaled=True),
     "binary_two": RelaxationKind(estimators.binary_two),
     "binary_full": RelaxationKind(estimators.binary_full),
@@ -67,6 +74,8 @@ RELAXATIONS: dict[str, RelaxationKind] = {
 class Relaxation:
     """One of `RELAXATIONS` for a space.
 
+    `scaled`: of this space too, the task's gradient is that of a scale which a batch norm may undo.
+
     Args:
         name, parameters: of the relaxation.
         seed: of what is drawn.
@@ -80,6 +89,11 @@ class Relaxation:
         self.name = next(known for known, kind in RELAXATIONS.items() if kind is self.kind)
         self.parameters = parameters
         self.seed = seed
+        self.scaled = self.kind.scaled and not _sums_choices(parameters.space)
+        if isinstance(parameters, NormalisedEdges) and not self.kind.soft:
+            raise UserError(
+                f"--relaxation {self.name} runs one operation: with --partial-channels take softmax or gumbel"
+            )
         if not self.kind.single:
             check_mixable(parameters.space, next(known for known, kind in RELAXATIONS.items() if kind.scored))
 
@@ -96,12 +110,18 @@ class Relaxation:
         """
         if not self.kind.scored:
             return loss_of(self.gates_at(step, temperature).gates)
-        drawn = [self.parameters.sample(self.seed, step * paths + number) for number in range(paths)]
+        drawn = [self.parameters.draw(self.seed, step * paths + number) for number in range(paths)]
         return estimators.score_function(self.parameters, loss_of, drawn)
 
-    def path(self, step: int) -> Architecture:
-        """An architecture drawn from p, for a step of the weights; never the draw of the architecture's own step."""
-        return self.parameters.sample(self.seed, -1 - step)
+    def path(self, step: int) -> Architecture | Gates:
+        """One draw from p as it is run, for a step of the weights; never the draw of the architecture's own step."""
+        return self.parameters.route(self.parameters.draw(self.seed, -1 - step))
+
+
+def _sums_choices(space: SearchSpace) -> bool:
+    """True where what several decisions choose is summed, as the edges at a node of a cell are."""
+    chosen = {site.name for site in space.sites if site.given}
+    return any(site.merge == "sum" and len(chosen.intersection(site.inputs)) > 1 for site in space.sites)
 
 
 @torch.no_grad()

@@ -51,14 +51,15 @@ LossOf = Callable[[Gates | Architecture], torch.Tensor]
 def softmax(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
     """All options run, weighted by their probabilities at that temperature (DARTS, Liu et al. 2019, has it at 1)."""
     del seed, step
-    return StepGates(soft_gates(parameters.space, (parameters.masked() / temperature).softmax(1)))
+    weights = (parameters.masked() / temperature).softmax(1)
+    return StepGates(soft_gates(parameters.space, parameters.scaled(weights)))
 
 
 def gumbel(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
     """All options, weighted by softmax((logits + Gumbel noise) / temperature) (Jang et al. 2017; FBNet)."""
     # Jang et al. 2017, eq. 2: y_i = exp((log p_i + g_i) / t) / sum_j exp((log p_j + g_j) / t)
     noisy = parameters.masked() + gumbel_noise(parameters, seed, step)
-    return StepGates(soft_gates(parameters.space, (noisy / temperature).softmax(1)))
+    return StepGates(soft_gates(parameters.space, parameters.scaled((noisy / temperature).softmax(1))))
 
 
 def gumbel_hard(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
@@ -69,13 +70,14 @@ def gumbel_hard(parameters: ArchitectureParameters, temperature: float, seed: in
     # The largest of log p_i + g_i is a draw from p (the Gumbel-max trick); y_i of that option carries the gradient.
     noisy = parameters.masked() + gumbel_noise(parameters, seed, step)
     support = [(option,) for option in noisy.detach().argmax(1).tolist()]
-    return StepGates(_sampled_gates(parameters.space, (noisy / temperature).softmax(1), support))
+    weights = parameters.scaled((noisy / temperature).softmax(1))
+    return StepGates(_sampled_gates(parameters.space, weights, support))
 
 
 def binary(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
     """One option drawn from p runs; its gate's gradient is weighted by 1/p: dL/da_i = <dy, f(x)> (delta_i - p_i)."""
     del temperature
-    support = [(option,) for option in parameters.sample(seed, step)]
+    support = [(option,) for option in parameters.draw(seed, step)]
     gates = {}
     for gate, weights in gate_weights(parameters.space, parameters.probabilities(), support):
         ((option, weight),) = weights.items()
@@ -87,7 +89,7 @@ def binary(parameters: ArchitectureParameters, temperature: float, seed: int, st
 def binary_full(parameters: ArchitectureParameters, temperature: float, seed: int, step: int) -> StepGates:
     """One option drawn from p runs, the others forward only: dL/da_i = sum_j <dy, f_j(x)> p_j (delta_ij - p_i)."""
     del temperature
-    chosen = parameters.sample(seed, step)
+    chosen = parameters.draw(seed, step)
     # Cai et al. 2019, eq. 4: dL/da_i = sum_j dL/dg_j p_j (delta_ij - p_i), the softmax of all logits behind the gates.
     support = [
         (option, *(other for other in range(size) if other != option))
@@ -125,7 +127,7 @@ def binary_two(parameters: ArchitectureParameters, temperature: float, seed: int
 
 
 def score_function(parameters: ArchitectureParameters, loss_of: LossOf, paths: Sequence[Architecture]) -> torch.Tensor:
-    """The mean loss () of some paths drawn from p, whose gradient is that of the score function.
+    """The mean loss () of some draws from p, whose gradient is that of the score function.
 
     Williams 1992; ProxylessNAS, section 3.3.2, has it beside its gates. Nothing passes through the paths, so that
     options may differ in width and a batch norm may follow.
@@ -135,7 +137,7 @@ def score_function(parameters: ArchitectureParameters, loss_of: LossOf, paths: S
             which leaves it unbiased and needs no memory of earlier steps.
     """
     # grad_a E_p[L] = E_p[L grad_a log p(path)], estimated by 1/M sum_m (L_m - b_m) grad_a log p(path_m)
-    losses = torch.stack([loss_of(path) for path in paths])  # (M,)
+    losses = torch.stack([loss_of(parameters.route(path)) for path in paths])  # (M,)
     fixed, count = losses.detach(), len(paths)
     baselines = (fixed.sum() - fixed) / (count - 1)
     scores = torch.stack([parameters.log_probability(path) for path in paths])
@@ -144,9 +146,15 @@ def score_function(parameters: ArchitectureParameters, loss_of: LossOf, paths: S
 
 
 def soft_gates(space: SearchSpace, weights: torch.Tensor) -> Gates:
-    """Gates at which every option runs, weighted; `weights`: (D, M) per decision and option."""
-    everything = [range(size) for size in space.sizes]
-    return {gate: (tuple(row), list(row.values())) for gate, row in gate_weights(space, weights, everything)}
+    """Gates at which every option runs, weighted; `weights`: (D, M) per decision and option.
+
+    What is zero whatever it weighs is left out, where something else stands beside it.
+    """
+    everything, gates = [range(size) for size in space.sizes], {}
+    for gate, row in gate_weights(space, weights, everything):
+        running = {option: weight for option, weight in row.items() if option not in space.zeros[gate]} or row
+        gates[gate] = tuple(running), list(running.values())
+    return gates
 
 
 def _sampled_gates(space: SearchSpace, weights: torch.Tensor, support: Sequence[Sequence[int]]) -> Gates:

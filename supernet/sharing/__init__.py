@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from supernet.blocks import Block
 from supernet.sharing.elastic_kernel import ElasticKernel
 from supernet.sharing.own import OwnWeights, SharedWeights
+from supernet.sharing.partial import PartialWeights
 from supernet.sharing.sliced import Sliced
 from supernet.sharing.super_kernel import SuperKernel
 
@@ -13,5 +14,6 @@ SHARING: dict[str, Callable[[Sequence[Block], Sequence[int]], SharedWeights]] = 
     "sliced": Sliced,
     "super_kernel": SuperKernel,
     "elastic_kernel": ElasticKernel,
+    "partial": PartialWeights,
 }
 """Ways of sharing by the name a `Site` gives: (options, input widths they can meet) -> the weights."""

@@ -29,10 +29,10 @@ from supernet.spaces.simple_cnn import build_simple_cnn
 from supernet.spaces.single_path import SINGLE_PATH
 from supernet.spaces.spos import SPOS
 
-SETTINGS = ("widths", "depths", "strides", "skip", "width_mult", "image_sizes", "elastic", "affine")
+SETTINGS = ("widths", "depths", "strides", "skip", "width_mult", "image_sizes", "elastic", "affine", "partial_channels")
 """The settings that a space may have besides the image and the classes."""
 
-SHARED = ("affine",)
+SHARED = ("affine", "partial_channels")
 """Those of them that a supernet may have for the sake of sharing weights: not for networks that are trained alone."""
 
 MOST = {
@@ -76,7 +76,9 @@ def of_table(table: ChainTable, resolution: int = 224) -> SpaceDef:
 
 def of_cells(table: CellTable) -> SpaceDef:
     """The definition of a space of cells: the batch norms of a supernet's cells learn no scale and shift."""
-    return SpaceDef(table.build, ("widths", "depths", "affine"), resolution=32, shared={"affine": False})
+    return SpaceDef(
+        table.build, ("widths", "depths", "affine", "partial_channels"), resolution=32, shared={"affine": False}
+    )
 
 
 _MOBILE = ("widths", "depths", "strides", "width_mult", "image_sizes")
@@ -117,6 +119,7 @@ def build_network_space(
     image_sizes: str | None = None,
     elastic: str | None = None,
     affine: bool | None = None,
+    partial_channels: int | None = None,
 ) -> NetworkSpace:
     """Build a space of networks.
 
@@ -136,6 +139,7 @@ def build_network_space(
         image_sizes: the image size is a decision, among these, as "128-224:4"; the largest is the resolution.
         elastic: of a network that becomes a space, what of it is elastic (`supernet.elastic.rules`).
         affine: batch norms of cells learn scale and shift; none: they do, except in a supernet.
+        partial_channels: of a supernet of cells, the parts of the channels of which one passes through operations.
 
     Raises:
         UserError: an unknown name (naming the nearest), a setting that does not fit, or a file that is not a space.
@@ -154,6 +158,7 @@ def build_network_space(
     settings: dict[str, Any] = {"widths": widths, "depths": depths, "strides": strides, "skip": skip}
     # Settings that came later: recipes name them where they are given, so that older ones are still the same.
     later = {"width_mult": width_mult, "image_sizes": image_sizes, "elastic": elastic, "affine": affine}
+    later["partial_channels"] = partial_channels
     settings |= {name: value for name, value in later.items() if value is not None}
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     given = {name: value for name, value in settings.items() if value is not None}

@@ -20,6 +20,7 @@ from supernet.blocks import Block, Conv, Head, Identity, Pool, Zero
 from supernet.cell_blocks import AuxiliaryHead, CrossConv, DilConv, FactorizedReduce, NormedPool, SepConv
 from supernet.cell_space import CellNode, CellSpace, Pick
 from supernet.decisions import Decision
+from supernet.partial import Partial
 from supernet.sites import Site
 from supernet.spaces.chain import SMALL_IMAGE
 from supernet.spec import INPUT
@@ -40,8 +41,10 @@ def _skip(stride: int, affine: bool) -> Block:
     return Identity() if stride == 1 else FactorizedReduce(affine=affine)
 
 
+NONE = "none"
+
 OPERATIONS: dict[str, Callable[[int, bool], Block]] = {
-    "none": lambda stride, affine: Zero(stride),
+    NONE: lambda stride, affine: Zero(stride),
     "max_pool_3x3": partial(_pool, "max"),
     "avg_pool_3x3": partial(_pool, "avg"),
     "skip_connect": _skip,
@@ -60,6 +63,11 @@ def check_operation(name: str) -> None:
     if name not in OPERATIONS:
         known = ", ".join(OPERATIONS)
         raise UserError(f"unknown operation {name!r}{nearest(name, OPERATIONS)} (operations: {known})")
+
+
+def _option(operation: str, stride: int, affine: bool, parts: int) -> Block:
+    block = OPERATIONS[operation](stride, affine)
+    return block if parts == 1 else Partial(block, parts)
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,7 @@ class CellTable:
         widths: Sequence[int] | None = None,
         depths: Sequence[int] | None = None,
         affine: bool | None = None,
+        partial_channels: int | None = None,
     ) -> CellSpace:
         """The search space.
 
@@ -162,6 +171,7 @@ class CellTable:
             widths: channels of the first cells; the published networks have 36 for CIFAR, 48 for ImageNet.
             depths: number of cells; 20 and 14.
             affine: batch norms of cells learn scale and shift, and none follows a pooling; none: they do.
+            partial_channels: operations see the first of so many equal parts of the channels (PC-DARTS: 4); none: all.
 
         Raises:
             UserError: the table does not make sense.
@@ -175,6 +185,9 @@ class CellTable:
             raise UserError(f"{self.name}: its operations are different ones, at least one")
         for operation in self.operations:
             check_operation(operation)
+        parts = partial_channels or 1
+        if width % parts:
+            raise UserError(f"{self.name}: --partial-channels {parts} does not divide the {width} channels of a cell")
         decisions: list[Decision] = []
         kinds = {kind: self._kind(kind, decisions) for kind in KINDS}
         # 1. Stems: three times the channels at full resolution, or an eighth of it.
@@ -198,7 +211,7 @@ class CellTable:
             sites += [
                 Site(f"cell{number}/0", (enters,), (before,)),
                 Site(f"cell{number}/1", (_preprocessing(width, learns),), (last,)),
-                *self._cell(f"cell{number}", kinds[kind], decisions, learns, self.outputs(kind), width),
+                *self._cell(f"cell{number}", kinds[kind], decisions, learns, self.outputs(kind), width, parts),
             ]
             before, last, larger = last, f"cell{number}", kind == "reduce"
         sites.append(Site("head", (Head(num_classes),), (last,)))
@@ -233,6 +246,7 @@ class CellTable:
         affine: bool,
         outputs: Sequence[str],
         width: int,
+        parts: int,
     ) -> list[Site]:
         """The sites of a cell behind its preprocessing; the last one is its output."""
         sites = []
@@ -241,13 +255,14 @@ class CellTable:
             for pick in node.picks:
                 for position, source in enumerate(pick.sources):
                     stride = 2 if node.kind == "reduce" and source in INPUTS else 1
-                    options = [OPERATIONS[name](stride, affine) for name in self.operations]
-                    if self.none and "none" not in self.operations:
-                        options.append(Zero(stride))
+                    names = [*self.operations, *[NONE] * (self.none and NONE not in self.operations)]
+                    options = tuple(_option(operation, stride, affine, parts) for operation in names)
+                    sharing = "partial" if isinstance(options[0], Partial) else "own"
                     given, table = pick.table(position, decisions)
                     gate = pick.gates[position]
                     name = f"{cell}/{gate.removeprefix(node.kind + '/')}"
-                    sites.append(Site(name, tuple(options), (f"{cell}/{source}",), given=given, table=table, gate=gate))
+                    read = (f"{cell}/{source}",)
+                    sites.append(Site(name, options, read, given=given, table=table, gate=gate, sharing=sharing))
                     edges.append(name)
             sites.append(Site(f"{cell}/{node.name}", (Identity(),), tuple(edges)))
         if self.loose:

@@ -69,3 +69,11 @@ class SpaceOptions(PluginOptions):
         "supernet, but in networks alone",
         inherit=True,
     )
+    partial_channels: int | None = option(
+        None,
+        "darts and other cells: operations of a supernet see one of so many parts of the channels, the others pass, "
+        "and the edges of a node compete (PC-DARTS: 4); none: they see all",
+        at_least=2,
+        at_most=256,
+        inherit=True,
+    )

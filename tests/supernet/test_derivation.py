@@ -10,7 +10,7 @@ import pytest
 
 from config_file.errors import UserError
 from supernet import build_space
-from supernet.derivation import check_feasible, derive_filling, derive_within
+from supernet.derivation import check_feasible, derive_filling, derive_within, independent
 from supernet.elimination import Factor
 from supernet.label_setting import Bound
 
@@ -43,10 +43,10 @@ def test_it_is_the_best_of_all_by_brute_force(constraints: int, coupled: bool) -
         allowed = [c for c in every if all(total(limit.factors, c) <= limit.upper for limit in limits)]
         if not allowed:
             with pytest.raises(UserError):
-                derive_within(sizes, scores, limits)
+                derive_within(sizes, independent(scores), limits)
             continue
         best = max(sum(row[o] for row, o in zip(scores, c, strict=True)) for c in allowed)
-        choice = derive_within(sizes, scores, limits)
+        choice = derive_within(sizes, independent(scores), limits)
         assert choice in allowed
         assert sum(row[o] for row, o in zip(scores, choice, strict=True)) == pytest.approx(best, abs=1e-9)
 
@@ -54,13 +54,13 @@ def test_it_is_the_best_of_all_by_brute_force(constraints: int, coupled: bool) -
 def test_a_limit_is_inclusive() -> None:
     table: list[Factor] = [((0,), np.array([1.0, 2.0, 3.0]))]
     scores = [np.array([0.0, 1.0, 2.0])]
-    assert derive_within([3], scores, [Bound("cost", table, 3.0)]) == (2,)
-    assert derive_within([3], scores, [Bound("cost", table, 2.0)]) == (1,)
+    assert derive_within([3], independent(scores), [Bound("cost", table, 3.0)]) == (2,)
+    assert derive_within([3], independent(scores), [Bound("cost", table, 2.0)]) == (1,)
 
 
 def test_without_limits_it_is_the_most_probable() -> None:
     scores = [np.array([0.1, 0.9]), np.array([0.5, 0.2, 0.3])]
-    assert derive_within([2, 3], scores, []) == (1, 0)
+    assert derive_within([2, 3], independent(scores), []) == (1, 0)
 
 
 @pytest.mark.parametrize("constraints", [1, 2])
@@ -74,7 +74,7 @@ def test_a_space_of_21_layers_takes_moments(constraints: int) -> None:
         unlimited = total(factors, tuple(int(row.argmax()) for row in scores))
         limits.append(Bound(f"cost{number}", factors, 0.8 * unlimited))
     start = time.perf_counter()
-    choice = derive_within(sizes, scores, limits)
+    choice = derive_within(sizes, independent(scores), limits)
     assert time.perf_counter() - start < 10
     for limit in limits:
         assert 0.9 * limit.upper < total(list(limit.factors), choice) <= limit.upper
@@ -99,7 +99,7 @@ def test_several_costs_of_a_real_space() -> None:
         0.7 * low.params(space.input_shape) + 0.3 * high.params(space.input_shape),
     ]
     limits = [limit._replace(upper=upper) for limit, upper in zip(limits, uppers, strict=True)]
-    spec = space.decode(derive_within(space.sizes, scores, limits))
+    spec = space.decode(derive_within(space.sizes, independent(scores), limits))
     assert spec.macs(space.input_shape) <= uppers[0]
     assert spec.params(space.input_shape) <= uppers[1]
 
@@ -109,7 +109,7 @@ def test_an_infeasible_limit_states_the_exact_minimum() -> None:
     with pytest.raises(UserError, match=r"no architecture has ms of 5 or less: the smallest of the space is 5\.5"):
         check_feasible([2, 2], [Bound("ms", table, 5.0)])
     with pytest.raises(UserError, match="the smallest of the space"):
-        derive_within([2, 2], [np.zeros(2)] * 2, [Bound("ms", table, float("nan"))])
+        derive_within([2, 2], independent([np.zeros(2)] * 2), [Bound("ms", table, float("nan"))])
 
 
 def test_limits_that_exclude_each_other_say_which_binds() -> None:
@@ -117,7 +117,7 @@ def test_limits_that_exclude_each_other_say_which_binds() -> None:
     b: list[Factor] = [((0,), np.array([10.0, 1.0])), ((1,), np.array([3.0, 3.0]))]
     limits = [Bound("flops", a, 5.0), Bound("latency", b, 5.0)]
     with pytest.raises(UserError) as error:
-        derive_within([2, 2], [np.zeros(2)] * 2, limits)
+        derive_within([2, 2], independent([np.zeros(2)] * 2), limits)
     text = str(error.value)
     assert "no architecture has flops <= 5 and latency <= 5 at once" in text
     assert "with latency <= 5 the smallest flops is 11" in text
@@ -132,8 +132,11 @@ def test_filling_uses_the_limit_and_never_exceeds_it() -> None:
     scores = [np.log(rng.dirichlet(np.ones(5) * 100)) - 0.05 * table for (_, table) in factors[1:]]  # cheap ones win
     for share in (0.5, 0.7, 0.9):
         limit = Bound("cost", factors, share * sum(float(table.max()) for _, table in factors))
-        plain, filled = derive_within(sizes, scores, [limit]), derive_filling(sizes, scores, [limit])
+        plain, filled = (
+            derive_within(sizes, independent(scores), [limit]),
+            derive_filling(sizes, independent(scores), [limit]),
+        )
         assert total(factors, plain) < 0.9 * limit.upper
         assert 0.98 * limit.upper <= total(factors, filled) <= limit.upper
     unlimited = Bound("cost", factors, 1e9)
-    assert derive_filling(sizes, scores, [unlimited]) == derive_within(sizes, scores, [])
+    assert derive_filling(sizes, independent(scores), [unlimited]) == derive_within(sizes, independent(scores), [])

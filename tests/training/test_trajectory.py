@@ -30,6 +30,7 @@ ELSEWHERE = {
     "elastic": "the same",
     "image_sizes": "the same",
     "affine": "the same",
+    "partial_channels": "the same",
     "architecture": "the network's fingerprint is compared",
     "title": "where the run lies",
     "root_path": "the same",

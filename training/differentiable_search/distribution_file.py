@@ -21,7 +21,12 @@ FORMAT = "oneshot-nas architecture parameters 2"
 FILE = "architecture.json"
 EPOCHS, EPOCH = "architectures/epoch_*.json", "architectures/epoch_{:04d}.json"
 
-_FORM = {"decisions_fingerprint": str, "decisions": [{"log_probabilities": [float]}], "derived": [int]}
+_FORM = {
+    "decisions_fingerprint": str,
+    "decisions": [{"log_probabilities": [float]}],
+    "derived": [int],
+    "skips?": {...: [int]},
+}
 
 
 @dataclass(frozen=True)

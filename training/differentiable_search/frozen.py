@@ -93,7 +93,7 @@ class FrozenLearning:
     @property
     def left(self) -> int:
         """Steps still to make."""
-        return self.steps - self._made
+        return 0 if self._learner.stopped else self.steps - self._made
 
     def seconds(self) -> float:
         """Estimated seconds for the steps left, timed on `PLANNED_STEPS` real ones, or fewer where --plan-seconds has
@@ -124,7 +124,7 @@ class FrozenLearning:
                 run.log(f"resumed after architecture step {self._made:,} of {self.steps:,}")
             with self._training():
                 self._learn(run)
-            return save_learned(self._learner, run, {"order": 1, "frozen_weights": True, "steps": self.steps})
+            return save_learned(self._learner, run, {"order": 1, "frozen_weights": True, "steps": self._made})
 
     def _learn(self, run: RunFolder) -> None:
         with Progress(
@@ -139,6 +139,8 @@ class FrozenLearning:
                 epoch = self._made % self.steps_per_epoch == 0
                 if epoch:
                     report_epoch(self._learner, run, self._made)
+                    if line := self._learner.end_epoch(self._made):
+                        run.log(line)
                 steps.done(self._made, lambda: self._checkpoint.save(self), due=epoch)
 
     def _step(self) -> None:

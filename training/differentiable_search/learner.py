@@ -17,6 +17,7 @@ from training.device import seed_step
 from training.differentiable_search.gradient import WeightUpdate, first_order, second_order
 from training.differentiable_search.hardware import Hardware
 from training.differentiable_search.options import architecture_optimizer, architecture_steps
+from training.differentiable_search.skipping import most_skips
 from training.optimizers import make_optimizer
 from training.trainer import Context
 
@@ -58,8 +59,10 @@ class ArchitectureLearner:
             raise UserError(f"{context.space.name}: the image size is a decision, which no relaxation follows: fix it")
         self.parameters = kind.parameters(self.supernet, context.seed).to(context.device)
         self._start = self.parameters.logits.detach().clone()
+        self._accepted: Tensor | None = None  # logits of the last epoch that kept to --max-skips
+        self.stopped = False
         self.relaxation = Relaxation(name, self.parameters, context.seed)
-        self.optimizer_name, self.rate = architecture_optimizer(options, self.relaxation.name, self.steps)
+        self.optimizer_name, self.rate = architecture_optimizer(options, self.relaxation.scaled, self.steps)
         self.optimizer = make_optimizer(
             self.optimizer_name,
             [self.parameters.logits],
@@ -182,6 +185,27 @@ class ArchitectureLearner:
     def _scaled(self, loss: Callable[[], Tensor]) -> Callable[[], Tensor]:
         return loss if self._loss_scale == 1.0 else lambda: loss() * self._loss_scale
 
+    def end_epoch(self, step: int) -> str:
+        """See to --max-skips after `step` steps of the weights; a line where the learning has ended by it, else "".
+
+        What was learnt an epoch before is then kept. Where no epoch has kept to it yet, there is nothing to go back to.
+        """
+        limit = self.options.max_skips
+        if limit is None or self.stopped or not self.made(step):
+            return ""
+        logits, skips = self.parameters.logits, most_skips(self.supernet.space, self.derive())
+        if skips <= limit:
+            self._accepted = logits.detach().clone()
+        elif self._accepted is not None:
+            logits.data.copy_(self._accepted)
+            self.stopped = True
+            epoch = step // self.steps_per_epoch
+            return (
+                f"  the search ends: {skips} skips after epoch {epoch}, more than --max-skips {limit}; what was learnt "
+                f"by epoch {epoch - 1} is kept"
+            )
+        return ""
+
     # ---- the learned distribution
 
     def derive(self) -> Architecture:
@@ -201,7 +225,7 @@ class ArchitectureLearner:
             f"architecture parameters: {self.relaxation.name}, order {self.options.a_order}, "
             f"{self.optimizer_name} at {self.rate:.3g}, on {len(self.images):,} training images of their own"
         )
-        if self.relaxation.kind.scaled:
+        if self.relaxation.scaled:
             text += "; the task moves them only where no batch norm follows, --relaxation reinforce everywhere"
         if self.hardware is None:
             return text + "; cost does not count"
@@ -214,6 +238,8 @@ class ArchitectureLearner:
             "parameters": self.parameters.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "multipliers": None if self.multipliers is None else self.multipliers.state_dict(),
+            "accepted": self._accepted,
+            "stopped": self.stopped,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -221,3 +247,5 @@ class ArchitectureLearner:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.multipliers is not None:
             self.multipliers.load_state_dict(state["multipliers"])
+        # Of a version without --max-skips neither is there.
+        self._accepted, self.stopped = state.get("accepted"), bool(state.get("stopped", False))

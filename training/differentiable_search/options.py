@@ -69,6 +69,12 @@ class GradientOptions:
     a_portion: float = trained(
         0.5, "share of the training images that architecture steps see (DARTS: half)", above=0, below=1
     )
+    max_skips: int | None = learned(
+        None,
+        "ends the search before more skips than this are derived, of cells in a normal one (DARTS+ 1): what was learnt "
+        "an epoch before is kept; none: it goes on",
+        at_least=0,
+    )
     a_epochs: int = option(
         10,
         "search on a supernet trained by sampling: passes over the validation images that fit architecture parameters",
@@ -131,9 +137,12 @@ def architecture_steps(options: Any, epochs: int, steps_per_epoch: int) -> int:
     return max(1, math.ceil(after_warmup / options.a_every))
 
 
-def architecture_optimizer(options: Any, relaxation: str, steps: int) -> tuple[str, float]:
-    """Name and learning rate of the architecture parameters' optimizer in a training with that many steps of them."""
-    name = options.a_optimizer or ("sgd" if RELAXATIONS[relaxation].scaled else "adam")
+def architecture_optimizer(options: Any, scaled: bool, steps: int) -> tuple[str, float]:
+    """Name and learning rate of the architecture parameters' optimizer in a training with that many steps of them.
+
+    `scaled`: as of `supernet.relaxations.Relaxation`.
+    """
+    name = options.a_optimizer or ("sgd" if scaled else "adam")
     low, high = RATES
     rate = SGD_RATE if name == "sgd" else min(high, max(low, TRAVEL / steps))
     return name, rate if options.a_lr is None else options.a_lr

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from config_file.run_folder import RunFolder
-from supernet import Architecture, SearchSpace
+from supernet.cell_space import CellSpace
 from training.differentiable_search.distribution_file import (
     EPOCH,
     EPOCHS,
@@ -17,44 +17,45 @@ from training.differentiable_search.distribution_file import (
 )
 from training.differentiable_search.learner import ArchitectureLearner
 from training.differentiable_search.picture import draw_probabilities
+from training.differentiable_search.skipping import collapse_warning, skip_counts, skips, skips_so_far
 from training.trainer import Reporter
 
 PICTURE = "probabilities.png"
-SKIPS = ("skip", "identity", "none")
-"""Names of options that leave a layer out."""
-
-COLLAPSED = 0.5  # share of the layers that can be skipped, derived as skips, above which a search is said to collapse
 DECIDED = 0.9  # share of the greatest entropy, above which what is derived is no decision yet
 STILL = 0.5  # move of a logit, at its pace so far until the end, below which nothing is chosen
-FEWEST = 3  # layers that can be skipped, below which there is no such word
 
 
 def report_epoch(learner: ArchitectureLearner, run: Reporter, step: int) -> None:
     """Write the state of the distribution after `step` steps to a file, the metrics, TensorBoard and the log.
 
     The numbers: `p/<decision>/<option>`, `entropy/<decision>` and `entropy` (mean, nats), `temperature`, `skip_share`
-    (mean probability of skipping, where that is an option), `derived/<decision>` (index), and per metric that counts
-    `expected_<metric>`, `derived_<metric>` and, with hard limits, `multiplier_<metric>`, in the unit of the flags.
+    (mean probability of skipping, where that is an option), `derived/<decision>` (index), `skips`, of cells
+    `skips/<kind>` (number of skips derived), and per metric that counts `expected_<metric>`, `derived_<metric>` and,
+    with hard limits, `multiplier_<metric>`, in the unit of the flags. Of cells, probabilities are those of the edges.
     """
-    space = learner.supernet.space
-    rows = learner.parameters.log_probabilities()
+    space, learnt = learner.supernet.space, learner.parameters.space
+    rows = learner.parameters.row_log_probabilities()
     derived = learner.derive()
     numbers: dict[str, float] = {"temperature": learner.temperature(max(0, step - 1))}
     entropies = []
-    for decision, row, option in zip(space.decisions, rows, derived, strict=True):
+    for decision, row in zip(learnt.decisions, rows, strict=True):
         numbers |= {
             f"p/{decision.name}/{name}": float(np.exp(p)) for name, p in zip(decision.options, row, strict=True)
         }
         entropies.append(float(-(np.exp(row) * row).sum()))
         numbers[f"entropy/{decision.name}"] = entropies[-1]
-        numbers[f"derived/{decision.name}"] = option
+    numbers |= {f"derived/{decision.name}": n for decision, n in zip(space.decisions, derived, strict=True)}
     numbers["entropy"] = float(np.mean(entropies))
-    text = f"  entropy {numbers['entropy']:.3f} of {np.mean(np.log(space.sizes)):.3f}"
-    skippable = skips(space)
+    greatest = float(np.mean(np.log(learnt.sizes)))
+    text = f"  entropy {numbers['entropy']:.3f} of {greatest:.3f}"
+    skippable = skips(learnt)
     if skippable:
         share = float(np.mean([np.exp(rows[decision][list(options)]).sum() for decision, options in skippable.items()]))
         numbers["skip_share"] = share
         text += f", skip {share:.1%}"
+    numbers |= (counts := skip_counts(space, derived))
+    if isinstance(space, CellSpace):
+        text += "".join(f", {n} skips in the {name.partition('/')[2]} cell" for name, n in counts.items())
     if learner.hardware is not None:
         with torch.no_grad():
             weights = learner.parameters.by_decision(learner.parameters.priced())
@@ -72,7 +73,8 @@ def report_epoch(learner: ArchitectureLearner, run: Reporter, step: int) -> None
     run.log(f"{text}; derived {' '.join(space.names(derived))}")
     if warning := stall_warning(learner, step):
         run.log(warning)
-    decided = numbers["entropy"] < DECIDED * np.mean(np.log(space.sizes))
+    # The edges of a cell hardly differ when what is derived of them is all skips.
+    decided = isinstance(space, CellSpace) or numbers["entropy"] < DECIDED * greatest
     if decided and (warning := collapse_warning(space, derived, held=learner.multipliers is not None)):
         run.log(warning)
 
@@ -93,16 +95,17 @@ def save_epoch(learner: ArchitectureLearner, run: RunFolder, step: int) -> None:
     """Write what was learned by the end of an epoch, after `step` steps, as `retrain.py --arc-checkpoint` reads it."""
     epoch = step // learner.steps_per_epoch
     run.file(EPOCHS)
-    learned = learned_so_far(learner, {"epoch": epoch})
+    learned = learned_so_far(learner, {"epoch": epoch, "skips": skips_so_far(run.metrics())})
     save_distribution(run.path, learner.supernet.space, learned, EPOCH.format(epoch))
 
 
 def save_learned(learner: ArchitectureLearner, run: RunFolder, about: Mapping[str, Any]) -> Distribution:
     """Write `architecture.json` and the picture into the run's folder, and what was derived into its log."""
-    space, learned = learner.supernet.space, learned_so_far(learner, about)
+    rows = run.metrics()
+    space, learned = learner.supernet.space, learned_so_far(learner, {"skips": skips_so_far(rows)} | dict(about))
     derived, reached = learned.derived, learned.about["costs"]
     title = f"{space.name}: probabilities of the options ({learner.relaxation.name})"
-    draw_probabilities(run.file(PICTURE), space, run.metrics(), title)
+    draw_probabilities(run.file(PICTURE), learner.parameters.space, rows, title)
     run.file(FILE)
     save_distribution(run.path, space, learned)
     costs = ", ".join(f"{metric} {cost:.4g}" for metric, cost in reached.items())
@@ -124,38 +127,10 @@ def stall_warning(learner: ArchitectureLearner, step: int) -> str:
     advice = f"a larger --a-lr than {learner.rate:.3g} of {learner.optimizer_name}, --a-optimizer adam"
     if learner.hardware is not None and learner.multipliers is None:
         advice += ", or for the cost a larger --hc-weight or another --hc-loss"
-    if learner.relaxation.kind.scaled:
+    if learner.relaxation.scaled:
         advice = "--relaxation reinforce, which batch norms do not keep from the task's gradient"
     what = "threshold" if learner.relaxation.name.startswith("thresholds") else "logit"
     return (
         f"  warning: the search learns next to nothing: after {made:,} of {learner.steps:,} architecture steps no "
         f"{what} has moved by more than {moved:.2g} (from 1 on a choice shows); try {advice}"
     )
-
-
-def collapse_warning(space: SearchSpace, derived: Architecture, held: bool = False) -> str:
-    """A line of warning where most layers that can be skipped are, "" otherwise.
-
-    Skips need no training and so win early. With hard limits (`held`) a tight one may ask for that.
-    """
-    skippable = skips(space)
-    skipped = sum(derived[decision] in options for decision, options in skippable.items())
-    if len(skippable) < FEWEST or skipped <= COLLAPSED * len(skippable):
-        return ""
-    advice = "try more --a-warmup-epochs, a lower --a-lr, or a target that asks for more (--hc-mode constrained)"
-    if held:
-        advice = "if the limits do not ask for that, try more --a-warmup-epochs or a lower --a-lr"
-    return (
-        f"  warning: the search is collapsing to skip: of {len(skippable)} layers that can be skipped, {skipped} are; "
-        + advice
-    )
-
-
-def skips(space: SearchSpace) -> dict[int, tuple[int, ...]]:
-    """Per decision that can skip: the options that do."""
-    found = {}
-    for index, decision in enumerate(space.decisions):
-        options = tuple(option for option, name in enumerate(decision.options) if name in SKIPS)
-        if options and len(options) < len(decision.options):
-            found[index] = options
-    return found

@@ -42,7 +42,7 @@ class Around(Trainer):
         self.trainer.load_state_dict(state)
 
     def words(self) -> str:
-        """What is said of it beside the other trainer's line."""
+        """Words about it beside the other trainer's line."""
         return ""
 
     def describe(self) -> str:

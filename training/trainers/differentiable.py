@@ -69,7 +69,8 @@ class Differentiable(Trainer):
         self.learner.load_state_dict(state)
 
     def paths_to_validate(self, count: int, steps: int) -> list[Architecture]:
-        return [self.learner.derive(), *(self.learner.relaxation.path(steps + index) for index in range(count - 1))]
+        drawn = (self.learner.parameters.sample(self.context.seed, -1 - steps - index) for index in range(count - 1))
+        return [self.learner.derive(), *drawn]
 
     def describe(self) -> str:
         return self.learner.describe()
@@ -80,6 +81,11 @@ class Differentiable(Trainer):
 
     def epoch_ended(self, step: int, reporter: Reporter) -> None:
         report_epoch(self.learner, reporter, step)
+        if line := self.learner.end_epoch(step):
+            reporter.log(line)
+
+    def ended(self) -> bool:
+        return self.learner.stopped
 
     def finish(self, run: RunFolder) -> None:
         save_learned(self.learner, run, {"order": self.context.options.a_order})

@@ -9,11 +9,13 @@ import torch
 
 from config_file.readers.json_text import read_jsonl
 from lookup_tables import build_table
+from supernet.relaxations import RELAXATIONS
 from tests.training import toy
 from tests.training.differentiable_search.test_learner import learner_of, options_of
 from training.differentiable_search.options import GradientOptions, architecture_optimizer, architecture_steps
 from training.differentiable_search.penalties import WEIGHTS, make_penalty
-from training.differentiable_search.report import collapse_warning, report_epoch
+from training.differentiable_search.report import report_epoch
+from training.differentiable_search.skipping import collapse_warning
 from training.loop import train_step
 from training.train_supernet import prepare_supernet, train_supernet
 from training.trainer import Silent
@@ -55,7 +57,7 @@ def test_defaults_learn_and_those_of_osnaslib_do_not(
 
 def test_default_rates_follow_the_number_of_steps_and_the_optimizer(tmp_path: Path) -> None:
     def rate(relaxation: str = "softmax", steps: int = 100, **changes: Any) -> tuple[str, float]:
-        return architecture_optimizer(options_of(tmp_path, **changes), relaxation, steps)
+        return architecture_optimizer(options_of(tmp_path, **changes), RELAXATIONS[relaxation].scaled, steps)
 
     assert rate(steps=1000) == ("adam", pytest.approx(0.03))
     assert rate(steps=10) == ("adam", 0.3)

@@ -26,7 +26,7 @@ from training.architecture import choose_architecture
 from training.data import load_data
 from training.differentiable_search.distribution_file import load_distribution
 from training.differentiable_search.learner import ArchitectureLearner
-from training.differentiable_search.report import collapse_warning
+from training.differentiable_search.skipping import collapse_warning
 from training.loop import train_step
 from training.options import RetrainOptions, TrainSupernetOptions
 from training.stage import Training

@@ -166,7 +166,7 @@ def constrained_course(target: float, task: float, noise: float, steps: int, see
     parameters = ArchitectureParameters(space, seed)
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(parameters.logits.shape, generator=generator) * task
-    _, rate = architecture_optimizer(GradientOptions(), "binary_two", steps)
+    _, rate = architecture_optimizer(GradientOptions(), False, steps)
     optimizer = torch.optim.Adam(parameters.parameters(), lr=rate, betas=(0.5, 0.999))
     multipliers = Multipliers([target], rate=MULTIPLIER_TRAVEL / steps)
     course = []
