@@ -15,7 +15,11 @@ def fit_images(x: Tensor, space: SearchSpace, architecture: Architecture) -> Ten
     """
     if space.images is None:
         return x
-    size = space.image(architecture)[1:]
+    return resized(x, space.image(architecture)[1:])
+
+
+def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """The images (B, C, H, W) at a size (height, width), by antialiased bilinear interpolation."""
     return x if tuple(x.shape[2:]) == size else F.interpolate(x, size, mode="bilinear", antialias=True)
 
 

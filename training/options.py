@@ -3,46 +3,23 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from config_file.errors import UserError
-from config_file.fields import option
+from config_file.fields import option, options_of
 from config_file.options import compose, options
 from lookup_tables.options import FLOPS_OR_MS
 from supernet.written import ABOUT
-from training.controller import EnasOptions
 from training.differentiable_search.options import LearningOptions
 from training.divergences import DivergenceOptions
+from training.phases import PhaseOptions
 from training.recipe_options import FittingOptions, course, learning_rate
-from training.trainers import AUXILIARIES, NETWORK_AUXILIARIES, NETWORK_TRAINERS, TRAINERS
+from training.trainers import AUXILIARIES, NETWORK_AUXILIARIES, NETWORK_TRAINERS
 from training.trainers.auxiliary_head import HeadOptions
-from training.trainers.balanced import BalanceOptions
-from training.trainers.paths import FairOptions
 from training.trainers.pose import PoseOptions
-from training.trainers.sandwich import SandwichOptions
-from training.trainers.uniform import UniformOptions
 
 
 @options("Training")
-class SupernetOptions(
-    EnasOptions,
-    HeadOptions,
-    DivergenceOptions,
-    PoseOptions,
-    FairOptions,
-    BalanceOptions,
-    UniformOptions,
-    SandwichOptions,
-):
+class SupernetOptions(HeadOptions, PhaseOptions, PoseOptions):
     """Sampling of paths, and the weights that the supernet starts from."""
 
-    sample_strategy: str = option(
-        "uniform",
-        "{names} or module:callable (balanced: networks of every size equally often; fair as FairNAS: every candidate "
-        "in every step; sandwich: the largest network, the smallest and random ones; differentiable: weights and "
-        "architecture parameters; enas: weights and a controller)",
-        metavar="NAME",
-        names=TRAINERS,
-        aliases={"strict_fairness": "fair", "random_one_shot": "uniform"},
-        decides="training learning",
-    )
     auxiliary: str | None = course(
         None,
         "net trained beside the supernet and thrown away: {names} (pose: PFLD's, which learns the angles of heads in "
@@ -83,8 +60,13 @@ class TrainSupernetOptions(SupernetOptions, LearningOptions):
     )
 
     def unread(self) -> dict[str, str]:
-        """{option of what follows a training: where it is read}."""
-        return dict.fromkeys(("a_epochs", "a_samples"), "search.py --search-strategy differentiable reads it")
+        """{option of what follows a training, or of a teacher that is not there: where it is read}."""
+        later = dict.fromkeys(("a_epochs", "a_samples"), "search.py --search-strategy differentiable reads it")
+        in_place = self.sample_strategy == "sandwich" and self.distill_in_place
+        taught = self.teacher is not None or self.phases is not None
+        of_teacher = () if taught else ("kd_alpha", "plain_weight")
+        of_answers = () if taught or in_place else tuple(options_of(DivergenceOptions))
+        return later | dict.fromkeys((*of_teacher, *of_answers), "it needs a --teacher")
 
 
 @options("Training")

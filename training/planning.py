@@ -34,6 +34,7 @@ def print_plan(training: Training, target: str | None = None) -> None:
     passes = len(recipe.trainer.step(0).passes)
     seconds, how = seconds_per_step(recipe, state, options.plan_seconds)
     weights = sum(t.numel() * t.element_size() for t in state.model.state_dict().values()) / _MIB
+    run = recipe.trainer.passes(recipe.steps)
     print(f"plan of {SCRIPTS[training.kind]}; nothing is started and nothing written")
     print(f"  data      {training.lines[0]}")
     print(f"  model     {training.lines[1]}")
@@ -43,10 +44,10 @@ def print_plan(training: Training, target: str | None = None) -> None:
         f"  schedule  {quantity(options.epochs, 'epoch')} x {quantity(recipe.steps_per_epoch, 'step')} = "
         f"{quantity(recipe.steps, 'optimizer step')}, {quantity(passes, 'pass', 'passes')} over "
         f"{quantity(options.batch_size, 'image')} each: "
-        f"{quantity(recipe.steps * passes * options.batch_size, 'image')} forward and backward"
+        f"{quantity(run * options.batch_size, 'image')} forward and backward"
     )
     print(f"  device    {recipe.device}, {precision}, {layout}, {quantity(torch.get_num_threads(), 'CPU thread')}")
-    print(f"  time      about {duration(seconds * recipe.steps)} without validation: {seconds:.3g} s per step ({how})")
+    print(f"  time      about {duration(seconds / passes * run)} without validation: {seconds:.3g} s per step ({how})")
     print(f"  memory    {peak_memory(recipe.device)} at its highest so far")
     print(
         f"  writes    {stage_path(options)}: weights of {weights:.1f} MiB, and the last and the best checkpoint, "

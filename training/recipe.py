@@ -8,7 +8,6 @@ from torch import Tensor
 from config_file.fields import options_of
 from config_file.options import deciding
 from lookup_tables.options import ConstraintOptions
-from training.schedules import make_schedule
 from training.trainer import Trainer
 
 
@@ -33,10 +32,9 @@ class Recipe:
         self.trainer, self.options = trainer, options
         self.images, self.task = context.images, context.images.task
         self.device, self.amp = context.device, context.amp
-        # A last batch that is not full is left out, as BN would take its statistics from too few images.
-        self.steps_per_epoch = max(1, len(self.images) // options.batch_size)
+        self.steps_per_epoch = context.steps_per_epoch
         self.steps: int = (options.epochs if until is None else until) * self.steps_per_epoch
-        self.rate = make_schedule(options, self.steps_per_epoch)
+        self.rate = trainer.schedule(self.steps_per_epoch)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch from position `start` on: x (B, C, H, W), y (B,) or (B, O)."""

@@ -83,7 +83,7 @@ class Training:
             run.truncate_metrics(self.state.step)
             run.log(f"resumed after step {self.state.step:,} of {self.recipe.steps:,}")
         left = self.recipe.steps - self.state.step
-        if left * self.trainer.passes_per_step >= MANY and (line := warning(left * step_seconds(self.recipe))):
+        if self.trainer.passes(left) >= MANY and (line := warning(left * step_seconds(self.recipe))):
             run.log(line)
         fit(
             self.recipe,

@@ -22,13 +22,15 @@ from training.evaluate import score
 from training.image_size import AtItsImageSize
 from training.initialise import initialise
 from training.options import TrainSupernetOptions
+from training.phased import Phased
+from training.phases import phases_of
 from training.planning import print_plan
 from training.recipe import Recipe
 from training.stage import Training, run_training
 from training.state import make_context, make_state
 from training.supernet_file import DESCRIPTION, WEIGHTS, save_supernet
 from training.trainer import Trainer
-from training.trainers import AUXILIARIES, TRAINERS, check_limits, find_trainer, relaxation_of
+from training.trainers import AUXILIARIES, TRAINERS, check_limits, find_trainer, relaxation_of, trainer_of
 
 VALIDATED_PATHS = 4
 VALIDATED_IMAGES = 500
@@ -56,13 +58,12 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
     Raises:
         UserError: an option names something that there is not, or data cannot be read.
     """
-    make_trainer = find_trainer("sample strategy", options.sample_strategy, TRAINERS)
+    band = getattr(find_trainer("sample strategy", options.sample_strategy, TRAINERS), "band", None)
     beside = None if options.auxiliary is None else choose("auxiliary net", options.auxiliary, AUXILIARIES)
     if not options.epochs and relaxation_of(options.sample_strategy) is not None:
         raise UserError(f"--epochs 0 learns no architecture: --sample-strategy {options.sample_strategy} needs epochs")
     device = choose_device(options.device)
     prepare_device(device, options.threads)
-    band = getattr(make_trainer, "band", None)
 
     def check(classes: int, resolution: int) -> None:
         if band is not None:
@@ -79,7 +80,8 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
     if options.sort_channels and not sort_channels(supernet):
         raise UserError(f"--sort-channels: no layer of {supernet.space.name} has narrower ones as its first channels")
     context = make_context(options, data, data.train, supernet, device)
-    trainer = make_trainer(context) if beside is None else beside(make_trainer, context)
+    make = trainer_of(options) if options.phases is None else partial(Phased, phases_of(options), trainer_of)
+    trainer = make(context) if beside is None else beside(make, context)
     check_limits(options.sample_strategy, trainer)
     recipe = Recipe(trainer)
     lines = [data.summary(), _model_line(trainer)]
@@ -134,8 +136,8 @@ def _finish(training: Training, run: RunFolder) -> None:
     save_supernet(run.path, trainer.context.supernet, _about(training))  # last: it marks the stage as finished
     images = min(recipe.options.batch_size, len(recipe.images))
     run.log(
-        f"trained {quantity(state.step, 'step')} of {quantity(trainer.passes_per_step, 'path')} on "
-        f"{quantity(images, 'image')} in {duration(state.seconds)}; {VALIDATED_PATHS} {trainer.validated} with "
+        f"trained {quantity(state.step, 'step')}, {quantity(trainer.passes(state.step), 'path')} on "
+        f"{quantity(images, 'image')} each, in {duration(state.seconds)}; {VALIDATED_PATHS} {trainer.validated} with "
         f"inherited weights: validation {task.title} {task.show(state.validation[f'val_{task.metric}'], 1)}"
     )
     run.log(f"wrote {run.path / WEIGHTS}")

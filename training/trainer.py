@@ -31,6 +31,7 @@ from training.data import Data, Split
 from training.device import autocast
 from training.image_size import fit_images
 from training.losses import Loss
+from training.schedules import make_schedule
 
 Pass = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(x (B, C, H, W), targets (B,) or (B, O)) -> (loss (), outputs (B, O)). Backward starts at the loss."""
@@ -85,6 +86,13 @@ class Context:
         """The seed of everything that is drawn."""
         seed: int = self.options.random_seed
         return seed
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches of the images; a last one that is not full is left out, as BN would take its statistics from
+        too few images.
+        """
+        return max(1, len(self.images) // self.options.batch_size)
 
     def autocast(self) -> AbstractContextManager[object]:
         """The number format of forward passes, for networks beside the model."""
@@ -158,6 +166,14 @@ class Trainer(ABC):
 
     def before(self, number: int, x: Tensor, y: Tensor, optimizer: Optimizer, lr: float) -> None:  # noqa: B027 - optional
         """Train what is trained beside the weights, before their `optimizer` steps them at `lr` on (x, y)."""
+
+    def schedule(self, steps_per_epoch: int) -> Callable[[int], float]:
+        """The learning rate of every step; that of the options."""
+        return make_schedule(self.context.options, steps_per_epoch)
+
+    def passes(self, steps: int) -> int:
+        """The number of passes of the first `steps` steps."""
+        return steps * self.passes_per_step
 
     def parameters(self) -> list[Parameter]:
         """Parameters beside the model's that the weights' optimizer steps too, such as those of an auxiliary head."""

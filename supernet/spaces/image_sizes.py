@@ -38,16 +38,16 @@ def with_image_sizes(space: SearchSpace, sizes: str | None) -> SearchSpace:
     return replace(space, decisions=(*space.decisions, decision), images=((len(space.decisions),), table))
 
 
-def parse_sizes(text: str) -> list[int]:
-    """The sizes in pixels, ascending. Raises UserError for text that says none."""
+def parse_sizes(text: str, flag: str = "--image-sizes") -> list[int]:
+    """The sizes in pixels, ascending. Raises UserError, which begins with the flag, for text that says none."""
     compact = text.replace(" ", "")
     if match := _RANGE.fullmatch(compact):
         first, last, step = (int(number or 1) for number in match.groups())
         sizes = list(range(first, last + 1, step)) if step else []
         if sizes and sizes[-1] != last:
-            raise UserError(f"--image-sizes {text}: steps of {step} from {first} do not end at {last}")
+            raise UserError(f"{flag} {text}: steps of {step} from {first} do not end at {last}")
     else:
         sizes = sorted({int(number) for number in compact.split(",")}) if _LIST.fullmatch(compact) else []
     if not sizes or sizes[0] < 1 or len(sizes) > MOST_SIZES:
-        raise UserError(f"--image-sizes {text:.60}: sizes in pixels, as 128-224:4 or 128,160,224")
+        raise UserError(f"{flag} {text:.60}: sizes in pixels, as 128-224:4 or 128,160,224")
     return sizes

@@ -24,7 +24,9 @@ from training.trainers.enas import Enas
 from training.trainers.network import Plain
 from training.trainers.paths import Fair
 from training.trainers.pose import BesidePose, Pose
+from training.trainers.resolution import ElasticResolution
 from training.trainers.sandwich import Sandwich
+from training.trainers.taught import Taught
 from training.trainers.uniform import Uniform
 
 Factory = Callable[[Context], Trainer]
@@ -48,6 +50,12 @@ AUXILIARIES: dict[str, Wrapper] = {POSE: BesidePose, HEAD: BesideHead}
 
 NETWORK_AUXILIARIES: dict[str, Wrapper] = {HEAD: BesideHead}
 """Those that are trained beside one network, likewise."""
+
+AROUND: dict[str, Wrapper] = {
+    "teacher": Taught,
+    "elastic_resolution": ElasticResolution,
+}
+"""What an option of a supernet's training, where it is given, puts around its trainer."""
 
 _GUARDED = [name for name, member in vars(Trainer).items() if callable(member) and not name.startswith("_")]
 """The methods of a trainer."""
@@ -90,6 +98,15 @@ def find_network_trainer(options: Any) -> Factory:
     if not options.drop_path:
         return make
     return lambda context: DropPath(make(context), options.drop_path)
+
+
+def trainer_of(options: Any) -> Factory:
+    """What makes the trainer of a supernet: that of --sample-strategy, with what options put around it."""
+    make = find_trainer("sample strategy", options.sample_strategy, TRAINERS)
+    for name, around in AROUND.items():
+        if getattr(options, name) is not None:
+            make = partial(around, make)
+    return make
 
 
 def check_limits(name: str, trainer: Trainer) -> None:

@@ -1,11 +1,49 @@
-"""A trainer around another one: what it does not change is the other's."""
+"""A trainer around another one, and the context that it hands to it: what neither changes is the other's."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import Parameter
 
+from supernet import Architecture, SearchSpace
 from training.trainer import Context, Pass, Trainer, TrainingStep
+
+
+@dataclass(frozen=True)
+class AroundContext(Context):
+    """A context that is another one wherever it says nothing else.
+
+    Attributes:
+        inner: the other one.
+    """
+
+    inner: Context | None = None
+
+    @classmethod
+    def of(cls, inner: Context, **own: Any) -> Self:
+        """One around another, with fields of its own."""
+        return cls(**{one.name: getattr(inner, one.name) for one in fields(Context)} | {"inner": inner} | own)
+
+    @property
+    def within(self) -> Context:
+        """The other one."""
+        assert self.inner is not None
+        return self.inner
+
+    @property
+    def space(self) -> SearchSpace:
+        return self.within.space
+
+    def forward(self, x: Tensor, *choice: Any) -> Tensor:
+        return self.within.forward(x, *choice)
+
+    def task_pass(self, *choice: Any) -> Pass:
+        return self.within.task_pass(*choice)
+
+    def parameters_of(self, paths: Sequence[Architecture]) -> list[Parameter]:
+        return self.within.parameters_of(paths)
 
 
 class Around(Trainer):
@@ -20,8 +58,10 @@ class Around(Trainer):
         super().__init__(trainer.context)
         for name in ("keeps_limits", "passes_per_step", "validated"):
             setattr(self, name, getattr(trainer, name))
-        for name in ("before", "paths_to_validate", "fingerprint", "record", "epoch_ended", "finish", "ended"):
-            setattr(self, name, getattr(trainer, name))
+        kept = ("before", "schedule", "passes", "paths_to_validate", "fingerprint", "record", "epoch_ended", "finish")
+        for name in (*kept, "ended"):
+            if getattr(type(self), name) is getattr(Trainer, name):
+                setattr(self, name, getattr(trainer, name))
 
     def changed(self, run: Pass, number: int) -> Pass:
         """A pass of step `number`, as it is run in the place of the other trainer's."""

@@ -20,19 +20,29 @@ from config_file.fields import option
 from config_file.options import options, part_of
 from supernet.blocks import Shape
 from tasks import CLASSIFICATION
-from training.divergences import Divergence, DivergenceOptions, kullback_leibler, make_divergence
+from training.divergences import Divergence, kullback_leibler, make_divergence
 from training.trainer import Context, Trainer, TrainingStep
-from training.trainers.teacher import FORMS, Teacher, feature_maps, last_of_each_scale, read_teacher, with_maps
+from training.trainers.teacher import (
+    BOTH,
+    FORMS,
+    KD,
+    NST,
+    ONLY_KD,
+    Teacher,
+    TeacherOptions,
+    feature_maps,
+    last_of_each_scale,
+    read_teacher,
+    with_maps,
+)
 
-KD, NST, BOTH = "kd", "nst", "kd,nst"
-_KD, _NST = {"distill": (KD, BOTH)}, {"distill": (NST, BOTH)}
+_NST = {"distill": (NST, BOTH)}
 
 
 @options("Distillation")
-class DistillationOptions(DivergenceOptions):
-    """A teacher, and what is learned from it."""
+class DistillationOptions(TeacherOptions):
+    """What is learned from a teacher."""
 
-    teacher: str | None = option(None, f"distillation: {FORMS}", metavar="WHICH", decides="training")
     distill: str = option(
         KD,
         "distillation: learn the teacher's answers (kd), where its channels look (nst), or both",
@@ -41,11 +51,9 @@ class DistillationOptions(DivergenceOptions):
         decides="training",
     )
     kd_temperature: float = option(
-        4.0, "kd: both networks' outputs are divided by it (MFKD: 32)", above=0, at_most=1e4, only=_KD,
+        4.0, "kd: both networks' outputs are divided by it (MFKD: 32)", above=0, at_most=1e4, only=ONLY_KD,
         decides="training",
     )  # fmt: skip
-    kd_alpha: float = option(1.0, "kd: weight", at_least=0, only=_KD, decides="training")
-    plain_weight: float = option(1.0, "distillation: weight of the loss of the labels", at_least=0, decides="training")
     nst_beta: float = option(12.5, "nst: weight (MFKD's; RepDistiller: 50)", at_least=0, only=_NST, decides="training")
     nst_features: str | None = option(
         None,
@@ -147,8 +155,7 @@ class Distillation(Trainer):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See that it goes on with the same teacher. Raises UserError where it is another."""
-        if state.get("teacher") != self.teacher.sha256:
-            raise UserError(f"--teacher {self.teacher.name}: its weights are not those that this training began with")
+        self.teacher.check(state.get("teacher"))
 
     def fingerprint(self) -> str:
         return self.teacher.sha256

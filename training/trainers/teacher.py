@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from config_file.errors import UserError, choose
+from config_file.fields import option
+from config_file.options import options
 from deployment.retrained import described_input
 from deployment.weights import check_tensors, load_network
 from supernet import Network
@@ -24,9 +26,27 @@ from supernet.blocks import Shape
 from supernet.pretrained import read_state_dict
 from tasks import task_of
 from training.data import Data
+from training.divergences import DivergenceOptions
 
 WEIGHTS = "model.safetensors"
 FORMS = "a folder of retrain.py, its model.safetensors, or NAME=FILE with the weights of torchvision's network NAME"
+
+
+KD, NST, BOTH = "kd", "nst", "kd,nst"
+ONLY_KD = {"distill": (KD, BOTH)}
+
+
+@options("Distillation")
+class TeacherOptions(DivergenceOptions):
+    """A teacher, and what its answers count."""
+
+    teacher: str | None = option(
+        None, f"a trained network, whose answers are learned too: {FORMS}", metavar="WHICH", decides="training"
+    )
+    kd_alpha: float = option(1.0, "weight of the teacher's answers", at_least=0, only=ONLY_KD, decides="training")
+    plain_weight: float = option(
+        1.0, "with a teacher: weight of the loss of the labels", at_least=0, decides="training"
+    )
 
 
 class Teacher:
@@ -58,6 +78,11 @@ class Teacher:
         self._scale = (given_std / std).view(-1, 1, 1)
         self._shift = ((given_mean - mean) / std).view(-1, 1, 1)
         self._normalised = bool((mean == given_mean).all() and (std == given_std).all())
+
+    def check(self, sha256: str | None) -> None:
+        """Raises UserError where a training that goes on began with other weights than these."""
+        if sha256 != self.sha256:
+            raise UserError(f"--teacher {self.name}: its weights are not those that this training began with")
 
     @torch.no_grad()
     def __call__(self, x: Tensor, names: Collection[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
