@@ -59,7 +59,7 @@ class PhaseOptions(SamplingOptions):
 
 @options()
 class _Keys:
-    """What a phase has that is no option of a training."""
+    """Keys of a phase that are no option of a training."""
 
     epochs: int = option(0, "epochs", at_least=1, at_most=10**6)
     sort_channels: bool = option(False, "as --sort-channels, when the phase begins")

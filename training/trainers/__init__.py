@@ -101,7 +101,7 @@ def find_network_trainer(options: Any) -> Factory:
 
 
 def trainer_of(options: Any) -> Factory:
-    """What makes the trainer of a supernet: that of --sample-strategy, with what options put around it."""
+    """The maker of a supernet's trainer: that of --sample-strategy, with what options put around it."""
     make = find_trainer("sample strategy", options.sample_strategy, TRAINERS)
     for name, around in AROUND.items():
         if getattr(options, name) is not None:

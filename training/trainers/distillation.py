@@ -41,7 +41,7 @@ _NST = {"distill": (NST, BOTH)}
 
 @options("Distillation")
 class DistillationOptions(TeacherOptions):
-    """What is learned from a teacher."""
+    """Lessons of a teacher."""
 
     distill: str = option(
         KD,
