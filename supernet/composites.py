@@ -87,15 +87,17 @@ class InvertedResidual(Block):
 class ShuffleBlock(Block):
     """The official SPOS blocks (Guo et al. 2020): ShuffleNetV2 with kernel 3, 5 or 7, and `xception`.
 
-    mid = out/2. At stride 1 the channels are split first, half pass and the other half run through the main branch to
-    out - in/2 channels. With stride 2, or where the width changes at stride 1 (which the official space never does, but
-    small images need), a projection branch keeps `in` channels and the main branch gives out - in.
+    `mid` are the channels inside the main branch, where they are not half of the output's. At stride 1 the channels are
+    split first, half pass and the other half run through the main branch to out - in/2 channels. With stride 2, or
+    where the width changes at stride 1 (which the official space never does, but small images need), a projection
+    branch keeps `in` channels and the main branch gives out - in.
     """
 
     out_channels: int
     kernel: int = 3
     stride: int = 1
     xception: bool = False
+    mid: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,7 +106,8 @@ class ShuffleBlock(Block):
 
     @property
     def label(self) -> str:
-        return "xception" if self.xception else f"shuffle_k{self.kernel}"
+        inner = "" if self.mid is None else f"m{self.mid}"
+        return ("xception" if self.xception else f"shuffle_k{self.kernel}") + inner
 
     def projects(self, in_channels: int) -> bool:
         """True where there is a projection branch instead of a channel split."""
@@ -112,7 +115,8 @@ class ShuffleBlock(Block):
 
     def main(self, in_channels: int) -> dict[str, Block]:
         """The parts of the main branch."""
-        rest, mid = self.out_channels - self._main_input(in_channels), self.out_channels // 2
+        rest = self.out_channels - self._main_input(in_channels)
+        mid = self.out_channels // 2 if self.mid is None else self.mid
         if not self.projects(in_channels) and in_channels % 2:
             raise ValueError(f"{self.label} halves its channels, but {in_channels} is an odd number")
         if rest <= 0:
@@ -214,6 +218,26 @@ class Bottleneck(Block):
         main = nn.Sequential(layers_of(self.main(), in_channels))
         shortcut = self.shortcut()
         return BottleneckUnit(main, nn.Sequential(layers_of(shortcut, in_channels)) if shortcut else None)
+
+
+@dataclass(frozen=True)
+class Projection(Block):
+    """A shortcut to another width (AttentiveNAS, Wang et al. 2021): a 1x1 convolution without batch norm.
+
+    Where it is strided it reads the mean of 2x2 pixels. Raises ValueError for a stride above 2.
+    """
+
+    out_channels: int
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.stride > 2:
+            raise ValueError(f"a projection has stride 1 or 2, not {self.stride}")
+
+    def parts(self, in_channels: int) -> dict[str, Block]:
+        pooling: dict[str, Block] = {"pool": Pool("mean2x2")} if self.stride == 2 else {}
+        return pooling | {"conv": Conv(self.out_channels, act="", bn=False)}
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def _once_for_all(table: OfaTable, stages: list[list[Any]], widths: list[int], w
 
 
 def _proxylessnas(stages: list[list[Any]], widths: list[int], where: str) -> dict[str, Any]:
-    depths = [stage.depth for stage in PROXYLESSNAS.stages]
+    depths = [stage.most for stage in PROXYLESSNAS.stages]
     if len(stages) != len(depths) or any(len(b) > most for b, most in zip(stages, depths, strict=True)):
         raise UserError(f"{where}: {'-'.join(str(len(s)) for s in stages)} layers, where proxylessnas has 4-4-4-4-4-1")
     names = []

@@ -32,7 +32,7 @@ _RECIPE = {
     "search_space": (str, dict),
     **dict.fromkeys(("resolution?", "num_classes?", "in_channels?"), (int, None)),
     **dict.fromkeys(("widths?", "depths?", "strides?"), _NUMBERS),
-    **dict.fromkeys(("skip?", "image_sizes?", "elastic?"), (str, None)),
+    **dict.fromkeys(("skip?", "image_sizes?", "inner_channels?", "elastic?"), (str, None)),
     "width_mult?": (int, float, None),
     "affine?": (bool, None),
     "partial_channels?": (int, None),

@@ -12,7 +12,8 @@ from functools import cache
 from supernet import NetSpec, SearchSpace
 from supernet.blocks import Conv, make_divisible
 from supernet.composites import InvertedResidual
-from supernet.spaces.chain import ChainTable, Stage
+from supernet.spaces.chain import ChainTable
+from supernet.spaces.stages import Stage
 
 STEM, FIRST = 32, 16
 STAGES = (
@@ -60,7 +61,7 @@ def _mobilenetv2(space: SearchSpace, multiplier: float, head: int, strides: tupl
         name="mobilenetv2_scaled",
         stem=make_divisible(STEM * multiplier, DIVISOR),
         first=make_divisible(FIRST * multiplier, DIVISOR),
-        stages=tuple(Stage(make_divisible(s.channels * multiplier, DIVISOR), s.depth, s.stride) for s in STAGES),
+        stages=tuple(Stage(make_divisible(s.widths[0] * multiplier, DIVISOR), s.depth, s.stride) for s in STAGES),
         head=head,
         candidates=("k3e6",),
     ).with_settings(strides=strides)

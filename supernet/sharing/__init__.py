@@ -6,12 +6,13 @@ from supernet.blocks import Block
 from supernet.sharing.elastic_kernel import ElasticKernel
 from supernet.sharing.own import OwnWeights, SharedWeights
 from supernet.sharing.partial import PartialWeights
-from supernet.sharing.sliced import Sliced
+from supernet.sharing.sliced import Sliced, SlicedChannels
 from supernet.sharing.super_kernel import SuperKernel
 
 SHARING: dict[str, Callable[[Sequence[Block], Sequence[int]], SharedWeights]] = {
     "own": OwnWeights,
     "sliced": Sliced,
+    "sliced_channels": SlicedChannels,
     "super_kernel": SuperKernel,
     "elastic_kernel": ElasticKernel,
     "partial": PartialWeights,

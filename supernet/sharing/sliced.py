@@ -1,6 +1,7 @@
 """A site whose options of one structure are slices of the largest of them."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +11,9 @@ from supernet.blocks import Block, Identity
 from supernet.gating import Forward
 from supernet.layers import ChannelShuffle
 from supernet.sharing.own import SharedWeights
+
+WIDTHS = ("out_channels", "mid")
+"""Fields of blocks that are numbers of channels."""
 
 
 class Link(NamedTuple):
@@ -55,15 +59,12 @@ class Sliced(SharedWeights):
         widest = max(in_channels)
         self.layers = nn.ModuleList()
         self.group: dict[int, int] = {}  # per option with weights, the layer that it is a slice of
-        structures: dict[tuple[str, ...], list[int]] = {}  # options that share, by what they have in common
+        structures: dict[Hashable, list[int]] = {}  # options that share, by what they have in common
         with torch.device("meta"):
             sketches = [block.build(widest) for block in options]
         for option, sketch in enumerate(sketches):
-            names = tuple(sketch.state_dict())
-            # Behind a shuffle channels mean something else: what shuffles is no slice of what does not.
-            shuffles = tuple(name for name, module in sketch.named_modules() if isinstance(module, ChannelShuffle))
-            if names:
-                structures.setdefault((*names, *shuffles), []).append(option)
+            if sketch.state_dict():
+                structures.setdefault(self.structure(options[option], sketch), []).append(option)
         for members in structures.values():
             largest = max(members, key=lambda option: sum(p.numel() for p in sketches[option].parameters()))
             room = {name: tensor.shape for name, tensor in sketches[largest].state_dict().items()}
@@ -76,6 +77,12 @@ class Sliced(SharedWeights):
                         )
             self.layers.append(options[largest].build(widest))
         self._skeletons: dict[tuple[int, int], _Skeleton] = {}
+
+    def structure(self, block: Block, sketch: nn.Module) -> Hashable:
+        """What an option has in common with those it shares with; `sketch` is its layer without storage."""
+        # Behind a shuffle channels mean something else: what shuffles is no slice of what does not.
+        shuffles = [name for name, module in sketch.named_modules() if isinstance(module, ChannelShuffle)]
+        return (*sketch.state_dict(), *shuffles)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_skeletons": {}}  # they point into this bank: a copy makes its own
@@ -146,6 +153,14 @@ class Sliced(SharedWeights):
 
     def holder(self, option: int) -> nn.Module:
         return self.layers[self.group[option]] if option in self.group else nn.Module()
+
+
+class SlicedChannels(Sliced):
+    """Options that differ in nothing but their numbers of channels are slices; all others have weights of their own."""
+
+    def structure(self, block: Block, sketch: nn.Module) -> Hashable:
+        kept = (getattr(block, field.name) for field in fields(block) if field.name not in WIDTHS)
+        return (type(block), *kept)
 
 
 def _copy_settings(norms: Sequence[tuple[nn.BatchNorm2d, nn.BatchNorm2d]]) -> None:

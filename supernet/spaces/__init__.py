@@ -13,6 +13,7 @@ from config_file.readers.door import reading
 from config_file.readers.yaml_text import read_yaml
 from supernet.elastic.space import build_elastic
 from supernet.space import NetworkSpace, SearchSpace, with_sites
+from supernet.spaces.attentivenas import ATTENTIVENAS
 from supernet.spaces.cells import DARTS, ENAS_MICRO, CellTable
 from supernet.spaces.chain import MOST_LAYERS, MOST_STRIDE, MOST_WIDTH, ChainTable
 from supernet.spaces.enas_macro import build_enas_macro
@@ -29,7 +30,10 @@ from supernet.spaces.simple_cnn import build_simple_cnn
 from supernet.spaces.single_path import SINGLE_PATH
 from supernet.spaces.spos import SPOS
 
-SETTINGS = ("widths", "depths", "strides", "skip", "width_mult", "image_sizes", "elastic", "affine", "partial_channels")
+SETTINGS = (
+    "widths", "depths", "strides", "skip", "width_mult", "image_sizes", "inner_channels", "elastic", "affine",
+    "partial_channels",
+)  # fmt: skip
 """The settings that a space may have besides the image and the classes."""
 
 SHARED = ("affine", "partial_channels")
@@ -69,7 +73,8 @@ def of_table(table: ChainTable, resolution: int = 224) -> SpaceDef:
     """The definition of a chain."""
 
     def build(resolution: int, num_classes: int, in_channels: int, **settings: Any) -> SearchSpace:
-        return table.with_settings(**settings).build(resolution, num_classes, in_channels)
+        own = table if "image_sizes" in settings else table.for_images(resolution)
+        return own.with_settings(**settings).build(resolution, num_classes, in_channels)
 
     return SpaceDef(build, table.settings, resolution)
 
@@ -89,12 +94,13 @@ SPACES: dict[str, SpaceDef] = {
     "fbnet_l": of_table(FBNET_L),
     "fbnet": of_table(FBNET_L),
     "spos": of_table(SPOS),
-    "mobilenetv2": SpaceDef(build_mobilenetv2, ("widths", "depths", "strides")),
+    "mobilenetv2": SpaceDef(build_mobilenetv2, ("widths", "depths", "strides", "inner_channels")),
     "single_path": of_table(SINGLE_PATH),
     "nasbench_macro": of_table(NASBENCH_MACRO, resolution=32),
     "ofa_mbv3": SpaceDef(OFA_MBV3.build, _MOBILE),
     "ofa_proxyless": SpaceDef(OFA_PROXYLESS.build, _MOBILE),
     "ofa_resnet50": SpaceDef(build_ofa_resnet50, ("widths", "depths", "strides", "image_sizes")),
+    "attentivenas": of_table(ATTENTIVENAS, resolution=288),
     "simple_cnn": SpaceDef(build_simple_cnn, resolution=32),
     "nasbench101": SpaceDef(nasbench101, ("widths", "depths"), resolution=32),
     "nasbench201": SpaceDef(nasbench201, ("widths", "depths"), resolution=32),
@@ -117,6 +123,7 @@ def build_network_space(
     skip: str | None = None,
     width_mult: float | None = None,
     image_sizes: str | None = None,
+    inner_channels: str | None = None,
     elastic: str | None = None,
     affine: bool | None = None,
     partial_channels: int | None = None,
@@ -136,6 +143,8 @@ def build_network_space(
             strided stage.
         skip: "conv" or "identity": what a skip is where the shape changes; default as the space declares.
         width_mult: scales all widths of a chain or of a space of once-for-all; default as the space declares.
+        inner_channels: of spos and mobilenetv2, a decision per layer among shares of its inner channels, as
+            "0.2-1.6:0.2".
         image_sizes: the image size is a decision, among these, as "128-224:4"; the largest is the resolution.
         elastic: of a network that becomes a space, what of it is elastic (`supernet.elastic.rules`).
         affine: batch norms of cells learn scale and shift; none: they do, except in a supernet.
@@ -157,8 +166,10 @@ def build_network_space(
             raise UserError(f"--{name.replace('_', '-')} must be at least 1 and at most {MOST[name]:,}, not {number}")
     settings: dict[str, Any] = {"widths": widths, "depths": depths, "strides": strides, "skip": skip}
     # Settings that came later: recipes name them where they are given, so that older ones are still the same.
-    later = {"width_mult": width_mult, "image_sizes": image_sizes, "elastic": elastic, "affine": affine}
-    later["partial_channels"] = partial_channels
+    later = {
+        "width_mult": width_mult, "image_sizes": image_sizes, "inner_channels": inner_channels, "elastic": elastic,
+        "affine": affine, "partial_channels": partial_channels,
+    }  # fmt: skip
     settings |= {name: value for name, value in later.items() if value is not None}
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
     given = {name: value for name, value in settings.items() if value is not None}

@@ -7,29 +7,39 @@ from typing import NamedTuple
 from config_file.errors import UserError
 from supernet.blocks import Block, Conv, Identity
 from supernet.composites import InvertedResidual, ShuffleBlock
+from supernet.spaces.inner_channels import share_of
 
 
 class Slot(NamedTuple):
     """A layer of a chain, as its candidates see it.
 
     Args:
-        in_channels, out_channels, stride: of the layer.
+        in_channels, out_channels, stride: of the layer; None where its input can have several widths.
         act: activation of inverted residuals.
         se: they have squeeze-excite; None: those whose name says so.
         always_expand: expansion-1 blocks keep their 1x1 expansion.
+        share: of the inner channels that shuffle blocks have.
     """
 
-    in_channels: int
+    in_channels: int | None
     out_channels: int
     stride: int
     act: str = "relu6"
     se: bool | None = None
     always_expand: bool = False
+    share: float = 1.0
 
     @property
     def changes(self) -> bool:
-        """True where input and output differ in shape."""
+        """True where input and output differ in shape, or can."""
         return self.in_channels != self.out_channels or self.stride > 1
+
+    @property
+    def mid(self) -> int | None:
+        """The inner channels of shuffle blocks, None where they are half of the output. Raises UserError for none."""
+        half = self.out_channels // 2
+        inner = half if self.share == 1 else share_of(half, self.share, f"a shuffle block to {self.out_channels}")
+        return None if inner == half else inner
 
 
 Candidate = Callable[[Slot], Block]
@@ -45,16 +55,21 @@ _INVERTED_RESIDUAL = re.compile(
 _SHUFFLE = re.compile(r"shuffle_k(?P<k>\d+)")
 
 
+def shuffles(name: str) -> bool:
+    """True for the candidates that are shuffle blocks."""
+    return name == "xception" or _SHUFFLE.fullmatch(name) is not None
+
+
 def parse_candidate(name: str) -> Candidate:
     """The block that a candidate's name stands for, given its layer. Raises UserError for a name with no meaning."""
     if name in SKIPS:
         return _skip
     name = name[:_LONGEST]
     if name == "xception":
-        return lambda slot: ShuffleBlock(slot.out_channels, 3, slot.stride, xception=True)
+        return lambda slot: ShuffleBlock(slot.out_channels, 3, slot.stride, xception=True, mid=slot.mid)
     if match := _SHUFFLE.fullmatch(name):
         kernel = _odd(int(match["k"]), name)
-        return lambda slot: ShuffleBlock(slot.out_channels, kernel, slot.stride)
+        return lambda slot: ShuffleBlock(slot.out_channels, kernel, slot.stride, mid=slot.mid)
     if match := _INVERTED_RESIDUAL.fullmatch(name):
         kernel, ratio = _odd(int(match["k"] or match["k2"]), name), float(match["e"] or match["e2"])
         expand = int(ratio) if ratio.is_integer() else ratio

@@ -6,46 +6,33 @@ ProxylessNAS, FBNet, SPOS, Single-Path NAS and NAS-Bench-Macro are such tables, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 from config_file.errors import UserError, nearest
-from supernet.blocks import ACTIVATIONS, Block, Conv, GlobalPool, Head, Identity, make_divisible
+from supernet.blocks import ACTIVATIONS, Conv, GlobalPool, Head, make_divisible
 from supernet.composites import InvertedResidual
-from supernet.decisions import Decision
 from supernet.sharing import SHARING
-from supernet.sites import Site
 from supernet.space import SearchSpace
-from supernet.spaces.candidates import SKIPS, Slot, parse_candidate
-from supernet.spec import INPUT
+from supernet.spaces.candidates import SKIPS, shuffles
+from supernet.spaces.image_sizes import FIXED, parse_sizes, with_image_sizes
+from supernet.spaces.inner_channels import parse_shares, shares_of
+from supernet.spaces.layers import Layers, sliced
+from supernet.spaces.layout import Axis, Layout
+from supernet.spaces.stages import Stage, check_candidates, check_choices, names_of, several, stages_of
 
 MOST_LAYERS, MOST_WIDTH, MOST_STRIDE, MOST_FACTOR = 500, 2**17, 64, 16
 """Upper limits of a chain: layers that choose, all stages together; channels; strides."""
 
+LATER: dict[str, Any] = {
+    "head_expand": None, "features_bias": True, "projections": False, "width_mult": None, "inner_channels": None,
+    "image_sizes": None,
+}  # fmt: skip
+"""Keys that tables as data have only where they are not at their default: files know them since later versions."""
+
 SMALL_IMAGE = 64
 """At this resolution and below, stem and first strided stage keep the resolution, as is usual for CIFAR."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Layers of one width; the first has the stride, and every layer chooses among the candidates.
-
-    Args:
-        act, candidates: instead of the table's.
-        se: every inverted residual has squeeze-excite, or none has; None: those whose name says so.
-    """
-
-    channels: int
-    depth: int
-    stride: int
-    act: str | None = None
-    se: bool | None = None
-    candidates: tuple[str, ...] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, without what is the table's."""
-        given = {key: value for key, value in asdict(self).items() if value is not None}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
 
 
 def with_each(stages: Sequence[Any], field: str, values: Sequence[Any]) -> tuple[Any, ...]:
@@ -60,30 +47,38 @@ class ChainTable:
     Args:
         name: of the space.
         stages: the searchable stages.
-        candidates: names of the candidates of a layer, unless its stage has others: kKeE (inverted residual of kernel
-            K and expansion E, also written eEkK; gG for grouped pointwise convolutions with a shuffle, se for
-            squeeze-excite), shuffle_kK, xception, skip or identity.
-        stem: channels of the 3x3 stem.
+        candidates: names of the candidates of a layer, unless its stage has its own, or kernels and expansions: kKeE
+            (inverted residual of kernel K and expansion E, also written eEkK; gG for grouped pointwise convolutions
+            with a shuffle, se for squeeze-excite), shuffle_kK, xception, skip or identity.
+        stem: channels of the 3x3 stem; here, of head and features a tuple is a choice, as in a `Stage`.
         stem_stride: its stride.
         first: channels of a fixed k3e1 block after the stem, or None.
-        head: channels of the last 1x1 convolution.
+        head: channels of the last 1x1 convolution, or None.
+        head_expand: it has so many times the channels of the last stage instead.
         act: activation.
         skip: what a skip is where the shape changes: "conv" (1x1 convolution + BN, strided), or "identity": there is
             none.
         always_expand: expansion-1 blocks keep their 1x1 expansion.
-        sharing: "own" weights for every candidate, "sliced" from the largest, or "super_kernel": sliced, and mixed
-            inside the kernel.
+        sharing: "own" weights for every candidate; "sliced" from the largest; "super_kernel": sliced, and mixed inside
+            the kernel; "elastic_kernel": sliced, and small kernels are learned maps of large ones. What is a choice of
+            numbers is sliced in any case.
         head_bias: the classifier has a bias.
         head_dropout: dropout before the classifier.
-        features: channels of a 1x1 convolution with bias between a global pooling and the classifier (MobileNetV3).
+        features: channels of a 1x1 convolution between a global pooling and the classifier (MobileNetV3).
+        features_bias: it has a bias.
         small_images: on small images the stem and the first strided stage keep the resolution.
+        projections: where a stage begins with another shape, its first layer has a shortcut too, see `Projection`; for
+            stages of kernels and expansions.
+        width_mult: factor of all widths, rounded to multiples of 8.
+        inner_channels: every layer chooses among these shares of the channels inside its shuffle block.
+        image_sizes: the image size is a decision among these, where the largest is the resolution at hand.
     """
 
     name: str
     stages: tuple[Stage, ...]
     candidates: tuple[str, ...]
-    stem: int
-    head: int
+    stem: int | tuple[int, ...]
+    head: int | tuple[int, ...] | None
     stem_stride: int = 2
     first: int | None = None
     act: str = "relu6"
@@ -92,17 +87,23 @@ class ChainTable:
     sharing: str = "own"
     head_bias: bool = True
     head_dropout: float = 0.0
-    features: int | None = None
+    features: int | tuple[int, ...] | None = None
     small_images: bool = True
+    head_expand: int | None = None
+    features_bias: bool = True
+    projections: bool = False
+    width_mult: float | None = None
+    inner_channels: str | None = None
+    image_sizes: str | None = None
 
     def __post_init__(self) -> None:
         if not self.stages:
             raise UserError(f"{self.name}: a space needs at least one stage")
-        for candidates in (self.candidates, *(s.candidates for s in self.stages if s.candidates is not None)):
-            if not candidates or len(set(candidates)) < len(candidates):
-                raise UserError(f"{self.name}: candidates must be different names, at least one")
-            for name in candidates:
-                parse_candidate(name)
+        for number, stage in enumerate(self.stages, 1):
+            stage.check(f"{self.name}: stage {number}")
+            if stage.expand is None:
+                check_candidates(self.name, self.candidates if stage.candidates is None else stage.candidates)
+        self._check_choices()
         acts = [self.act, *(stage.act for stage in self.stages if stage.act is not None)]
         for what, value, known in (
             ("skip", self.skip, ("conv", "identity")),
@@ -113,25 +114,75 @@ class ChainTable:
                 raise UserError(
                     f"{self.name}: unknown {what} {value!r}{nearest(str(value), known)} (choices: {', '.join(known)})"
                 )
-        widths = [self.stem, self.head, *(n for n in (self.first, self.features) if n is not None)]
-        widths += [stage.channels for stage in self.stages]
-        depths, strides = [s.depth for s in self.stages], [self.stem_stride, *(s.stride for s in self.stages)]
+        widths = [n for _, channels in self._ends() for n in several(channels)]
+        widths += [*several(self.first), *(width for stage in self.stages for width in stage.widths)]
+        depths, strides = [s.most for s in self.stages], [self.stem_stride, *(s.stride for s in self.stages)]
         if any(type(number) is not int or number < 1 for number in (*widths, *depths, *strides)):
             raise UserError(f"{self.name}: channels, depths and strides must be whole numbers of at least 1")
-        if max(widths) > MOST_WIDTH or sum(depths) > MOST_LAYERS or max(strides) > MOST_STRIDE:
+        widest = max(widths) * max(1, self.width_mult or 1, self.head_expand or 1)
+        if widest > MOST_WIDTH or sum(depths) > MOST_LAYERS or max(strides) > MOST_STRIDE:
             raise UserError(
                 f"{self.name}: at most {MOST_WIDTH:,} channels, {MOST_LAYERS} layers and strides of {MOST_STRIDE}; "
-                f"it has {max(widths)} channels, {sum(depths)} layers, and a stride of {max(strides)}"
+                f"it has {widest:g} channels, {sum(depths)} layers, and a stride of {max(strides)}"
             )
-        for what in ("always_expand", "head_bias", "small_images"):
+        for what in ("always_expand", "head_bias", "small_images", "features_bias", "projections"):
             if not isinstance(getattr(self, what), bool):
                 raise UserError(f"{self.name}: {what} must be true or false, not {getattr(self, what)!r}")
-        if any(stage.se not in (None, True, False) for stage in self.stages):
-            raise UserError(f"{self.name}: se of a stage must be true or false")
+
+    def _check_choices(self) -> None:
+        """Raises UserError for choices of numbers that the table cannot have."""
+        for what, channels in self._ends():
+            check_choices(f"{self.name}: {what}", channels, whole=True)
+        if (self.head is None) == (self.head_expand is None):
+            raise UserError(f"{self.name}: it needs head, or head_expand, not both")
+        if self.width_mult is not None:
+            scaled([], self.width_mult)
+        if self.inner_channels is not None:
+            parse_shares(self.inner_channels)
+        if self.image_sizes not in (None, FIXED):
+            parse_sizes(str(self.image_sizes))
+        if self.projections and any(stage.expand is None or stage.stride not in (1, 2) for stage in self.stages):
+            raise UserError(f"{self.name}: projections are for stages of kernel and expand with stride 1 or 2")
+        if self.elastic_widths and self.sharing == "super_kernel":
+            raise UserError(f"{self.name}: layers that mix inside their kernel (super_kernel) have one width each")
+        if self.inner_channels is not None and "inner_channels" not in self.settings:
+            raise UserError(
+                f"{self.name}: inner_channels are for shuffle_kK and xception; inverted residuals choose theirs by "
+                "expand: [3, 4, 6]"
+            )
+        for name in self._names():
+            if self.elastic_widths and shuffles(name):
+                raise UserError(
+                    f"{self.name}: {name} splits its channels and needs one width; inner_channels can be chosen"
+                )
+
+    def _ends(self) -> list[tuple[str, Any]]:
+        """The channels of stem, head and features, as far as there are such."""
+        ends = (
+            ("stem", self.stem),
+            ("head", self.head),
+            ("head_expand", self.head_expand),
+            ("features", self.features),
+        )
+        return [(what, channels) for what, channels in ends if channels is not None]
+
+    def _names(self) -> set[str]:
+        """The names of candidates in use."""
+        return {name for s in self.stages if s.expand is None for name in s.candidates or self.candidates}
+
+    @property
+    def elastic_widths(self) -> bool:
+        """True where a width is a choice."""
+        return any(
+            isinstance(c, tuple) for c in (self.stem, self.head, self.features, *(s.channels for s in self.stages))
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that `ChainTable.from_dict` reads back; the form of a YAML file."""
-        return asdict(self) | {"stages": [s.to_dict() for s in self.stages], "candidates": list(self.candidates)}
+        data = {f.name: getattr(self, f.name) for f in fields(self)}
+        data = {key: value for key, value in data.items() if key not in LATER or value != LATER[key]}
+        data |= {"stages": [stage.to_dict() for stage in self.stages], "candidates": list(self.candidates)}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> ChainTable:
@@ -139,14 +190,14 @@ class ChainTable:
         known = {f.name: f for f in fields(ChainTable)}
         for key in data:
             if key not in known:
-                raise UserError(
-                    f"unknown key {key!r} in a search space{nearest(str(key), known)} (keys: {', '.join(known)})"
-                )
-        missing = [key for key in ("name", "stages", "candidates", "stem", "head") if key not in data]
+                hint = nearest(str(key), known) or f" (keys: {', '.join(known)})"
+                raise UserError(f"unknown key {key!r} in a search space{hint}")
+        missing = [key for key in ("name", "stages", "stem") if key not in data]
         if missing:
             raise UserError(f"a search space needs {', '.join(missing)}")
-        stages, candidates = _stages(data["stages"]), _names(data["candidates"])
-        return ChainTable(**dict(data) | {"name": str(data["name"]), "stages": stages, "candidates": candidates})
+        given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        given["stages"], given["candidates"] = stages_of(data["stages"]), names_of(data.get("candidates", []))
+        return ChainTable(**({"head": None} | given | {"name": str(data["name"])}))
 
     def with_settings(
         self,
@@ -155,10 +206,13 @@ class ChainTable:
         strides: Sequence[int] | None = None,
         skip: str | None = None,
         width_mult: float | None = None,
+        inner_channels: str | None = None,
+        image_sizes: str | None = None,
     ) -> ChainTable:
         """The table with other widths (stem, first if there is one, stages, head), depths or strides (stem, stages).
 
-        `width_mult` is a factor of all widths, those given included.
+        `depths` are the greatest where a stage chooses its depth. `width_mult` is a factor of all widths, those given
+        included.
         """
         count, table = len(self.stages), self
         fixed = ["stem"] if self.first is None else ["stem", "first"]
@@ -166,25 +220,36 @@ class ChainTable:
             _expect(widths, len(fixed) + count + 1, f"widths of {self.name}: {', '.join(fixed)}, {count} stages, head")
             ends: dict[str, Any] = dict(zip(fixed, widths, strict=False)) | {"head": widths[-1]}
             table = replace(table, stages=with_each(table.stages, "channels", widths[len(fixed) : -1]), **ends)
-        if width_mult is not None:
-            names = [name for name in (*fixed, "head", "features") if getattr(table, name) is not None]
-            ends = dict(zip(names, scaled([getattr(table, name) for name in names], width_mult), strict=True))
-            channels = scaled([stage.channels for stage in table.stages], width_mult)
-            table = replace(table, stages=with_each(table.stages, "channels", channels), **ends)
         if depths is not None:
             _expect(depths, count, f"depths of {self.name}: one per stage")
-            table = replace(table, stages=with_each(table.stages, "depth", depths))
+            stages = tuple(stage.with_most(depth) for stage, depth in zip(table.stages, depths, strict=True))
+            table = replace(table, stages=stages)
         if strides is not None:
             _expect(strides, count + 1, f"strides of {self.name}: stem, then one per stage")
             stages = with_each(table.stages, "stride", strides[1:])
             table = replace(table, stem_stride=strides[0], stages=stages, small_images=False)
-        return table if skip is None else replace(table, skip=skip)
+        others: dict[str, Any] = {
+            "skip": skip,
+            "width_mult": width_mult,
+            "inner_channels": inner_channels,
+            "image_sizes": image_sizes,
+        }
+        return replace(table, **{name: value for name, value in others.items() if value is not None})
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """The settings that apply: `skip` only where a candidate is one."""
-        names = {name for stage in self.stages for name in stage.candidates or self.candidates}
-        return ("widths", "depths", "strides", *(["skip"] if names.intersection(SKIPS) else []), "width_mult")
+        """The settings that apply: `skip` only where a candidate is one, `widths` where none is a choice."""
+        names = self._names()
+        applies = {
+            "widths": not self.elastic_widths and self.head is not None,
+            "depths": True,
+            "strides": True,
+            "skip": bool(names.intersection(SKIPS)),
+            "width_mult": True,
+            "inner_channels": bool(names) and all(map(shuffles, names)),
+            "image_sizes": self.image_sizes is not None or any(stage.elastic for stage in self.stages),
+        }
+        return tuple(name for name, is_so in applies.items() if is_so)
 
     def at_resolution(self, resolution: int) -> ChainTable:
         """The table with the strides that suit images of this size."""
@@ -196,77 +261,51 @@ class ChainTable:
 
     def build(self, resolution: int, num_classes: int, in_channels: int) -> SearchSpace:
         """The search space for images (in_channels, resolution, resolution)."""
-        table = self.at_resolution(resolution)
-        sites: list[Site] = []
-        decisions: list[Decision] = []
+        table, layout = self.at_resolution(resolution), Layout()
 
-        def add(name: str, *options: Block, **settings: Any) -> None:
-            sites.append(Site(name, options, (sites[-1].name if sites else INPUT,), **settings))
+        def width(name: str, channels: Any) -> Axis:
+            return layout.decide(f"{name}/channels", table._wide(several(channels)), several(channels))
 
-        add("stem", Conv(table.stem, 3, table.stem_stride, act=table.act))
-        channels = table.stem
+        stem = width("stem", table.stem)
+        layout.add("stem", partial(Conv, kernel=3, stride=table.stem_stride, act=table.act), stem, sharing=sliced(stem))
+        before = stem
         if table.first is not None:
-            add("first", InvertedResidual(table.first, 3, 1, act=table.act, residual=False))
-            channels = table.first
+            first = Axis(table._wide((table.first,)))
+            fixed = partial(InvertedResidual, kernel=3, expand=1, act=table.act, residual=False)
+            layout.add("first", fixed, first, sharing=sliced(before))
+            before = first
+        layers = Layers(
+            table.name, table.candidates, table.act, table.skip, table.always_expand, table.sharing,
+            table.projections, shares_of(table.inner_channels),
+        )  # fmt: skip
         for number, stage in enumerate(table.stages, 1):
-            for layer in range(stage.depth):
-                options = table.options(channels, stage, stage.stride if layer == 0 else 1)
-                blocks = tuple(options.values())
-                rows = tuple(range(len(blocks)))
-                sharing = table.sharing_of(blocks)
-                add(f"stage{number}/{layer}", *blocks, given=(len(decisions),), table=rows, sharing=sharing)
-                decisions.append(Decision(sites[-1].name, tuple(options)))
-                channels = stage.channels
-        add("mix", Conv(table.head, act=table.act))
+            channels = width(f"stage{number}", stage.channels)
+            layers.add(layout, f"stage{number}", stage, before, channels)
+            before = channels
+        if table.head_expand is None:
+            head = width("mix", table.head)
+        else:
+            head = Axis(tuple(make_divisible(c * table.head_expand) for c in before.values), before.decision)
+        layout.add("mix", partial(Conv, act=table.act), head, sharing=sliced(before, head))
         if table.features is not None:
-            add("pool", GlobalPool())
-            add("features", Conv(table.features, act=table.act, bn=False, bias=True))
-        add("head", Head(num_classes, bias=table.head_bias, dropout=table.head_dropout))
-        return SearchSpace(table.name, tuple(decisions), tuple(sites), (in_channels, resolution, resolution))
+            before, head = head, width("features", table.features)
+            layout.add("pool", GlobalPool)
+            mixed = partial(Conv, act=table.act, bn=False, bias=table.features_bias)
+            layout.add("features", mixed, head, sharing=sliced(before, head))
+        classifier = partial(Head, num_classes, bias=table.head_bias, dropout=table.head_dropout)
+        layout.add("head", classifier, sharing=sliced(head))
+        shape = in_channels, resolution, resolution
+        space = SearchSpace(table.name, tuple(layout.decisions), tuple(layout.sites), shape)
+        return with_image_sizes(space, table.image_sizes)
 
-    def sharing_of(self, blocks: Sequence[Block]) -> str:
-        """The way the options of one layer share: a skip that is a convolution cannot lie inside a super-kernel."""
-        inside = all(isinstance(block, (InvertedResidual, Identity)) for block in blocks)
-        return "sliced" if self.sharing != "own" and not inside else self.sharing
+    def _wide(self, widths: Sequence[int]) -> tuple[int, ...]:
+        return tuple(widths if self.width_mult is None else scaled(widths, self.width_mult))
 
-    def options(self, in_channels: int, stage: Stage, stride: int) -> dict[str, Block]:
-        """The candidates of one layer by name."""
-        act = self.act if stage.act is None else stage.act
-        slot = Slot(in_channels, stage.channels, stride, act, stage.se, self.always_expand)
-        options: dict[str, Block] = {}
-        for name in stage.candidates or self.candidates:
-            if name in SKIPS and slot.changes and self.skip == "identity":
-                continue
-            block = parse_candidate(name)(slot)
-            for other, same in options.items():
-                if block == same:
-                    raise UserError(f"{self.name}: candidates {other!r} and {name!r} are the same block")
-            options[name] = block
-        if not options:
-            raise UserError(
-                f"{self.name}: skip is the only candidate, and with skip: identity it cannot change the shape"
-            )
-        return options
-
-
-def _stages(content: Any) -> tuple[Stage, ...]:
-    needed, known = {"channels", "depth", "stride"}, {f.name for f in fields(Stage)}
-    if not isinstance(content, Sequence) or not all(
-        isinstance(stage, Mapping) and needed <= set(stage) <= known for stage in content
-    ):
-        raise UserError(
-            "stages must be a list of {channels: C, depth: N, stride: S}, with act, se and candidates where they differ"
-        )
-    return tuple(
-        Stage(**dict(stage) | ({"candidates": _names(stage["candidates"])} if "candidates" in stage else {}))
-        for stage in content
-    )
-
-
-def _names(content: Any) -> tuple[str, ...]:
-    if isinstance(content, str) or not isinstance(content, Sequence):
-        raise UserError("candidates must be a list of names")
-    return tuple(map(str, content))
+    def for_images(self, resolution: int) -> ChainTable:
+        """The table with a fixed image size, unless its own sizes reach up to this one."""
+        if self.image_sizes in (None, FIXED) or parse_sizes(str(self.image_sizes))[-1] == resolution:
+            return self
+        return replace(self, image_sizes=None)
 
 
 def scaled(widths: Sequence[int], factor: float) -> list[int]:

@@ -6,7 +6,8 @@ shuffle between. FBNet-B and -C have the large head (1984); `fbnet_s` has 1504.
 
 from dataclasses import replace
 
-from supernet.spaces.chain import ChainTable, Stage
+from supernet.spaces.chain import ChainTable
+from supernet.spaces.stages import Stage
 
 FBNET_L = ChainTable(
     name="fbnet_l",

@@ -12,6 +12,9 @@ from supernet.space import SearchSpace
 IMAGE_SIZE = "resolution"
 """The decision's name."""
 
+FIXED = "fixed"
+"""What says that the image size is none."""
+
 MOST_SIZES = 1000
 
 _RANGE = re.compile(r"(\d{1,5})-(\d{1,5})(?::(\d{1,5}))?")
@@ -19,12 +22,12 @@ _LIST = re.compile(r"\d{1,5}(?:,\d{1,5})*")
 
 
 def with_image_sizes(space: SearchSpace, sizes: str | None) -> SearchSpace:
-    """The space with one decision more, last: the height and width of the image. None: as it is.
+    """The space with one decision more, last: the height and width of the image. None or "fixed": as it is.
 
     Raises:
         UserError: no sizes, or the largest is not what the space is laid out for (`--resolution`).
     """
-    if sizes is None:
+    if sizes in (None, FIXED):
         return space
     pixels, channels = parse_sizes(sizes), space.input_shape[0]
     if pixels[-1] != space.input_shape[1]:

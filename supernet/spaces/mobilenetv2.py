@@ -14,6 +14,7 @@ from supernet.decisions import Decision
 from supernet.sites import Site, tabulate
 from supernet.space import SearchSpace
 from supernet.spaces.chain import SMALL_IMAGE, with_each
+from supernet.spaces.inner_channels import shares_of
 from supernet.spec import INPUT
 
 
@@ -47,6 +48,7 @@ def build_mobilenetv2(
     widths: Sequence[int] | None = None,
     depths: Sequence[int] | None = None,
     strides: Sequence[int] | None = None,
+    inner_channels: str | None = None,
 ) -> SearchSpace:
     """The space for images (in_channels, resolution, resolution).
 
@@ -54,7 +56,9 @@ def build_mobilenetv2(
         widths: stem, two widths per stage (narrow, wide), head.
         depths: greatest number of repetitions per stage.
         strides: stem, then one per stage. The stem's default is 1 on small images, as in MFKD, and 2 otherwise.
+        inner_channels: shares of its expansion that every layer chooses among, where it has one.
     """
+    shares = shares_of(inner_channels)
     stem, head, stages = STEM, HEAD, STAGES
     stem_stride = 1 if resolution <= SMALL_IMAGE else 2
     count = len(stages)
@@ -79,12 +83,17 @@ def build_mobilenetv2(
     decisions: list[Decision] = []
     sites = [Site("stem", (Conv(stem, 3, stem_stride),), (INPUT,))]
     for number, stage in enumerate(stages, 1):
-        given = len(decisions), len(decisions) + 1
+        given: tuple[int, ...] = (len(decisions), len(decisions) + 1)
         depth_names = tuple(str(depth + 1) for depth in range(stage.repetitions))
         decisions.append(Decision(f"stage{number}/channels", tuple(map(str, stage.channels))))
         decisions.append(Decision(f"stage{number}/repetitions", depth_names))
+        expansions = tuple(_expansion(stage.expand, share) for share in shares) if stage.expand > 1 else (stage.expand,)
         for layer in range(stage.repetitions):
-            sites.append(_layer_site(f"stage{number}/{layer}", stage, layer, sites[-1].name, given))
+            name, reads = f"stage{number}/{layer}", given
+            if len(expansions) > 1:
+                reads = *given, len(decisions)
+                decisions.append(Decision(f"{name}/channels", tuple(f"{share:g}" for share in shares)))
+            sites.append(_layer_site(name, stage, layer, sites[-1].name, reads, expansions))
     sites += [
         Site("mix", (Conv(head),), (sites[-1].name,), sharing="sliced"),
         Site("head", (Head(num_classes, dropout=0.2),), ("mix",)),
@@ -92,12 +101,24 @@ def build_mobilenetv2(
     return SearchSpace("mobilenetv2", tuple(decisions), tuple(sites), (in_channels, resolution, resolution))
 
 
-def _layer_site(name: str, stage: ElasticStage, layer: int, before: str, given: tuple[int, int]) -> Site:
+def _expansion(expand: int, share: float) -> int | float:
+    inner = expand * share
+    if inner < 1:
+        raise UserError(f"--inner-channels: {share:g} of expansion {expand} is below 1")
+    return int(inner) if inner.is_integer() else inner
+
+
+def _layer_site(
+    name: str, stage: ElasticStage, layer: int, before: str, given: tuple[int, ...], expansions: Sequence[int | float]
+) -> Site:
     stride = stage.stride if layer == 0 else 1
-    options: tuple[Block, ...] = tuple(InvertedResidual(c, 3, stage.expand, stride) for c in stage.channels)
+    options: tuple[Block, ...] = tuple(
+        InvertedResidual(channels, 3, expand, stride) for channels in stage.channels for expand in expansions
+    )
     beyond_depth = len(options)
     if layer:
         options += (Identity(),)
-    sizes = len(stage.channels), stage.repetitions
-    table = tabulate(sizes, lambda width, depth: width if depth >= layer else beyond_depth)
+    count = len(expansions)
+    sizes = (len(stage.channels), stage.repetitions, count)[: len(given)]
+    table = tabulate(sizes, lambda width, depth, inner=0: width * count + inner if depth >= layer else beyond_depth)
     return Site(name, options, (before,), given=given, table=table, sharing="sliced")

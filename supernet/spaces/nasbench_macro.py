@@ -3,7 +3,8 @@
 The network is laid out for 32x32 images and every stage halves the resolution.
 """
 
-from supernet.spaces.chain import ChainTable, Stage
+from supernet.spaces.chain import ChainTable
+from supernet.spaces.stages import Stage
 
 NASBENCH_MACRO = ChainTable(
     name="nasbench_macro",

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from config_file.errors import UserError
-from supernet.blocks import Block, Conv, GlobalPool, Head, Identity
+from supernet.blocks import Conv, GlobalPool, Head
 from supernet.composites import InvertedResidual
-from supernet.decisions import Decision
-from supernet.sites import Site
 from supernet.space import SearchSpace
 from supernet.spaces.chain import SMALL_IMAGE, scaled, with_each
 from supernet.spaces.image_sizes import with_image_sizes
-from supernet.spec import INPUT
+from supernet.spaces.layout import Layout
 
 KERNELS, EXPANSIONS, FEWEST_LAYERS = (3, 5, 7), (3, 4, 6), 2
 
@@ -133,50 +132,31 @@ class OfaTable:
         """
         table = self.with_settings(widths, depths, strides, width_mult)
         table = table if strides is not None else table.at_resolution(resolution)
-        sites, decisions = table._sites(num_classes)
-        return with_image_sizes(
-            SearchSpace(self.name, tuple(decisions), tuple(sites), (in_channels, resolution, resolution)), image_sizes
-        )
+        layout, shape = table._layout(num_classes), (in_channels, resolution, resolution)
+        space = SearchSpace(self.name, tuple(layout.decisions), tuple(layout.sites), shape)
+        return with_image_sizes(space, image_sizes)
 
-    def _sites(self, num_classes: int) -> tuple[list[Site], list[Decision]]:
+    def _layout(self, num_classes: int) -> Layout:
         act, eps = self.act, self.eps
         first = InvertedResidual(self.first, 3, 1, act=self.first_act, residual=self.first_residual, eps=eps)
-        sites = [
-            Site("stem", (Conv(self.stem, 3, self.stem_stride, act=act, eps=eps),), (INPUT,)),
-            Site("first", (first,), ("stem",)),
-        ]
-        decisions: list[Decision] = []
+        layout = Layout()
+        layout.add("stem", lambda: Conv(self.stem, 3, self.stem_stride, act=act, eps=eps))
+        layout.add("first", lambda: first)
         for number, stage in enumerate(self.stages, 1):
             depths = range(min(FEWEST_LAYERS, stage.depth), stage.depth + 1)
-            depth = len(decisions)
-            if len(depths) > 1:
-                decisions.append(Decision(f"stage{number}/depth", tuple(map(str, depths))))
+            depth = layout.decide(f"stage{number}/depth", depths)
             for layer in range(stage.depth):
-                name, given = f"stage{number}/{layer}", (len(decisions), len(decisions) + 1)
-                decisions.append(Decision(f"{name}/kernel", tuple(map(str, KERNELS))))
-                decisions.append(Decision(f"{name}/expand", tuple(map(str, EXPANSIONS))))
-                options, before = self._options(stage, layer), sites[-1].name
-                # Row-major over (kernel, expansion), as the options are; beyond the depth nothing but an identity.
-                every = tuple(range(len(options)))
-                site = Site(name, options, (before,), given=given, table=every, sharing="elastic_kernel")
-                if layer >= depths[0]:
-                    rows = [every if layer < reach else (len(options),) * len(options) for reach in depths]
-                    site = replace(site, options=(*options, Identity()), given=(depth, *given), table=sum(rows, ()))
-                sites.append(site)
-        sites.append(Site("mix", (Conv(self.head, act=act, eps=eps),), (sites[-1].name,)))
+                name, stride = f"stage{number}/{layer}", stage.stride if layer == 0 else 1
+                kernel = layout.decide(f"{name}/kernel", KERNELS)
+                expand = layout.decide(f"{name}/expand", EXPANSIONS)
+                block = partial(InvertedResidual, stage.channels, stride=stride, act=stage.act, se=stage.se, eps=eps)
+                layout.add(name, block, kernel, expand, sharing="elastic_kernel", depth=depth, layer=layer)
+        layout.add("mix", lambda: Conv(self.head, act=act, eps=eps))
         if self.features is not None:
-            sites.append(Site("pool", (GlobalPool(),), ("mix",)))
-            sites.append(Site("features", (Conv(self.features, act=act, bn=False),), ("pool",)))
-        sites.append(Site("head", (Head(num_classes, dropout=0.1),), (sites[-1].name,)))
-        return sites, decisions
-
-    def _options(self, stage: OfaStage, layer: int) -> tuple[Block, ...]:
-        stride = stage.stride if layer == 0 else 1
-        return tuple(
-            InvertedResidual(stage.channels, kernel, expand, stride, stage.act, stage.se, eps=self.eps)
-            for kernel in KERNELS
-            for expand in EXPANSIONS
-        )
+            layout.add("pool", GlobalPool)
+            layout.add("features", partial(Conv, self.features, act=act, bn=False))
+        layout.add("head", lambda: Head(num_classes, dropout=0.1))
+        return layout
 
 
 OFA_MBV3 = OfaTable(

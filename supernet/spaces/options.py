@@ -50,9 +50,16 @@ class SpaceOptions(PluginOptions):
     )
     image_sizes: str | None = option(
         None,
-        "ofa_*: the image size is a decision, among 128-224:4 or 128,160,224; the largest is the resolution of the "
-        "data; none: it is fixed",
+        "ofa_*, attentivenas, YAML with lists: the image size is a decision, among 128-224:4 or 128,160,224; the "
+        "largest is the resolution of the data; fixed: it is none; none: the space's (attentivenas decides at 288)",
         metavar="SIZES",
+        inherit=True,
+    )
+    inner_channels: str | None = option(
+        None,
+        "spos, mobilenetv2: every layer chooses among shares of its inner channels, as 0.2-1.6:0.2 or 0.5,0.75,1; "
+        "none: it has them all",
+        metavar="SHARES",
         inherit=True,
     )
     elastic: str | None = option(

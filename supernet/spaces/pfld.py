@@ -17,6 +17,7 @@ Candidates, widths, strides and the head are NNI's, number for number (examples/
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from config_file.errors import UserError
 from supernet.blocks import Block, Conv, Head, Pool
@@ -25,18 +26,29 @@ from supernet.decisions import Decision
 from supernet.landmark_blocks import DilatedResidual, LearnedPool, StridedPool
 from supernet.sites import Site
 from supernet.space import SearchSpace
-from supernet.spaces.chain import Stage, with_each
+from supernet.spaces.chain import with_each
 from supernet.spec import INPUT
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Layers of one width that choose among candidates; the first has the stride."""
+
+    channels: int
+    depth: int
+    stride: int
+    candidates: tuple[str, ...]
+
 
 STEM, HEAD = 16, 128
 STAGES: tuple[Stage, ...] = (
     Stage(
-        32, 2, 1, candidates=
+        32, 2, 1,
         ("mb_k3_res", "mb_k3_e2_res", "mb_k3_res_d3", "mb_k5_res", "mb_k5_e2_res", "sep_k3", "sep_k5", "gh_k3",
          "gh_k5"),
     ),
     Stage(
-        64, 3, 2, candidates=
+        64, 3, 2,
         ("mb_k3_e2_res", "mb_k3_e4_res", "mb_k3_e2_res_se", "mb_k3_res_d3", "mb_k5_res", "mb_k5_e2_res", "mb_k5_res_se",
          "mb_k5_e2_res_se", "gh_k5"),
     ),
@@ -105,7 +117,7 @@ def build_pfld(
     side = -(-resolution // 8)
     for number, stage in enumerate(stages, 1):
         side = -(-side // stage.stride)
-        names = stage.candidates or ()
+        names = stage.candidates
         for layer in range(stage.depth):
             options = [candidate(n, stage.channels, stage.stride if layer == 0 else 1, side) for n in names]
             table = tuple(range(len(options)))

@@ -4,7 +4,8 @@ Where the shape changes, a skip is a 1x1 convolution + BN; with `--skip identity
 space: (6 * 7^3)^5 * 6 encodings, 1554^5 * 6 networks.
 """
 
-from supernet.spaces.chain import ChainTable, Stage
+from supernet.spaces.chain import ChainTable
+from supernet.spaces.stages import Stage
 
 PROXYLESSNAS = ChainTable(
     name="proxylessnas",

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from config_file.errors import alike
-from supernet.spaces.chain import ChainTable, Stage
+from supernet.spaces.chain import ChainTable
 from supernet.spaces.published_cells import PUBLISHED_CELLS, PublishedCells
+from supernet.spaces.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ def _proxyless(names: str, source: str, *widths: int) -> PublishedNetwork:
 
 _PROXYLESS = "Cai et al. 2019; configurations of mit-han-lab/proxylessnas"
 _FBNET = "Wu et al. 2019; layers as in facebookresearch/mobile-vision, without biases"
+
+
+def _attentivenas(size: int, names: str) -> PublishedNetwork:
+    """A network at its image size; the options of each stage stand between commas."""
+    source = "Wang et al. 2021, AttentiveNAS; configurations as in open-mmlab/mmrazor"
+    settings = (("resolution", size), ("image_sizes", "fixed"))
+    return PublishedNetwork("attentivenas", names.replace(",", ""), source, settings)
+
 
 _MOBILENETV3_LARGE = ChainTable(
     name="mobilenetv3_large",
@@ -122,6 +131,22 @@ PUBLISHED: dict[str, PublishedNetwork] = {
         _MOBILENETV3_LARGE,
         "k3e1 k3e4 k3e3 k5e3 k5e3 k5e3 k3e6 k3e2.5 k3e2.3 k3e2.3 k3e6se k3e6se k5e6 k5e6 k5e6",
         "Howard et al. 2019; as torchvision's mobilenet_v3_large",
+    ),
+    # stem; width, depth, kernel and expansion of each stage, as far as they are chosen; features
+    "attentivenas_a0": _attentivenas(
+        192, "16, 16 1 3, 24 3 3 4, 32 3 3 4, 64 3 3 4, 112 3 3 4, 192 3 3, 216 1 3, 1792"
+    ),
+    "attentivenas_a1": _attentivenas(
+        224, "16, 16 1 3, 24 3 3 4, 32 3 3 4, 64 3 5 4, 112 3 3 4, 192 3 5, 216 1 3, 1984"
+    ),
+    "attentivenas_a2": _attentivenas(
+        224, "16, 16 1 3, 24 3 3 4, 32 3 3 5, 64 3 3 4, 112 3 3 4, 200 4 5, 224 1 3, 1984"
+    ),
+    "attentivenas_a3": _attentivenas(
+        224, "16, 16 2 3, 24 3 3 4, 32 3 3 4, 64 4 3 4, 112 3 5 4, 208 5 3, 224 1 3, 1984"
+    ),
+    "attentivenas_a4": _attentivenas(
+        256, "16, 16 1 3, 24 3 3 4, 32 3 3 4, 64 4 5 5, 112 3 3 4, 192 5 5, 216 1 3, 1984"
     ),
 }  # fmt: skip
 

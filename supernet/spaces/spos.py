@@ -3,7 +3,8 @@
 The official blocks: channel split first, mid = out/2. Classifier without bias after dropout 0.1.
 """
 
-from supernet.spaces.chain import ChainTable, Stage
+from supernet.spaces.chain import ChainTable
+from supernet.spaces.stages import Stage
 
 SPOS = ChainTable(
     name="spos",

@@ -57,8 +57,8 @@ class Elastic(SpaceSuite):
             y.square().sum().backward()
             expected.square().sum().backward()
             for site, _, _ in space.trace(space.select(architecture)):
-                shared = model.weights_at(site.name).layers[0]
                 for name, parameter in alone.layer(site.name).named_parameters():
+                    shared = model.weights_at(site.name).layers[0]
                     theirs, whole = parameter.grad, shared.get_parameter(name).grad
                     assert theirs is not None
                     assert whole is not None

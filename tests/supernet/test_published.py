@@ -36,6 +36,12 @@ FIGURES = {
     # torchvision's mobilenet_v2 and mobilenet_v3_large: 3,504,872 and 5,483,032 parameters.
     "mobilenetv2": (300_774_272, 3_504_872),
     "mobilenetv3_large": (216_589_760, 5_483_032),
+    # Wang et al. 2021, table 3: 203M, 279M, 317M, 357M and 444M, at 192, 224 or 256 pixels.
+    "attentivenas_a0": (203_389_568, 8_954_184),
+    "attentivenas_a1": (279_238_816, 9_452_872),
+    "attentivenas_a2": (316_730_080, 11_149_824),
+    "attentivenas_a3": (357_321_216, 12_789_024),
+    "attentivenas_a4": (443_530_752, 11_809_640),
 }
 
 
@@ -60,9 +66,9 @@ def test_every_published_network_has_its_figures():
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_network(name):
     space, architecture = network_of(name)
-    spec = space.decode(architecture)
-    assert (spec.macs((3, 224, 224)), spec.params((3, 224, 224))) == FIGURES[name]
-    rows = spec.layers((3, 224, 224))
+    spec, image = space.decode(architecture), space.image(architecture)
+    assert (spec.macs(image), spec.params(image)) == FIGURES[name]
+    rows = spec.layers(image)
     assert (sum(row["macs"] for row in rows), sum(row["params"] for row in rows)) == FIGURES[name]
 
 
@@ -80,6 +86,16 @@ def test_published_network(name):
 def test_as_its_authors_print_it(name, macs, params):
     counted = FIGURES[name]
     assert (f"{counted[0] / 1e6:.1f}M", f"{counted[1] / 1e6:.2f}M") == (macs, params)
+
+
+def test_attentivenas_as_its_authors_and_others_print_it():
+    """MACs of the paper's table; parameters and choices of A6 as open-mmlab/mmrazor lists them: 15.594 M."""
+    counted = [round(FIGURES[f"attentivenas_a{number}"][0] / 1e6) for number in range(5)]
+    assert counted == [203, 279, 317, 357, 444]
+    space = build_space("attentivenas")
+    stages = "24 1 3 32 3 3 4 40 3 3 6 72 4 3 5 128 4 3 4 216 6 5 224 1 3"
+    largest = space.parse(f"24 {stages} 1984 288".split())
+    assert space.decode(largest).params(space.input_shape) == 15_593_648
 
 
 def test_published_file_says_the_same(shared_data):

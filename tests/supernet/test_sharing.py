@@ -12,7 +12,8 @@ from supernet.blocks import BatchNormAct, Conv, Head, Identity, Pool
 from supernet.composites import InvertedResidual
 from supernet.sharing import OwnWeights, Sliced
 from supernet.sharing.sliced import crop
-from supernet.spaces.chain import ChainTable, Stage
+from supernet.spaces.chain import ChainTable
+from supernet.spaces.stages import Stage
 
 SUPER_KERNEL = tuple(InvertedResidual(8, kernel, expand) for kernel in (3, 5) for expand in (3, 6))
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import yaml
 
 from supernet import Decision, DecisionSpace, SearchSpace, build_space
-from supernet.spaces.chain import ChainTable, Stage
+from supernet.spaces.chain import ChainTable
 from supernet.spaces.fbnet import FBNET_S
 from supernet.spaces.nasbench_macro import NASBENCH_MACRO
 from supernet.spaces.proxylessnas import PROXYLESSNAS
 from supernet.spaces.single_path import SINGLE_PATH
 from supernet.spaces.spos import SPOS
+from supernet.spaces.stages import Stage
 from supernet.testing import DecisionSuite, SpaceSuite
 from tests.supernet import own_spaces
 
