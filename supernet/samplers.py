@@ -12,6 +12,9 @@ from config_file.errors import UserError
 from supernet.decisions import Architecture
 from supernet.space import SearchSpace
 
+CHANNELS = ("channels", "width", "inner_width")
+"""Last words of the names of decisions among numbers of channels, whose options ascend."""
+
 MOST_PATHS = 128
 """Passes of one step that a least common multiple may come to."""
 
@@ -81,6 +84,33 @@ class FairSampler:
             options += _completing(options[len(options) - begun :], cards, n - begun)
             deck += 1
         return options[place * n : (place + 1) * n]
+
+
+class WidestFirst:
+    """The paths of another sampler, whose choices among channels are the widest for the first steps.
+
+    Blocks are so trained before their channels are chosen, as in channel search on SPOS (Guo et al. 2020).
+
+    Raises:
+        UserError: the space has no such choice.
+    """
+
+    def __init__(self, sampler: Sampler, space: SearchSpace, steps: int) -> None:
+        self.sampler, self.steps, self.paths_per_step = sampler, steps, sampler.paths_per_step
+        self.widest = {
+            number: len(decision.options) - 1
+            for number, decision in enumerate(space.decisions)
+            if decision.name.rpartition("/")[2] in CHANNELS
+        }
+        if not self.widest:
+            raise UserError(f"{space.name} has no choice among channels, so that there is nothing to warm up for")
+
+    def paths(self, step: int) -> list[Architecture]:
+        """The architectures of this step; numbers below 0 are those of no training."""
+        paths = self.sampler.paths(step)
+        if not 0 <= step < self.steps:
+            return paths
+        return [tuple(self.widest.get(number, option) for number, option in enumerate(path)) for path in paths]
 
 
 def _completing(begun: Sequence[int], deck: Sequence[int], wanted: int) -> list[int]:

@@ -14,6 +14,7 @@ from fvcore.nn import FlopCountAnalysis, parameter_count
 from config_file.errors import UserError
 from supernet import Network, SearchSpace, Supernet, build_space
 from supernet.composites import ShuffleBlock
+from supernet.samplers import UniformSampler, WidestFirst
 from supernet.sharing.sliced import SlicedChannels
 from supernet.spaces.attentivenas import ATTENTIVENAS
 from supernet.spaces.chain import ChainTable
@@ -244,3 +245,19 @@ def test_shares_that_are_none_are_refused(space: str, shares: str, message: str)
     with pytest.raises(UserError, match=message) as caught:
         build_space(space, inner_channels=shares)
     assert "\n" not in str(caught.value)
+
+
+# ---- blocks first
+
+
+def test_channels_are_the_widest_until_blocks_are_warmed_up() -> None:
+    space = build_space("spos", inner_channels="0.5,1,1.5")
+    plain, warmed = UniformSampler(space, 3), WidestFirst(UniformSampler(space, 3), space, steps=10)
+    for step in (-1, 10, 11):
+        assert warmed.paths(step) == plain.paths(step)
+    for step in range(10):
+        ((block, channels, *_),), ((same, _, *_),) = warmed.paths(step), plain.paths(step)
+        assert (block, channels) == (same, 2)
+        assert set(space.names(warmed.paths(step)[0])[1::2]) == {"1.5"}
+    with pytest.raises(UserError, match="spos has no choice among channels"):
+        WidestFirst(plain, build_space("spos"), 10)

@@ -9,7 +9,7 @@ from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options, part_of
 from supernet import Architecture
-from supernet.samplers import FairSampler, Sampler
+from supernet.samplers import FairSampler, Sampler, WidestFirst
 from training.trainer import Context, Trainer, TrainingStep
 
 
@@ -51,7 +51,29 @@ class PathTrainer(Trainer):
 
 
 @options("Training")
-class FairOptions:
+class WarmUpOptions:
+    """Blocks first, then their channels."""
+
+    warmup_blocks: float = option(
+        0.0,
+        "uniform, fair: of a space that chooses channels train the widest alone for the first N epochs",
+        unit="epochs",
+        at_least=0,
+        decides="training",
+    )
+
+
+def widest_first(context: Context, sampler: Sampler) -> Sampler:
+    """The sampler, or one that begins with the widest channels, as the options say. Raises UserError."""
+    epochs = part_of(context.options, WarmUpOptions).warmup_blocks
+    if not epochs:
+        return sampler
+    steps = max(1, len(context.images) // context.options.batch_size)
+    return WidestFirst(sampler, context.space, round(epochs * steps))
+
+
+@options("Training")
+class FairOptions(WarmUpOptions):
     """Strict fairness where decisions have different numbers of options."""
 
     fair_passes: str = option(
@@ -70,7 +92,8 @@ class Fair(PathTrainer):
 
     def __init__(self, context: Context) -> None:
         passes = part_of(context.options, FairOptions).fair_passes
-        super().__init__(context, FairSampler(context.space, context.seed, multiple=passes == "multiple"))
+        sampler = FairSampler(context.space, context.seed, multiple=passes == "multiple")
+        super().__init__(context, widest_first(context, sampler))
 
 
 def _shown(value: object) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options, part_of
 from lookup_tables.counters import build_table
@@ -21,7 +22,7 @@ from lookup_tables.loading import tables_of
 from supernet import Architecture, SearchSpace
 from supernet.samplers import MOST_PATHS, Sampler, UniformSampler
 from training.trainer import Context
-from training.trainers.paths import PathTrainer
+from training.trainers.paths import PathTrainer, WarmUpOptions, widest_first
 
 BEST, WORST = "best-up", "worst-up"
 
@@ -116,7 +117,7 @@ def drawn(context: Context, limits: Limits | None = None) -> Sampler:
 
 
 @options("Training")
-class UniformOptions(AttentiveOptions):
+class UniformOptions(AttentiveOptions, WarmUpOptions):
     """Random paths."""
 
     paths_per_step: int = option(
@@ -135,9 +136,12 @@ class Uniform(PathTrainer):
     keeps_limits = True
 
     def __init__(self, context: Context) -> None:
-        one = drawn(context, self.band(context.options, context.space))
         count = part_of(context.options, UniformOptions).paths_per_step
-        super().__init__(context, one if count == 1 else Several(one, count))
+        limits = self.band(context.options, context.space)
+        if limits is not None and part_of(context.options, WarmUpOptions).warmup_blocks:
+            raise UserError("--warmup-blocks begins with the widest networks, which --target-hc and --min-hc rule out")
+        one = drawn(context, limits)
+        super().__init__(context, widest_first(context, one if count == 1 else Several(one, count)))
 
     @staticmethod
     def band(options: Any, space: SearchSpace) -> Limits | None:
