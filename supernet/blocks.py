@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import nn
@@ -24,10 +25,8 @@ Shape = tuple[int, int, int]
 """(channels, height, width) of a feature map, without the batch."""
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": lambda: nn.ReLU(inplace=True),
-    "relu6": lambda: nn.ReLU6(inplace=True),
-    "hswish": lambda: nn.Hardswish(inplace=True),
-    "silu": lambda: nn.SiLU(inplace=True),
+    name: partial(kind, inplace=True)
+    for name, kind in {"relu": nn.ReLU, "relu6": nn.ReLU6, "hswish": nn.Hardswish, "silu": nn.SiLU}.items()
 }
 
 
