@@ -79,7 +79,7 @@ class Sliced(SharedWeights):
         self._skeletons: dict[tuple[int, int], _Skeleton] = {}
 
     def structure(self, block: Block, sketch: nn.Module) -> Hashable:
-        """What an option has in common with those it shares with; `sketch` is its layer without storage."""
+        """Things that an option has in common with those it shares with; `sketch` is its layer without storage."""
         # Behind a shuffle channels mean something else: what shuffles is no slice of what does not.
         shuffles = [name for name, module in sketch.named_modules() if isinstance(module, ChannelShuffle)]
         return (*sketch.state_dict(), *shuffles)

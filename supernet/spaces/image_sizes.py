@@ -13,7 +13,7 @@ IMAGE_SIZE = "resolution"
 """The decision's name."""
 
 FIXED = "fixed"
-"""What says that the image size is none."""
+"""Says that the image size is no decision."""
 
 MOST_SIZES = 1000
 

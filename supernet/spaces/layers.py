@@ -14,7 +14,7 @@ from supernet.spaces.stages import Stage, several
 
 @dataclass(frozen=True)
 class Layers:
-    """What the layers of all stages of a chain have in common, as its table says.
+    """Everything that the layers of all stages of a chain have in common, as its table says.
 
     Args:
         space: the table's name.
@@ -113,7 +113,7 @@ class Layers:
 
 
 def _shortcut(stride: int, entering: int, leaving: int) -> Block:
-    """What a shortcut between these widths is."""
+    """The block of a shortcut between these widths."""
     if entering != leaving:
         return Projection(leaving, stride)
     return Identity() if stride == 1 else Pool("mean2x2")

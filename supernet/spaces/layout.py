@@ -11,7 +11,7 @@ from supernet.spec import INPUT
 
 
 class Axis(NamedTuple):
-    """What can be chosen of a layer: its values, and the decision among them (None: there is one value)."""
+    """A choice of a layer: its values, and the decision among them (None: there is one value)."""
 
     values: tuple
     decision: int | None = None
