@@ -16,6 +16,7 @@ from config_file.run_folder import RunFolder
 from supernet import Architecture, SearchSpace, extract
 from supernet.channel_order import sort_channels
 from supernet.narrowed import Narrowed
+from supernet.supernet import Gates
 from training.device import place
 from training.extremes import extremes
 from training.image_size import AtItsImageSize
@@ -49,13 +50,17 @@ class NarrowContext(AroundContext):
         return self.narrowed.space
 
     def forward(self, x: Tensor, *choice: Any) -> Tensor:
-        return self.within.forward(x, *map(self.narrowed.widen, choice))
+        return self.within.forward(x, *map(self._widened, choice))
 
     def task_pass(self, *choice: Any) -> Pass:
-        return self.within.task_pass(*map(self.narrowed.widen, choice))
+        return self.within.task_pass(*map(self._widened, choice))
 
-    def parameters_of(self, paths: Sequence[Architecture]) -> list[Parameter]:
-        return self.within.parameters_of([self.narrowed.widen(path) for path in paths])
+    def parameters_of(self, paths: Sequence[Architecture | Gates]) -> list[Parameter]:
+        return self.within.parameters_of([self._widened(path) for path in paths])
+
+    def _widened(self, choice: Any) -> Any:
+        """A path of the whole space; gates name options of its sites already."""
+        return self.narrowed.widen(choice) if isinstance(choice, tuple) else choice
 
 
 class Former:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from supernet import Architecture, SearchSpace
+from supernet.supernet import Gates
 from training.trainer import Context, Pass, Trainer, TrainingStep
 
 
@@ -42,7 +43,7 @@ class AroundContext(Context):
     def task_pass(self, *choice: Any) -> Pass:
         return self.within.task_pass(*choice)
 
-    def parameters_of(self, paths: Sequence[Architecture]) -> list[Parameter]:
+    def parameters_of(self, paths: Sequence[Architecture | Gates]) -> list[Parameter]:
         return self.within.parameters_of(paths)
 
 
