@@ -224,7 +224,7 @@ def test_definitions_of_shipped_spaces():
     for name, definition in SPACES.items():
         assert definition.task in TASKS
         assert build_network_space(name).input_shape[1] == definition.resolution
-        has = "--widths" if definition.settings else "none of these settings"
+        has = f"--{definition.settings[0].replace('_', '-')}" if definition.settings else "none of these settings"
         for setting in SETTINGS:
             if setting not in definition.settings:
                 flag = f"--{setting.replace('_', '-')}"
