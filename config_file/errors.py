@@ -61,6 +61,10 @@ class UserError(Exception):
         super().__init__(_presentable(message))
 
 
+class LostRankError(UserError):
+    """Another process of the same command was killed or hangs; what ends this one after that is its consequence."""
+
+
 def nearest(name: str, choices: Collection[str]) -> str:
     """The closest of ``choices`` as a hint to append to a message, such as ``"; did you mean 'fbnet'?"``, or ``""``."""
     if len(name) > _LONGEST_NAME:
@@ -135,7 +139,7 @@ def run_main(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[
 
 def _outcome(error: BaseException, interrupted: bool) -> tuple[int, str]:
     """Exit status and line for what ended a command; a defect is raised again."""
-    if isinstance(error, KeyboardInterrupt) or interrupted:
+    if isinstance(error, KeyboardInterrupt) or (interrupted and not isinstance(error, LostRankError)):
         text = str(error) if isinstance(error, KeyboardInterrupt) else ""
         return EXIT_INTERRUPTED, f"interrupted: {text or INTERRUPTED}"
     if isinstance(error, UserError):

@@ -19,6 +19,7 @@ from config_file.fields import Option, convert, options_of
 from config_file.foreign import Form, translated
 from config_file.options import was_given, why_unused, with_registered
 from config_file.plugins import import_plugins, is_reference, load_object
+from config_file.ranks import check_joined
 from config_file.readers.door import reading
 from config_file.readers.yaml_text import read_mapping, write_mapping
 from config_file.stages import STAGES, options_of_stage, stage_path
@@ -26,15 +27,14 @@ from config_file.stages import STAGES, options_of_stage, stage_path
 T = TypeVar("T")
 
 _RETIRED = {
-    "ngpu": "one process uses one device: see --device",
+    "ngpu": "one process uses one device: see --device, and torchrun for several (docs/distributed.md)",
     "classes": "the classes come from the data set",
-    "logger_path": "logs lie in the run's folder: see --root-path",
-    "writer_path": "TensorBoard files lie in the run's folder: see --root-path",
-    "checkpoint_path_root": "checkpoints lie in the run's folder: see --root-path",
-    "best_model_path": "models lie in the run's folder: see --root-path",
+    **dict.fromkeys(("logger_path", "writer_path"), "logs lie in the run's folder: see --root-path"),
+    **dict.fromkeys(("checkpoint_path_root", "best_model_path"), "it lies in the run's folder: see --root-path"),
     "hyperparameter_tracker": "every run saves its options in its config.yaml",
-    "a_decay_step": "the learning rate of the architecture parameters stays: see --a-lr",
-    "a_decay_ratio": "the learning rate of the architecture parameters stays: see --a-lr",
+    **dict.fromkeys(
+        ("a_decay_step", "a_decay_ratio"), "the learning rate of the architecture parameters stays: see --a-lr"
+    ),
     "bn_track_running_stats": "a search re-calibrates BN for every candidate: see --calibration-images",
 }
 
@@ -55,10 +55,10 @@ def parse(
         forms: of other tools, in which the file of ``--config`` may be written too.
 
     Raises:
-        UserError: an unknown flag or key (the message names the nearest), a value of the wrong type or out of bounds,
-            an unreadable file, or an option that this run does not read.
+        UserError: an unknown flag or key (it names the nearest), a bad value, an unreadable file, or an unread option.
         SystemExit: after ``--help``, status 0.
     """
+    check_joined(prog)
     words = _with_hyphens(sys.argv[1:] if argv is None else argv)
     options_class = _with_own(options_class, words)
     given = _command_line(options_class, words, prog, description, examples)

@@ -13,12 +13,13 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from config_file import ranks
 from config_file.environment import describe_environment
 from config_file.errors import UserError, system_error
 from config_file.fields import options_of
@@ -53,13 +54,13 @@ class RunFolder:
         changed: on resume, options that differ from the saved ones: ``{name: (saved, now)}``.
     """
 
-    def __init__(self, path: Path, options: Any, held: ExitStack) -> None:
+    def __init__(self, path: Path, options: Any, held: ExitStack, *, silent: bool = False) -> None:
         self.path = path
         self.config = options
         self.checkpoints = path / "checkpoints"
         self.resumed = False
         self.changed: dict[str, tuple[Any, Any]] = {}
-        self._held = held
+        self._held, self._silent = held, silent
         self._tensorboard: Any = None
         self._purge_step: int | None = None
 
@@ -103,6 +104,13 @@ class RunFolder:
             folder._held = held.pop_all()
         return folder
 
+    @classmethod
+    def beside(cls, options: Any) -> "RunFolder":
+        """The same folder for a rank other than the first: nothing is logged, measured or entered there."""
+        folder = cls(stage_path(options), options, ExitStack(), silent=True)
+        folder.resumed = options.resume
+        return folder
+
     def _begin(self, overwrite: bool, resume: bool, alone: bool) -> None:
         """Write what says that a run has begun, or goes on; alone, or beside processes that do other parts."""
         path, options = self.path, self.config
@@ -117,16 +125,16 @@ class RunFolder:
             _finish_emptying(path)
             self.changed, self.resumed = _changes(path, options), True
             mark = read_mark(path) or new_mark(options.stage)
-            _write_mark(path, {**mark, "resumed": [*mark["resumed"], describe_environment()]})
+            write_sealed(path / MARK, {**mark, "resumed": [*mark["resumed"], describe_environment()]})
             save(options, path / OPTIONS, heading(options.stage))
         else:
             if begun:
                 save(options, path / OPTIONS, heading(options.stage, instead_of=path))
                 remove_run(path)
-                _write_mark(path, new_mark(options.stage))
+                write_sealed(path / MARK, new_mark(options.stage))
             save(options, path / OPTIONS, heading(options.stage))
             if not begun:
-                _write_mark(path, new_mark(options.stage))
+                write_sealed(path / MARK, new_mark(options.stage))
         self.checkpoints.mkdir(exist_ok=True)
 
     @classmethod
@@ -151,14 +159,14 @@ class RunFolder:
         return self._enter("files", name)
 
     def run_inside(self, name: str) -> Path:
-        """The folder of a run that this stage makes inside its own; ``--overwrite`` removes what that run wrote too."""
+        """The folder of a run inside this stage's own; ``--overwrite`` removes what that run wrote too."""
         return self._enter("runs", name)
 
     def _enter(self, kind: str, name: str) -> Path:
-        with self.alone():
-            mark = read_mark(self.path)
+        with nullcontext() if self._silent else self.alone():
+            mark = None if self._silent else read_mark(self.path)
             if mark is not None and name not in mark[kind]:
-                _write_mark(self.path, {**mark, kind: [*mark[kind], name]})
+                write_sealed(self.path / MARK, {**mark, kind: [*mark[kind], name]})
         return self.path / name
 
     @contextmanager
@@ -173,6 +181,8 @@ class RunFolder:
 
     def log(self, text: str = "") -> None:
         """Print ``text`` and append it to ``log.txt``."""
+        if self._silent:
+            return
         tqdm = sys.modules.get("tqdm")
         if tqdm is not None:
             tqdm.tqdm.write(text, file=sys.stdout)  # steps around a progress bar
@@ -183,8 +193,9 @@ class RunFolder:
 
     def record(self, text: str) -> None:
         """Append ``text`` to ``log.txt`` only: what was printed before there was a folder."""
-        with self.alone():
-            append_line(self.path / "log.txt", text)
+        if not self._silent:
+            with self.alone():
+                append_line(self.path / "log.txt", text)
 
     def metric(self, step: int, **numbers: Any) -> None:
         """Append ``{"step": step, **numbers}`` to ``metrics.jsonl`` and show the numbers in TensorBoard.
@@ -193,6 +204,8 @@ class RunFolder:
             numbers: Python, numpy or 0-d tensor numbers. NaN and infinity become null in the file.
         """
         values = {name: _number(value) for name, value in numbers.items()}
+        if self._silent:
+            return
         append_jsonl(self.path / "metrics.jsonl", {"step": step, **values})
         with self._in_tensorboard():
             writer = self.tensorboard
@@ -210,7 +223,7 @@ class RunFolder:
     def truncate_metrics(self, step: int) -> None:
         """Forget the metrics of steps after ``step``: a resumed run will write them again."""
         path = self.path / "metrics.jsonl"
-        if path.exists():
+        if path.exists() and not self._silent:
             rows = [row for row in self.metrics() if row["step"] <= step]
             atomic_write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
         self._purge_step = step + 1
@@ -218,7 +231,7 @@ class RunFolder:
     @property
     def tensorboard(self) -> Any:
         """The ``SummaryWriter``, made when first asked for; ``None`` under ``--no-tensorboard``."""
-        if self._tensorboard is None and self.config.tensorboard:
+        if self._tensorboard is None and self.config.tensorboard and not self._silent:
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - seconds, and not every run needs it
 
             self._tensorboard = SummaryWriter(str(self.path / "tensorboard"), purge_step=self._purge_step)
@@ -266,6 +279,12 @@ def run_stage(options: Any, prepare: Callable[[], Work]) -> Path:
     Raises:
         UserError: as ``RunFolder.open``, and whatever the stage raises.
     """
+    if ranks.number():
+        work, folder = prepare(), RunFolder.beside(options)
+        if options.resume:
+            work.resume()
+        work.run(folder)
+        return folder.path
     RunFolder.check(options)
     with ExitStack() as running:
         with opening(stage_path(options), *options.parts, alone=options.overwrite):
@@ -304,15 +323,11 @@ def has_finished(options: Any) -> bool:
     return True
 
 
-def _write_mark(path: Path, mark: dict[str, Any]) -> None:
-    write_sealed(path / MARK, mark)
-
-
 def _finish_emptying(path: Path) -> None:
     """Do what an interrupted --overwrite has left to do, so that the new run can go on."""
     if is_emptied(path) and (mark := read_mark(path)) is not None:
         remove_run(path)
-        _write_mark(path, new_mark(mark["stage"]))
+        write_sealed(path / MARK, new_mark(mark["stage"]))
 
 
 def _changes(path: Path, options: Any) -> dict[str, tuple[Any, Any]]:

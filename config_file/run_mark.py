@@ -9,17 +9,21 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from config_file.environment import describe_environment
 from config_file.errors import UserError
 from config_file.files import is_leftover
 from config_file.lock import is_lock, lock_name
+from config_file.ranks import job, on_all, restarted
 from config_file.readers.door import read_bytes, read_text
 from config_file.readers.form import check_form
 from config_file.readers.json_text import read_object, read_sealed
-from config_file.stages import STAGES, command
+from config_file.stages import STAGES, command, stage_path
+
+T = TypeVar("T")
 
 FORMAT = "oneshot-nas run 3"
 MARK, OPTIONS = "env.json", "config.yaml"
@@ -84,7 +88,20 @@ def read_mark(path: Path) -> dict[str, Any] | None:
 
 def new_mark(stage: str) -> dict[str, Any]:
     """The mark of a run that begins."""
-    return {"format": FORMAT, "stage": stage, **describe_environment(), "resumed": [], "files": [], "runs": []}
+    begun_by = {"job": job()} if job() else {}
+    mark = {"format": FORMAT, "stage": stage, **describe_environment(), **begun_by}
+    return {**mark, "resumed": [], "files": [], "runs": []}
+
+
+def continued(options: T) -> T:
+    """The options, of a command that torchrun has started once more: a run that it had begun goes on, by itself."""
+
+    def begun() -> bool:
+        mark = read_mark(path) if restarted() else None
+        return mark is not None and mark.get("job") == job() and not is_emptied(path)
+
+    path = stage_path(options)
+    return replace(options, resume=True, overwrite=False) if on_all(begun) else options  # type: ignore[type-var]
 
 
 def heading(stage: str, instead_of: Path | None = None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from config_file.errors import UserError
 from config_file.fields import options_of
 from config_file.plugins import is_reference
+from config_file.ranks import launcher
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,10 @@ def command(stage: str, options: Any) -> str:
     """The command line that runs ``stage`` for the same run, to print as a next step.
 
     Folders that were given by a path of their own (``--output``, ``--supernet``, ...) are named again, and so is code
-    of the user's own, which no file may name.
+    of the user's own, which no file may name. The stage of the options is started as it is running, by torchrun too.
     """
-    words = ["python", *STAGES[stage].script.split()]
+    start = launcher() if stage == options.stage else ["python"]
+    words = [*start, *STAGES[stage].script.split()]
     explicit = options.output if stage == options.stage else getattr(options, stage, None)
     output = None if explicit is None else str(stage_path(options, stage))
     if options.title is not None or output is None:

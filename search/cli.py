@@ -10,18 +10,20 @@ from typing import Any
 
 from tqdm import tqdm
 
+from config_file import ranks
 from config_file.loader import parse
 from config_file.progress import progress
 from config_file.quantity import quantity
 from config_file.run_folder import RunFolder, Work, run_stage
+from config_file.run_mark import continued
 from config_file.stages import command, stage_path
 from lookup_tables.constraint_text import with_constraints
 from search import engine
 from search.archive import Archive
 from search.confirmation import confirm, confirmations
 from search.direct_search import train_first
+from search.evaluators.crew import FIRST, MAIN, Crew, hired, judge_of
 from search.evaluators.evaluator import Judge
-from search.evaluators.workers import in_processes
 from search.foreign import FOREIGN, mf_nas
 from search.ledger import Ledger
 from search.objectives import Objective
@@ -37,6 +39,7 @@ from search.result import Result
 from search.runs import RUNS, read_runs, repeat
 from search.strategies import needs_distribution
 from search.warm_start import begin_archive, keep_earlier
+from training.agreement import agree
 
 EXAMPLES = (
     "python search.py --title first --search-strategy evolution --info-metric flops --target-hc 60",
@@ -56,27 +59,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     about = "Pick the most accurate architecture of a trained supernet."
     words = sys.argv[1:] if argv is None else argv
-    options = parse(SearchOptions, mf_nas.command(words) or words, "search.py", about, EXAMPLES, FOREIGN.values())
-    options = with_constraints(options, upper_only=needs_distribution(options.search_strategy))
-    if options.directly_search:
-        options = train_first(options)
-    if options.plan:
-        if options.resume:
-            RunFolder.check(options)
-        search = prepare(options)
-        print("plan of search; nothing is started and nothing written")
-        print("\n".join([*search.describe(), *estimate(search)]))
-        return 0
-    search_stage(options)
+    with ranks.joined():
+        options = parse(SearchOptions, mf_nas.command(words) or words, "search.py", about, EXAMPLES, FOREIGN.values())
+        options = with_constraints(options, upper_only=needs_distribution(options.search_strategy))
+        if options.directly_search:
+            options = train_first(options)
+        if options.plan:
+            if options.resume:
+                RunFolder.check(options)
+            search = prepare(options)
+            print("plan of search; nothing is started and nothing written")
+            print("\n".join([*search.describe(), *estimate(search)]))
+        else:
+            search_stage(options)
     return 0
 
 
 def search_stage(options: SearchOptions) -> None:
-    """Run a search in its folder. Raises as `main`."""
+    """Run a search in its folder; of ranks the first one does, and the others evaluate for it. Raises as `main`."""
+    options = continued(options)
+    first = ranks.number() == 0
 
     def work() -> Work:
         search = prepare(options)
-        return Work(partial(run_search, search), search.describe(), partial(check_archive, search))
+        agree(options, None, evaluator=dict(search.evaluator.fingerprints))
+        resume = partial(check_archive, search) if first else lambda: None
+        return Work(partial(run_search, search), search.describe(), resume)
 
     run_stage(options, work)
 
@@ -97,8 +105,17 @@ def check_archive(search: Search) -> None:
 def run_search(search: Search, folder: RunFolder) -> None:
     """Learn what is to be learned first, evaluate what the strategy proposes, and write the outcome.
 
-    Raises KeyboardInterrupt: Ctrl-C; its text says how to continue.
+    Of ranks those after the first evaluate only. Raises KeyboardInterrupt: Ctrl-C; its text says how to continue.
     """
+    evaluators: dict[str, Judge] = {MAIN: search.evaluator}
+    if search.first is not None:
+        evaluators[FIRST] = search.first.evaluator
+    with hired(evaluators) as crew:
+        if ranks.number() == 0:
+            _drive(search, folder, crew)
+
+
+def _drive(search: Search, folder: RunFolder, crew: Crew | None) -> None:
     if search.options.runs is not None:
         repeat(search, folder)
         return
@@ -122,8 +139,8 @@ def run_search(search: Search, folder: RunFolder) -> None:
     try:
         with closing(search.evaluator):
             if search.first is not None:
-                search = search.after(search.first.run(folder))
-            judge = in_processes(search.evaluator, search.options.workers, search.options.threads)
+                search = search.after(search.first.run(folder, crew))
+            judge = judge_of(crew, MAIN, search.evaluator, search.options)
             ledger = evaluate_all(search, judge, archive, folder)
             confirmed = confirm(search, judge, archive, folder)
     except KeyboardInterrupt:

@@ -27,7 +27,7 @@ from search import engine
 from search.archive import Archive
 from search.corrected import log_rank
 from search.evaluators import Context, Evaluator
-from search.evaluators.workers import in_processes
+from search.evaluators.crew import FIRST, Crew, judge_of
 from search.evaluators.zero_cost import ZeroCostEvaluator
 from search.ledger import Ledger, Stop
 from search.objectives import Objective
@@ -138,8 +138,8 @@ class FirstStage:
         if (folder / ARCHIVE).is_file():
             Archive(folder / ARCHIVE, self.evaluator.fingerprints)
 
-    def run(self, folder: RunFolder) -> Found:
-        """Search; what was scored before an interruption is looked up.
+    def run(self, folder: RunFolder, crew: Crew | None = None) -> Found:
+        """Search; what was scored before an interruption is looked up, and ranks share what is not.
 
         Raises:
             UserError: the budget of seconds is used up, or nothing has a score.
@@ -153,7 +153,7 @@ class FirstStage:
 
         with bar, closing(self.evaluator):
             able = callable(getattr(self.evaluator, "factory", None))
-            judge = in_processes(self.evaluator, self.options.workers if able else 1, self.options.threads)
+            judge = judge_of(crew, FIRST, self.evaluator, self.options, workers=None if able else 1)
             results = engine.run(self.strategy, judge, archive, {}, ledger=ledger, watch=watch, correct=self.correct)
         found = self.hand_over(self.strategy, results, ledger.spent["seconds"], self.options.random_seed)
         folder.log(

@@ -80,14 +80,14 @@ class Checkpoint:
             except OSError:  # a file system without links
                 shutil.copyfile(self.path, temporary)
 
-    def load_into(self, state: Stateful) -> None:
-        """Let `state` and the global random generators go on from what was saved.
+    def load_into(self, state: Stateful, data: bytes | None = None) -> None:
+        """Let `state` and the global random generators go on from what was saved, or from the `data` of such a file.
 
         Raises:
             UserError: the file is missing, truncated, not ours, of another version, kind or space, or of a training
                 with other settings; nothing is changed then.
         """
-        saved = self.read()
+        saved = self.read() if data is None else self.parsed(data)
         with reading(self.path, "not a state of this training"):
             state.load_state_dict(saved)
             restore_rng_states(saved["rng"])
@@ -97,7 +97,11 @@ class Checkpoint:
         path = self.path
         if not path.is_file():
             raise UserError(f"no checkpoint at {path}")
-        data = read_bytes(path, MOST_BYTES)
+        return self.parsed(read_bytes(path, MOST_BYTES))
+
+    def parsed(self, data: bytes) -> dict[str, Any]:
+        """The state in the bytes of such a file. Raises UserError as `load_into`."""
+        path = self.path
         check_zip(data, f"{path} is not a readable checkpoint")
         with reading(path, "not a readable checkpoint"):
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from config_file.loader import parse
+from config_file.ranks import joined
 from training.options import RetrainOptions, TrainSupernetOptions
 from training.retrain import plan_retrain, retrain_stage
 from training.train_supernet import plan_supernet, train_supernet
@@ -18,8 +19,9 @@ def _script(
         Raises:
             UserError: whatever the user can mend.
         """
-        options = parse(options_class, argv, prog, *about)
-        (plan if options.plan else run)(options)
+        with joined():
+            options = parse(options_class, argv, prog, *about)
+            (plan if options.plan else run)(options)
 
     return main
 

@@ -1,11 +1,13 @@
 """The device of a training, and its number format."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from config_file import ranks
 from config_file.errors import UserError, choose
 from training.data.seeds import seed_of
 from training.host_memory import keep_freed_memory
@@ -16,13 +18,13 @@ AMP = {"auto": None, "off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called auto (a CUDA device if there is one), cpu, cuda or cuda:1.
+    """The device called auto (a CUDA device if there is one), cpu, cuda or cuda:1; of ranks each has a GPU of its own.
 
     Raises:
         UserError: not such a name, or no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = name.partition(":")
     choose("device", kind, {"auto": None, "cpu": None, "cuda": None})
     if index and not index.isdecimal():
@@ -33,6 +35,10 @@ def choose_device(name: str) -> torch.device:
         raise UserError(f"--device {name}: there is no CUDA device here (choices: auto, cpu)")
     if kind == "cuda" and index and int(index) >= torch.cuda.device_count():
         raise UserError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
+    if kind == "cuda" and not index and ranks.count() > 1:
+        index, there = os.environ.get("LOCAL_RANK", "0"), torch.cuda.device_count()
+        if int(index) >= there:
+            raise UserError(f"rank {ranks.number()} has no GPU of its own, of {there} here: --nproc-per-node {there}")
     return torch.device(kind, int(index)) if index else torch.device(kind)
 
 
@@ -77,13 +83,13 @@ def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContext
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
 
-def seed_step(device: torch.device, seed: int, step: int) -> None:
-    """Seed torch's generators of the CPU and of `device` for one step.
+def seed_step(device: torch.device, seed: int, step: int, piece: int = 0) -> None:
+    """Seed torch's generators of the CPU and of `device` for one step, or a piece of its batch.
 
-    What a step draws (dropout) then depends on its number only, not on what ran before. torch.manual_seed does the same
-    for every backend there is, and takes 100 times as long.
+    What a step draws (dropout) then depends on these numbers only, not on what ran before. torch.manual_seed does the
+    same for every backend there is, and takes 100 times as long.
     """
-    mixed = seed_of("step", seed, step)
+    mixed = seed_of("step", seed, step, *([piece] if piece else []))
     torch.default_generator.manual_seed(mixed)
     if device.type == "cuda":
         torch.cuda.manual_seed(mixed)

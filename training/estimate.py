@@ -50,7 +50,7 @@ def extrapolated(run: Callable[[int], None], images: int, device: torch.device, 
 def step_seconds(recipe: Recipe, budget: float = FIRST) -> float:
     """A first estimate of the seconds of a training step: of its first pass, times the number of passes."""
     trainer, device = recipe.trainer, recipe.device
-    size = min(recipe.options.batch_size, len(recipe.images))
+    size = -(-recipe.batch_size // recipe.ranks.count)  # of one rank
     few = min(size, IMAGES)
     batches = recipe.images.batches(
         few, augment=True, limit=few, device=device, channels_last=recipe.options.channels_last

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from config_file.ranks import gather
 from tasks import CLASSIFICATION, Task
 from training.device import autocast
+from training.distributed import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,19 @@ def score(
     device: torch.device,
     amp: torch.dtype | None = None,
     task: Task = CLASSIFICATION,
+    ranks: Ranks = ALONE,
 ) -> Score:
     """Score a network, images (B, C, H, W) -> outputs (B, O), in eval mode, on batches (x, y) that are on `device`.
 
-    By the task; `amp` is the number format of autocast, None for float32.
+    By the task; `amp` is the number format of autocast, None for float32. Of several `ranks` each has its part of every
+    batch, and all get the score of all.
     """
     total = torch.zeros(3, dtype=torch.float64, device=device)  # metric, its square, error: read once, at the end
     further: dict[str, Tensor] = {}
     images = 0
     for x, y in batches:
+        if not len(y):  # a batch smaller than the ranks
+            continue
         with autocast(device, amp):
             outputs = network(x).float()  # (B, O)
         measured = task.measure(outputs, y).double()
@@ -62,6 +68,12 @@ def score(
         for name, values in task.measure_more(outputs, y).items():
             further[name] = further.get(name, 0) + values.double().sum()
         images += len(y)
+    if ranks.count > 1:
+        parts = gather([total.tolist(), images, {name: sum_.item() for name, sum_ in further.items()}])
+        total = torch.tensor([sums for sums, *_ in parts], dtype=torch.float64).sum(0)
+        images = sum(count for _, count, _ in parts)
+        names = dict.fromkeys(name for *_, more in parts for name in more)
+        further = {name: torch.tensor(sum(more.get(name, 0.0) for *_, more in parts)) for name in names}
     value, square, loss = (sum_ / images for sum_ in total.tolist())
     deviation = math.sqrt(max(0.0, square - value**2)) if math.isfinite(square) else math.nan
     return Score(value, loss, images, deviation, {name: sum_.item() / images for name, sum_ in further.items()})

@@ -18,8 +18,11 @@ from tqdm import tqdm
 from config_file.errors import UserError
 from config_file.process import ONE_SIGNAL
 from config_file.progress import progress
+from config_file.ranks import compare, gather
+from config_file.ranks import number as rank
 from training.checkpoint import Checkpoint
 from training.device import seed_step
+from training.distributed import Step, fingerprint, weighted
 from training.optimizers import LEARNING_RATES, update, zero_grad
 from training.recipe import Recipe
 from training.state import TrainingState
@@ -33,20 +36,29 @@ class DivergedError(UserError):
 ROWS_EVERY = 50  # steps between two rows of metrics, where an epoch is longer than that
 
 
-def train_step(recipe: Recipe, state: TrainingState, x: Tensor, y: Tensor) -> None:
-    """One optimizer step on one batch x (B, C, H, W), y (B,) or (B, O); afterwards every gradient is None again.
+def train_step(recipe: Recipe, state: TrainingState, x: Tensor, y: Tensor, *, asked: bool = False) -> Tensor | None:
+    """One optimizer step on this rank's part of a batch, x (B, C, H, W), y (B,) or (B, O).
 
-    The gradients of the step's passes are summed, not averaged, as FairNAS does. Only its parameters are clipped (their
-    norm as a whole) and stepped. Nothing here waits for the device.
+    The gradients of the step's passes are summed, not averaged, as FairNAS does; over pieces and ranks they are those
+    of the mean over all images. Only the step's parameters are clipped (their norm as a whole) and stepped, and
+    afterwards every gradient is None again. Nothing here waits for the device.
+
+    Returns on how many ranks a stop is `asked` for, as a tensor (); None in one process.
     """
     number, rate = state.step, recipe.rate(state.step)
-    recipe.trainer.before(number, x, y, state.optimizer, rate)
-    planned = recipe.trainer.step(number)
-    seed_step(recipe.device, recipe.options.random_seed, number)
-    for run in planned.passes:
-        loss, outputs = run(x, y)  # scalar, (B, O)
-        (loss if state.scaler is None else state.scaler.scale(loss)).backward()
-        state.totals.add(loss.detach(), outputs.detach(), y)
+    trainer, ranks = recipe.trainer, recipe.ranks
+    trainer.before(number, x, y, state.optimizer, rate)
+    planned = trainer.step(number)
+    step = Step(ranks, trainer.modules())
+    for done, piece in enumerate(ranks.split(x, y, recipe.batch_size), start=1):
+        seed_step(recipe.device, recipe.options.random_seed, number, piece.number)
+        for run in planned.passes:
+            loss, outputs = run(piece.x, piece.y)  # scalar, (B, O)
+            scaled = weighted(loss, piece.share)
+            (scaled if state.scaler is None else state.scaler.scale(scaled)).backward()
+            state.totals.add(loss.detach(), outputs.detach(), piece.y)
+        step.take_in(piece, last=done == ranks.accumulate)
+    stops = step.put_together([p.grad for p in planned.parameters if p.grad is not None], asked)
     if state.scaler is not None:
         state.scaler.unscale_(state.optimizer)
     if recipe.options.clip_grad_norm:
@@ -56,6 +68,7 @@ def train_step(recipe: Recipe, state: TrainingState, x: Tensor, y: Tensor) -> No
     if state.average is not None:
         state.average.update(number)
     state.step += 1
+    return stops
 
 
 def fit(
@@ -89,10 +102,8 @@ def fit(
 
     def save() -> None:
         _check_finite(recipe, state, checkpoint)
-        if checkpoint is not None:
-            checkpoint.save(state)
-            if state.is_best:
-                checkpoint.keep_as_best()
+        state.gather()
+        _write(recipe, state, checkpoint)
 
     if not recipe.steps and validate is not None:
         state.validation = validate()
@@ -103,10 +114,11 @@ def fit(
             epoch, position = divmod(state.step, recipe.steps_per_epoch)
             started = clock = time.perf_counter()
             for x, y in recipe.batches(epoch, position):
-                train_step(recipe, state, x, y)
+                stops = train_step(recipe, state, x, y, asked=steps.asked)
                 position += 1
                 last = position == recipe.steps_per_epoch
-                if position % ROWS_EVERY == 0 or last:
+                row = position % ROWS_EVERY == 0 or last
+                if row:
                     steps.show(loss=_write_row(recipe, state, reporter, checkpoint))
                 validated = validate is not None and (state.step % validations == 0 or state.step == recipe.steps)
                 if validate is not None and validated:
@@ -123,7 +135,7 @@ def fit(
                 clock = now
                 ends = last and (recipe.trainer.ended() or state.step == recipe.steps)
                 due = state.step % checkpoints == 0 or ends or state.is_best
-                steps.done(state.step, save, due=due)
+                steps.done(state.step, save, due=due, stop=_agreed(stops, row))
         if validate is not None and not state.validation:  # ended by the trainer before the first one
             state.validation = validate()
 
@@ -165,20 +177,39 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix({name: f"{value:.3f}" for name, value in numbers.items()}, refresh=False)
 
-    def done(self, step: int, save: Callable[[], None], *, due: bool) -> None:
+    @property
+    def asked(self) -> bool:
+        """True once a stop is asked for in this process."""
+        return self._stop.is_set()
+
+    def done(self, step: int, save: Callable[[], None], *, due: bool, stop: bool | None = None) -> None:
         """Count a step as made, `step` of them by now; `save` where that is due or a stop is asked for.
+
+        Args:
+            stop: whether it is asked for; None: as `asked`.
 
         Raises:
             KeyboardInterrupt: it is asked for.
         """
         if self._bar is not None:
             self._bar.update()
-        if due or self._stop.is_set():
+        stop = self.asked if stop is None else stop
+        if due or stop:
             save()
-        if self._stop.is_set():
+        if stop:
             raise KeyboardInterrupt(
                 f"stopped after {self._noun} {step:,} of {self._total:,} and saved; go on with: {self._how_to_resume}"
             )
+
+
+def _agreed(stops: Tensor | None, waited: bool) -> bool | None:
+    """True where all ranks stop after this step, as any of them was asked to; None in one process.
+
+    A GPU tells only where it is `waited` for anyway.
+    """
+    if stops is None:
+        return None
+    return bool((waited or stops.device.type == "cpu") and stops.item())
 
 
 def _write_row(recipe: Recipe, state: TrainingState, reporter: Reporter, checkpoint: Checkpoint | None) -> float:
@@ -207,9 +238,17 @@ def _end_epoch(recipe: Recipe, state: TrainingState, reporter: Reporter, validat
         if "val_top5" in validation:
             text += f", top-5 {task.show(validation['val_top5'], 1)}"
     reporter.log(f"{text}, {seconds:.1f} s")
-    state.totals.sums.zero_()
-    state.totals.images = 0
+    state.totals.clear()
     state.reported = (0.0, 0.0, 0)
+
+
+def _write(recipe: Recipe, state: TrainingState, checkpoint: Checkpoint | None) -> None:
+    if checkpoint is not None and recipe.ranks.number == 0:
+        checkpoint.save(state)
+        if state.is_best:
+            checkpoint.keep_as_best()
+    if recipe.ranks.count > 1:
+        gather(None)  # a slow disk is no rank that hangs
 
 
 def _check_finite(recipe: Recipe, state: TrainingState, checkpoint: Checkpoint | None) -> None:
@@ -219,6 +258,8 @@ def _check_finite(recipe: Recipe, state: TrainingState, checkpoint: Checkpoint |
     weights = [p.detach() for p in state.model.state_dict().values() if p.is_floating_point()]
     if not all(math.isfinite(norm) for norm in torch.stack(torch._foreach_norm(weights, math.inf)).tolist()):
         _diverged(recipe, state, checkpoint, "weights")
+    if recipe.ranks.count > 1:
+        compare({"weights and what is trained beside them": fingerprint(state.trained_tensors())})
 
 
 def _diverged(recipe: Recipe, state: TrainingState, checkpoint: Checkpoint | None, what: str) -> None:
@@ -274,7 +315,8 @@ def stop_signal() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         asked.set()
         asked_at = time.monotonic()
-        print("\nfinishing this step and saving; once more to stop at once", file=sys.stderr)
+        if rank() == 0:
+            print("\nfinishing this step and saving; once more to stop at once", file=sys.stderr)
 
     heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in heard}

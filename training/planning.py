@@ -46,6 +46,8 @@ def print_plan(training: Training, target: str | None = None) -> None:
         f"{quantity(options.batch_size, 'image')} each: "
         f"{quantity(run * options.batch_size, 'image')} forward and backward"
     )
+    if recipe.ranks.pieces > 1:
+        print(f"  split     {recipe.ranks.describe(recipe.batch_size, recipe.options.sync_bn)}")
     print(f"  device    {recipe.device}, {precision}, {layout}, {quantity(torch.get_num_threads(), 'CPU thread')}")
     print(f"  time      about {duration(seconds / passes * run)} without validation: {seconds:.3g} s per step ({how})")
     print(f"  memory    {peak_memory(recipe.device)} at its highest so far")
@@ -61,13 +63,18 @@ def seconds_per_step(recipe: Recipe, state: TrainingState, budget: float) -> tup
     """(seconds of a training step with its data, how they were found): steps are made if three of them fit in `budget`
     seconds by a first estimate.
     """
-    first = step_seconds(recipe)
+    first: float = recipe.ranks.first(lambda: step_seconds(recipe))
     if first * (WARM_UP + 1) > budget:
         more = math.ceil(2 * first * (WARM_UP + 1))
         return first, f"a first estimate, from a few images; --plan-seconds {more} times whole steps"
     times: list[float] = []
     started = time.perf_counter()
-    while len(times) < WARM_UP + TIMED and (len(times) <= WARM_UP or time.perf_counter() - started < budget):
+
+    def go_on() -> bool:
+        spent = time.perf_counter() - started
+        return len(times) < WARM_UP + TIMED and (len(times) <= WARM_UP or spent < budget)
+
+    while recipe.ranks.first(go_on):
         for x, y in recipe.batches(epoch=state.step // recipe.steps_per_epoch):
             begin = time.perf_counter()
             train_step(recipe, state, x, y)

@@ -20,11 +20,13 @@ class Recipe:
 
     Attributes:
         images: those that weights are fitted on.
+        ranks: the processes that train together.
+        batch_size: images of a batch, those of all ranks together.
         rate: step -> learning rate.
         steps_per_epoch, steps: optimizer steps of an epoch, and of the whole training.
 
     Raises:
-        UserError: an unknown schedule.
+        UserError: an unknown schedule, or a batch too small for the pieces it is split into.
     """
 
     def __init__(self, trainer: Trainer, until: int | None = None) -> None:
@@ -32,12 +34,14 @@ class Recipe:
         self.trainer, self.options = trainer, options
         self.images, self.task = context.images, context.images.task
         self.device, self.amp = context.device, context.amp
+        self.ranks, self.batch_size = context.ranks, context.batch_size
+        self.ranks.check(self.batch_size, synchronised=options.sync_bn)
         self.steps_per_epoch = context.steps_per_epoch
         self.steps: int = (options.epochs if until is None else until) * self.steps_per_epoch
         self.rate = trainer.schedule(self.steps_per_epoch)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch from position `start` on: x (B, C, H, W), y (B,) or (B, O)."""
+        """This rank's part of the batches of an epoch from position `start` on: x (B, C, H, W), y (B,) or (B, O)."""
         return self.images.batches(
             self.options.batch_size,
             seed=self.options.random_seed,
@@ -48,6 +52,7 @@ class Recipe:
             drop_last=len(self.images) >= self.options.batch_size,
             device=self.device,
             channels_last=self.options.channels_last,
+            part=self.ranks.part,
         )
 
 

@@ -63,6 +63,18 @@ class TrainingOptions:
     decay_vectors: bool = course(True, "weight decay also on biases and on BN's scales and shifts (SPOS itself: false)")
     clip_grad_norm: float = course(5.0, "largest norm of a step's gradient; 0: no limit", at_least=0)
     bn_momentum: float = course(0.1, "weight of the newest batch in BN's running statistics", above=0, at_most=1)
+    accumulate: int = option(
+        1,
+        "pieces that each process takes its part of a batch in, one after another: the same gradient, in less memory; "
+        "batch norms see a piece at a time",
+        at_least=1,
+        at_most=2**20,
+    )
+    sync_bn: bool = course(False, "under torchrun: batch norms see the images of all ranks (one piece of each)")
+    rank_patience: float = option(
+        45.0, "under torchrun: after which another rank is taken to hang that does not come to the end of a step",
+        unit="s", above=0, at_most=10**6,
+    )  # fmt: skip
     checkpoint_every: int = option(1, "between two checkpoints", unit="epochs", at_least=1)
     validate_every: int = option(1, "between two validations", unit="epochs", at_least=1)
 

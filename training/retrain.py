@@ -23,6 +23,7 @@ from training.checkpoint import RETRAIN
 from training.data import Data, Split, load_data
 from training.data.seeds import generator_of
 from training.device import choose_device, prepare_device
+from training.distributed import Ranks, here
 from training.estimate import duration
 from training.evaluate import Score, score
 from training.initialise import initialise
@@ -59,7 +60,12 @@ class RetrainResult:
 
 
 def prepare_network(
-    spec: NetSpec, data: Data, options: RetrainOptions, network: Network | None = None, lines: Sequence[str] = ()
+    spec: NetSpec,
+    data: Data,
+    options: RetrainOptions,
+    network: Network | None = None,
+    lines: Sequence[str] = (),
+    ranks: Ranks | None = None,
 ) -> Training:
     """The training of any network.
 
@@ -68,6 +74,7 @@ def prepare_network(
             on val.
         options: of the stage; only those of the training, the device and the seed are read.
         network: weights to start from, a network of `spec`; None starts from random ones.
+        ranks: the processes that train it together; None: this one alone.
 
     Raises:
         UserError: an option names something that there is not.
@@ -80,7 +87,7 @@ def prepare_network(
         initialise(network, options.random_seed)
     validates = options.train_on == "train"
     images = data.train if validates else data.trainval
-    trainer = make_trainer(make_context(options, data, images, network, device))
+    trainer = make_trainer(make_context(options, data, images, network, device, ranks))
     state = make_state(trainer, options.ema_decay)
 
     def validate() -> dict[str, float]:
@@ -141,7 +148,8 @@ def hand_in(training: Training, run: RunFolder, about: Mapping[str, Any] | None 
     data, state, context = training.data, training.state, training.trainer.context
     metric = data.task.metric
     if _exports_best(training):
-        state.take_best(training.checkpoint.best.read())
+        best = training.checkpoint.best
+        state.take_best(best.read() if context.ranks.count == 1 else best.parsed(context.ranks.content(best.path)))
     test = _score(state, data.test, context)
     val = None if training.validate is None else _score(state, data.val, context)
     trained = state.trained
@@ -158,7 +166,6 @@ def hand_in(training: Training, run: RunFolder, about: Mapping[str, Any] | None 
         "params": spec.params(shape),
         "train": training.how(images=len(training.recipe.images)),
     }
-    _save_samples(run.file(SAMPLES), trained, data.test)
     summary = description | {
         **test.named("test", data.task),
         "test_images": test.images,
@@ -167,8 +174,11 @@ def hand_in(training: Training, run: RunFolder, about: Mapping[str, Any] | None 
         "best_validation": state.best or None,
         "split": data.split_record,
     }
-    write_sealed(run.file(RESULT), {"format": FORMAT, **summary})
-    save_network(run.file(WEIGHTS), trained, description)  # last: the stage after this one looks for it
+    samples, result, weights = map(run.file, (SAMPLES, RESULT, WEIGHTS))
+    if context.ranks.number == 0:
+        _save_samples(samples, trained, data.test)
+        write_sealed(result, {"format": FORMAT, **summary})
+        save_network(weights, trained, description)  # last: the stage after this one looks for it
     return RetrainResult(trained, test, val, summary)
 
 
@@ -181,8 +191,9 @@ def _score(state: TrainingState, split: Split, context: Context) -> Score:
     """The trained network on a split; the training can go on afterwards."""
     state.trained.eval()
     try:
-        batches = split.batches(256, device=context.device, channels_last=context.options.channels_last)
-        return score(state.trained, batches, context.device, task=split.task)
+        form, ranks = {"channels_last": context.options.channels_last}, context.ranks
+        batches = split.batches(256, device=context.device, part=ranks.part, **form)
+        return score(state.trained, batches, context.device, task=split.task, ranks=ranks)
     finally:
         state.model.train()
 
@@ -211,7 +222,7 @@ def retrain_stage(options: RetrainOptions) -> Path:
             not fit, divergence.
         KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
     """
-    return run_training(options, "export", lambda: _prepare(options))
+    return run_training(options, "export", _prepare)
 
 
 def _prepare(options: RetrainOptions) -> tuple[Training, Callable[[RunFolder], None]]:
@@ -230,7 +241,7 @@ def _prepare(options: RetrainOptions) -> tuple[Training, Callable[[RunFolder], N
     elif options.init == "trial":
         network = load_trial(find_stage(options, "search"), chosen.architecture, spec)
         lines.append("starts from the weights of its trial in the search")
-    training = prepare_network(spec, data, options, network, lines)
+    training = prepare_network(spec, data, options, network, lines, here(options))
     return training, partial(_finish, training, chosen)
 
 

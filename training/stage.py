@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from config_file.ranks import on_all
 from config_file.run_folder import RunFolder, Work, has_finished, run_stage
+from config_file.run_mark import continued
 from config_file.stages import command, stage_path
+from training.agreement import agree
 from training.checkpoint import LAST, Checkpoint
 from training.data import Data
+from training.distributed import fingerprint
 from training.estimate import step_seconds, warning
 from training.loop import fit
 from training.options import RetrainOptions, TrainSupernetOptions
@@ -68,14 +72,17 @@ class Training:
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one."""
-        checkpoint, state = self.checkpoint, self.state
-        if not checkpoint.path.is_file():
+        checkpoint, state, ranks = self.checkpoint, self.state, self.recipe.ranks
+        if not ranks.first(checkpoint.path.is_file):
             return
-        checkpoint.load_into(state)
-        if state.is_best:  # it may have ended between the two files
+        if ranks.count == 1:
+            checkpoint.load_into(state)
+        else:  # one file for all of them: other nodes need not see it
+            checkpoint.load_into(state, ranks.content(checkpoint.path))
+        if not ranks.first(checkpoint.best.path.is_file) and not state.is_best:
+            state.best = {}  # of a version without: the best is that from here on
+        elif state.is_best and ranks.number == 0:  # it may have ended between the two files
             checkpoint.keep_as_best()
-        elif not checkpoint.best.path.is_file():  # of a version without: the best is that from here on
-            state.best = {}
 
     def run(self, run: RunFolder) -> None:
         """Train to the end, reporting to `run`, with checkpoints."""
@@ -99,24 +106,27 @@ class Training:
 def run_training(
     options: TrainSupernetOptions | RetrainOptions,
     next_stage: str,
-    prepare: Callable[[], tuple[Training, Callable[[RunFolder], None]]],
+    prepare: Callable[[Any], tuple[Training, Callable[[RunFolder], None]]],
 ) -> Path:
     """Run a stage that trains, in its run folder, which is returned.
 
     Args:
-        prepare: makes everything ready without writing anything: the training, and what writes its results, the file
-            that marks a finished stage last.
+        prepare: of the options makes everything ready without writing anything: the training, and what writes its
+            results, the file that marks a finished stage last.
 
     Raises:
         UserError: bad options or data, a folder that is taken, a checkpoint that does not fit, divergence.
         KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
     """
-    if has_finished(options):
+    options = continued(options)
+    if on_all(lambda: has_finished(options)):
         print(f"{stage_path(options)} has finished already; next: {command(next_stage, options)}")
         return stage_path(options)
 
     def work() -> Work:
-        training, finish = prepare()
+        training, finish = prepare(options)
+        weights = fingerprint(training.state.trained_tensors())
+        agree(options, training.data, weights=weights, trainer=training.trainer.fingerprint())
 
         def run(folder: RunFolder) -> None:
             training.run(folder)

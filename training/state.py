@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from tasks import CLASSIFICATION, Task
 from training.data import Data, Split
 from training.device import choose_amp, place
+from training.distributed import ALONE, Ranks, as_asked
 from training.ema import WeightAverage
 from training.losses import make_loss
 from training.optimizers import make_optimizer
@@ -21,10 +22,11 @@ from training.trainer import Context, Trainer
 class Totals:
     """Loss and metric, summed where they arise; nothing waits for the device until they are read."""
 
-    def __init__(self, device: torch.device, task: Task = CLASSIFICATION) -> None:
-        self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss x images, metric
+    def __init__(self, device: torch.device, task: Task = CLASSIFICATION, ranks: Ranks = ALONE) -> None:
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss x images, metric: of this rank
         self.images = 0
         self.task = task
+        self._ranks = ranks
 
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
         """Take in the mean loss () of a batch, its outputs (B, O) and targets."""
@@ -33,9 +35,32 @@ class Totals:
         self.images += len(targets)
 
     def read(self) -> tuple[float, float, int]:
-        """(summed loss, summed metric, images); waits for the device."""
-        loss, measured = self.sums.tolist()
-        return loss, measured, self.images
+        """(summed loss, summed metric, images) of all ranks; waits for the device, and for the others."""
+        loss, measured, images = self._ranks.total(self._all()).tolist()
+        return loss, measured, round(images)
+
+    def gather(self) -> None:
+        """Let the first rank have the sums of all of them, and the others nothing."""
+        if self._ranks.count > 1:
+            self._set(self._ranks.total(self._all()))
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.sums.zero_()
+        self.images = 0
+
+    def load(self, sums: Tensor, images: int) -> None:
+        """Go on from the sums of all ranks."""
+        self._set(torch.cat((sums, sums.new_tensor([images]))))
+
+    def _all(self) -> Tensor:
+        return torch.cat((self.sums, self.sums.new_tensor([self.images])))
+
+    def _set(self, total: Tensor) -> None:
+        self.clear()
+        if self._ranks.number == 0:
+            self.sums.copy_(total[:2])
+            self.images = round(total[2].item())
 
 
 @dataclass
@@ -91,13 +116,28 @@ class TrainingState:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.trainer.load_state_dict(state["trainer"])
-        self.totals.sums.copy_(state["totals"]["sums"])
-        self.totals.images = state["totals"]["images"]
+        self.totals.load(state["totals"]["sums"], state["totals"]["images"])
         self.step = state["step"]
         self.reported = tuple(state["reported"])
         self.seconds = state["seconds"]
         self.validation = dict(state["validation"])
         self.best = dict(state["best"])
+
+    def gather(self) -> None:
+        """Let the first rank have all that is to be saved: what ranks do not have alike is what they measured."""
+        self.totals.gather()
+
+    def trained_tensors(self) -> list[Tensor]:
+        """All that is trained, and alike on all ranks."""
+        found: list[Tensor] = []
+        pending: list[Any] = [self.trainer.state_dict(), self.model.state_dict()]
+        while pending:
+            value = pending.pop()
+            if isinstance(value, Tensor):
+                found.append(value)
+            elif isinstance(value, Mapping | list | tuple):
+                pending += value.values() if isinstance(value, Mapping) else value
+        return found
 
     @property
     def is_best(self) -> bool:
@@ -116,8 +156,18 @@ class TrainingState:
         return self.model if self.average is None else self.average.network
 
 
-def make_context(options: FittingOptions, data: Data, images: Split, model: nn.Module, device: torch.device) -> Context:
+def make_context(
+    options: FittingOptions,
+    data: Data,
+    images: Split,
+    model: nn.Module,
+    device: torch.device,
+    ranks: Ranks | None = None,
+) -> Context:
     """The context of a training, with the model in training mode on its device, and BN's momentum set.
+
+    Args:
+        ranks: the processes that train it together; None: this one alone.
 
     Raises:
         UserError: an unknown loss or number format.
@@ -126,7 +176,8 @@ def make_context(options: FittingOptions, data: Data, images: Split, model: nn.M
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = options.bn_momentum
-    return Context(options, data, images, model, make_loss(options, data.task), device, choose_amp(options.amp, device))
+    loss, amp = make_loss(options, data.task), choose_amp(options.amp, device)
+    return Context(options, data, images, model, loss, device, amp, as_asked(options) if ranks is None else ranks)
 
 
 def make_state(trainer: Trainer, ema_decay: float = 0.0) -> TrainingState:
@@ -151,6 +202,6 @@ def make_state(trainer: Trainer, ema_decay: float = 0.0) -> TrainingState:
         optimizer=optimizer,
         scaler=torch.amp.GradScaler(context.device.type) if context.amp is torch.float16 else None,
         average=WeightAverage(context.model, ema_decay) if ema_decay else None,
-        totals=Totals(context.device, context.data.task),
+        totals=Totals(context.device, context.data.task, context.ranks),
         trainer=trainer,
     )

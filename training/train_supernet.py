@@ -17,6 +17,7 @@ from training.checkpoint import SUPERNET
 from training.data import Data, load_data
 from training.device import choose_device, place, prepare_device
 from training.differentiable_search.hardware import cost_range
+from training.distributed import here
 from training.estimate import duration
 from training.evaluate import score
 from training.image_size import AtItsImageSize
@@ -79,7 +80,7 @@ def prepare_supernet(options: TrainSupernetOptions) -> Training:
         _check_complete(options, supernet, load_pretrained(supernet, options.pretrained))
     if options.sort_channels and not sort_channels(supernet):
         raise UserError(f"--sort-channels: no layer of {supernet.space.name} has narrower ones as its first channels")
-    context = make_context(options, data, data.train, supernet, device)
+    context = make_context(options, data, data.train, supernet, device, here(options))
     make = trainer_of(options) if options.phases is None else partial(Phased, phases_of(options), trainer_of)
     trainer = make(context) if beside is None else beside(make, context)
     check_limits(options.sample_strategy, trainer)
@@ -125,7 +126,7 @@ def train_supernet(options: TrainSupernetOptions) -> Path:
         UserError: bad options or data, a folder that is taken, a checkpoint that does not fit, divergence.
         KeyboardInterrupt: Ctrl-C, after the running step and a checkpoint.
     """
-    return run_training(options, "search", lambda: (job := prepare_supernet(options), partial(_finish, job)))
+    return run_training(options, "search", lambda given: (job := prepare_supernet(given), partial(_finish, job)))
 
 
 def _finish(training: Training, run: RunFolder) -> None:
@@ -133,7 +134,8 @@ def _finish(training: Training, run: RunFolder) -> None:
     trainer.finish(run)
     for name in (WEIGHTS, DESCRIPTION):
         run.file(name)
-    save_supernet(run.path, trainer.context.supernet, _about(training))  # last: it marks the stage as finished
+    if recipe.ranks.number == 0:
+        save_supernet(run.path, trainer.context.supernet, _about(training))  # last: it marks the stage as finished
     images = min(recipe.options.batch_size, len(recipe.images))
     run.log(
         f"trained {quantity(state.step, 'step')}, {quantity(trainer.passes(state.step), 'path')} on "
@@ -175,9 +177,15 @@ def validate_paths(recipe: Recipe) -> dict[str, float]:
         network = AtItsImageSize(alone, context.space, path)
         calibrate_batch_norm(network, calibration)
         batches = data.val.batches(
-            options.batch_size, seed=seed, shuffle=True, limit=limit, device=recipe.device, **form
+            options.batch_size,
+            seed=seed,
+            shuffle=True,
+            limit=limit,
+            device=recipe.device,
+            part=recipe.ranks.part,
+            **form,
         )
-        scores.append(score(network, batches, recipe.device, task=recipe.task))
+        scores.append(score(network, batches, recipe.device, task=recipe.task, ranks=recipe.ranks))
     values = [found.value for found in scores]
     named = [found.named("val", recipe.task) for found in scores]
     key = f"val_{recipe.task.metric}"

@@ -29,6 +29,7 @@ from supernet.samplers import UniformSampler
 from supernet.supernet import Gates
 from training.data import Data, Split
 from training.device import autocast
+from training.distributed import ALONE, Ranks
 from training.image_size import fit_images
 from training.losses import Loss
 from training.schedules import make_schedule
@@ -42,7 +43,8 @@ class TrainingStep:
     """One optimizer step.
 
     Attributes:
-        passes: run one after the other on the same batch, each with its backward; their gradients are summed.
+        passes: run one after the other on the same images, each with its backward; their gradients are summed. The
+            images are a batch, or one piece of it after another (`training.distributed`), all passes on each.
         parameters: what is clipped, stepped and has its gradients dropped afterwards. Nothing else is touched.
     """
 
@@ -60,6 +62,7 @@ class Context:
         model: what is trained, on its device: a supernet, or one network.
         loss: the one that the options name.
         amp: number format of autocast, None for float32.
+        ranks: the processes that train the model together.
     """
 
     options: Any
@@ -69,6 +72,18 @@ class Context:
     loss: Loss
     device: torch.device
     amp: torch.dtype | None = None
+    ranks: Ranks = ALONE
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a batch, those of all ranks together."""
+        size: int = min(self.options.batch_size, len(self.images))
+        return size
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """The networks that images pass in training mode, for the statistics of their batch norms."""
+        return [self.model]
 
     @property
     def supernet(self) -> Supernet:
@@ -116,11 +131,19 @@ class Context:
             outputs = self.forward(x, *choice)
             return self.loss(outputs, y), outputs
 
+        run.__doc__ = spelt(choice)
         return run
 
     def parameters_of(self, paths: Sequence[Architecture | Gates]) -> list[Parameter]:
         """The supernet's parameters on these paths or gates, each once."""
         return list(dict.fromkeys(p for path in paths for p in self.supernet.parameters_of(path)))
+
+
+def spelt(choice: Sequence[Any]) -> str:
+    """The way of a pass in words, for whom it fails: along an architecture, a mixture, or the whole network."""
+    if not choice:
+        return "the network"
+    return f"the path {','.join(map(str, choice[0]))}" if isinstance(choice[0], tuple) else "a mixture of options"
 
 
 class Reporter(Protocol):
@@ -165,7 +188,15 @@ class Trainer(ABC):
         """The passes and parameters of step `number`, from 0."""
 
     def before(self, number: int, x: Tensor, y: Tensor, optimizer: Optimizer, lr: float) -> None:  # noqa: B027 - optional
-        """Train what is trained beside the weights, before their `optimizer` steps them at `lr` on (x, y)."""
+        """Train what is trained beside the weights, before their `optimizer` steps them at `lr` on (x, y).
+
+        Of several ranks (x, y) is this one's part of the batch; what comes of images is to be made alike on all before
+        it is used: gradients by `context.ranks.gradient`, accuracies and rewards by `context.ranks.mean`.
+        """
+
+    def modules(self) -> list[nn.Module]:
+        """All networks that are trained, whose batch norms are alike on all ranks: attributes that are modules too."""
+        return [*self.context.modules, *(value for value in vars(self).values() if isinstance(value, nn.Module))]
 
     def schedule(self, steps_per_epoch: int) -> Callable[[int], float]:
         """The learning rate of every step; that of the options."""

@@ -1,12 +1,14 @@
 """Replicated searches: the finished one, and the same with other seeds, over the same supernet."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from config_file.errors import UserError
 from config_file.fields import options_of
 from config_file.loader import load
 from config_file.plugins import is_reference
+from config_file.ranks import on_all
 from config_file.run_mark import OPTIONS, has_begun
 from config_file.stages import STAGES, stage_path
 from search.cli import search_stage
@@ -37,7 +39,7 @@ def replicate(options: VerdictOptions, source: Path) -> list[FinishedSearch]:
         KeyboardInterrupt: Ctrl-C.
     """
     for seed, folder in folders(options, source)[1:]:
-        if searched(folder):
+        if on_all(partial(searched, folder)):
             _check_alike(source, folder)
         else:
             search_stage(_again(options, source, seed, folder))

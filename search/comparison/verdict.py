@@ -7,6 +7,7 @@ row per training; what is done is kept, so the same command with --resume goes o
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from config_file.errors import UserError
 from config_file.files import append_sealed
 from config_file.loader import parse
 from config_file.quantity import quantity
+from config_file.ranks import count, gather, joined, number, on_all
 from config_file.readers.form import check_form
 from config_file.readers.json_text import read_sealed_jsonl
 from config_file.run_folder import RunFolder, Work, run_stage
-from config_file.run_mark import has_begun
+from config_file.run_mark import continued, has_begun
 from config_file.stages import command, find_stage
 from search.comparison.contenders import Contender, line_up, table_of
 from search.comparison.findings import write_findings
@@ -26,6 +28,7 @@ from search.comparison.options import VerdictOptions
 from search.comparison.replicates import folders, replicate, searched
 from search.reporting.finished_search import read_search
 from tasks import CLASSIFICATION
+from training.agreement import agree
 from training.data import Data, load_data
 from training.estimate import duration, step_seconds, warning
 from training.retrain import prepare_network, retrain
@@ -34,6 +37,7 @@ from training.stage import MANY
 _ROW = {"title": str, "arm": str, "network": int, "seed": int, "test_accuracy": float, "macs": int}
 """The form of a row of `trainings.jsonl`, as far as it is counted with."""
 
+ABOUT = "Did the search help?"
 EXAMPLES = (
     "python -m search.verdict --title first --epochs 30",
     "python -m search.verdict --title first --searches 5 --epochs 30",
@@ -47,7 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         UserError: bad options, no finished search, a folder that is taken.
         KeyboardInterrupt: Ctrl-C; finished trainings are kept, and so is the running one's checkpoint.
     """
-    options = parse(VerdictOptions, argv, "python -m search.verdict", "Did the search help?", EXAMPLES)
+    with joined():
+        return _compare(continued(parse(VerdictOptions, argv, "python -m search.verdict", ABOUT, EXAMPLES)))
+
+
+def _compare(options: VerdictOptions) -> int:
     source = find_stage(options, "search")
     finished = read_search(source, options.search_space)
     if finished.task is not CLASSIFICATION:
@@ -76,8 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows_file = run.file("trainings.jsonl")
         for contender in contenders:
             run.run_inside(f"trainings/{contender.title}")
-        done = {row["title"] for row in read_trainings(rows_file)}
+        done = on_all(lambda: [row["title"] for row in read_trainings(rows_file)])
         left = [c for c in contenders if c.title not in done and options.only in ("all", c.arm)]
+        left = left[number() :: count()]  # of ranks each trains networks of its own
         if line := long_comparison(options, left, data):
             run.log(line)
         for contender in left:
@@ -85,12 +94,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 row = train(options, contender, data, run)
                 with run.alone():
                     append_sealed(rows_file, row)
-        with run.alone():
-            rows = read_trainings(rows_file)
+        gather(None)
+        with run.alone() if number() == 0 else nullcontext():
+            rows = read_trainings(rows_file) if number() == 0 else []
             if {row["title"] for row in rows} >= {contender.title for contender in contenders}:
                 same_cost = len({contender.name for contender in contenders}) == 1
                 write_findings(run, rows, options.searches, same_cost, options.search_space)
 
+    agree(options, data)
     run_stage(options, lambda: Work(compare))
     return 0
 

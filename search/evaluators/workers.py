@@ -44,10 +44,12 @@ def in_processes(evaluator: Evaluator, count: int, threads: int) -> Judge:
 
 
 @dataclass(frozen=True)
-class _Worker:
+class Worker:
+    """One that evaluates: its number, its process (None: it is not ours to end), and the way to it."""
+
     number: int
-    process: BaseProcess
-    connection: Connection
+    process: BaseProcess | None
+    connection: Any
 
 
 class WorkerEvaluator:
@@ -64,7 +66,7 @@ class WorkerEvaluator:
         self.price = getattr(evaluator, "price", None)
         self._count = count
         self._threads = threads
-        self._workers: list[_Worker] = []
+        self._workers: list[Worker] = []
         self.deaths = 0
         weakref.finalize(self, _end, self._workers)
 
@@ -99,13 +101,13 @@ class WorkerEvaluator:
         """End the processes at once."""
         _end(self._workers)
 
-    def started(self, wanted: int) -> list[_Worker]:
+    def started(self, wanted: int) -> list[Worker]:
         """As many processes as there is work for."""
         for number in range(len(self._workers), min(self._count, wanted)):
             self._workers.append(self._start(number))
         return self._workers[:wanted]
 
-    def _start(self, number: int) -> _Worker:
+    def _start(self, number: int) -> Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
@@ -121,21 +123,30 @@ class WorkerEvaluator:
                 raise UserError(text) from None
             finally:
                 theirs.close()
-        return _Worker(number, process, ours)
+        return Worker(number, process, ours)
 
-    def another(self, dead: _Worker) -> _Worker:
+    def another(self, dead: Worker) -> Worker:
         """A new process in the place of one that the system has killed.
 
         Raises UserError where that ends the search: no evaluation is to blame, or too many died in a row.
         """
+        assert dead.process is not None
         dead.process.join(5)
         self.deaths += 1
         by_signal = (dead.process.exitcode or 0) < 0
         if not hasattr(self.evaluator, "lost") or not by_signal or self.deaths > DEATHS:
-            raise _dead(dead, self.deaths)
+            raise self.death(dead, self.deaths)
         dead.connection.close()
         worker = self._workers[dead.number] = self._start(dead.number)
         return worker
+
+    def death(self, dead: Worker, deaths: int = 1) -> UserError:
+        """The line that a death ends a search with."""
+        so_many = f", as {deaths} in a row" if deaths > 1 else ""
+        return UserError(
+            f"{_end_of(dead)}{so_many} (fewer --workers, a smaller --eval-memory; finished evaluations are kept, "
+            "--resume continues)"
+        )
 
 
 class _Sharing:
@@ -153,7 +164,7 @@ class _Sharing:
         self._left = [list(run) for run in runs]  # what there is no result of
         self._since = [0.0] * len(runs)
         self._ready: defaultdict[int, list[Result]] = defaultdict(list)
-        self._busy: dict[Any, tuple[_Worker, int]] = {}
+        self._busy: dict[Any, tuple[Worker, int]] = {}
         self._done: set[int] = set()
 
     def results(self) -> Iterator[Result]:
@@ -167,7 +178,7 @@ class _Sharing:
                     self._hear(connection)
                 yield from self._ready.pop(number, ())
 
-    def _give(self, worker: _Worker) -> None:
+    def _give(self, worker: Worker) -> None:
         """Give it the next run, if there is one."""
         while self._todo:
             number, run = self._todo[0]
@@ -202,10 +213,10 @@ class _Sharing:
         else:
             raise message
 
-    def _bury(self, dead: _Worker, number: int) -> None:
+    def _bury(self, dead: Worker, number: int) -> None:
         """Put another process in the place of a dead one: what that was at has failed, the rest is to be done."""
         if self._confirming:
-            raise _dead(dead)
+            raise self._workers.death(dead)
         another = self._workers.another(dead)
         left = self._left[number]
         if left:
@@ -249,28 +260,22 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _dead(worker: _Worker, deaths: int = 1) -> UserError:
-    so_many = f", as {deaths} in a row" if deaths > 1 else ""
-    return UserError(
-        f"{_end_of(worker)}{so_many} (fewer --workers, a smaller --eval-memory; finished evaluations are kept, "
-        "--resume continues)"
-    )
-
-
-def _end_of(worker: _Worker) -> str:
+def _end_of(worker: Worker) -> str:
     """The end of a process in words."""
+    assert worker.process is not None
     worker.process.join(5)
     code = worker.process.exitcode
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with status {code}"
     return f"a process of --workers {how}: was there memory enough?"
 
 
-def _end(workers: list[_Worker]) -> None:
-    for worker in workers:
-        worker.process.kill()  # it has nothing to put away
-    for worker in workers:
+def _end(workers: list[Worker]) -> None:
+    processes = [(worker, worker.process) for worker in workers if worker.process is not None]
+    for _, process in processes:
+        process.kill()  # it has nothing to put away
+    for worker, process in processes:
         worker.connection.close()
-        worker.process.join()
+        process.join()
     workers.clear()
 
 

@@ -22,12 +22,14 @@ from config_file.loader import parse
 from config_file.options import was_given
 from config_file.progress import progress
 from config_file.quantity import quantity
+from config_file.ranks import joined, number
 from config_file.run_folder import RunFolder, Work, run_stage
+from config_file.run_mark import continued
 from search.archive import Archive
 from search.engine import evaluated
 from search.evaluators import Context, Evaluator, context_of, make_evaluator, measures_of
+from search.evaluators.crew import MAIN, Crew, hired, judge_of
 from search.evaluators.prefix_evaluation import PrefixNode, tree_of
-from search.evaluators.workers import in_processes
 from search.ranking.baselines import cost_of
 from search.ranking.findings import check_scores, write_findings
 from search.ranking.options import RankOptions
@@ -39,6 +41,7 @@ from supernet import Architecture, SearchSpace
 from supernet.decisions import DecisionSpace
 from supernet.saved import named_space
 from tasks import CLASSIFICATION
+from training.agreement import agree
 
 EXAMPLES = (
     "python -m search.rank --title first --truth nasbench_macro --architectures 1000",
@@ -54,7 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         UserError: bad options, a truth or scores that do not fit.
         KeyboardInterrupt: Ctrl-C; finished evaluations are kept.
     """
-    options = parse(RankOptions, argv, "python -m search.rank", "Is the ranking of a supernet any good?", EXAMPLES)
+    with joined():
+        options = parse(RankOptions, argv, "python -m search.rank", "Is the ranking of a supernet any good?", EXAMPLES)
+        return _rank(continued(options))
+
+
+def _rank(options: RankOptions) -> int:
     if options.scores is not None:
         typed = named_space(options, resolution=options.resolution) if was_given(options, "search_space") else None
         truth = load_truth(options.truth, typed, options.truth_dataset)
@@ -80,10 +88,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.plan:
         make_evaluator(options.evaluator, context)  # refuses what a ranking would
         return _planned(chosen, truth, _tree(options, context, chosen))
-    run_stage(
-        options,
-        lambda: Work(partial(rank, options, context, truth, chosen, make_evaluator(options.evaluator, context))),
-    )
+
+    def work() -> Work:
+        evaluator = make_evaluator(options.evaluator, context)
+        agree(options, None, evaluator=dict(evaluator.fingerprints))
+        return Work(partial(rank, options, context, truth, chosen, evaluator))
+
+    run_stage(options, work)
     return 0
 
 
@@ -95,10 +106,15 @@ def rank(
     evaluator: Evaluator,
     run: RunFolder,
 ) -> None:
-    """Evaluate the networks, as far as they are not known, and write how their scores rank."""
-    with closing(evaluator):
+    """Evaluate the networks, as far as they are not known, and write how their scores rank.
+
+    Of ranks those after the first evaluate only.
+    """
+    with closing(evaluator), hired({MAIN: evaluator}) as crew:
+        if number():
+            return
         archive = Archive(run.file("archive.jsonl"), evaluator.fingerprints)
-        kept = [result for result in evaluate_all(options, evaluator, archive, chosen) if not result.failed]
+        kept = [result for result in evaluate_all(options, evaluator, archive, chosen, crew) if not result.failed]
     if len(kept) < 3:
         failed = f"{len(chosen) - len(kept)} of {len(chosen)}"
         raise UserError(f"{failed} evaluations failed (no finite loss){context.doubt}")
@@ -136,14 +152,16 @@ def networks(options: RankOptions, truth: Truth, architectures: Sequence[Archite
     return ordered
 
 
-def evaluate_all(options: Any, evaluator: Evaluator, archive: Archive, chosen: Sequence[Architecture]) -> list[Result]:
+def evaluate_all(
+    options: Any, evaluator: Evaluator, archive: Archive, chosen: Sequence[Architecture], crew: Crew | None = None
+) -> list[Result]:
     """The results of all, of which those are evaluated that the archive does not have yet, showing progress."""
     fidelity = evaluator.fidelities[-1]
     fresh = [architecture for architecture in chosen if archive.find(architecture, fidelity) is None]
     bar: tqdm[Any] = progress(len(chosen), "ranking", "architecture")
     with bar:
         bar.update(len(chosen) - len(fresh))
-        workers = in_processes(evaluator, options.workers, options.threads)
+        workers = judge_of(crew, MAIN, evaluator, options)
         # All at once: each is handed out when it is ready, and the fewer there are, the fewer prefixes are shared.
         for result in evaluated(workers, fresh, fidelity) if fresh else ():
             archive.add(result)

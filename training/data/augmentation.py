@@ -145,15 +145,17 @@ def draw_shifts(generator: torch.Generator, count: int, margin: int) -> tuple[Te
     return top, left, torch.rand(count, generator=generator) < 0.5
 
 
-def cut_out(x: Tensor, side: int, generator: torch.Generator) -> Tensor:
+def cut_out(
+    x: Tensor, side: int, generator: torch.Generator, whole: int | None = None, part: slice = slice(None)
+) -> Tensor:
     """Images x (B, C, H, W) with a square of each at zero, the mean colour of normalised images; changed in place.
 
     Its centre is any pixel, so that a part of the square may lie outside (DeVries and Taylor 2017). It is drawn on the
-    CPU, so that every device erases alike.
+    CPU, so that every device erases alike; where x is a `part` of a batch of `whole` images, for all of these.
     """
     erased = torch.ones((), dtype=torch.bool)
     for axis, size in ((1, x.shape[2]), (2, x.shape[3])):
-        first = torch.randint(size, (len(x), 1), generator=generator) - side // 2
+        first = torch.randint(size, (len(x) if whole is None else whole, 1), generator=generator)[part] - side // 2
         place = torch.arange(size)
         inside = (place >= first) & (place < first + side)  # (B, size)
         erased = erased & inside.unsqueeze(3 - axis)  # (B, H, 1), then (B, H, W)

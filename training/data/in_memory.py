@@ -73,15 +73,22 @@ class ImageStore:
             writeable=False,
         )
 
-    def cut(self, rows: Tensor, draw: torch.Generator | None, device: torch.device) -> tuple[Tensor, Tensor]:
+    def cut(
+        self, rows: Tensor, draw: torch.Generator | None, device: torch.device, part: slice = slice(None)
+    ) -> tuple[Tensor, Tensor]:
         """Windows of these images and their labels, on `device`: uint8 (B, R, R, 3) and the targets.
 
         `draw` gives places and mirroring; None is the middle window as it is. It is a CPU generator, so that every
-        device cuts alike.
+        device cuts alike. Of the images drawn for, those of `part` are cut.
         """
+        store, chosen = self, rows[part]
         if self.frame is not None:
-            return self._laid_out(rows, self.frame).cut(torch.arange(len(rows)), draw, device)
-        B = len(rows)
+            store, chosen = self._laid_out(chosen, self.frame), torch.arange(len(chosen))
+        top, left, mirror = (drawn[part] for drawn in store._places(len(rows), draw))
+        return store._cut(chosen, top, left, mirror, device)
+
+    def _places(self, B: int, draw: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+        """(top, left) of the windows of B images, and which are mirrored: (B,) each."""
         top = left = torch.full((B,), self.margin)
         mirror = torch.zeros(B, dtype=torch.bool)
         if draw is not None:
@@ -89,6 +96,11 @@ class ImageStore:
             if self.shift:
                 top, left = places[:2]
             mirror = places[2] & self.horizontal_flip
+        return top, left, mirror
+
+    def _cut(
+        self, rows: Tensor, top: Tensor, left: Tensor, mirror: Tensor, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
         if device.type == "cpu":
             return self._cut_with_numpy(rows, top, left, mirror), self.labels[rows]
         # One small copy to the device per batch instead of four.
@@ -164,6 +176,8 @@ def empty_frames(count: int, frame: Frame) -> tuple[Tensor, Tensor]:
 class InMemorySplit(Split):
     """The rows `indices` (int64, (n,)) of an `ImageStore`; `augmented` gives batches that no store can cut."""
 
+    loads_parts = True
+
     def __init__(
         self, store: ImageStore, indices: Tensor, normalisation: Normalisation, augmented: Split | None = None
     ) -> None:
@@ -182,5 +196,6 @@ class InMemorySplit(Split):
             return
         for number, positions in enumerate(batches, request.start):
             generator = None if request.augmentation is None else generator_of("augment", *request.augmentation, number)
-            images, labels = self.store.cut(self.indices[positions], generator, request.device)
+            rows, part = self.indices[positions], request.of(len(positions))
+            images, labels = self.store.cut(rows, generator, request.device, part)
             yield self.normalisation(images, request.channels_last), labels

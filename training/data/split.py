@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,12 +51,19 @@ class Request(NamedTuple):
     Attributes:
         start: number of the first one in its epoch.
         augmentation: (seed, epoch) that it is drawn from, None for none.
+        part: of each batch, (which, of how many): what is drawn for an image is the same whatever part it is in.
     """
 
     start: int
     augmentation: tuple[int, int] | None
     device: torch.device
     channels_last: bool
+    part: tuple[int, int] = (0, 1)
+
+    def of(self, images: int) -> slice:
+        """The part of a batch of so many images."""
+        which, parts = self.part
+        return slice(which * images // parts, (which + 1) * images // parts)
 
 
 class Split(ABC):
@@ -66,9 +73,11 @@ class Split(ABC):
         labels: the targets in the order of `raw`: int64 (N,), classes from 0; of landmarks float32 (N, outputs).
         normalisation: what turns `raw` images into a network's input.
         cutout: side of the square that training erases of every image, in pixels; 0: none.
+        loads_parts: whether `_load` gives only the part of each batch that is asked for; else all of it is loaded.
     """
 
     cutout: int = 0
+    loads_parts: ClassVar[bool] = False
 
     def __init__(self, labels: Tensor, normalisation: Normalisation, task: Task = CLASSIFICATION) -> None:
         self.labels = labels
@@ -91,6 +100,7 @@ class Split(ABC):
         limit: int | None = None,
         device: torch.device | str | None = None,
         channels_last: bool = True,
+        part: tuple[int, int] = (0, 1),
     ) -> Iterator[Batch]:
         """The batches of one epoch, normalised; bit-identical for the same (seed, epoch, position).
 
@@ -103,6 +113,7 @@ class Split(ABC):
             start: leave out this many batches: what follows is what a full pass gives from there.
             drop_last: leave out the last batch if it is not full.
             limit: only the first `limit` images of the (shuffled) order.
+            part: of each batch only this one of so many parts, as each of several processes takes one.
 
         Returns:
             an iterator of (x, y): x float32 (B, 3, R, R), y int64 (B,), of landmarks float32 (B, outputs).
@@ -120,12 +131,16 @@ class Split(ABC):
         order = self.order(seed, epoch) if shuffle else torch.arange(len(self))
         batches = list(order[:limit].split(batch_size))[start:count]
         where = torch.empty(0, device=device or "cpu").device  # "cuda" and "cuda:0" become one
-        loaded = self._load(batches, Request(start, (seed, epoch) if augment else None, where, channels_last))
+        request = Request(start, (seed, epoch) if augment else None, where, channels_last, part)
+        loaded = self._load(batches, request)
+        if part != (0, 1) and not self.loads_parts:
+            loaded = ((x[request.of(len(x))], y[request.of(len(y))]) for x, y in loaded)
         if not (augment and self.cutout):
             return loaded
+        sizes = map(len, batches)
         return (
-            (cut_out(x, self.cutout, generator_of("cutout", seed, epoch, number)), y)
-            for number, (x, y) in enumerate(loaded, start)
+            (cut_out(x, self.cutout, generator_of("cutout", seed, epoch, number), size, request.of(size)), y)
+            for number, (size, (x, y)) in enumerate(zip(sizes, loaded, strict=False), start)
         )
 
     def order(self, seed: int, epoch: int = 0) -> Tensor:
@@ -209,6 +224,7 @@ class SplitPart(Split):
         self.whole = whole
         self.positions = positions
         self.cutout = whole.cutout
+        self.loads_parts = whole.loads_parts  # type: ignore[misc]  # as what it is a part of
 
     def raw(self, indices: Sequence[int] | Tensor) -> Tensor:
         return self.whole.raw(self.positions[torch.as_tensor(indices, dtype=torch.int64)])

@@ -154,6 +154,8 @@ def _collate(items: list[tuple[Tensor, Tensor] | UserError]) -> Batch | UserErro
 class StreamedSplit(Split):
     """The rows `indices` (int64, (n,)) of a `FilePool`, read by `workers` processes (0: in this one)."""
 
+    loads_parts = True
+
     def __init__(self, pool: FilePool, indices: Tensor, normalisation: Normalisation, workers: int = 0) -> None:
         super().__init__(pool.labels[indices], normalisation, pool.task)
         self.pool = pool
@@ -169,7 +171,7 @@ class StreamedSplit(Split):
         draws = None if request.augmentation is None else self.pool.draws(len(self), request.augmentation)
         for number, positions in enumerate(batches, request.start):
             drawn = [None] * len(positions) if draws is None else draws(positions, number)
-            yield list(zip(self.indices[positions].tolist(), drawn, strict=True))
+            yield list(zip(self.indices[positions].tolist(), drawn, strict=True))[request.of(len(positions))]
 
     def _load(self, batches: list[Tensor], request: Request) -> Iterator[Batch]:
         device = request.device

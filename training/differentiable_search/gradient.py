@@ -17,8 +17,14 @@ from supernet.gating import statistics_kept
 
 EPSILON = 0.01  # length of the two steps along dL_val/dw', as in DARTS
 
-Objective = Callable[[], Tensor]
-"""A loss at the weights and architecture parameters as they are when it is called."""
+Gradient = Callable[[Sequence[Tensor]], Sequence[Tensor | None]]
+"""The gradient of a loss with respect to tensors, at weights and architecture parameters as they are when it is called;
+None for those that it does not reach."""
+
+
+def of_loss(loss: Callable[[], Tensor]) -> Gradient:
+    """The gradient of a loss () that is computed in this process."""
+    return lambda inputs: torch.autograd.grad(loss(), inputs, allow_unused=True)
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,10 @@ class WeightUpdate:
         return drift if buffer is None else drift + group.get("momentum", 0.0) * buffer
 
 
-def first_order(logits: nn.Parameter, validation: Objective) -> Tensor:
+def first_order(logits: nn.Parameter, validation: Gradient) -> Tensor:
     """The gradient of the validation loss with respect to the logits. Weights get no gradient."""
-    (gradient,) = torch.autograd.grad(validation(), logits)
+    (gradient,) = validation([logits])
+    assert gradient is not None, "the loss depends on the architecture"
     return gradient
 
 
@@ -50,31 +57,31 @@ def second_order(
     logits: nn.Parameter,
     model: nn.Module,
     step: WeightUpdate,
-    training: Objective,
-    validation: Objective,
+    training: Gradient,
+    validation: Gradient,
     epsilon: float = EPSILON,
 ) -> Tensor:
     """The gradient of the validation loss after one step of the weights.
 
     Args:
         model: its batch norms take in no statistics here; its weights are left as they were, bit for bit.
-        training: the training loss at the weights and logits as they are when it is called; the same draw of gates
-            each time.
-        validation: the validation loss, likewise.
+        training: of the training loss; the same draw of gates each time.
+        validation: of the validation loss, likewise.
         epsilon: length of the steps of the central difference; its error falls with the square of it, until rounding.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     with statistics_kept(lambda: norms):
         # eq. 7: w' = w - lr * (momentum * m + dL_train/dw + decay * w); weights of options that do not run stay.
-        gradients = torch.autograd.grad(training(), step.parameters, allow_unused=True)
+        gradients = training(step.parameters)
         moved = [(p, g) for p, g in zip(step.parameters, gradients, strict=True) if g is not None]
         weights = [p for p, _ in moved]
         with torch.no_grad():
             drifts = [-step.lr * step.drift(p, g) for p, g in moved]
         # At w': the first term of eq. 7, dL_val(w', a)/da, and the direction v = dL_val(w', a)/dw' of the second.
         with _shifted(weights, drifts):
-            gradient, *directions = torch.autograd.grad(validation(), [logits, *weights], allow_unused=True)
-        directions = [torch.zeros_like(p) if d is None else d for p, d in zip(weights, directions, strict=True)]
+            gradient, *found = validation([logits, *weights])
+        assert gradient is not None, "the loss depends on the architecture"
+        directions = [torch.zeros_like(p) if d is None else d for p, d in zip(weights, found, strict=True)]
         # eq. 8: d2L_train/da dw . v is nearly (dL_train(w+)/da - dL_train(w-)/da) / 2 eps, w+- = w +- eps * v,
         # with eps = 0.01 / |v|.
         norm = torch.stack(torch._foreach_norm(directions)).norm()
@@ -82,8 +89,7 @@ def second_order(
         ends = []
         for sign in (1.0, -1.0):
             with _shifted(weights, [sign * scale * d for d in directions]):
-                (end,) = torch.autograd.grad(training(), logits)
-                ends.append(end)
+                ends.append(first_order(logits, training))
         return gradient - step.lr * (ends[0] - ends[1]) / (2 * scale)
 
 

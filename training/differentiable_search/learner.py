@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from supernet.relaxations import RELAXATIONS, Relaxation, settle
 from supernet.supernet import Gates
 from training.data.endless import EndlessBatches
 from training.device import seed_step
-from training.differentiable_search.gradient import WeightUpdate, first_order, second_order
+from training.differentiable_search.gradient import Gradient, WeightUpdate, first_order, second_order
 from training.differentiable_search.hardware import Hardware
 from training.differentiable_search.options import architecture_optimizer, architecture_steps
 from training.differentiable_search.skipping import most_skips
@@ -53,6 +54,7 @@ class ArchitectureLearner:
         self.multipliers = None if hardware is None else hardware.multipliers
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.steps = architecture_steps(options, epochs, steps_per_epoch)
+        context.ranks.check(context.batch_size)
         name = options.relaxation or relaxation
         kind = choose("relaxation", name, RELAXATIONS)
         if context.space.images is not None:
@@ -79,6 +81,7 @@ class ArchitectureLearner:
             seed=context.seed,
             device=context.device,
             channels_last=options.channels_last,
+            part=context.ranks.part,
         )
 
     # ---- steps
@@ -101,12 +104,13 @@ class ArchitectureLearner:
     def step(
         self,
         step: int,
-        batch: tuple[Tensor, Tensor] | None = None,
+        batch: tuple[Tensor, Tensor, int] | None = None,
         weight_update: Callable[[], WeightUpdate] | None = None,
     ) -> None:
         """The architecture's step before step `step` of the weights, if there is one.
 
-        For second order it needs the images (B, C, H, W) and targets of that step, and its `weight_update`.
+        For second order it needs the images (B, C, H, W) and targets of that step, this rank's part of a batch of so
+        many, and its `weight_update`.
         """
         number = self._number(step)
         if number is None:
@@ -124,23 +128,19 @@ class ArchitectureLearner:
             excess = self.multipliers.excess(costs)
             pulls = torch.stack([torch.autograd.grad(g, logits, retain_graph=True)[0] for g in excess])
 
-        def validation() -> Tensor:
-            loss = self._objective(number, temperature, images, labels)
+        def penalised(x: Tensor, y: Tensor) -> Tensor:
+            loss = self._objective(number, temperature, x, y)
             # L_val + the penalty on E_p[cost], or the constraints' terms of the Lagrangian
             return loss if self.hardware is None or costs is None else self.hardware.penalised(loss, costs)
 
+        validation = self._gradient(penalised, images, labels, self.context.batch_size)
         if self.options.a_order == 1:
-            gradient = first_order(logits, self._scaled(validation))
+            gradient = first_order(logits, validation)
         else:
             assert batch is not None
             assert weight_update is not None
-
-            def training() -> Tensor:
-                return self._objective(number, temperature, *batch)
-
-            gradient = second_order(
-                logits, self.supernet, weight_update(), self._scaled(training), self._scaled(validation)
-            )
+            training = self._gradient(partial(self._objective, number, temperature), *batch)
+            gradient = second_order(logits, self.supernet, weight_update(), training, validation)
         # The step on a; of a sampled pair its share of p is kept (ProxylessNAS); then dual ascent of the multipliers.
         before = logits.detach().clone()
         gradient = gradient / self._loss_scale
@@ -182,8 +182,14 @@ class ArchitectureLearner:
     def _loss_scale(self) -> float:
         return HALF_SCALE if self.context.amp is torch.float16 else 1.0
 
-    def _scaled(self, loss: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        return loss if self._loss_scale == 1.0 else lambda: loss() * self._loss_scale
+    def _gradient(self, loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor, batch_size: int) -> Gradient:
+        """Of the scaled loss over a whole batch, of which (x, y) is this rank's part."""
+
+        def scaled(x: Tensor, y: Tensor) -> Tensor:
+            return loss(x, y) if self._loss_scale == 1.0 else loss(x, y) * self._loss_scale
+
+        over, modules = self.context.ranks, self.context.modules
+        return lambda inputs: over.gradient(scaled, inputs, x, y, batch_size, modules)
 
     def end_epoch(self, step: int) -> str:
         """See to --max-skips after `step` steps of the weights; a line where the learning has ended by it, else "".

@@ -73,6 +73,9 @@ class Around(Trainer):
         planned = self.trainer.step(number)
         return TrainingStep([self.changed(run, number) for run in planned.passes], planned.parameters)
 
+    def modules(self) -> list[nn.Module]:
+        return [*super().modules(), *self.trainer.modules()]
+
     def parameters(self) -> list[nn.Parameter]:
         return self.trainer.parameters()
 

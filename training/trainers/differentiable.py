@@ -57,7 +57,7 @@ class Differentiable(Trainer):
         return TrainingStep([self.context.task_pass(path)], self.context.parameters_of([path]))
 
     def before(self, number: int, x: Tensor, y: Tensor, optimizer: Optimizer, lr: float) -> None:
-        self.learner.step(number, (x, y), partial(self._update, number, optimizer, lr))
+        self.learner.step(number, (x, y, self.context.batch_size), partial(self._update, number, optimizer, lr))
 
     def _update(self, number: int, optimizer: Optimizer, lr: float) -> WeightUpdate:
         return WeightUpdate(self.step(number).parameters, optimizer, lr)

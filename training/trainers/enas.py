@@ -45,6 +45,7 @@ class Enas(Trainer):
             seed=context.seed,
             device=context.device,
             channels_last=context.options.channels_last,
+            part=context.ranks.part,
         )
         self._norms = [module for module in context.model.modules() if isinstance(module, nn.BatchNorm2d)]
         self._steps_per_epoch = max(1, len(for_weights) // context.options.batch_size)
@@ -72,11 +73,15 @@ class Enas(Trainer):
     @torch.no_grad()
     def _judge(self, drawn: Architecture, sample: int) -> float:
         """The task's metric of a path on one batch, greater is better. Batch norms use the batch, and keep nothing."""
-        images, targets = self._batches[sample]
-        task = self.context.data.task
-        seed_step(self.context.device, self.context.seed, -1 - sample)
+        context, task = self.context, self.context.data.task
+
+        def metric(x: Tensor, y: Tensor) -> Tensor:
+            return task.measure(context.forward(x, drawn), y).double().mean()
+
+        seed_step(context.device, context.seed, -1 - sample)
         with statistics_kept(lambda: self._norms):
-            measured = float(task.measure(self.context.forward(images, drawn), targets).double().mean())
+            batch = *self._batches[sample], self._batches.batch_size
+            measured = float(context.ranks.mean(metric, *batch, context.modules))
         return measured if task.maximise else -measured
 
     def state_dict(self) -> dict[str, Any]:

@@ -69,6 +69,10 @@ class PoseContext(Context):
     auxiliary: nn.Module = field(default_factory=nn.Identity)
     weight: float = 1.0
 
+    @property
+    def modules(self) -> list[nn.Module]:
+        return [self.model, self.auxiliary]
+
     def task_pass(self, *choice: Any) -> Pass:
         """The pass (x (B, C, H, W), y (B, outputs + 3)), of a supernet along `choice`."""
 

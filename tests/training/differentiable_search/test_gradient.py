@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from supernet import Supernet, build_space
 from supernet.relaxations import Relaxation
 from supernet.relaxations.parameters import ArchitectureParameters
-from training.differentiable_search.gradient import WeightUpdate, first_order, second_order
+from training.differentiable_search.gradient import WeightUpdate, first_order, of_loss, second_order
 from training.optimizers import PathSGD
 
 SPACE = {
@@ -73,7 +73,7 @@ class Case:
 
 def test_first_order_is_the_numeric_derivative() -> None:
     case = Case()
-    gradient = first_order(case.parameters.logits, lambda: case.loss(case.val))
+    gradient = first_order(case.parameters.logits, of_loss(lambda: case.loss(case.val)))
     torch.testing.assert_close(gradient, case.numeric(lambda: case.loss(case.val)), rtol=1e-6, atol=1e-9)
     assert all(p.grad is None for p in case.net.parameters())
 
@@ -88,10 +88,10 @@ def test_second_order_is_the_numeric_derivative_through_a_step_of_the_weights(mo
         return float((gradient.detach() - reference).norm() / reference.norm())
 
     def second(epsilon: float) -> float:
-        losses = (lambda: case.loss(case.train)), (lambda: case.loss(case.val))
+        losses = of_loss(lambda: case.loss(case.train)), of_loss(lambda: case.loss(case.val))
         return error(second_order(case.parameters.logits, case.net, case.step, *losses, epsilon=epsilon))
 
-    first = error(first_order(case.parameters.logits, lambda: case.loss(case.val)))
+    first = error(first_order(case.parameters.logits, of_loss(lambda: case.loss(case.val))))
     assert first > 0.02, "the two orders were expected to differ"
     assert second(1e-4) < 1e-6
     assert second(1e-3) < 1e-5
@@ -103,8 +103,7 @@ def test_second_order_is_the_numeric_derivative_through_a_step_of_the_weights(mo
 
 def test_second_order_with_one_option_per_decision() -> None:
     case = Case(relaxation="gumbel_hard")
-    gradient = second_order(
-        case.parameters.logits, case.net, case.step, lambda: case.loss(case.train), lambda: case.loss(case.val)
-    )
+    losses = of_loss(lambda: case.loss(case.train)), of_loss(lambda: case.loss(case.val))
+    gradient = second_order(case.parameters.logits, case.net, case.step, *losses)
     assert torch.isfinite(gradient).all()
     assert (gradient.abs().sum(1) > 0).all()

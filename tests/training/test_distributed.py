@@ -1,0 +1,124 @@
+"""Two processes train what one does that accumulates the two halves of every batch: every sampler and relaxation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from config_file.ranks import number
+from supernet.relaxations import RELAXATIONS
+from tests.training import pair, toy
+from training.data import load_data
+from training.distributed import here
+from training.loop import train_step
+from training.retrain import prepare_network
+from training.stage import Training
+from training.train_supernet import prepare_supernet, train_supernet
+from training.trainers import TRAINERS, relaxation_of
+
+STEPS = 3
+NOISY = {"loss": "tests.training.toy:noisy_loss"}  # draws as dropout does
+
+KERNELS = {"search_space": "single_path", "widths": (4, 4, 4, 8, 8, 8, 8, 8, 16), "depths": (1, 1, 1, 1, 1, 1)}
+"""A space that has super-kernels."""
+
+SUPERNETS: dict[str, dict[str, Any]] = {
+    **{name: {"sample_strategy": name} for name in TRAINERS if relaxation_of(name) is None},
+    **{name: {"sample_strategy": "differentiable", "relaxation": name} for name in RELAXATIONS},
+    **{
+        name: {"sample_strategy": "differentiable", "relaxation": name} | KERNELS
+        for name in RELAXATIONS
+        if "thres" in name
+    },
+    "slices": {"sample_strategy": "fair"} | KERNELS,
+    "within limits": {"target_hc": 0.05},
+    "odd batch": {"batch_size": 63, **NOISY},
+    "adam": {"optimizer": "adam", "lr": 0.003},
+    "second order": {"sample_strategy": "differentiable", "relaxation": "softmax", "a_order": 2},
+    "penalty": {"sample_strategy": "differentiable_gumbel", "target_hc": 0.05},
+    "constrained": {"sample_strategy": "differentiable", "target_hc": 0.06, "hc_mode": "constrained"},
+}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "everything": {"ema_decay": 0.9, "clip_grad_norm": 0.1, "label_smoothing": 0.2, "train_on": "train"},
+}
+
+
+def trainings(root: Path, **more: Any) -> dict[str, Training]:
+    """All cases, on the ranks there are."""
+    found = {}
+    for name, changes in SUPERNETS.items():
+        found[name] = prepare_supernet(toy.supernet_options(root, **(changes | more)))
+    spec = toy.toy_space().decode((1,) * 8)
+    for name, changes in NETWORKS.items():
+        options = toy.retrain_options(root, **(changes | more))
+        data = load_data(options, 8)
+        found[name] = prepare_network(spec, data, options, ranks=here(options))
+    return found
+
+
+def trained(training: Training) -> dict[str, Any]:
+    """The state after some steps, and what a validation says then."""
+    recipe, state = training.recipe, training.state
+    for (x, y), _ in zip(recipe.batches(0), range(STEPS), strict=False):
+        train_step(recipe, state, x, y)
+    assert training.validate is not None or training.options.train_on == "trainval"
+    validated = {} if training.validate is None else training.validate()
+    state.gather()
+    return {"state": state.state_dict(), "validated": validated}
+
+
+def on_a_rank(folder: Path) -> None:
+    """The part of this file that runs on two ranks: all cases, and a whole stage."""
+    found = {name: trained(training) for name, training in trainings(folder / str(number())).items()}
+    if number() == 0:
+        torch.save(found, folder / "found.pt")
+    train_supernet(toy.supernet_options(folder, "stage", validate_every=1))
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ranks")
+    pair.run("tests.training.test_distributed:on_a_rank", folder)
+    return folder
+
+
+def tensors(value: Any, name: str = "") -> dict[str, Tensor]:
+    """All numbers of a nested state, by place."""
+    if isinstance(value, Tensor):
+        return {name: value.double()}
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return {} if name.endswith("seconds") else {name: torch.tensor(float(value))}
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    return {place: tensor for key, item in inner for place, tensor in tensors(item, f"{name}/{key}").items()}
+
+
+def test_two_processes_equal_one_that_accumulates(ranks: Path, tmp_path: Path) -> None:
+    together = torch.load(ranks / "found.pt", weights_only=True)
+    alone = {name: trained(training) for name, training in trainings(tmp_path, accumulate=2).items()}
+    assert together.keys() == alone.keys()
+    wrong, exact = {}, []
+    for name, state in alone.items():
+        first, second = tensors(together[name]), tensors(state)
+        assert first.keys() == second.keys()
+        off = {
+            place: float((first[place] - value).abs().max() / value.abs().max().clamp_min(1))
+            for place, value in second.items()
+            if value.numel()
+        }
+        # Momenta and variances follow gradients, which a batch norm of little variance makes larger than the weights.
+        wrong |= {
+            f"{name}{place}": value
+            for place, value in off.items()
+            if value > (1e-4 if "optimizer" in place or "running_var" in place else 1e-6)
+        }
+        if not any(off.values()):
+            exact.append(name)
+    assert wrong == {}
+    # One pass per step: two halves are added once, in whatever order.
+    assert {"uniform", "balanced", "odd batch", "adam", "plain", "everything"} <= set(exact)
+    assert {name for name, kind in RELAXATIONS.items() if not kind.scored} <= set(exact)
