@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Client, Listener
 from typing import Any, cast
 
 import torch
@@ -46,7 +46,7 @@ class Crew:
         local = host in ("localhost", "127.0.0.1")
         with Listener((host if local else "", 0), backlog=ranks.count(), authkey=key) as listener:
             ranks.share({"address": [host, listener.address[1]], "key": key.hex()})
-            met = [cast("Connection[Any, Any]", listener.accept()) for _ in range(1, ranks.count())]
+            met = [listener.accept() for _ in range(1, ranks.count())]
         by_rank = {json.loads(connection.recv_bytes()): connection for connection in met}
         ours, theirs = Pipe()
         self._connections = [ours, *(by_rank[rank] for rank in sorted(by_rank))]
