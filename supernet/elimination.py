@@ -81,12 +81,12 @@ def coded_table(scope: Scope, table: np.ndarray) -> Coded:
 def combined(sizes: Sequence[int], factors: Sequence[Coded], rule: Callable[[list[Any]], Any]) -> Coded:
     """One factor of several: `rule` makes its entry of one entry each, once for every combination that there is."""
     scope = tuple(dict.fromkeys(decision for factor in factors for decision in factor.scope))
-    key = np.zeros([sizes[decision] for decision in scope], dtype=np.int64)
+    key = np.zeros([sizes[decision] for decision in scope], dtype=np.int32)
     met: list[tuple[Any, ...]] = [()]  # the combinations so far, by their numbers in the key
     for factor in factors:
         key = key * len(factor.entries) + align(factor.scope, factor.codes, scope)
         there = np.bincount(key.ravel(), minlength=len(met) * len(factor.entries)) > 0
-        key = (np.cumsum(there) - 1)[key]
+        key = (np.cumsum(there, dtype=np.int32) - 1)[key]
         numbers = np.flatnonzero(there).tolist()
         met = [(*met[n // len(factor.entries)], factor.entries[n % len(factor.entries)]) for n in numbers]
     return coded(scope, key, [rule(list(combination)) for combination in met])
