@@ -18,6 +18,7 @@ from config_file.run_folder import RunFolder
 from config_file.stages import stage_path
 from search.archive import Archive, read_archive
 from search.objectives import Objective
+from search.predictor.kept import SUFFIX, known_to
 from search.reporting.finished_search import ARCHIVE
 from search.result import Result, comparable
 from search.result_table import KEYS, are_fractions, averaged, read_rows, small_percent
@@ -111,6 +112,8 @@ def read_results(path: str | Path, space: DecisionSpace, objectives: Sequence[Ob
 def _read(path: Path, columns: Sequence[str], space: DecisionSpace) -> list[Result]:
     if path.suffix == ACCURACIES or path.is_dir():
         return _of_each(accuracies_in(path, space))
+    if path.suffix == SUFFIX:
+        return known_to(path, space)
     return _of_csv(path, columns, space) if path.suffix == ".csv" else _of_archive(path, space)
 
 

@@ -62,12 +62,14 @@ def _again(options: VerdictOptions, source: Path, seed: int, folder: Path) -> Se
             )
     supernet = stage_path(replace(first, output=str(source)), "supernet")
     begun = has_begun(folder)
-    return replace(first, random_seed=seed, output=str(folder), supernet=str(supernet), resume=begun, overwrite=False)
+    place = {"output": str(folder), "supernet": str(supernet), "results_csv": None}  # a table is of one search
+    return replace(first, random_seed=seed, resume=begun, overwrite=False, **place)  # type: ignore[arg-type]
 
 
 def _check_alike(first: Path, second: Path) -> None:
     ours, theirs = (load(SearchOptions, folder / OPTIONS) for folder in (first, second))
-    theirs = replace(theirs, random_seed=ours.random_seed, output=ours.output, supernet=ours.supernet)
+    same = {name: getattr(ours, name) for name in ("random_seed", "output", "supernet", "results_csv")}
+    theirs = replace(theirs, **same)
     specs = options_of(type(ours)).items()
     flags = ", ".join(spec.flag for name, spec in specs if getattr(ours, name) != getattr(theirs, name))
     if flags:

@@ -26,8 +26,8 @@ def as_rows(rounds: Sequence[Mapping[str, Predictor]]) -> list[dict[str, Any]]:
     ]
 
 
-def in_words(row: Mapping[str, Any], objectives: Sequence[Objective]) -> str:
-    """Such an object for people: the objective, and what cross-validation says of it."""
+def in_words(row: Mapping[str, Any], objectives: Sequence[Objective], judged: str = "in cross-validation") -> str:
+    """Such an object for people: the objective, and what cross-validation says of it, or else what it was judged by."""
     name = row["objective"]
     objective = next((objective for objective in objectives if objective.name == name), Objective(name))
     networks = quantity(row["rows"], "network")
@@ -36,7 +36,7 @@ def in_words(row: Mapping[str, Any], objectives: Sequence[Objective]) -> str:
     error, spread = (objective.digits(objective.shown(row[what])) for what in ("error", "spread"))
     points = " points" if objective.percent else ""
     return (
-        f"{name} from {networks} by {row['kind']}: in cross-validation error {error}{points} (the mean alone: "
+        f"{name} from {networks} by {row['kind']}: {judged} error {error}{points} (the mean alone: "
         f"{spread}), Kendall's tau {row['tau']:.3f}"
     )
 

@@ -31,7 +31,10 @@ class PredictorOptions(PopulationOptions):
 
     inner_evaluations: int = option(5000, "predictions per round of predictor", at_least=1, at_most=10**7)
     warm_start: str | None = option(
-        None, "archive.jsonl or results.csv that predictor learns from first", metavar="FILE"
+        None,
+        "results that predictor learns from first: archive.jsonl, results.csv, a CSV of DyNAS-T's or Neural "
+        "Compressor's, once-for-all's accuracies, or a file of python -m search.predictor",
+        metavar="FILE",
     )
 
 

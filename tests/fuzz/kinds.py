@@ -29,6 +29,7 @@ from search.cli import main as search_main
 from search.comparison.verdict import main as verdict_main
 from search.foreign import FOREIGN
 from search.options import SearchOptions
+from search.predictor.kept import load as load_predictor
 from search.ranking.truth import load_truth, read_scores
 from search.report import main as report_main
 from search.runs import kept_runs
@@ -227,10 +228,6 @@ def _cifar(path: Path, _: SearchSpace) -> None:
     load_data(options, None)
 
 
-def _landmarks(path: Path, _: SearchSpace) -> None:
-    read_list(path, Path())
-
-
 def _image(path: Path, _: SearchSpace) -> None:
     read_image(path, 8)
 
@@ -317,6 +314,8 @@ KINDS: dict[str, Kind] = {
     "table of FBNet": Kind("fbnet.txt", _imported("fbnet"), TEXT),
     "table of NNI": Kind("nni.txt", _imported("nni"), TEXT),
     "table by layer, CSV": Kind("layers.csv", _imported("csv"), CSV),
+    "predictor": Kind("predictor.json", _alone(load_predictor), JSON, sealed=True, slow=2),
+    "predictor, resealed": Kind("predictor.json", _alone(load_predictor), JSON, reseal=json_resealed, slow=2),
     "kit.json": Kind("kit/kit.json", _kit, JSON, sealed=True),
     "kit.json, resealed": Kind("kit/kit.json", _kit, JSON, reseal=json_resealed, slow=3),
     "manifest of a kit, CSV": Kind("kit/manifest.csv", _kit, CSV, slow=3),
@@ -340,7 +339,7 @@ KINDS: dict[str, Kind] = {
     "metrics.jsonl": Kind(f"{SEARCH}/metrics.jsonl", _resumed, JSONL, slow=20),
     "batches of CIFAR": Kind("cifar/cifar-10-batches-py/data_batch_3", _cifar, BYTES, slow=2),
     "classes of CIFAR": Kind("cifar/cifar-10-batches-py/batches.meta", _cifar, BYTES, slow=2),
-    "list of landmarks": Kind("landmarks.txt", _landmarks, TEXT),
+    "list of landmarks": Kind("landmarks.txt", _alone(lambda path: read_list(path, Path())), TEXT),
     "PNG": Kind("images/a/0.png", _image, BYTES),
     "JPEG": Kind("images/b/1.jpg", _image, BYTES),
     "BMP": Kind("images/a/2.bmp", _image, BYTES),

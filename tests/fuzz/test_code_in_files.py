@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+import search.predictor.cli
 import search.rank
 import search.report
 import search.tabular.cli
@@ -45,6 +46,7 @@ MAINS: dict[str, Callable[[Sequence[str]], Any]] = {
     "export.py": export,
     "supernet": supernet.cli.main,
     "lookup_tables": tables,
+    "search.predictor": search.predictor.cli.main,
     "search.rank": search.rank.main,
     "search.report": search.report.main,
     "search.verdict": search.verdict.main,
@@ -62,6 +64,7 @@ OF_SEARCH = [
     ("search.report", [str(RUN)]),
     ("search.report", [str(RUN / "search"), str(RUN), "--output", "both.html"]),
     ("search.verdict", PLAN),
+    ("search.predictor", ["train", "--search", str(RUN)]),
     ("retrain.py", [*PLAN, "--overwrite"]),
     ("retrain.py", ["--title", "two", "--plan", "--architecture", str(RUN / "search/best.json")]),
     ("supernet", ["--architecture", str(RUN / "search/best.json")]),
@@ -183,6 +186,13 @@ POISONS: dict[str, tuple[Callable[[str], None], list[tuple[str, list[str]]]]] = 
     "lookup table, its space": (in_json("flops.json", *SPACE), TABLE),
     "lookup table, its metric": (in_json("flops.json", "metric"), TABLE),
     "kit, its space": (in_json("kit/kit.json", *SPACE), KIT),
+    "predictor, its space": (
+        in_json("predictor.json", *SPACE),
+        [
+            ("search.predictor", [word, "--predictor", "predictor.json", *more])
+            for word, more in (("best", ["--predictions", "10"]), ("predict", ["--architecture", "0 1 2"]))
+        ],
+    ),
     "learnt parameters, their space": (
         in_json("learnt/architecture.json", *SPACE),
         [("retrain.py", ["--title", "two", "--plan", "--architecture", "learnt/architecture.json"])],
