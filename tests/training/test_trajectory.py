@@ -29,6 +29,7 @@ ELSEWHERE = {
     "width_mult": "the same",
     "elastic": "the same",
     "image_sizes": "the same",
+    "inner_channels": "the same",
     "affine": "the same",
     "partial_channels": "the same",
     "architecture": "the network's fingerprint is compared",
