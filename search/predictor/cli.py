@@ -213,7 +213,7 @@ def _line(kept: KeptPredictor, architecture: Architecture) -> str:
 
 
 def _compared(kept: KeptPredictor, results: Sequence[Result]) -> str:
-    """How well the results are predicted that it was not fitted to, in words."""
+    """The error on those results that it was not fitted to, in words."""
     values = {result.architecture: kept.objective.value(result) for result in results}
     new = {a: value for a, value in values.items() if a not in kept.known and np.isfinite(value)}
     if len(new) < 2:

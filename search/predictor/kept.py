@@ -60,7 +60,7 @@ class KeptPredictor:
 
     @property
     def row(self) -> dict[str, Any]:
-        """What cross-validation says of it, for `search.reporting.predictors.in_words`."""
+        """The verdict of cross-validation, for `search.reporting.predictors.in_words`."""
         return as_rows([{self.objective.name: self.fitted}])[0]
 
     def save(self, path: Path) -> None:
