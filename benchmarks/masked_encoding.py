@@ -4,13 +4,13 @@
 
 DyNAS-T encodes once-for-all's 45 variables as they are drawn: what stands for layers beyond the depth is noise. Here an
 option that changes nothing is a row of zeros. The truth is a table of our own making, exact and the same for both:
-multiply-accumulates and parameters by our counts, and latencies by the published table of once-for-all's phone, at width
-1.2 and 224 pixels. 50, 100 and 250 networks teach, drawn uniformly over all 45 variables; 1,000 others judge. Both
-encodings are given to our predictor (`search.strategies.surrogate`), and, in fewer seeds, to DyNAS-T's: ridge
+multiply-accumulates and parameters by our counts, and latencies by the published table of once-for-all's phone, at
+width 1.2 and 224 pixels. 50, 100 and 250 networks teach, drawn uniformly over all 45 variables; 1,000 others judge.
+Both encodings are given to our predictor (`search.strategies.surrogate`), and, in fewer seeds, to DyNAS-T's: ridge
 regression with alpha from 0.1 to 10 and support vectors with C from 1 to 100, each by five-fold cross-validated
 relative error. Errors are root mean squares relative to the standard deviation of the truth; differences are paired by
-seed, with Student's 95 % interval. With --keep finished rounds are kept. The folder is that of NAS_SHARED_DATA (default:
-../shared/data). The exit status is 1 if the masked encoding is not shown to be better with our predictor everywhere.
+seed, with Student's 95 % interval. With --keep finished rounds are kept. Tables lie in the folder of NAS_SHARED_DATA
+(default: ../shared/data). The exit status is 1 if the masked encoding is not shown to be better with our predictor.
 """
 
 import argparse
@@ -136,9 +136,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 passed &= better or predictor != "ours"
                 masked, plain = found.mean(0)
                 print(
-                    f"{predictor:10}{target:8} {rows:4} rows, {seeds} seeds: error {masked[0]:.3f} masked, {plain[0]:.3f} "
-                    f"one-hot, {error:+.3f} ± {half:.3f}; tau {masked[1]:.3f}, {plain[1]:.3f}, {tau:+.3f} ± "
-                    f"{half_tau:.3f}{'' if better else '  NOT SHOWN'}",
+                    f"{predictor:10}{target:8} {rows:4} rows, {seeds} seeds: error {masked[0]:.3f} masked, "
+                    f"{plain[0]:.3f} one-hot, {error:+.3f} ± {half:.3f}; tau {masked[1]:.3f}, {plain[1]:.3f}, "
+                    f"{tau:+.3f} ± {half_tau:.3f}{'' if better else '  NOT SHOWN'}",
                     flush=True,
                 )
     print(
