@@ -38,8 +38,7 @@ from search.problem import Problem
 from search.result import Result
 from search.strategies import STRATEGIES
 from search.tabular import find_benchmark
-from supernet import Architecture
-from supernet.space import with_sites
+from supernet import Architecture, SearchSpace
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +71,8 @@ def tables() -> dict[str, Table]:
 def nasbench201() -> Table:
     """CIFAR-10; equal networks are one, as the space has it."""
     table = find_benchmark("nasbench201", "cifar10", FOLDER / "nb201.npz")
-    space = with_sites(table.space)
+    space = table.space
+    assert isinstance(space, SearchSpace)
     costs = {"flops": build_table(space, "flops", 32)}
     measured, judged = {}, {}
     for row, key in enumerate(table.keys.tolist()):
