@@ -77,7 +77,7 @@ class PartialLayer(nn.Module):
     def around(
         self, x: torch.Tensor, run: Callable[[torch.Tensor], torch.Tensor], weight: torch.Tensor | float
     ) -> torch.Tensor:
-        """What `run` makes of the first channels, beside the others times `weight`; shuffled."""
+        """The first channels as `run` makes them, beside the others times `weight`; shuffled."""
         first, others = x.tensor_split([x.shape[1] // self.groups], 1)
         made = run(first)
         if made.shape[2:] != x.shape[2:]:
