@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from config_file.errors import UserError
-from config_file.files import write_sealed
+from config_file.files import atomic_write_text, write_sealed
 from config_file.quantity import quantity
 from config_file.run_folder import RunFolder
 from config_file.stages import command
@@ -16,16 +16,20 @@ from search.ledger import Ledger
 from search.pareto import non_dominated
 from search.preparation import Search
 from search.reporting import picture, results_file, spent
+from search.reporting.cell_drawing import cells_as_svg
 from search.reporting.finished_search import CONFIRMED, read_search
 from search.reporting.front_report import front_among, values_of, write_front
 from search.reporting.predictors import as_rows
 from search.reporting.report import write_report
+from search.reporting.report_plots import option_colours
 from search.result import Result, comparable
 from search.subnet_table import FORMS, write_subnets
 from supernet import Architecture, NetworkSpace
+from supernet.cell_space import CellSpace
 from tasks import TASKS
 
 PARETO = "pareto_front.csv"
+CELLS = "cells.svg"
 
 
 def pick(search: Search, results: Sequence[Result]) -> list[Result]:
@@ -101,6 +105,7 @@ def write_outcome(
         for what, words in front.in_words(search.space):
             folder.log(f"{what:10} {words}")
         files.append("front.csv")
+    files += _drawn_cells(search, best, folder)
     if confirmed:
         files.append(CONFIRMED)
     write_table(search, results, folder)
@@ -125,6 +130,15 @@ def nothing_found(search: Search, evaluations: Sequence[Result]) -> str:
     why = next((result.note for result in evaluations if result.note), "no finite loss")
     all_of = "the only evaluation" if len(evaluations) == 1 else f"all {len(evaluations):,} evaluations"
     return f"{all_of} failed ({why}){search.context.doubt}"
+
+
+def _drawn_cells(search: Search, best: Result, folder: RunFolder) -> list[str]:
+    """The file with the drawing of the chosen cells; none of a space without cells."""
+    if not isinstance(search.space, CellSpace):
+        return []
+    drawn = cells_as_svg(search.space, best.architecture, option_colours(search.space))
+    atomic_write_text(folder.file(CELLS), drawn)
+    return [CELLS]
 
 
 def tested(search: Search, best: Result) -> dict[str, float]:

@@ -66,11 +66,13 @@ class CellSpace(SearchSpace):
     Args:
         nodes: of all kinds of cells, in the order they run.
         outputs: per kind the nodes that make a cell's output.
+        loose: of them, and of the cell's inputs, only those make it that no node reads.
         auxiliary: the site whose value an auxiliary head reads in training, and that head.
     """
 
     nodes: tuple[CellNode, ...] = ()
     outputs: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    loose: bool = False
     auxiliary: tuple[str, Block] | None = None
 
     @property
@@ -84,6 +86,24 @@ class CellSpace(SearchSpace):
             (node.kind, node.name): [edge for pick in node.picks for edge in self._edges(pick, architecture)]
             for node in self.nodes
         }
+
+    def ends_of(self, architecture: Architecture) -> dict[str, tuple[str, ...]]:
+        """Per kind of cell what its output is made of."""
+        if not self.loose:
+            return dict(self.outputs)
+        read: dict[str, set[str]] = {kind: set() for kind, _ in self.outputs}
+        for (kind, _), edges in self.kept(architecture).items():
+            read[kind].update(edge.source for edge in edges)
+        return {
+            kind: tuple(name for name in (*self.inputs_of(kind), *names) if name not in read[kind])
+            for kind, names in self.outputs
+        }
+
+    def inputs_of(self, kind: str) -> tuple[str, ...]:
+        """What the nodes of a kind of cell can read that is no node of it."""
+        nodes = [node for node in self.nodes if node.kind == kind]
+        sources = {source for node in nodes for pick in node.picks for source in pick.sources}
+        return tuple(sorted(sources - {node.name for node in nodes}))
 
     def _edges(self, pick: Pick, architecture: Architecture) -> list[Edge]:
         positions = pick.kept[0 if pick.inputs is None else architecture[pick.inputs]]

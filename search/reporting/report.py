@@ -20,12 +20,15 @@ from config_file.files import atomic_write_text
 from config_file.quantity import quantity
 from config_file.readers.door import reading
 from search.reporting import report_plots
+from search.reporting.cell_drawing import cell_drawings
 from search.reporting.finished_search import BEST, FinishedSearch, read_search
 from search.reporting.front_report import front_among
 from search.reporting.predictors import in_words
 from search.reporting.report_plots import COLOURS
 from search.result import Result
+from supernet.cell_space import CellSpace
 from supernet.describe import layers
+from supernet.genotype import genotype_of
 from supernet.metrics import counted_metrics
 
 TEMPLATE = "report.html.j2"
@@ -145,6 +148,8 @@ def about(run: FinishedSearch) -> dict[str, Any]:
         "progress": report_plots.best_so_far([run]),
         "generations": report_plots.generations(run),
         "silhouette": report_plots.silhouette(rows, colours),
+        "cells": cell_drawings(space, chosen, colours) if isinstance(space, CellSpace) else [],
+        "genotype": genotype_of(space, chosen),
         "layers": _layer_rows(rows, colours),
         "totals": [(metric.unit, sum(int(row[metric.key]) for row in rows)) for metric in counted_metrics()],
         "choices": [

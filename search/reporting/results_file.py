@@ -20,6 +20,7 @@ from search.reporting.finished_search import FORMAT
 from search.result import FULL, Result
 from supernet import Architecture, NetworkSpace
 from supernet.decisions import DecisionSpace
+from supernet.genotype import genotype_of
 
 
 def write_results(
@@ -136,6 +137,7 @@ def about_best(
         **({"space_options": space.describe()} if isinstance(space, NetworkSpace) else {}),
         "architecture": list(best.architecture),
         "names": space.names(best.architecture),
+        **({} if (genotype := genotype_of(space, best.architecture)) is None else {"genotype": str(genotype)}),
         **_scores(judged),
         "interval": None if confirmed is None else confirmed.interval,
         "confirmed": confirmed is not None,

@@ -79,11 +79,14 @@ def of_table(table: ChainTable, resolution: int = 224) -> SpaceDef:
     return SpaceDef(build, table.settings, resolution)
 
 
+NOT_AFFINE = {"affine": False}
+"""The batch norms of a supernet's cells learn no scale and shift, as in DARTS and NAS-Bench-201."""
+
+
 def of_cells(table: CellTable) -> SpaceDef:
-    """The definition of a space of cells: the batch norms of a supernet's cells learn no scale and shift."""
-    return SpaceDef(
-        table.build, ("widths", "depths", "affine", "partial_channels"), resolution=32, shared={"affine": False}
-    )
+    """The definition of a space of cells."""
+    settings = ("widths", "depths", "affine", "partial_channels")
+    return SpaceDef(table.build, settings, resolution=32, shared=NOT_AFFINE)
 
 
 _MOBILE = ("widths", "depths", "strides", "width_mult", "image_sizes")
@@ -103,7 +106,7 @@ SPACES: dict[str, SpaceDef] = {
     "attentivenas": of_table(ATTENTIVENAS, resolution=288),
     "simple_cnn": SpaceDef(build_simple_cnn, resolution=32),
     "nasbench101": SpaceDef(nasbench101, ("widths", "depths"), resolution=32),
-    "nasbench201": SpaceDef(nasbench201, ("widths", "depths"), resolution=32),
+    "nasbench201": SpaceDef(nasbench201, ("widths", "depths", "affine"), resolution=32, shared=NOT_AFFINE),
     "darts": of_cells(DARTS),
     "enas_micro": of_cells(ENAS_MICRO),
     "enas_macro": SpaceDef(build_enas_macro, ("widths", "depths"), resolution=32),

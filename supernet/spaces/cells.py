@@ -22,7 +22,7 @@ from supernet.cell_space import CellNode, CellSpace, Pick
 from supernet.decisions import Decision
 from supernet.partial import Partial
 from supernet.sites import Site
-from supernet.spaces.chain import SMALL_IMAGE
+from supernet.spaces.chain import MOST_LAYERS, MOST_WIDTH, SMALL_IMAGE
 from supernet.spec import INPUT
 from supernet.torch_blocks import Norm
 
@@ -181,6 +181,11 @@ class CellTable:
                 what = "channels of the first cells" if name == "widths" else "cells"
                 raise UserError(f"{self.name}: --{name} is one number, of {what}, not {len(value)}")
         (width,), (cells,) = widths or (self.width,), depths or (self.cells,)
+        limits = {"width": (width, 1, MOST_WIDTH), "cells": (cells, 1, MOST_LAYERS)}
+        limits |= {"nodes": (len(self.edges) or self.nodes, 1, MOST_NODES), "keep": (self.keep, 0, MOST_NODES)}
+        for name, (number, least, most) in limits.items():
+            if not least <= number <= most:
+                raise UserError(f"{self.name}: {name} must be at least {least} and at most {most:,}, not {number}")
         if not self.operations or len(set(self.operations)) < len(self.operations):
             raise UserError(f"{self.name}: its operations are different ones, at least one")
         for operation in self.operations:
@@ -223,6 +228,7 @@ class CellTable:
             (in_channels, resolution, resolution),
             nodes=tuple(node for nodes in kinds.values() for node in nodes),
             outputs=tuple((kind, self.outputs(kind)) for kind in KINDS),
+            loose=self.loose,
             auxiliary=(f"cell{reductions[1]}", beside),
         )
 
@@ -321,6 +327,12 @@ def _preprocessing(width: int, affine: bool) -> Block:
 def _pick(label: str, reads: Sequence[str], keep: int, operations: Sequence[str], decisions: list[Decision]) -> Pick:
     """The choice of `keep` inputs and of an operation on each; its decisions are appended."""
     kept = tuple(combinations(range(len(reads)), keep))
+    together = len(kept) * len(operations) ** keep if len(kept) > 1 else 1
+    if together > MOST_COMBINATIONS:
+        raise UserError(
+            f"{label}: {keep} of {len(reads)} inputs with {len(operations)} operations each are {together:,} "
+            f"combinations, more than {MOST_COMBINATIONS:,}: keep fewer, or all (keep: 0)"
+        )
     inputs = None
     if len(kept) > 1:
         inputs = len(decisions)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from config_file.errors import UserError
 from supernet.blocks import BatchNormAct, Block, Conv, Head, Identity, Pool, Zero
+from supernet.cell_space import CellNode, CellSpace, Pick
 from supernet.decisions import Decision
 from supernet.sites import Site
-from supernet.space import SearchSpace
 from supernet.spec import INPUT
 
 NASBENCH201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -21,8 +21,9 @@ def nasbench201(
     in_channels: int = 3,
     widths: Sequence[int] | None = None,
     depths: Sequence[int] | None = None,
+    affine: bool | None = None,
     ops: Sequence[str] = NASBENCH201_OPS,
-) -> SearchSpace:
+) -> CellSpace:
     """The space: in every cell the same choices and own weights; between stages a residual block halves the resolution.
 
     Edges and operations are in the order in which the benchmark's authors write a cell.
@@ -31,6 +32,7 @@ def nasbench201(
         resolution, num_classes, in_channels: of the images.
         widths: channels of each stage; the published ones are 16, 32, 64.
         depths: cells of each stage; the published ones are 5, 5, 5.
+        affine: batch norms of the edges learn scale and shift; none: they do, as in the benchmark's networks.
         ops: the operations of an edge.
 
     Raises:
@@ -51,8 +53,8 @@ def nasbench201(
         blocks: dict[str, Block] = {
             "none": Zero(),
             "skip_connect": Identity(),
-            "nor_conv_1x1": Conv(width, 1, act="relu", pre_activation=True),
-            "nor_conv_3x3": Conv(width, 3, act="relu", pre_activation=True),
+            "nor_conv_1x1": Conv(width, 1, act="relu", pre_activation=True, affine=affine is not False),
+            "nor_conv_3x3": Conv(width, 3, act="relu", pre_activation=True, affine=affine is not False),
             "avg_pool_3x3": Pool("avg"),
         }
         options = tuple(blocks[op] for op in ops)
@@ -69,7 +71,19 @@ def nasbench201(
                 sites.append(Site(nodes[target], (Identity(),), tuple(edges)))
             last = nodes[3]
     sites += [Site("norm", (BatchNormAct(),), (last,)), Site("head", (Head(num_classes),), ("norm",))]
-    return SearchSpace("nasbench201", decisions, tuple(sites), (in_channels, resolution, resolution))
+    nodes = tuple(
+        CellNode("normal", str(target), (_all_of(range(target), target, [d.name for d in decisions]),))
+        for target in (1, 2, 3)
+    )
+    image = in_channels, resolution, resolution
+    return CellSpace("nasbench201", decisions, tuple(sites), image, nodes=nodes, outputs=(("normal", ("3",)),))
+
+
+def _all_of(sources: Sequence[int], target: int, names: Sequence[str]) -> Pick:
+    """The edges into a node, which keeps all of them."""
+    gates = tuple(f"{target}<-{source}" for source in sources)
+    places = tuple(range(len(gates)))
+    return Pick(tuple(map(str, sources)), gates, None, (places,), tuple(map(names.index, gates)))
 
 
 def _reduction(name: str, width: int, last: str, sites: list[Site]) -> str:

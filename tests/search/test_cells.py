@@ -1,87 +1,57 @@
-"""Cells from start to end, small: scored untrained, searched, trained, exported; NAS-Bench-201 as a supernet too."""
+"""Cells in a search: drawn as the genotype says, as XML that other programs read, and scored without training."""
 
 from __future__ import annotations
 
-import csv
-import json
-from pathlib import Path
+import math
+import random
+from xml.etree import ElementTree as ET
 
-import pytest
+import torch
+from torch import nn
 
-from config_file.errors import UserError
-from deployment.cli import main as export
-from search.cli import main as search
-from search.ranking import untrained
-from supernet import build_network_space
-from training.cli import main_retrain, main_train_supernet
+from search.proxies import SCORES, Sample
+from search.reporting.cell_drawing import cell_drawings, cells_as_svg
+from search.reporting.report_plots import option_colours
+from supernet import Network, build_space
+from supernet.genotype import architecture_of_genotype, parse_genotype
+from supernet.spaces.published_cells import PUBLISHED_CELLS
 
-DATA = ["--title", "cells", "--dataset", "digits", "--resolution", "16", "--threads", "1"]
-QUIET = ["--no-tensorboard"]
-NB101 = ["--search-space", "nasbench101", "--widths", "8,16", "--depths", "1,1"]
-NB201 = ["--search-space", "nasbench201", "--widths", "4,8", "--depths", "1,1"]
+SVG = "{http://www.w3.org/2000/svg}"
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "runs" / "cells"
+def test_every_edge_of_the_cells_is_drawn():
+    genotype = parse_genotype(PUBLISHED_CELLS["darts_v2"].genotype, "")
+    space = build_space("darts", num_classes=10, widths=[4], depths=[3])
+    architecture = architecture_of_genotype(genotype, space, "")
+    colours = option_colours(space)
+    whole = ET.fromstring(cells_as_svg(space, architecture, colours))
+    drawn = whole.findall(f"{SVG}svg")
+    assert [one.get("aria-label") for one in drawn] == ["normal cell", "reduce cell"]
+    for one, pairs in zip(drawn, (genotype.normal, genotype.reduce), strict=True):
+        texts = [text.text for text in one.iter(f"{SVG}text")]
+        operations = [name for name, _ in pairs]
+        assert sorted(text for text in texts if text in colours) == sorted(operations)
+        # Per edge a line to its operation and one from it; and the four nodes make the output.
+        assert len(list(one.iter(f"{SVG}path"))) == 2 * len(pairs) + 4
+        width, height = (float(side) for side in str(one.get("viewBox")).split()[2:])
+        for box in one.iter(f"{SVG}rect"):
+            assert 0 <= float(str(box.get("x"))) <= width - float(str(box.get("width")))
+            assert 0 <= float(str(box.get("y"))) <= height - float(str(box.get("height")))
 
 
-def test_a_space_without_sites(here: Path) -> None:
-    """Costs, limits and an export are those of the decoded network, which another count confirms."""
-    scoring = ["--evaluator", "zero_cost", "--zero-cost", "synflow", "--search-strategy", "regularized_evolution"]
-    limit = ["--budget-evaluations", "20", "--target-hc", "0.004", "--info-metric", "params"]
-    search([*DATA, *NB101, *scoring, *limit])
-    rows = list(csv.DictReader((here / "search/results.csv").open(encoding="utf-8")))
-    space = build_network_space(
-        "nasbench101", resolution=16, widths=(8, 16), depths=(1, 1), num_classes=10, in_channels=1
-    )
-    for row in rows:
-        spec = space.decode(space.parse(row["architecture"].split()))
-        assert float(row["params"]) == spec.params((3, 16, 16)) <= 4000
-        assert float(row["flops"]) == spec.macs((3, 16, 16))
-    assert len({space.network_key(space.parse(row["architecture"].split())) for row in rows}) > 5
-    main_retrain([*DATA, *QUIET, "--epochs", "1"])
-    export(["--title", "cells", "--threads", "1"])
-    card = json.loads((here / "export/card.json").read_text(encoding="utf-8"))
-    best = json.loads((here / "search/best.json").read_text(encoding="utf-8"))
-    assert card["cost"]["params"] == best["cost"]["params"]
-    assert card["parity"]["max_relative"] <= 1e-4
-    assert "0to" in (here / "search/report.html").read_text(encoding="utf-8")  # its layers
-    with pytest.raises(UserError, match="nasbench101 has no supernet"):
-        main_train_supernet([*DATA, *NB101, *QUIET, "--epochs", "1", "--overwrite"])
+def test_what_is_none_is_not_drawn_and_texts_are_escaped():
+    space = build_space("nasbench201", num_classes=10)
+    (drawing,) = cell_drawings(space, (0, 3, 0, 1, 0, 4), {"skip_connect": '"><script>'})
+    assert "none" not in drawing.svg.replace('fill="none"', "")
+    assert "<script" not in drawing.svg
+    assert drawing.svg.count("nor_conv_3x3") == drawing.svg.count("skip_connect") == 1
 
 
-def test_its_networks_are_scored_and_ranked(here: Path) -> None:
-    scores = ["--zero-cost", "synflow,nwot,az_trainability", "--architectures", "6"]
-    assert untrained.main([*DATA, *NB101, *scores]) == 0
-    rows = list(csv.DictReader((here / "zero_cost/scores.csv").open(encoding="utf-8")))
-    assert [row["place"] for row in rows] == [str(place) for place in range(1, 7)]
-    assert all(float(row["seconds"]) > 0 and float(row["params"]) > 400 for row in rows)
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (
-            ["--evaluator", "training", "--objective", "synflow"],
-            "synflow is a score of untrained networks, and here they",
-        ),
-        (["--evaluator", "zero_cost", "--objective", "accuracy"], "accuracy: nothing gives it .there are: synflow"),
-        (["--evaluator", "zero_cost", "--zero-cost", "accuracy"], "unknown zero-cost score 'accuracy'"),
-    ],
-)
-def test_scores_are_no_accuracies(here: Path, flags: list[str], words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        search([*DATA, *NB101, *flags, "--search-strategy", "random"])
-
-
-def test_nasbench201_as_a_supernet(here: Path) -> None:
-    main_train_supernet([*DATA, *NB201, *QUIET, "--epochs", "1"])
-    search([*DATA, "--search-strategy", "random", "--random-iteration", "5", "--calibration-images", "20"])
-    best = json.loads((here / "search/best.json").read_text(encoding="utf-8"))
-    assert best["space_options"]["widths"] == [4, 8]
-    main_retrain([*DATA, *QUIET, "--epochs", "1", "--init", "supernet"])
-    export(["--title", "cells", "--threads", "1"])
-    card = json.loads((here / "export/card.json").read_text(encoding="utf-8"))
-    assert card["parity"]["max_relative"] <= 1e-4
+def test_zero_cost_scores_of_a_cell_network_are_numbers():
+    space = build_space("darts", resolution=8, num_classes=4, widths=[4], depths=[1])
+    architecture = space.sample(random.Random(0))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network, x = Network(space.decode(architecture)), torch.randn(4, 3, 8, 8)
+        sample = Sample(x, torch.arange(4), 4, nn.functional.cross_entropy)
+        assert all(math.isfinite(SCORES[name](network, sample)) for name in SCORES)

@@ -110,3 +110,66 @@ class TestDARTS(SpaceSuite):
 def test_one_number_of_channels_and_of_cells():
     with pytest.raises(UserError, match="--widths is one number, of channels of the first cells, not 2"):
         darts(widths=(16, 32))
+
+
+OWN = """
+name: mine
+operations: [skip_connect, sep_conv_3x3, none]
+edges:
+  b: [1, a]
+  a: [0, 1]
+  c: [0, a, b]
+keep: 2
+concat: [b, c]
+width: 4
+cells: 3
+"""
+
+
+def own(tmp_path, text: str) -> CellSpace:
+    (tmp_path / "mine.yml").write_text(text)
+    space = build_space(str(tmp_path / "mine.yml"), num_classes=10, resolution=16)
+    assert isinstance(space, CellSpace)
+    return space
+
+
+def test_a_cell_space_of_ones_own_in_a_file(tmp_path):
+    space = own(tmp_path, OWN)
+    # Two nodes keep both of two inputs, the third two of three: 3 pairs; and three operations on each.
+    assert space.size == (9 * 9 * 3 * 9) ** 2
+    assert build_space(**space.describe()).macro_fingerprint == space.macro_fingerprint
+    architecture = space.sample(random.Random(1))
+    spec = space.decode(architecture)
+    shapes = spec.shapes((3, 16, 16))
+    assert shapes["cell0"][1] == (8, 16, 16)  # two nodes of four channels
+    assert shapes["cell2"][1] == (32, 4, 4)
+    assert all(edge.source in "01ab" for edges in space.kept(architecture).values() for edge in edges)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "message"),
+    [
+        ("a: [0, 1]", "a: [0, b]", "the edges go in a circle: (a -> b -> a|b -> a -> b)"),
+        ("a: [0, 1]", "a: [0, bb]", "node a reads 'bb', which is no node"),
+        ("a: [0, 1]", "a: [0, 0]", "reads different inputs"),
+        ("sep_conv_3x3", "sep_conf_3x3", "unknown operation 'sep_conf_3x3'; did you mean 'sep_conv_3x3'"),
+        ("concat: [b, c]", "concat: [b, d]", "d"),
+        ("keep: 2", "keeps: 2", "unknown key 'keeps'; did you mean 'keep'"),
+        ("keep: 2", "keep: two", "keep must be an integer"),
+        ("keep: 2", "keep: -1", "keep must be at least 0 and at most 12, not -1"),
+        ("keep: 2", "nodes: 12\nkeep: 7", "combinations, more than 100,000: keep fewer, or all"),
+        ("cells: 3", "cells: 0", "cells"),
+        ("width: 4", "width: 99999999", "width"),
+        ("operations: [skip_connect, sep_conv_3x3, none]", "operations: []", "operations"),
+    ],
+)
+def test_a_file_that_is_no_cell_space_is_refused_in_one_line(written, instead, message, tmp_path):
+    assert written in OWN
+    text = OWN.replace(written, instead)
+    if "nodes: 12" in text:
+        text = (
+            text.replace("edges:", "").replace("  b: [1, a]\n  a: [0, 1]\n  c: [0, a, b]\n", "").replace("[b, c]", "[]")
+        )
+    with pytest.raises(UserError, match=message) as caught:
+        own(tmp_path, text)
+    assert "\n" not in str(caught.value)
