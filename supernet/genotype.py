@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from config_file.errors import UserError
 from supernet.cell_space import CellNode, CellSpace
 from supernet.decisions import Architecture, DecisionSpace
-from supernet.spaces.cells import DARTS, DARTS_OPERATIONS, INPUTS, KINDS, OPERATIONS, CellTable, check_operation
+from supernet.spaces.cell_operations import OPERATIONS, check_operation
+from supernet.spaces.cells import DARTS, DARTS_OPERATIONS, INPUTS, KINDS, CellTable
 
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 MOST_CHARACTERS, MOST_NODES = 20_000, 12

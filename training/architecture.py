@@ -71,7 +71,7 @@ def _space(content: Any, options: RetrainOptions, data: Data, origin: str) -> Ne
     asked = {name: getattr(options, name) for name in SETTINGS if was_given(options, name)}
     expected = decisions_of(content, origin, trusted)
     # What a supernet's space has for the sake of sharing alone is not for a network that begins on its own.
-    alone = {} if options.init == "supernet" else dict.fromkeys(SHARED)
+    alone = _alone(options)
     other = trusted != recorded_name(content) and not widens(content, trusted)
     if was_given(options, "search_space") and other:
         space = named_space(options, **image)
@@ -95,8 +95,13 @@ def _asked_space(options: RetrainOptions, image: dict[str, Any]) -> NetworkSpace
         for stage, file in (("supernet", "supernet.json"), ("search", "best.json")):
             path = stage_path(options, stage) / file
             if path.is_file() and isinstance(record := read_json_of_anybody(path, path), dict):
-                return space_of(record, path, **image, **settings)
+                return space_of(record, path, **image, **(_alone(options) | settings))
     return named_space(options, **image)
+
+
+def _alone(options: RetrainOptions) -> dict[str, Any]:
+    """What a recorded space does not say of a network that is trained alone, unless it begins as the supernet's."""
+    return {} if options.init == "supernet" else dict.fromkeys(SHARED)
 
 
 def _is_gone(search_space: str) -> bool:

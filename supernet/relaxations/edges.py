@@ -19,7 +19,7 @@ from supernet.elimination import Factor
 from supernet.gating import Sampled
 from supernet.relaxations.parameters import INITIAL_SPREAD, ArchitectureParameters, gumbel_noise
 from supernet.space import SearchSpace
-from supernet.spaces.cells import NONE
+from supernet.spaces.cell_operations import NONE
 from supernet.supernet import Gates
 
 NEVER = -1e9  # score of what is not derived

@@ -7,21 +7,21 @@ kind, normal or reducing, are all alike and have their own weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from itertools import combinations
 from typing import Any
 
 from config_file.errors import UserError, choose, nearest
 from config_file.readers.form import check_form
-from supernet.blocks import Block, Conv, Head, Identity, Pool, Zero
-from supernet.cell_blocks import AuxiliaryHead, CrossConv, DilConv, FactorizedReduce, NormedPool, SepConv
+from supernet.blocks import Block, Conv, Head, Identity
+from supernet.cell_blocks import AuxiliaryHead, FactorizedReduce
 from supernet.cell_space import CellNode, CellSpace, Pick
 from supernet.decisions import Decision
 from supernet.partial import Partial
 from supernet.sites import Site
+from supernet.spaces.cell_operations import NONE, check_operation, option_of
 from supernet.spaces.chain import MOST_LAYERS, MOST_WIDTH, SMALL_IMAGE
 from supernet.spec import INPUT
 from supernet.torch_blocks import Norm
@@ -31,43 +31,6 @@ INPUTS = ("0", "1")
 """What a cell reads: the cell before the last one, and the last one."""
 
 MOST_NODES, MOST_COMBINATIONS = 12, 10**5
-
-
-def _pool(kind: str, stride: int, affine: bool) -> Block:
-    return Pool(kind, stride) if affine else NormedPool(kind, stride)
-
-
-def _skip(stride: int, affine: bool) -> Block:
-    return Identity() if stride == 1 else FactorizedReduce(affine=affine)
-
-
-NONE = "none"
-
-OPERATIONS: dict[str, Callable[[int, bool], Block]] = {
-    NONE: lambda stride, affine: Zero(stride),
-    "max_pool_3x3": partial(_pool, "max"),
-    "avg_pool_3x3": partial(_pool, "avg"),
-    "skip_connect": _skip,
-    "sep_conv_3x3": partial(SepConv, 3),
-    "sep_conv_5x5": partial(SepConv, 5),
-    "sep_conv_7x7": partial(SepConv, 7),
-    "dil_conv_3x3": partial(DilConv, 3),
-    "dil_conv_5x5": partial(DilConv, 5),
-    "conv_7x1_1x7": partial(CrossConv, 7),
-}
-"""Operations of an edge by their names in papers: (stride, do batch norms learn scale and shift?) -> block."""
-
-
-def check_operation(name: str) -> None:
-    """Raise UserError where no operation has this very name."""
-    if name not in OPERATIONS:
-        known = ", ".join(OPERATIONS)
-        raise UserError(f"unknown operation {name!r}{nearest(name, OPERATIONS)} (operations: {known})")
-
-
-def _option(operation: str, stride: int, affine: bool, parts: int) -> Block:
-    block = OPERATIONS[operation](stride, affine)
-    return block if parts == 1 else Partial(block, parts)
 
 
 @dataclass(frozen=True)
@@ -262,7 +225,7 @@ class CellTable:
                 for position, source in enumerate(pick.sources):
                     stride = 2 if node.kind == "reduce" and source in INPUTS else 1
                     names = [*self.operations, *[NONE] * (self.none and NONE not in self.operations)]
-                    options = tuple(_option(operation, stride, affine, parts) for operation in names)
+                    options = tuple(option_of(operation, stride, affine, parts) for operation in names)
                     sharing = "partial" if isinstance(options[0], Partial) else "own"
                     given, table = pick.table(position, decisions)
                     gate = pick.gates[position]

@@ -71,12 +71,12 @@ def nasbench201(
                 sites.append(Site(nodes[target], (Identity(),), tuple(edges)))
             last = nodes[3]
     sites += [Site("norm", (BatchNormAct(),), (last,)), Site("head", (Head(num_classes),), ("norm",))]
-    nodes = tuple(
+    graph = tuple(
         CellNode("normal", str(target), (_all_of(range(target), target, [d.name for d in decisions]),))
         for target in (1, 2, 3)
     )
     image = in_channels, resolution, resolution
-    return CellSpace("nasbench201", decisions, tuple(sites), image, nodes=nodes, outputs=(("normal", ("3",)),))
+    return CellSpace("nasbench201", decisions, tuple(sites), image, nodes=graph, outputs=(("normal", ("3",)),))
 
 
 def _all_of(sources: Sequence[int], target: int, names: Sequence[str]) -> Pick:
