@@ -49,6 +49,9 @@ class NarrowContext(AroundContext):
     def space(self) -> SearchSpace:
         return self.narrowed.space
 
+    def whole(self, path: Architecture) -> Architecture:
+        return self.within.whole(self.narrowed.widen(path))
+
     def forward(self, x: Tensor, *choice: Any) -> Tensor:
         return self.within.forward(x, *map(self._widened, choice))
 

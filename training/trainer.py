@@ -96,6 +96,10 @@ class Context:
         """The search space, where the model is a supernet."""
         return self.supernet.space
 
+    def whole(self, path: Architecture) -> Architecture:
+        """A path of `space`, which may be a part, as one of the supernet's."""
+        return path
+
     @property
     def seed(self) -> int:
         """The seed of everything that is drawn."""

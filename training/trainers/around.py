@@ -37,6 +37,9 @@ class AroundContext(Context):
     def space(self) -> SearchSpace:
         return self.within.space
 
+    def whole(self, path: Architecture) -> Architecture:
+        return self.within.whole(path)
+
     def forward(self, x: Tensor, *choice: Any) -> Tensor:
         return self.within.forward(x, *choice)
 

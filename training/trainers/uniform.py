@@ -1,12 +1,14 @@
 """Random paths: uniform, within a cost band, and attentive to the best or the worst of some candidates.
 
 Attentive sampling (AttentiveNAS, Wang et al. 2021) trains, of some random candidates, the one that is expected to be
-the best (best-up: the front is pushed) or the worst (worst-up: what lags behind is pulled along). Without a predictor
-MACs stand in for the expectation.
+the best (best-up: the front is pushed) or the worst (worst-up: what lags behind is pulled along). As in the paper the
+candidates of one path have about as many MACs, of a number that is drawn first, and a predictor tells them apart.
+Without one MACs themselves stand in for the expectation, and the candidates are any.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -22,6 +24,7 @@ from lookup_tables.loading import tables_of
 from supernet import Architecture, SearchSpace
 from supernet.samplers import MOST_PATHS, Sampler, UniformSampler
 from training.trainer import Context
+from training.trainers.balanced import Sizes, by_macs
 from training.trainers.paths import PathTrainer, WarmUpOptions, widest_first
 
 BEST, WORST = "best-up", "worst-up"
@@ -58,6 +61,13 @@ class AttentiveOptions:
         choices=(BEST, WORST),
         decides="training",
     )
+    attentive_by: str | None = option(
+        None,
+        "file of python -m search.predictor, whose predictions are expected; none: more MACs are better",
+        metavar="FILE",
+        only={"attentive": (BEST, WORST)},
+        decides="training",
+    )
     attentive_candidates: int = option(
         50,
         "random candidates per attentive path",
@@ -72,11 +82,15 @@ Score = Callable[[Sequence[Architecture]], NDArray[np.float64]]
 """(N,) architectures -> (N,) numbers, more is better."""
 
 
+PREDICTORS: dict[str, Callable[[Path, SearchSpace], Score]] = {}
+"""What reads a file of --attentive-by: a function of file and space. Whoever has one enters it."""
+
+
 class AttentiveSampler:
     """One path per step: of some that another sampler draws the one of greatest score, or of least.
 
     Args:
-        draw: a sampler of one path per step.
+        draw: a sampler of one path per step, or of all candidates.
     """
 
     paths_per_step = 1
@@ -86,9 +100,23 @@ class AttentiveSampler:
 
     def paths(self, step: int) -> list[Architecture]:
         """The architecture of this step; the same for the same (seed, step)."""
-        drawn = Several(self.draw, self.candidates).paths(step)
+        draw = self.draw if self.draw.paths_per_step == self.candidates else Several(self.draw, self.candidates)
+        drawn = draw.paths(step)
         scores = self.score(drawn)
         return [drawn[int(scores.argmax() if self.which == BEST else scores.argmin())]]
+
+
+class AlikeSampler:
+    """Some paths per step of about as many MACs: a band of them, each equally often, and uniform within it."""
+
+    def __init__(self, bands: Sizes, count: int, seed: int) -> None:
+        self.bands, self.paths_per_step, self.seed = bands, count, seed
+
+    def paths(self, step: int) -> list[Architecture]:
+        """The architectures of this step; the same for the same (seed, step)."""
+        rng = np.random.default_rng(Random(f"alike {self.seed} {step}").getrandbits(64))
+        draw = self.bands.draws[int(rng.integers(len(self.bands.draws)))]
+        return [draw(rng) for _ in range(self.paths_per_step)]
 
 
 class Several:
@@ -110,10 +138,29 @@ def drawn(context: Context, limits: Limits | None = None) -> Sampler:
         sampler = ConstrainedSampler(limits, context.seed)
     if settings.attentive is None:
         return sampler
+    if settings.attentive_by is not None:
+        expect, many = _predictor(Path(settings.attentive_by).expanduser(), context), settings.attentive_candidates
+        alike = sampler if limits is not None else AlikeSampler(by_macs(space), many, context.seed)
+        return AttentiveSampler(alike, expect, many, settings.attentive)
     return AttentiveSampler(
         sampler, build_table(space, "flops", space.input_shape[1]).cost, settings.attentive_candidates,
         settings.attentive,
     )  # fmt: skip
+
+
+def _predictor(file: Path, context: Context) -> Score:
+    """The scores by which a file expects paths of a context to do.
+
+    Raises:
+        UserError: there is no such file, or nothing here reads it.
+    """
+    if not file.is_file():
+        raise UserError(f"--attentive-by {file}: there is no such file; python -m search.predictor makes one")
+    if not PREDICTORS:
+        raise UserError(f"--attentive-by {file}: nothing here reads predictors; train_supernet.py does")
+    (read,) = PREDICTORS.values()
+    expect = read(file, context.supernet.space)
+    return lambda paths: expect([context.whole(path) for path in paths])
 
 
 @options("Training")
