@@ -6,6 +6,8 @@ takes, `--resume` goes on after an interruption as if there had been none. After
 """
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from config_file.errors import run_main
 
@@ -13,8 +15,17 @@ from config_file.errors import run_main
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the script with these arguments; see `--help`."""
     from training.cli import main_train_supernet  # noqa: PLC0415  # seconds, in which Ctrl-C is one line too
+    from training.trainers.uniform import PREDICTORS  # noqa: PLC0415
 
+    PREDICTORS["search.predictor"] = expectation
     main_train_supernet(argv)
+
+
+def expectation(file: Path, space: Any) -> Any:
+    """The scores by which a predictor of a search expects networks to do, for --attentive-by."""
+    from search.predictor import kept  # noqa: PLC0415  # seldom needed, and training knows no search
+
+    return kept.expectation(file, space)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -77,9 +78,7 @@ def sandwich_ratio(side: int, images: int, turns: int = TURNS) -> float:
 
     def parts(number: int) -> float:
         paths = trainer.paths(number)
-        taken = 0.0
-        for path in paths:
-            taken += seconds(lambda path=path: alone(path))
+        taken = sum(seconds(partial(alone, path)) for path in paths)
         parameters = context.parameters_of(paths)
         taken += seconds(lambda: nn.utils.clip_grad_norm_(parameters, recipe.options.clip_grad_norm, foreach=True))
         taken += seconds(lambda: update(state.optimizer, parameters, 1e-3))

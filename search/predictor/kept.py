@@ -5,7 +5,7 @@ The file holds no code and no weights: the rows that it was fitted to and its ki
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -120,15 +120,26 @@ def known_to(path: Path, space: DecisionSpace) -> list[Result]:
 
     Raises UserError as `load`, or where it is of another space.
     """
-    record = _read(path)
-    if record["decisions_fingerprint"] != space.decisions_fingerprint:
-        raise UserError(f"{path}: it predicts networks of {record['search_space']:.60}, not of {space.name}")
+    record = _read(path, space)
     return [Result(a, {record["objective"]: value}) for a, value in _known(record, space, path).items()]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def expectation(path: Path, space: NetworkSpace) -> Callable[[Sequence[Architecture]], NDArray[np.float64]]:
+    """The predictions of a kept predictor for networks of a space, (N,) architectures -> (N,) scores, more is better.
+
+    Raises UserError as `known_to`.
+    """
+    _read(path, space)
+    kept = load(path, space.name)
+    sign = 1 if kept.objective.maximise else -1
+    return lambda architectures: sign * kept.predict(architectures)
+
+
+def _read(path: Path, space: DecisionSpace | None = None) -> dict[str, Any]:
     record = read_sealed(path, FORMAT)
     check_form(record, _FORM, path)
+    if space is not None and record["decisions_fingerprint"] != space.decisions_fingerprint:
+        raise UserError(f"{path}: it predicts networks of {record['search_space']:.60}, not of {space.name}")
     return record
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,18 +11,23 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import train_supernet as script
 from config_file.errors import UserError
 from lookup_tables import build_table
+from search.objectives import Objective
+from search.predictor.kept import train
+from search.result import Result
 from supernet import SearchSpace, build_space
 from supernet.samplers import UniformSampler
 from tests.training.test_trainers import TOY
-from training import Context, Trainer
+from training import Context, PathTrainer, Trainer
 from training.cli import main_train_supernet
 from training.extremes import extremes
 from training.testing import TINY, TrainerSuite
 from training.trainers import TRAINERS
+from training.trainers.balanced import BANDS
 from training.trainers.sandwich import Sandwich
-from training.trainers.uniform import AttentiveSampler, Several
+from training.trainers.uniform import PREDICTORS, AttentiveSampler, Several
 
 NARROW = {"widths": (8, 8, 8, 8, 8, 8, 8, 8, 16), "depths": (2, 2, 1, 1, 1), "num_classes": 10, "resolution": 8}
 
@@ -126,3 +133,32 @@ def test_what_is_wrong_is_one_line(words: list[str], message: str, tmp_path: Any
         main_train_supernet([*TOY, "--root-path", str(tmp_path), *words])
     assert not list(tmp_path.iterdir())
     assert TINY["search_space"] == "nasbench_macro"
+
+
+def test_a_predictor_chooses_among_networks_of_about_as_many_macs(tmp_path: Any) -> None:
+    """One that a search kept, by the script: it prefers fewer layers of option 2, which cost most."""
+    space = build_space("nasbench_macro", widths=(4, 4, 6, 8, 16), resolution=8, num_classes=10)
+    table, rng = build_table(space, "flops", 8), random.Random(3)
+    drawn = [space.sample(rng) for _ in range(60)]
+    worth = {architecture: -float(sum(option == 2 for option in architecture)) for architecture in drawn}
+    results = [Result(architecture, {"accuracy": value}) for architecture, value in worth.items()]
+    file = tmp_path / "predictor.json"
+    train(space, Objective("accuracy", maximise=True, measured=True), results, 0).save(file)
+    PREDICTORS["search.predictor"] = script.expectation
+    context = TestSandwich().context()
+    changes = {"attentive": "best-up", "attentive_by": str(file), "attentive_candidates": 20}
+    trainer = TRAINERS["uniform"](replace(context, options=replace(context.options, **changes)))
+    assert isinstance(trainer, PathTrainer)
+    edges = np.linspace(table.minimum()[0], table.maximum()[0], BANDS + 1)[1:-1]
+    sampler: Any = trainer.sampler
+    for step in range(12):
+        candidates = sampler.draw.paths(step)
+        assert len(candidates) == 20
+        assert len(set(np.searchsorted(edges, table.cost(candidates), "right").tolist())) == 1
+        (path,) = trainer.paths(step)
+        assert path.count(2) == min(candidate.count(2) for candidate in candidates)
+    other = build_space("simple_cnn", num_classes=10)
+    with pytest.raises(UserError, match="it predicts networks of nasbench_macro, not of simple_cnn"):
+        script.expectation(file, other)
+    with pytest.raises(UserError, match="--attentive-by nowhere: there is no such file"):
+        main_train_supernet([*TOY, "--root-path", str(tmp_path), "--attentive", "best-up", "--attentive-by", "nowhere"])
