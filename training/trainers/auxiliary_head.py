@@ -101,7 +101,8 @@ def maps_of_every_path(context: Context) -> dict[str, Shape]:
         return {site: output for site, (_, output) in model.spec.shapes(shape).items()}
     space, found = context.space, {}
     for site, (_, table) in zip(space.sites, space.factors(), strict=True):
-        if not site.given and len(site.options) == 1 and table.size == 1 and table.item() is not None:
+        alone = not site.given and len(site.options) == 1 and site.sharing == "own"
+        if alone and table.size == 1 and table.item() is not None:
             block, entering = table.item()
             found[site.name] = block.output_shape(entering)
     return found
