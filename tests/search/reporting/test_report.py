@@ -244,13 +244,13 @@ def test_what_was_learnt_is_shown(place: str, chain: SearchSpace, tmp_path: Path
     (folder / place).mkdir(parents=True)
     assert read_search(folder).learnt is None
     rows = [np.log([0.4, 0.3, 0.2, 0.1]) for _ in chain.decisions]
-    save_distribution(folder / place, chain, Distribution(rows, (0,) * len(rows), {}))
+    save_distribution(folder / place, chain, Distribution(rows, (0,) * len(rows), {"skips": {"normal": [0, 2, 1]}}))
     if place == "supernet":
         for sha256 in ("def", "abc"):  # of another one than the searched, then of the searched
             assert read_search(folder).learnt is None
             write_sealed(folder / place / "supernet.json", {"format": SUPERNET, "sha256": sha256})
     page = rendered(folder, tmp_path / "report.html")
-    assert "What was learnt" in page.text
+    assert all(words in page.text for words in ("What was learnt", "normal cell"))
     shown = [attrs["data-tip"] for attrs in page.of_class("cell") if "% of" not in str(attrs["data-tip"])]
     names = [f"{decision.name}: {name}" for decision in chain.decisions for name in decision.options]
     assert [str(text).split("\n")[0] for text in shown] == [
