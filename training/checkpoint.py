@@ -49,12 +49,17 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint's place, and what it belongs to: kind, fingerprint, and the settings (primitives, by flag)."""
+    """A checkpoint's place, and what it belongs to: kind, fingerprint, and the settings (primitives, by flag).
+
+    Args:
+        kept: how many are kept: those before it move on to last.1.pt, last.2.pt ...
+    """
 
     path: Path
     kind: str
     fingerprint: str
     settings: Mapping[str, Any]
+    kept: int = 1
 
     def save(self, state: Stateful) -> None:
         """Write it; on any failure (a full disk, Ctrl-C) the file that was there before is left as it was."""
@@ -64,6 +69,7 @@ class Checkpoint:
         buffer = io.BytesIO()
         torch.save(content, buffer)
         seal_zip(buffer)
+        self._rotate()
         atomic_write_bytes(self.path, buffer.getbuffer())
 
     @property
@@ -72,8 +78,25 @@ class Checkpoint:
         return replace(self, path=self.path.with_name(BEST))
 
     def keep_as_best(self) -> None:
-        """Let the best one be what was saved just now: a second name of the file, which nothing changes in place."""
-        with atomic_path(self.best.path) as temporary:
+        """Let the best one be what was saved just now."""
+        self._name_too(self.best.path)
+
+    def earlier(self, number: int) -> Path:
+        """The place of a checkpoint before this one, from 1."""
+        return self.path.with_suffix(f".{number}{self.path.suffix}")
+
+    def _rotate(self) -> None:
+        """Keep the one that is about to be replaced, under another name; the file itself stays until then."""
+        if self.kept == 1 or not self.path.is_file():
+            return
+        for number in range(self.kept - 1, 1, -1):
+            if self.earlier(number - 1).is_file():
+                self.earlier(number - 1).replace(self.earlier(number))
+        self._name_too(self.earlier(1))
+
+    def _name_too(self, path: Path) -> None:
+        """Give the file a second name: nothing changes it in place."""
+        with atomic_path(path) as temporary:
             temporary.unlink()
             try:
                 os.link(self.path, temporary)
@@ -102,7 +125,8 @@ class Checkpoint:
     def parsed(self, data: bytes) -> dict[str, Any]:
         """The state in the bytes of such a file. Raises UserError as `load_into`."""
         path = self.path
-        check_zip(data, f"{path} is not a readable checkpoint")
+        earlier = f" (the one before it is {self.earlier(1)})" if self.earlier(1).is_file() else ""
+        check_zip(data, f"{path} is not a readable checkpoint{earlier}")
         with reading(path, "not a readable checkpoint"):
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         check_form(content, {"format": str, "kind": str, "fingerprint": str, "settings": dict, "state": dict}, path)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from config_file.errors import UserError
 from config_file.process import ONE_SIGNAL
 from config_file.progress import progress
-from config_file.ranks import compare, gather
+from config_file.ranks import compare, gather, share
 from config_file.ranks import number as rank
 from training.checkpoint import Checkpoint
 from training.device import seed_step
@@ -100,10 +100,20 @@ def fit(
     checkpoints = recipe.options.checkpoint_every * recipe.steps_per_epoch
     validations = recipe.options.validate_every * recipe.steps_per_epoch
 
+    minutes, saved = recipe.options.checkpoint_minutes, time.monotonic()
+
     def save() -> None:
+        nonlocal saved
         _check_finite(recipe, state, checkpoint)
         state.gather()
         _write(recipe, state, checkpoint)
+        saved = time.monotonic()
+
+    def late(row: bool) -> bool:
+        """True where the last checkpoint is too old; of several ranks the first one tells, when a row is written."""
+        if minutes is None or not (row or recipe.ranks.count == 1):
+            return False
+        return bool(share(time.monotonic() - saved >= 60 * minutes))
 
     if not recipe.steps and validate is not None:
         state.validation = validate()
@@ -134,7 +144,7 @@ def fit(
                 state.seconds += now - clock
                 clock = now
                 ends = last and (recipe.trainer.ended() or state.step == recipe.steps)
-                due = state.step % checkpoints == 0 or ends or state.is_best
+                due = state.step % checkpoints == 0 or ends or state.is_best or late(row)
                 steps.done(state.step, save, due=due, stop=_agreed(stops, row))
         if validate is not None and not state.validation:  # ended by the trainer before the first one
             state.validation = validate()

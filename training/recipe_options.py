@@ -76,6 +76,14 @@ class TrainingOptions:
         unit="s", above=0, at_most=10**6,
     )  # fmt: skip
     checkpoint_every: int = option(1, "between two checkpoints", unit="epochs", at_least=1)
+    checkpoint_minutes: float | None = option(
+        None, "after which the next one is due within an epoch too; none: at the end of epochs alone", unit="min",
+        above=0, at_most=10**6,
+    )  # fmt: skip
+    checkpoints_kept: int = option(
+        1, "the newest checkpoints that are kept: last.pt, and before it last.1.pt, last.2.pt ...", at_least=1,
+        at_most=100,
+    )  # fmt: skip
     validate_every: int = option(1, "between two validations", unit="epochs", at_least=1)
 
     def rules(self) -> None:

@@ -56,7 +56,8 @@ class Training:
     def checkpoint(self) -> Checkpoint:
         """The latest checkpoint in the folder of the options."""
         path = stage_path(self.options) / "checkpoints" / LAST
-        return Checkpoint(path, self.kind, self.fingerprint, trajectory(self.options))
+        kept: int = self.options.checkpoints_kept
+        return Checkpoint(path, self.kind, self.fingerprint, trajectory(self.options), kept)
 
     def how(self, **more: Any) -> dict[str, Any]:
         """Settings and effort, for the description of what was trained."""

@@ -29,12 +29,26 @@ def check_form(content: Any, form: Form, where: str | Path, at: str = "") -> Non
         raise UserError(
             f"{where}: {at or 'its content'} must be {expected}, not {shown[:40]}{'...' * (len(shown) > 40)}"
         )
+    if _is_alike(content, fitting[0]):
+        return
     for key, inner, optional in _fields(content, fitting[0]):
         path = f"{at}[{key}]" if isinstance(key, int) else f"{at}.{key}".lstrip(".")
         if isinstance(content, list) or key in content:
             check_form(content[key], inner, where, path)
         elif not optional:
             raise UserError(f"{where}: it lacks {path!r}")
+
+
+def _is_alike(content: Any, form: Form) -> bool:
+    """True where a list or object of plain values fits, told from their types at once: archives have many."""
+    inner = None
+    if isinstance(form, list | dict) and len(form) == 1:
+        inner = form[0] if isinstance(form, list) else form.get(...)
+    forms = inner if isinstance(inner, tuple) else (inner,)
+    if not all(isinstance(one, type) or (one is None and len(forms) > 1) for one in forms):
+        return False
+    allowed = {kind for one in forms for kind in ((int, float) if one is float else (one or type(None),))}
+    return {type(value) for value in (content if isinstance(content, list) else content.values())} <= allowed
 
 
 def _fields(content: Any, form: Form) -> Iterator[tuple[Any, Form, bool]]:

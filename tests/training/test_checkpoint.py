@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import resource
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import torch
 
 from config_file.errors import UserError
 from config_file.readers.checksum import seal_zip
+from tests.training import toy
 from tests.training.toy import same
 from training.checkpoint import Checkpoint
+from training.train_supernet import train_supernet
 
 SETTINGS = {"--lr": 0.1, "--batch-size": 64}
 
@@ -155,3 +158,30 @@ def test_random_generators_go_on_where_they_were(tmp_path: Path) -> None:
     assert first[0] == second[0]
     assert np.array_equal(first[1], second[1])
     assert torch.equal(first[2], second[2])
+
+
+def test_those_before_are_kept_under_numbers(tmp_path: Path) -> None:
+    kept = replace(at(tmp_path / "last.pt"), kept=3)
+    for step in range(5):
+        kept.save(Kept({"step": step}))
+        kept.keep_as_best()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "last.1.pt", "last.2.pt", "last.pt"]
+    steps = [replace(kept, path=path).read()["step"] for path in (kept.path, kept.earlier(1), kept.earlier(2))]
+    assert steps == [4, 3, 2]
+    content = bytearray(kept.path.read_bytes())
+    content[100] ^= 1
+    kept.path.write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"last\.pt is not a readable checkpoint \(the one before it is .*last\.1\.pt\)"
+    ):
+        kept.read()
+
+
+def test_a_checkpoint_after_so_many_minutes_changes_nothing_else(tmp_path: Path) -> None:
+    train_supernet(toy.supernet_options(tmp_path, "straight"))
+    train_supernet(toy.supernet_options(tmp_path, "saved", checkpoint_minutes=1e-9, checkpoints_kept=3))
+    folder = tmp_path / "saved" / "supernet" / "checkpoints"
+    states = [torch.load(folder / name, weights_only=True)["state"] for name in ("last.pt", "last.1.pt", "last.2.pt")]
+    assert [states[0]["step"] - state["step"] for state in states] == [0, 1, 2]  # within an epoch too
+    a, b = ((tmp_path / title / "supernet" / "supernet.safetensors").read_bytes() for title in ("straight", "saved"))
+    assert a == b
