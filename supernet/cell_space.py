@@ -100,7 +100,7 @@ class CellSpace(SearchSpace):
         }
 
     def inputs_of(self, kind: str) -> tuple[str, ...]:
-        """What the nodes of a kind of cell can read that is no node of it."""
+        """Inputs of a kind of cell: all that its nodes can read and that is no node of it."""
         nodes = [node for node in self.nodes if node.kind == kind]
         sources = {source for node in nodes for pick in node.picks for source in pick.sources}
         return tuple(sorted(sources - {node.name for node in nodes}))

@@ -14,12 +14,32 @@ from numpy.typing import NDArray
 from supernet.blocks import Block, Shape, Zero
 from supernet.decisions import Architecture
 from supernet.elimination import Coded, Factor, align, coded_table
-from supernet.sites import Site
+from supernet.sites import Placed, Site
 from supernet.space import SearchSpace
 from supernet.spec import INPUT, NetSpec
 
 SKIPS = ("skip", "identity", "none")
 """Names of options that leave a layer out, though a projection may stand where the shape changes."""
+
+
+def without_dead(placed: Sequence[Placed]) -> list[Placed]:
+    """The sites that change a network's output, of those that `SearchSpace.trace` lays out for one of its paths.
+
+    Zeros add nothing to a sum, and what only zeros or nothing read need not run. What reads zeros does: behind a batch
+    norm's shift they are none.
+    """
+    zeros = {p.site.name for p in placed if isinstance(p.choice, int) and isinstance(p.site.options[p.choice], Zero)}
+    summed = [
+        p._replace(inputs=tuple(name for name in p.inputs if name not in zeros) or p.inputs[:1])
+        if p.site.merge == "sum"
+        else p
+        for p in placed
+    ]
+    wanted = {summed[-1].site.name}
+    for p in reversed(summed):
+        if p.site.name in wanted:
+            wanted.update(p.inputs)
+    return [p for p in summed if p.site.name in wanted]
 
 
 def live_costs(

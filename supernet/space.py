@@ -7,7 +7,7 @@ is there. Decode, the supernet, extraction, cost and report read those.
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -57,6 +57,13 @@ class NetworkSpace(DecisionSpace):
         Two skips in either order are, for instance.
         """
         return network_key(self.decode(architecture)), self.image(architecture)
+
+    has_equals: ClassVar[bool] = False
+    """Several architectures may be the same network, and `first_equal` knows which."""
+
+    def first_equal(self, architecture: Architecture) -> Architecture:
+        """The first of the architectures that are the same network; itself, where the space does not know."""
+        return architecture
 
     @property
     def macro_fingerprint(self) -> str:

@@ -10,6 +10,7 @@ from torch import nn
 from config_file.errors import UserError
 from supernet.decisions import Architecture
 from supernet.gating import Weight
+from supernet.liveness import without_dead
 from supernet.network import Function, LayerCall, Layout, Network, Taps, lay_out, walk
 from supernet.sharing import SHARING
 from supernet.sharing.own import SharedWeights
@@ -66,10 +67,12 @@ class Supernet(nn.Module):
             return self._layouts[key]
         chosen: Mapping[str, Choice | None]
         chosen = self._mixture(key) if isinstance(key, frozenset) else self.space.select(key)
+        mixed = isinstance(key, frozenset)
+        placed = self.space.trace(chosen)
         layout = lay_out(
             [
-                LayerCall(site.name, self._call(site, choice, isinstance(key, frozenset)), inputs, site.merge)
-                for site, choice, inputs in self.space.trace(chosen)
+                LayerCall(site.name, self._call(site, choice, mixed), inputs, site.merge)
+                for site, choice, inputs in (placed if mixed else without_dead(placed))
             ]
         )
         self._layouts[key] = layout
@@ -103,7 +106,8 @@ class Supernet(nn.Module):
         else:
             chosen = {gate: tuple(options) for gate, (options, _) in path.items()}
         parameters: list[nn.Parameter] = []
-        for site, choice, _ in self.space.trace(chosen):
+        placed = self.space.trace(chosen)
+        for site, choice, _ in without_dead(placed) if isinstance(path, tuple) else placed:
             for option in (choice,) if isinstance(choice, int) else choice:
                 parameters += self.weights_at(site.name).weights(option)
         return parameters

@@ -100,7 +100,7 @@ def _asked_space(options: RetrainOptions, image: dict[str, Any]) -> NetworkSpace
 
 
 def _alone(options: RetrainOptions) -> dict[str, Any]:
-    """What a recorded space does not say of a network that is trained alone, unless it begins as the supernet's."""
+    """Settings that are not taken from a recorded space, unless the network begins with a supernet's weights."""
     return {} if options.init == "supernet" else dict.fromkeys(SHARED)
 
 

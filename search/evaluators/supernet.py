@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, fields
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import torch
@@ -61,6 +61,7 @@ class SupernetEvaluator:
         amp: number format of autocast, None for float32.
         refit_head: fit the last linear layer anew for each candidate (`search.evaluators.refitted_head`).
         prefix_sharing: compute what several chain networks of a population begin with once; it changes no result.
+        equal_once: score architectures that are the same network once, as the first of them.
         memory: GiB of activations that sharing may hold.
         weights: fingerprint of the supernet's.
 
@@ -81,6 +82,7 @@ class SupernetEvaluator:
     amp: torch.dtype | None = None
     refit_head: bool = False
     prefix_sharing: bool = True
+    equal_once: bool = False
     memory: float = 4.0
     weights: str = ""
 
@@ -94,6 +96,7 @@ class SupernetEvaluator:
         images = self.calibration_images
         self._calibration = Images(self._batches(self.data.train, images, shuffle=True)) if images else None
         self._validation: dict[int, KeptBatches] = {}
+        self._known: dict[tuple[int | None, int], dict[Architecture, Score]] = {}  # of networks that others equal
 
     @classmethod
     def of(cls, context: Context) -> SupernetEvaluator:
@@ -113,6 +116,7 @@ class SupernetEvaluator:
             amp=None if options.amp == "auto" else choose_amp(options.amp, device),
             refit_head=options.refit_head,
             prefix_sharing=options.prefix_sharing,
+            equal_once=options.equal_networks == "once" and context.trained.supernet.space.has_equals,
             memory=options.eval_memory,
             weights=trained.info["sha256"],
         )
@@ -131,6 +135,7 @@ class SupernetEvaluator:
             "seed": self.seed,
             "amp": str(self.amp or torch.float32),
             **({"refit_head": PENALTY} if self.refit_head else {}),
+            **({"equal_networks": "once"} if self.equal_once else {}),
             **({"budgets": [dict(step) for step in self.fidelities]} if len(self.fidelities) > 1 else {}),
         }
 
@@ -193,9 +198,20 @@ class SupernetEvaluator:
     ) -> Iterator[Result]:
         """`judged`: so many of the last images count, None for all."""
         start = time.perf_counter()
-        for architecture, found in self._scores(list(dict.fromkeys(architectures)), batches, judged):
-            yield self._result(architecture, found, time.perf_counter() - start)
-            start = time.perf_counter()
+        same: dict[Architecture, list[Architecture]] = {}
+        for architecture in dict.fromkeys(architectures):
+            same.setdefault(self._first(architecture), []).append(architecture)
+        known = self._known.setdefault((judged, batches.images), {})
+        scored = self._scores([first for first in same if first not in known], batches, judged)
+        for first, found in chain(((first, known[first]) for first in same if first in known), scored):
+            for architecture in same[first]:
+                yield self._result(architecture, found, time.perf_counter() - start)
+                start = time.perf_counter()
+            if self.equal_once:
+                known[first] = found
+
+    def _first(self, architecture: Architecture) -> Architecture:
+        return self.supernet.space.first_equal(architecture) if self.equal_once else architecture
 
     def _calibrated(self, network: nn.Module) -> nn.Module:
         """With its own batch-norm statistics, in eval mode."""

@@ -23,6 +23,12 @@ class SupernetEvaluationOptions:
         "image is predicted by the fit on all others, and the loss is the squared error",
     )
     prefix_sharing: bool = option(True, "compute layers that several candidates begin with once (chains; same results)")
+    equal_networks: str = option(
+        "once",
+        "cells that are the same network (nasbench201): once, all with the score of the first of them in the order of "
+        "the space; each, with its own weights",
+        choices=("once", "each"),
+    )
     eval_memory: float = option(4.0, "activations that shared prefixes may hold", unit="GiB", at_least=0)
 
     def rules(self) -> None:

@@ -1,11 +1,16 @@
 """NAS-Bench-201 (Dong and Yang 2020): one cell of six edges, repeated. Others have trained each of its networks."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
 
 from config_file.errors import UserError
 from supernet.blocks import BatchNormAct, Block, Conv, Head, Identity, Pool, Zero
 from supernet.cell_space import CellNode, CellSpace, Pick
-from supernet.decisions import Decision
+from supernet.decisions import Architecture, Decision
 from supernet.sites import Site
 from supernet.spec import INPUT
 
@@ -13,6 +18,24 @@ NASBENCH201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_
 NASBENCH201_EDGES = [(source, target) for target in (1, 2, 3) for source in range(target)]
 
 WIDTHS, DEPTHS = (16, 32, 64), (5, 5, 5)
+
+
+@dataclass(frozen=True, eq=False)
+class NASBench201(CellSpace):
+    """The space, in which 15,625 cells are 6,040 different networks."""
+
+    has_equals: ClassVar[bool] = True
+
+    def first_equal(self, architecture: Architecture) -> Architecture:
+        return _first_equals(self.decisions[0].options)[tuple(architecture)]
+
+
+@lru_cache(maxsize=4)
+def _first_equals(ops: tuple[str, ...]) -> dict[Architecture, Architecture]:
+    """Per cell the first that is the same network. Cells are all alike, so one of one channel tells."""
+    one = nasbench201(widths=(1,), depths=(1,), ops=ops)
+    first: dict[Hashable, Architecture] = {}
+    return {cell: first.setdefault(one.network_key(cell), cell) for cell in one.enumerate()}
 
 
 def nasbench201(
@@ -23,7 +46,7 @@ def nasbench201(
     depths: Sequence[int] | None = None,
     affine: bool | None = None,
     ops: Sequence[str] = NASBENCH201_OPS,
-) -> CellSpace:
+) -> NASBench201:
     """The space: in every cell the same choices and own weights; between stages a residual block halves the resolution.
 
     Edges and operations are in the order in which the benchmark's authors write a cell.
@@ -76,7 +99,7 @@ def nasbench201(
         for target in (1, 2, 3)
     )
     image = in_channels, resolution, resolution
-    return CellSpace("nasbench201", decisions, tuple(sites), image, nodes=graph, outputs=(("normal", ("3",)),))
+    return NASBench201("nasbench201", decisions, tuple(sites), image, nodes=graph, outputs=(("normal", ("3",)),))
 
 
 def _all_of(sources: Sequence[int], target: int, names: Sequence[str]) -> Pick:

@@ -9,12 +9,15 @@ from xml.etree import ElementTree as ET
 import torch
 from torch import nn
 
+from search.evaluators.supernet import SupernetEvaluator
 from search.proxies import SCORES, Sample
 from search.reporting.cell_drawing import cell_drawings, cells_as_svg
 from search.reporting.report_plots import option_colours
-from supernet import Network, build_space
+from supernet import Network, Supernet, build_space
 from supernet.genotype import architecture_of_genotype, parse_genotype
 from supernet.spaces.published_cells import PUBLISHED_CELLS
+from tests.search.toy import toy_data
+from tests.supernet.own_spaces import tiny_nasbench201
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -55,3 +58,23 @@ def test_zero_cost_scores_of_a_cell_network_are_numbers():
         network, x = Network(space.decode(architecture)), torch.randn(4, 3, 8, 8)
         sample = Sample(x, torch.arange(4), 4, nn.functional.cross_entropy)
         assert all(math.isfinite(SCORES[name](network, sample)) for name in SCORES)
+
+
+def test_cells_that_are_the_same_network_are_scored_once(monkeypatch):
+    torch.manual_seed(0)
+    supernet = Supernet(tiny_nasbench201())
+    once, each = (
+        SupernetEvaluator(supernet, toy_data(), calibration_images=16, batch_size=16, equal_once=equal)
+        for equal in (True, False)
+    )
+    cells = [(3, 2, 0, 1, 2, 4), (2, 3, 0, 1, 4, 2), (3, 3, 3, 3, 3, 3)]  # of the first, nodes 1 and 2 change places
+    run = []
+    monkeypatch.setattr(
+        once, "_score", lambda cell, *rest: run.append(cell) or SupernetEvaluator._score(once, cell, *rest)
+    )
+    found = {result.architecture: result.metrics for result in [*once.evaluate(cells[:1]), *once.evaluate(cells)]}
+    assert len(run) == 2
+    assert found[cells[0]] == found[cells[1]]
+    alone = {result.architecture: result.metrics for result in each.evaluate([*cells, run[0]])}
+    assert found[cells[0]] == alone[run[0]]
+    assert found[cells[2]] == alone[cells[2]]

@@ -13,8 +13,9 @@ import torch
 from config_file.errors import UserError
 from lookup_tables import build_table
 from supernet import NetSpec, SearchSpace, Supernet, build_space, extract
-from supernet.blocks import Identity, Zero
+from supernet.blocks import Conv, Identity, Zero
 from supernet.spaces.nasbench201 import NASBENCH201_EDGES, NASBENCH201_OPS, nasbench201
+from supernet.testing.weights import randomised
 from tests.supernet.own_spaces import tiny_nasbench201
 
 CLASSES = {"cifar10": (10, 32), "cifar100": (100, 32), "ImageNet16-120": (120, 16)}
@@ -154,3 +155,32 @@ def test_a_cell_without_a_way_through_is_one_network():
     assert len(keys) == 3
     pooled = [(0, 0, 1, 0, 1, 4), (0, 0, 0, 0, 4, 4), (3, 2, 3, 0, 0, 0), (4, 4, 4, 0, 0, 0)]
     assert len({space.network_key(architecture) for architecture in pooled}) == 1
+
+
+def test_dead_operations_are_not_run_and_change_nothing():
+    """What nothing but `none` reads: its weights get no gradient, and the output is that of the whole network."""
+    supernet = randomised(Supernet(tiny_nasbench201(affine=False))).double().eval()
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    # 1<-0 2<-0 2<-1 3<-0 3<-1 3<-2: nothing reads node 2, and so not its convolutions.
+    architecture = (3, 3, 2, 1, 3, 0)
+    run = {
+        name
+        for name, parameter in supernet.named_parameters()
+        if id(parameter) in map(id, supernet.parameters_of(architecture))
+    }
+    assert any("/1<-0" in name for name in run)
+    assert not any("/2<-" in name for name in run)
+    with torch.no_grad():
+        whole = extract(supernet, architecture)
+        assert any("/2<-" in node.site and isinstance(node.block, Conv) for node in whole.spec.nodes)
+        assert torch.allclose(whole(x), supernet(x, architecture), rtol=1e-12, atol=0)
+
+
+def test_the_first_of_equal_cells():
+    space = nasbench201()
+    firsts = {space.first_equal(cell) for cell in space.enumerate()}
+    assert all(space.first_equal(cell) == cell for cell in firsts)
+    swapped = ((3, 2, 0, 1, 2, 4), (2, 3, 0, 1, 4, 2))  # nodes 1 and 2 change places
+    assert len({space.first_equal(cell) for cell in swapped}) == 1
+    for cell in [(3, 3, 2, 1, 3, 0), (0, 0, 1, 0, 1, 4), *swapped]:
+        assert space.network_key(space.first_equal(cell)) == space.network_key(cell)
