@@ -148,12 +148,13 @@ def _outcome(error: BaseException, interrupted: bool) -> tuple[int, str]:
         return EXIT_BROKEN_PIPE, ""
     if isinstance(error, OSError) and (line := system_error(error)) is not None:
         return EXIT_USER_ERROR, f"error: {line}"
-    if isinstance(error, MemoryError | RuntimeError) and _out_of_memory(error):
+    if isinstance(error, MemoryError | RuntimeError) and out_of_memory(error):
         return EXIT_USER_ERROR, "error: out of memory; try a smaller --batch-size, --eval-batch-size or --resolution"
     raise error
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
+    """True for what a lack of memory raises, of a GPU too."""
     # torch's own class for a GPU (torch is not imported here), and the words of its CPU allocator, which has none
     return (
         isinstance(error, MemoryError)

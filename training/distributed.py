@@ -161,6 +161,10 @@ class Ranks:
             else:
                 work.wait(timedelta(seconds=patience))
 
+    def sum_of(self, number: int) -> int:
+        """The sum of a number over all ranks."""
+        return number if self.count == 1 else sum(ranks.gather(number))
+
     def first(self, run: Callable[[], Any]) -> Any:
         """The JSON value of `run` on the first rank, which alone calls it, on all of them."""
         return run() if self.count == 1 else ranks.on_all(run)

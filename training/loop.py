@@ -1,37 +1,25 @@
 """The training loop: one step, and the epochs around it with progress, metrics, checkpoints and Ctrl-C."""
 
 import math
-import os
-import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from types import FrameType
-from typing import Self
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from config_file.errors import UserError
-from config_file.process import ONE_SIGNAL
-from config_file.progress import progress
-from config_file.ranks import compare, gather, share
-from config_file.ranks import number as rank
+from config_file.quantity import quantity
+from config_file.ranks import gather
 from training.checkpoint import Checkpoint
 from training.device import seed_step
-from training.distributed import Step, fingerprint, weighted
-from training.optimizers import LEARNING_RATES, update, zero_grad
+from training.distributed import Step, weighted
+from training.faults import check_finite, diverged, explained, finite, skipped
+from training.optimizers import update, zero_grad
 from training.recipe import Recipe
+from training.recipe_options import SKIP
 from training.state import TrainingState
-from training.trainer import Reporter
-
-
-class DivergedError(UserError):
-    """A training whose loss or weights are no numbers any more."""
-
+from training.stopping import Progress
+from training.synchronised import synchronised
+from training.trainer import Reporter, TrainingStep
 
 ROWS_EVERY = 50  # steps between two rows of metrics, where an epoch is longer than that
 
@@ -46,19 +34,22 @@ def train_step(recipe: Recipe, state: TrainingState, x: Tensor, y: Tensor, *, as
     Returns on how many ranks a stop is `asked` for, as a tensor (); None in one process.
     """
     number, rate = state.step, recipe.rate(state.step)
-    trainer, ranks = recipe.trainer, recipe.ranks
-    trainer.before(number, x, y, state.optimizer, rate)
-    planned = trainer.step(number)
-    step = Step(ranks, trainer.modules())
-    for done, piece in enumerate(ranks.split(x, y, recipe.batch_size), start=1):
-        seed_step(recipe.device, recipe.options.random_seed, number, piece.number)
-        for run in planned.passes:
-            loss, outputs = run(piece.x, piece.y)  # scalar, (B, O)
-            scaled = weighted(loss, piece.share)
-            (scaled if state.scaler is None else state.scaler.scale(scaled)).backward()
-            state.totals.add(loss.detach(), outputs.detach(), piece.y)
-        step.take_in(piece, last=done == ranks.accumulate)
-    stops = step.put_together([p.grad for p in planned.parameters if p.grad is not None], asked)
+    trainer, ranks, skips = recipe.trainer, recipe.ranks, recipe.options.on_nan == SKIP
+    with synchronised(ranks, recipe.options.sync_bn):
+        with explained(recipe, len(x)):
+            trainer.before(number, x, y, state.optimizer, rate)
+        planned = trainer.step(number)
+        step, totals = Step(ranks, trainer.modules(), keep=skips), state.totals.copy() if skips else None
+        _run(recipe, state, planned, step, x, y)
+    gradients = [p.grad for p in planned.parameters if p.grad is not None]
+    stops = step.put_together(gradients, asked)
+    state.step += 1
+    if totals is not None and state.scaler is None and not finite(gradients):
+        step.undo()
+        state.totals = totals
+        zero_grad(planned.parameters)
+        skipped(recipe, state)
+        return stops
     if state.scaler is not None:
         state.scaler.unscale_(state.optimizer)
     if recipe.options.clip_grad_norm:
@@ -67,8 +58,21 @@ def train_step(recipe: Recipe, state: TrainingState, x: Tensor, y: Tensor, *, as
     zero_grad(planned.parameters)
     if state.average is not None:
         state.average.update(number)
-    state.step += 1
     return stops
+
+
+def _run(recipe: Recipe, state: TrainingState, planned: TrainingStep, step: Step, x: Tensor, y: Tensor) -> None:
+    """The passes of a step, forward and backward, on one piece of the batch after another."""
+    ranks = recipe.ranks
+    for done, piece in enumerate(ranks.split(x, y, recipe.batch_size), start=1):
+        seed_step(recipe.device, recipe.options.random_seed, state.step, piece.number)
+        for run in planned.passes:
+            with explained(recipe, len(piece.x), run):
+                loss, outputs = run(piece.x, piece.y)  # scalar, (B, O)
+                scaled = weighted(loss, piece.share)
+                (scaled if state.scaler is None else state.scaler.scale(scaled)).backward()
+            state.totals.add(loss.detach(), outputs.detach(), piece.y)
+        step.take_in(piece, last=done == ranks.accumulate)
 
 
 def fit(
@@ -104,7 +108,7 @@ def fit(
 
     def save() -> None:
         nonlocal saved
-        _check_finite(recipe, state, checkpoint)
+        check_finite(recipe, state, checkpoint)
         state.gather()
         _write(recipe, state, checkpoint)
         saved = time.monotonic()
@@ -113,7 +117,7 @@ def fit(
         """True where the last checkpoint is too old; of several ranks the first one tells, when a row is written."""
         if minutes is None or not (row or recipe.ranks.count == 1):
             return False
-        return bool(share(time.monotonic() - saved >= 60 * minutes))
+        return bool(recipe.ranks.first(lambda: time.monotonic() - saved >= 60 * minutes))
 
     if not recipe.steps and validate is not None:
         state.validation = validate()
@@ -150,68 +154,6 @@ def fit(
             state.validation = validate()
 
 
-class Progress:
-    """Steps with a bar in front of a person, which Ctrl-C or SIGTERM ends after the running one, saved.
-
-    Args:
-        description: in front of the bar, "" for no bar.
-        noun: of a step.
-        catch: False lets Ctrl-C break into a step.
-    """
-
-    def __init__(
-        self,
-        total: int,
-        before: int,
-        description: str,
-        *,
-        noun: str = "step",
-        how_to_resume: str,
-        catch: bool = True,
-    ) -> None:
-        self._total, self._noun, self._how_to_resume = total, noun, how_to_resume
-        self._open = ExitStack()
-        self._bar: tqdm[int] | None = None
-        if description:
-            self._bar = self._open.enter_context(progress(total, description, "step", initial=before))
-        self._stop = self._open.enter_context(stop_signal()) if catch else threading.Event()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._open.close()
-
-    def show(self, **numbers: float) -> None:
-        """Numbers behind the bar."""
-        if self._bar is not None:
-            self._bar.set_postfix({name: f"{value:.3f}" for name, value in numbers.items()}, refresh=False)
-
-    @property
-    def asked(self) -> bool:
-        """True once a stop is asked for in this process."""
-        return self._stop.is_set()
-
-    def done(self, step: int, save: Callable[[], None], *, due: bool, stop: bool | None = None) -> None:
-        """Count a step as made, `step` of them by now; `save` where that is due or a stop is asked for.
-
-        Args:
-            stop: whether it is asked for; None: as `asked`.
-
-        Raises:
-            KeyboardInterrupt: it is asked for.
-        """
-        if self._bar is not None:
-            self._bar.update()
-        stop = self.asked if stop is None else stop
-        if due or stop:
-            save()
-        if stop:
-            raise KeyboardInterrupt(
-                f"stopped after {self._noun} {step:,} of {self._total:,} and saved; go on with: {self._how_to_resume}"
-            )
-
-
 def _agreed(stops: Tensor | None, waited: bool) -> bool | None:
     """True where all ranks stop after this step, as any of them was asked to; None in one process.
 
@@ -226,7 +168,7 @@ def _write_row(recipe: Recipe, state: TrainingState, reporter: Reporter, checkpo
     """The means since the row before; returns the loss."""
     loss, measured, images = state.totals.read()
     if not math.isfinite(loss):
-        _diverged(recipe, state, checkpoint, "loss")
+        diverged(recipe, state, checkpoint, "loss")
     before = state.reported
     count = images - before[2]
     means = {"loss": (loss - before[0]) / count, recipe.task.metric: (measured - before[1]) / count}
@@ -247,6 +189,10 @@ def _end_epoch(recipe: Recipe, state: TrainingState, reporter: Reporter, validat
             text += f" ({task.show(validation[f'{key}_min'], 1)} to {task.show(validation[f'{key}_max'], 1)})"
         if "val_top5" in validation:
             text += f", top-5 {task.show(validation['val_top5'], 1)}"
+    if state.skipped:
+        text += f", {quantity(state.skipped, 'step')} skipped"
+    if replaced := recipe.ranks.sum_of(recipe.images.replaced):
+        text += f", {quantity(replaced, 'unreadable image')} replaced"
     reporter.log(f"{text}, {seconds:.1f} s")
     state.totals.clear()
     state.reported = (0.0, 0.0, 0)
@@ -259,79 +205,3 @@ def _write(recipe: Recipe, state: TrainingState, checkpoint: Checkpoint | None) 
             checkpoint.keep_as_best()
     if recipe.ranks.count > 1:
         gather(None)  # a slow disk is no rank that hangs
-
-
-def _check_finite(recipe: Recipe, state: TrainingState, checkpoint: Checkpoint | None) -> None:
-    """Before a checkpoint replaces the one before: loss and weights must be numbers."""
-    if not math.isfinite(state.totals.read()[0]):
-        _diverged(recipe, state, checkpoint, "loss")
-    weights = [p.detach() for p in state.model.state_dict().values() if p.is_floating_point()]
-    if not all(math.isfinite(norm) for norm in torch.stack(torch._foreach_norm(weights, math.inf)).tolist()):
-        _diverged(recipe, state, checkpoint, "weights")
-    if recipe.ranks.count > 1:
-        compare({"weights and what is trained beside them": fingerprint(state.trained_tensors())})
-
-
-def _diverged(recipe: Recipe, state: TrainingState, checkpoint: Checkpoint | None, what: str) -> None:
-    epoch, position = divmod(state.step - 1, recipe.steps_per_epoch)
-    kept = "; there was no checkpoint yet"
-    if checkpoint is not None and checkpoint.path.is_file():
-        kept = f"; the last good checkpoint is kept in {checkpoint.path.parent}"
-    *first, last = _remedies(recipe)
-    raise DivergedError(
-        f"the {what} became NaN or infinite in epoch {epoch + 1}, by step {position + 1} of {recipe.steps_per_epoch}: "
-        f"try {', '.join(first)} or {last}{kept}"
-    )
-
-
-def _remedies(recipe: Recipe) -> list[str]:
-    """Ways out of a divergence, from the values that the training has."""
-    options = recipe.options
-    ways = [f"a lower --lr (it is {options.lr:g})"]
-    usual = LEARNING_RATES.get(options.optimizer, options.usual_lr)
-    if options.lr > usual:
-        ways[0] = f"a lower --lr (it is {options.lr:g}, {options.optimizer} takes about {usual:g})"
-    if options.warmup_epochs < options.epochs:
-        begun = options.warmup_epochs
-        ways.append(f"more --warmup-epochs (they are {begun:g})" if begun else "--warmup-epochs 1")
-    limit = options.clip_grad_norm
-    ways.append(f"a lower --clip-grad-norm (it is {limit:g})" if limit else "a limit, as --clip-grad-norm 5")
-    if recipe.amp is not None:
-        ways.append("--amp off")
-    return ways
-
-
-@contextmanager
-def stop_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets instead of breaking into a step; a second Ctrl-C interrupts at once.
-
-    A process that was started to ignore a signal goes on ignoring it.
-    """
-    asked, asked_at = threading.Event(), 0.0
-    process = os.getpid()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal asked_at
-        if os.getpid() != process:  # a forked data worker: it ends with its parent
-            return
-        if asked.is_set() and time.monotonic() - asked_at < ONE_SIGNAL:
-            return
-        if asked.is_set():
-            if callable(outer := before[signal.Signals(number)]):
-                outer(number, frame)
-            raise KeyboardInterrupt
-        asked.set()
-        asked_at = time.monotonic()
-        if rank() == 0:
-            print("\nfinishing this step and saving; once more to stop at once", file=sys.stderr)
-
-    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handle) for number in heard}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from config_file.errors import UserError
 from config_file.fields import options_of
 from config_file.options import deciding
 from lookup_tables.options import ConstraintOptions
@@ -36,6 +37,8 @@ class Recipe:
         self.device, self.amp = context.device, context.amp
         self.ranks, self.batch_size = context.ranks, context.batch_size
         self.ranks.check(self.batch_size, synchronised=options.sync_bn)
+        if options.sync_bn and getattr(options, "recompute", False):
+            raise UserError("--sync-bn: not with --recompute, whose second pass no other rank takes part in")
         self.steps_per_epoch = context.steps_per_epoch
         self.steps: int = (options.epochs if until is None else until) * self.steps_per_epoch
         self.rate = trainer.schedule(self.steps_per_epoch)

@@ -13,6 +13,8 @@ from training.losses import LOSSES
 from training.optimizers import LEARNING_RATES, OPTIMIZERS
 from training.schedules import SCHEDULES
 
+SKIP = "skip"
+
 # Another value makes another training of it.
 course = partial(option, decides="training")
 
@@ -75,6 +77,15 @@ class TrainingOptions:
         45.0, "under torchrun: after which another rank is taken to hang that does not come to the end of a step",
         unit="s", above=0, at_most=10**6,
     )  # fmt: skip
+    on_nan: str = option(
+        "stop",
+        "where a step's gradient is no number: stop, or skip the step and leave everything as it was (float16 skips "
+        "what overflows in any case)",
+        choices=("stop", SKIP),
+    )
+    most_skipped: int = option(
+        10, "steps that are skipped before it stops after all", at_least=1, only={"on_nan": (SKIP,)}
+    )
     checkpoint_every: int = option(1, "between two checkpoints", unit="epochs", at_least=1)
     checkpoint_minutes: float | None = option(
         None, "after which the next one is due within an epoch too; none: at the end of epochs alone", unit="min",

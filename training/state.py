@@ -44,6 +44,13 @@ class Totals:
         if self._ranks.count > 1:
             self._set(self._ranks.total(self._all()))
 
+    def copy(self) -> "Totals":
+        """The same sums, which stay."""
+        other = Totals(self.sums.device, self.task, self._ranks)
+        other.sums.copy_(self.sums)
+        other.images = self.images
+        return other
+
     def clear(self) -> None:
         """Begin anew."""
         self.sums.zero_()
@@ -79,6 +86,7 @@ class TrainingState:
         seconds: time spent, over all the times this training was resumed.
         validation: the latest validation's numbers.
         best: the best validation so far, as {"val_accuracy" or another metric's, "step"}.
+        skipped: steps that --on-nan skip has left out.
     """
 
     model: nn.Module
@@ -92,6 +100,7 @@ class TrainingState:
     seconds: float = 0.0
     validation: dict[str, float] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
+    skipped: int = 0
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -106,6 +115,7 @@ class TrainingState:
             "seconds": self.seconds,
             "validation": self.validation,
             "best": self.best,
+            **({"skipped": self.skipped} if self.skipped else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -122,6 +132,7 @@ class TrainingState:
         self.seconds = state["seconds"]
         self.validation = dict(state["validation"])
         self.best = dict(state["best"])
+        self.skipped = state.get("skipped", 0)
 
     def gather(self) -> None:
         """Let the first rank have all that is to be saved: what ranks do not have alike is what they measured."""

@@ -72,11 +72,17 @@ def trained(training: Training) -> dict[str, Any]:
     return {"state": state.state_dict(), "validated": validated}
 
 
+def synchronised(root: Path) -> Training:
+    """A training whose batch norms see the whole batch, on however many ranks."""
+    return prepare_supernet(toy.supernet_options(root, sync_bn=True, batch_size=63, sample_strategy="fair"))
+
+
 def on_a_rank(folder: Path) -> None:
     """The part of this file that runs on two ranks: all cases, and a whole stage."""
     found = {name: trained(training) for name, training in trainings(folder / str(number())).items()}
     if number() == 0:
         torch.save(found, folder / "found.pt")
+    torch.save(trained(synchronised(folder / str(number()))), folder / f"synchronised{number()}.pt")
     train_supernet(toy.supernet_options(folder, "stage", validate_every=1))
 
 
@@ -122,3 +128,21 @@ def test_two_processes_equal_one_that_accumulates(ranks: Path, tmp_path: Path) -
     # One pass per step: two halves are added once, in whatever order.
     assert {"uniform", "balanced", "odd batch", "adam", "plain", "everything"} <= set(exact)
     assert {name for name, kind in RELAXATIONS.items() if not kind.scored} <= set(exact)
+
+
+def test_synchronised_batch_norms_see_the_whole_batch(ranks: Path, tmp_path: Path) -> None:
+    first, second = (torch.load(ranks / f"synchronised{rank}.pt", weights_only=True) for rank in range(2))
+    alone = tensors(trained(synchronised(tmp_path))["state"]["model"])
+    for place, value in tensors(first["state"]["model"]).items():
+        torch.testing.assert_close(value, alone[place], rtol=1e-4, atol=2e-5, msg=place)
+        assert torch.equal(value, tensors(second["state"]["model"])[place])
+
+
+def test_a_checkpoint_of_two_ranks_goes_on_in_one_process(ranks: Path) -> None:
+    options = toy.supernet_options(ranks, "stage", validate_every=1, resume=True)
+    job = prepare_supernet(options)
+    job.resume()
+    assert job.state.step == job.recipe.steps
+    assert job.state.totals.images == 0
+    saved = torch.load(ranks / "stage/supernet/checkpoints/last.pt", weights_only=True)["state"]
+    toy.same(job.state.model.state_dict(), saved["model"])

@@ -85,13 +85,21 @@ def decode(files: ImageFiles, into: NDArray[np.uint8], title: str, stretch: bool
 
 
 def typical_shorter_side(files: ImageFiles, rows: Sequence[int] | NDArray[np.int64], sample: int = 64) -> int:
-    """Median shorter side in pixels of up to `sample` of the files, evenly spaced, from their headers."""
+    """Median shorter side in pixels of up to `sample` of the files, evenly spaced, from their headers.
+
+    Those that cannot be read are left to whoever reads them. Raises UserError where none can.
+    """
     chosen = np.asarray(rows)[np.linspace(0, len(rows) - 1, min(sample, len(rows))).astype(int)]
-    sides = []
+    sides, first = [], None
     for row in chosen.tolist():
         path = files.root / files.names[row]
-        with _explained(path), Image.open(path, formats=FORMATS) as image:
-            sides.append(min(image.size))
+        try:
+            with _explained(path), Image.open(path, formats=FORMATS) as image:
+                sides.append(min(image.size))
+        except UserError as error:
+            first = first or error
+    if first is not None and not sides:
+        raise first
     return int(np.median(sides))
 
 

@@ -25,6 +25,7 @@ from training.data.seeds import seed_of
 from training.data.source import RESIZED_CROP, ImageArrays, ImageFiles, Source
 from training.data.split import Data, Normalisation, Split
 from training.data.streaming import FilePool, StreamedSplit
+from training.data.unreadable import UnreadableOptions, readable
 
 Loader = Callable[[Any], Source | Data]
 
@@ -108,8 +109,11 @@ def _of_user(name: str, returned: Any) -> Source | Data:
 
 
 def _build(source: Source, options: Any, resolution: int) -> Data:
+    frame, asked = frame_of(source, resolution), part_of(options, UnreadableOptions)
+    kept = len(source.images) * frame.side**2 * 3 <= options.memory_limit * 2**30
+    if isinstance(source.images, ImageFiles) and (asked.check_data or (asked.skip_corrupt and kept)):
+        source = readable(source, asked.skip_corrupt)
     rows, record = _split(source, options)
-    frame = frame_of(source, resolution)
     augmentation = augmentation_of(source, options)
     if augmentation.cutout > resolution:
         raise UserError(f"--cutout {augmentation.cutout} erases more than an image of {resolution} px")
@@ -125,6 +129,7 @@ def _build(source: Source, options: Any, resolution: int) -> Data:
         crop=augmentation.crop,
         crop_scale=augmentation.scale,
         task=source.task,
+        skip_corrupt=asked.skip_corrupt,
     )
 
     def make_split(indices: Tensor, normalisation: Normalisation) -> Split:

@@ -7,10 +7,11 @@ from training.data.augmentation import AugmentationOptions
 from training.data.landmarks import ListOptions
 from training.data.load import DATASETS
 from training.data.preprocessing import PreprocessingOptions
+from training.data.unreadable import UnreadableOptions
 
 
 @options("Data")
-class DataOptions(PreprocessingOptions, AugmentationOptions, ListOptions):
+class DataOptions(UnreadableOptions, PreprocessingOptions, AugmentationOptions, ListOptions):
     """Images, and how they are split. Later stages take these from the supernet's run unless told otherwise."""
 
     dataset: str = option(

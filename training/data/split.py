@@ -73,10 +73,12 @@ class Split(ABC):
         labels: the targets in the order of `raw`: int64 (N,), classes from 0; of landmarks float32 (N, outputs).
         normalisation: what turns `raw` images into a network's input.
         cutout: side of the square that training erases of every image, in pixels; 0: none.
+        replaced: images so far that could not be read, in whose place others were taken (--skip-corrupt).
         loads_parts: whether `_load` gives only the part of each batch that is asked for; else all of it is loaded.
     """
 
     cutout: int = 0
+    replaced: int = 0
     loads_parts: ClassVar[bool] = False
 
     def __init__(self, labels: Tensor, normalisation: Normalisation, task: Task = CLASSIFICATION) -> None:
@@ -225,6 +227,10 @@ class SplitPart(Split):
         self.positions = positions
         self.cutout = whole.cutout
         self.loads_parts = whole.loads_parts  # type: ignore[misc]  # as what it is a part of
+
+    @property
+    def replaced(self) -> int:  # type: ignore[override]  # of what it is a part of
+        return self.whole.replaced
 
     def raw(self, indices: Sequence[int] | Tensor) -> Tensor:
         return self.whole.raw(self.positions[torch.as_tensor(indices, dtype=torch.int64)])

@@ -20,6 +20,9 @@ from training.data.seeds import generator_of
 from training.data.source import RESIZED_CROP, SHIFT, ImageFiles
 from training.data.split import Batch, Normalisation, Request, Split
 
+TRIES = 8
+"""Images of a split, one after another, of which the first readable one is taken."""
+
 Draw = int | tuple[int, int, bool] | None
 """Of one image: the seed of a resized crop; (top, left, mirrored) of a shift; None for what evaluation sees."""
 
@@ -32,6 +35,7 @@ class FilePool:
         margin, padded: of the frame.
         stretch: the whole image as it is, brought to R x R, whatever the purpose.
         crop_scale: area of the smallest resized crop.
+        skip_corrupt: others take the place of images that cannot be read.
     """
 
     def __init__(
@@ -47,7 +51,9 @@ class FilePool:
         crop: str = RESIZED_CROP,
         crop_scale: float = 0.08,
         task: Task = CLASSIFICATION,
+        skip_corrupt: bool = False,
     ) -> None:
+        self.tries = TRIES if skip_corrupt else 1
         self._names: Any = files
         if isinstance(files, ImageFiles):
             # Bytes in one array: a list of a million strings would be copied into every worker, as reading moves its
@@ -126,29 +132,32 @@ def _training_transform(resolution: int, horizontal_flip: bool, crop_scale: floa
     return v2.Compose(steps)
 
 
-class _Reader(Dataset[tuple[Tensor, Tensor] | UserError]):
-    """Reads an image for a worker."""
+class _Reader(Dataset[tuple[Tensor, Tensor, int] | UserError]):
+    """Reads an image for a worker, or the first readable one of several; with how many could not be read."""
 
     def __init__(self, pool: FilePool) -> None:
         self.pool = pool
 
-    def __getitem__(self, request: tuple[int, Draw]) -> tuple[Tensor, Tensor] | UserError:
-        row, draw = request
-        try:
-            return self.pool.read(row, draw), self.pool.labels[row]
-        except UserError as error:
-            # Raised in a worker, it would arrive wrapped in the worker's traceback.
-            return error
+    def __getitem__(self, request: tuple[list[int], Draw]) -> tuple[Tensor, Tensor, int] | UserError:
+        rows, draw = request
+        failed: list[UserError] = []
+        for row in rows:
+            try:
+                return self.pool.read(row, draw), self.pool.labels[row], len(failed)
+            except UserError as error:
+                failed.append(error)
+        return failed[0]  # raised in a worker, it would arrive wrapped in the worker's traceback
 
 
-def _collate(items: list[tuple[Tensor, Tensor] | UserError]) -> Batch | UserError:
-    images, labels = [], []
+def _collate(items: list[tuple[Tensor, Tensor, int] | UserError]) -> tuple[Tensor, Tensor, int] | UserError:
+    images, labels, replaced = [], [], 0
     for item in items:
         if isinstance(item, UserError):
             return item
         images.append(item[0])
         labels.append(item[1])
-    return torch.stack(images), torch.stack(labels)
+        replaced += bool(item[2])
+    return torch.stack(images), torch.stack(labels), replaced
 
 
 class StreamedSplit(Split):
@@ -163,15 +172,24 @@ class StreamedSplit(Split):
         self.workers = workers
 
     def raw(self, indices: Sequence[int] | Tensor) -> Tensor:
-        rows = self.indices[torch.as_tensor(indices, dtype=torch.int64)]
-        return torch.stack([self.pool.read(row, None) for row in rows.tolist()])
+        positions = torch.as_tensor(indices, dtype=torch.int64)
+        batch = _collate([_Reader(self.pool)[rows, None] for rows in self._rows(positions)])
+        if isinstance(batch, UserError):
+            raise batch
+        return batch[0]
 
-    def _requests(self, batches: list[Tensor], request: Request) -> Iterator[list[tuple[int, Draw]]]:
+    def _rows(self, positions: Tensor) -> list[list[int]]:
+        """The row of each position, and those after it that may take its place."""
+        tries = torch.arange(self.pool.tries)
+        rows: list[list[int]] = self.indices[(positions.view(-1, 1) + tries) % len(self.indices)].tolist()
+        return rows
+
+    def _requests(self, batches: list[Tensor], request: Request) -> Iterator[list[tuple[list[int], Draw]]]:
         """One list per batch of positions; made as they are asked for, as an epoch may have a million."""
         draws = None if request.augmentation is None else self.pool.draws(len(self), request.augmentation)
         for number, positions in enumerate(batches, request.start):
             drawn = [None] * len(positions) if draws is None else draws(positions, number)
-            yield list(zip(self.indices[positions].tolist(), drawn, strict=True))[request.of(len(positions))]
+            yield list(zip(self._rows(positions), drawn, strict=True))[request.of(len(positions))]
 
     def _load(self, batches: list[Tensor], request: Request) -> Iterator[Batch]:
         device = request.device
@@ -186,7 +204,8 @@ class StreamedSplit(Split):
         for batch in loader:
             if isinstance(batch, UserError):
                 raise batch
-            images, labels = batch
+            images, labels, replaced = batch
+            self.replaced += replaced
             yield (
                 self.normalisation(images.to(device, non_blocking=True), request.channels_last),
                 labels.to(device, non_blocking=True),

@@ -23,8 +23,8 @@ from training.differentiable_search.distribution_file import FILE, Distribution,
 from training.differentiable_search.hardware import make_hardware
 from training.differentiable_search.learner import ArchitectureLearner
 from training.differentiable_search.report import report_epoch, save_learned
-from training.loop import Progress
 from training.losses import make_loss
+from training.stopping import Progress
 from training.trainer import Context
 
 PLANNED_STEPS = 3
