@@ -121,6 +121,7 @@ def test_two_processes_equal_one_that_accumulates(ranks: Path, tmp_path: Path) -
             f"{name}{place}": value
             for place, value in off.items()
             if value > (1e-4 if "optimizer" in place or "running_var" in place else 1e-6)
+            and not place.startswith(("/validated/val_accuracy", "/validated/val_top5"))  # a tie may go either way
         }
         if not any(off.values()):
             exact.append(name)

@@ -43,6 +43,8 @@ ELSEWHERE = {
     "resume": "about this command only",
     "overwrite": "the same",
     "plan": "the same",
+    "check_data": "the same",
+    "accumulate": "the same gradient in other pieces, as of another number of ranks",
     "download": "the same",
     "plugins": "the same",
     "export_checkpoint": "which weights of the same training are handed in",
