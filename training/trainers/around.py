@@ -37,6 +37,10 @@ class AroundContext(Context):
     def space(self) -> SearchSpace:
         return self.within.space
 
+    @property
+    def modules(self) -> list[nn.Module]:
+        return self.within.modules
+
     def whole(self, path: Architecture) -> Architecture:
         return self.within.whole(path)
 
