@@ -37,6 +37,8 @@ def narrow(space: SearchSpace, kept: Sequence[Sequence[int]]) -> Narrowed:
     Raises:
         UserError: the space does not count every encoding.
     """
+    if all(len(options) == size for options, size in zip(kept, space.sizes, strict=True)):
+        return Narrowed(space, tuple(map(tuple, kept)))
     if type(space).allows is not DecisionSpace.allows:
         raise UserError(f"{space.name} does not count every encoding: its options cannot be drawn in part")
     decisions = tuple(

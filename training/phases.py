@@ -151,13 +151,13 @@ def _phase(name: str, about: Mapping[str, Any], given: Any, before: Sequence[Pha
     if strategy is not None and is_reference(strategy) and strategy != given.sample_strategy:
         raise UserError(f"code of your own has to be typed: give --sample-strategy {strategy} in the command")
     former = former if former in names else None
-    values |= {"teacher": None} if former else {}
     epochs, sort = values.pop("epochs"), values.pop("sort_channels", False)
     started = frozenset(given.given) | values.keys()
     training = replace(given, **values, epochs=epochs, phases=None, given=started)
     for key in values:
-        if not (key == "teacher" and former) and (why := why_unused(training, key)) is not None:
+        if (why := why_unused(training, key)) is not None:
             raise UserError(why)
+    training = replace(training, teacher=None) if former else training
     start = before[-1].start + before[-1].epochs if before else 0
     return Phase(name, start, epochs, _draw(about.get(_DRAW, {})), sort, former, training)
 

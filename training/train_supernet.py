@@ -149,10 +149,10 @@ def _model_line(trainer: Trainer) -> str:
     space, options = trainer.context.space, trainer.context.options
     weights = sum(p.numel() for p in trainer.context.model.parameters())
     count = f"{space.size:,}" if space.size < 10**9 else f"{space.size:.2e}"
+    sampled = f"sampled by {options.sample_strategy} ({quantity(trainer.passes_per_step, 'path')} per step)"
     return (
         f"{space.name}: {quantity(len(space.decisions), 'decision')}, {count} architectures, a supernet of "
-        f"{millions(weights)} parameters, sampled by {options.sample_strategy} "
-        f"({quantity(trainer.passes_per_step, 'path')} per step)"
+        f"{millions(weights)} parameters, {sampled if options.phases is None else 'trained in phases'}"
     )
 
 

@@ -64,3 +64,4 @@ def test_a_space_that_does_not_count_every_encoding_is_refused() -> None:
     odd = Odd(space.name, space.decisions, space.sites, space.input_shape)
     with pytest.raises(UserError, match="does not count every encoding"):
         narrow(odd, [[0]] * len(space.sizes))
+    assert narrow(odd, [[*range(size)] for size in space.sizes]).space is odd

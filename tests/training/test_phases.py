@@ -118,7 +118,8 @@ def test_every_phase_has_the_schedule_of_a_training_of_its_own(trained: tuple[Re
 
 
 def test_a_phase_begins_with_the_weights_and_a_fresh_optimizer_and_the_former_network_teaches(tmp_path: Path) -> None:
-    job = prepare_supernet(options(tmp_path, PHASES[:2], divergence="kl", kd_alpha=0.5))
+    phases = [PHASES[0], PHASES[1] | {"kd_alpha": 0.5, "divergence": "kl"}]
+    job = prepare_supernet(options(tmp_path, phases))
     trainer, state = job.trainer, job.state
     assert isinstance(trainer, Phased)
     for x, y in job.recipe.batches(0):
