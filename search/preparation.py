@@ -328,7 +328,7 @@ def unlimited(options: SearchOptions, tables: Mapping[str, CostTable], over: Seq
     So with a benchmark's table, as all that is published of one is of all its networks, and for a front over that cost.
     """
     table = tables.get(options.info_metric)
-    over_it = any(objective.name == options.info_metric for objective in over[1:])
+    over_it = len(over) > 1 and any(objective.name == options.info_metric for objective in over)
     if was_given(options, "target_hc") or table is None or not (options.evaluator in BENCHMARKS or over_it):
         return options
     return replace(options, target_hc=table.maximum()[0] / table.metric.per_flag * (1 + 1e-12))

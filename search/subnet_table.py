@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isnan, nan
+from math import isfinite, isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from config_file.fields import option
 from config_file.files import atomic_write_text
 from config_file.options import options
 from config_file.readers.csv_text import Table, read_csv
+from config_file.readers.door import reading
 from config_file.readers.json_text import parse_json, read_json
 from config_file.readers.numbers import number_in
 from search.result import Result
@@ -100,8 +101,7 @@ def subnets_of(table: Table, form: Form, space: DecisionSpace | None, path: Path
             if column in row
         }
         if not checked and isinstance(space, NetworkSpace):
-            _check(architecture, numbers, space, where)
-            checked = True
+            checked = _check(architecture, numbers, space, where)
         yield line, Result(architecture, numbers)
 
 
@@ -116,10 +116,12 @@ def _subnet(text: str, space: DecisionSpace, where: str) -> Architecture:
     names = [decision.name for decision in space.decisions]
     if set(content) != set(names):
         raise UserError(f"{where}: {text[:60]!r} is no subnet of {space.name}")
-    return architecture_in(" ".join(str(content[name]) for name in names), space, where)
+    with reading(where):
+        return space.canonical(space.parse([str(content[name]) for name in names]))
 
 
-def _check(architecture: Architecture, numbers: Mapping[str, float], space: NetworkSpace, where: str) -> None:
+def _check(architecture: Architecture, numbers: Mapping[str, float], space: NetworkSpace, where: str) -> bool:
+    """Compare counts with ours; False where there are none to compare. Raises UserError where they differ."""
     spec = space.decode(architecture)
     for name, count in COUNTED.items():
         said, ours = numbers.get(name, nan), count(spec, space.input_shape)
@@ -128,6 +130,7 @@ def _check(architecture: Architecture, numbers: Mapping[str, float], space: Netw
                 f"{where}: {said:,.0f} {name}, where this network of {space.name} has {ours:,}: the table is of "
                 "another supernet, or of images of another size"
             )
+    return any(isfinite(numbers.get(name, nan)) for name in COUNTED)
 
 
 def accuracies_in(path: Path, space: DecisionSpace) -> list[Result]:

@@ -159,7 +159,10 @@ def _of_csv(path: Path, columns: Sequence[str], space: DecisionSpace) -> list[Re
     rows = read_rows(path, columns, space)
     known = {name: averaged(rows, name) for name in columns if name in there}
     networks = dict.fromkeys(row.architecture for row in rows)
-    return [Result(network, _metrics(network, known)) for network in networks]
+    found = {network: _metrics(network, known) for network in networks}
+    if form is not None:  # there a number that is missing was not asked for; in a table of ours the evaluation failed
+        found = {network: {n: v for n, v in metrics.items() if math.isfinite(v)} for network, metrics in found.items()}
+    return [Result(network, metrics) for network, metrics in found.items()]
 
 
 def _metrics(network: Architecture, known: Mapping[str, Mapping[Architecture, Sequence[float]]]) -> dict[str, float]:

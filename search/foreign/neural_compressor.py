@@ -231,7 +231,8 @@ def _supernet(dynas: Content) -> Iterator[tuple[str, Any]]:
     if weights is not None and Path(str(weights)).is_dir():
         yield "supernet", weights
     elif weights is not None:
-        words = f"--search-space {space}{f' --width-mult {width}' if width else ''} --pretrained {weights} --epochs 0"
+        named = f"--search-space {space} " if space else ""
+        words = f"{named}{f'--width-mult {width} ' if width else ''}--pretrained {weights} --epochs 0"
         print(f"note: {weights} becomes a supernet of ours once, by train_supernet.py {words}", file=sys.stderr)
 
 

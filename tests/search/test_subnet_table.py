@@ -118,6 +118,7 @@ def test_what_is_written_is_read_back_behind_what_was_there(form: str, ofa: Netw
         (f"{LEAST.replace('[224]', '[160]')},{DATE},0,0,0,70", "line 2: it says r: 160, but images have 224 pixels"),
         (f"{LEAST},{DATE},4400000,0,0,70", "line 2: 4,400,000 params, where this network of ofa_mbv3 has 3,410,792"),
         (f"{LEAST},{DATE},0,0,170000000,70", "line 2: 170,000,000 flops, where this network of ofa_mbv3 has 121,278,6"),
+        (f"{LEAST},{DATE},0,0,0,70\n{LEAST},{DATE},0,0,170000000,70", "line 3: 170,000,000 flops"),
         (f"{LEAST},{DATE},0,0,0,much", "line 2: Top-1 Acc"),
         (f"\"{{'layers': 3}}\",{DATE},0,0,0,70", "line 2: \"{'layers': 3}\" is no subnet of ofa_mbv3"),
         (f"\"{{'ks': open('x')}}\",{DATE},0,0,0,70", "line 2 is truncated or damaged, not JSON"),

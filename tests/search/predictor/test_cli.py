@@ -14,7 +14,7 @@ from scipy.stats import kendalltau
 from config_file.errors import UserError
 from search.cli import main as search
 from search.predictor.cli import main
-from search.predictor.kept import load
+from search.predictor.kept import expectation, load
 from supernet import build_space
 from tests.search.test_cli import here, trained  # noqa: F401 - fixtures
 from tests.search.test_new_limit import DYNAS, evaluated, known, rows  # noqa: F401 - fixtures
@@ -53,6 +53,7 @@ def test_what_is_trained_predicts_and_finds_the_best(
     new = [a for a in table if a not in kept.known]
     truth, predicted = np.array([table[a] for a in new]), kept.predict(new)
     assert predicted == pytest.approx(truth, abs=0.01)  # the sum is learned from half of the networks
+    assert expectation(Path("p.json"), kept.space)(new).tolist() == predicted.tolist()
     main(["predict", "--predictor", "p.json", "--results", "new.csv"])
     error, tau = np.sqrt(((predicted - truth) ** 2).mean()), kendalltau(predicted, truth).statistic
     assert f"on 32 networks that it was not fitted to error {100 * error:.2f} points" in (
@@ -92,6 +93,18 @@ def test_a_search_is_trained_from_and_learns_from_it(
     assert known("other/archive.jsonl") == set(evaluated)
     main(["train", "--search", "runs/toy", "--objective", "macs"])
     assert load(Path("predictors/toy-flops.json")).objective.name == "flops"
+
+
+def test_latencies_of_another_tool_are_predicted(table: dict[tuple[int, ...], float]) -> None:
+    space = build_space("tiny.yml", resolution=16, num_classes=10)
+    times = {a: 1 + sum(a) / 8 for a in table}
+    rows = [f'"{dict(zip((d.name for d in space.decisions), space.names(a), strict=True))}",now,{ms},0,0' for a, ms in
+            list(times.items())[::2]]  # fmt: skip
+    Path("config.csv").write_text("\n".join(["config,date,lat,macs,acc", *rows]) + "\n")
+    main([*TRAIN, "--results", "config.csv", "--objective", "latency"])
+    kept = load(Path("p.json"))
+    assert (kept.objective.name, kept.objective.maximise, len(kept.known)) == ("latency", False, 32)
+    assert kept.known == {a: pytest.approx(times[a]) for a in list(table)[::2]}
 
 
 @pytest.mark.parametrize(
