@@ -123,7 +123,7 @@ def _foreign(path: Path, _: SearchSpace) -> None:
 
 def _space(path: Path, _: SearchSpace) -> None:
     space = build_space(str(path), resolution=16, num_classes=10)
-    if sum(block.params(shape) for _, table in space.factors() for block, shape in table.flat) < 10**6:
+    if sum(e[0].params(e[1]) for _, table in space.factors() for e in table.flat if e) < 10**6:
         Supernet(space)
 
 
@@ -131,8 +131,12 @@ def _architecture(path: Path, space: SearchSpace) -> None:
     architecture_of(read_architecture(str(path)), space, path)
 
 
-def _elastic(path: Path, _: SearchSpace) -> None:
-    _run(describe_main, "--search-space", "ofa_mbv3", "--architecture", path)
+def _of(space: str, *flags: Any) -> Read:
+    return lambda path, _: _run(describe_main, "--search-space", space, "--architecture", path, *flags)
+
+
+_image = _alone(lambda path: read_image(path, 8))
+_elastic, _cells = _of("ofa_mbv3"), _of("darts", "--widths", 2, "--depths", 1)
 
 
 def _best(path: Path, _: SearchSpace) -> None:
@@ -228,10 +232,6 @@ def _cifar(path: Path, _: SearchSpace) -> None:
     load_data(options, None)
 
 
-def _image(path: Path, _: SearchSpace) -> None:
-    read_image(path, 8)
-
-
 def _truth(path: Path, space: SearchSpace) -> None:
     load_truth(str(path), space)
 
@@ -286,6 +286,9 @@ KINDS: dict[str, Kind] = {
     "architecture, JSON list": Kind("architecture.json", _architecture, JSON),
     "architecture, JSON object": Kind("names.json", _architecture, JSON),
     "architecture, once-for-all's": Kind("elastic.json", _elastic, JSON, slow=2),
+    "genotype": Kind("genotype.txt", _cells, TEXT, slow=10),
+    "architecture, NNI's": Kind("epoch_49.json", _cells, JSON, slow=10),
+    "space of cells, YAML": Kind("cells.yml", _space, TEXT, slow=3),
     "net.config": Kind("net.config", _elastic, JSON, slow=4),
     "architecture, .npy": Kind("architecture.npy", _architecture, NPY),
     "best.json, by four commands": Kind(f"{SEARCH}/best.json", _best, JSON, sealed=True, slow=20),

@@ -27,7 +27,9 @@ from search.subnet_table import FORMS, write_subnets
 from search.tabular import Benchmark, write_benchmark
 from supernet import SearchSpace, build_space
 from supernet.controllers import FactorisedController
+from supernet.genotype import genotype_of
 from supernet.net_config import config_of
+from supernet.nni_form import in_form
 from tests.search.foreign.test_mf_nas import CONFIG
 from tests.search.foreign.test_vega import MFKD2
 from tests.search.tabular.pickles import pickled as pickled_table
@@ -59,6 +61,16 @@ train:
 """
 TITLE = ["--title", "one", "--no-tensorboard", "--threads", "1"]
 TRAINING = [*TITLE, "--dataset", "digits", "--train-portion", "0.2", "--epochs", "1", "--batch-size", "64"]
+CELLS = """
+name: mine
+operations: [skip_connect, sep_conv_3x3, none]
+edges: {a: [0, 1], b: [1, a]}
+keep: 1
+concat: [b]
+width: 2
+cells: 2
+"""
+
 IMAGE = ["--search-space", "micro.yml", "--resolution", "16", "--num-classes", "10"]
 
 
@@ -162,6 +174,11 @@ def _architectures(space: SearchSpace) -> None:
     Path("elastic.json").write_text(json.dumps({"ks": [3, 5, 7, 7] * 5, "e": 4, "d": [2, 3, 4, 3, 2], "r": 64}))
     elastic = build_space("ofa_mbv3")
     config = config_of(elastic.decode(tuple(size - 1 for size in elastic.sizes)))
+    cells = build_space("darts", num_classes=10, widths=[2], depths=[1])
+    found = cells.sample(random.Random(0))
+    Path("genotype.txt").write_text(str(genotype_of(cells, found)))
+    Path("epoch_49.json").write_text(json.dumps(in_form(cells, found, "2")))
+    Path("cells.yml").write_text(CELLS)
     Path("net.config").write_text(json.dumps(config))
     rows = [np.log(np.full(size, 1 / size)) for size in space.sizes]
     Path("learnt").mkdir()
