@@ -273,8 +273,7 @@ def _accuracies(path: Path, _: SearchSpace) -> None:
     read_results(path, build_space("ofa_mbv3", resolution=64))
 
 
-RUN = "runs/one"
-SUPERNET, SEARCH, NETWORK = f"{RUN}/supernet", f"{RUN}/search", f"{RUN}/retrain/model.safetensors"
+RUN, SUPERNET, SEARCH, NETWORK = (f"runs/one{at}" for at in ("", "/supernet", "/search", "/retrain/model.safetensors"))
 KINDS: dict[str, Kind] = {
     "options, YAML": Kind(f"{SUPERNET}/config.yaml", _options, TEXT, slow=10),
     "options of Vega, YAML": Kind("vega.yml", _foreign, TEXT, slow=10),
