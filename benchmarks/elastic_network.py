@@ -18,6 +18,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ from training.bn_calibration import calibrate_batch_norm
 
 WIDTH = 0.5
 NETWORK = "elastic:torchvision.models.mobilenet_v2,width_mult={:g}"
-KEPT, BATCH, RATE = 1000, 64, 0.05
+KEPT, BATCH, RATE, WARMUP = 1000, 64, 0.02, 0.1
 COLUMNS = ("seed", "kind", "macs", "accuracy", "seconds")
 Forward = Callable[[Tensor], Tensor]
 
@@ -63,7 +64,10 @@ def fit(forward: Callable[[Tensor, int], Tensor], parameters: Iterable[nn.Parame
         seed: int) -> None:  # fmt: skip
     """Train by SGD with a cosine; every batch is drawn, and mirrored by half, as (seed, step) say."""
     optimizer = torch.optim.SGD(parameters, RATE, momentum=0.9, nesterov=True, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    warmup = WARMUP * steps
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * step / steps))
+    )
     for step in range(steps):
         generator = torch.Generator().manual_seed(seed * 10**6 + step)
         rows = torch.randint(images.train, (BATCH,), generator=generator)
@@ -109,12 +113,16 @@ def macs(space: ElasticSpace, architecture: tuple[int, ...]) -> int:
     return space.decode(architecture).macs(space.input_shape)
 
 
+@cache
+def scaled() -> list[tuple[int, ElasticSpace]]:
+    """Networks of other widths and their MACs. Widths are rounded to eights, so that few of them differ."""
+    spaces = [build_elastic(NETWORK.format(share * WIDTH), 32, 10, 3) for share in np.arange(0.3, 0.9, 0.025)]
+    return [(macs(space, tuple(size - 1 for size in space.sizes)), space) for space in spaces]
+
+
 def uniform(images: Images, seed: int, steps: int, limit: int) -> tuple[int, float]:
     """MACs and test accuracy in percent of the network scaled to the nearest MACs; one training of `steps`."""
-    shares = np.arange(0.6, 0.85, 0.05) * WIDTH
-    spaces = [build_elastic(NETWORK.format(share), 32, 10, 3) for share in shares]
-    costs = [macs(space, tuple(size - 1 for size in space.sizes)) for space in spaces]
-    cost, space = min(zip(costs, spaces, strict=True), key=lambda pair: abs(pair[0] - limit))
+    cost, space = min(scaled(), key=lambda pair: abs(pair[0] - limit))
     assert space.origin is not None
     torch.manual_seed(seed)
     network = space.origin.network.build(10, 3, 32)
