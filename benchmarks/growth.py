@@ -1,6 +1,7 @@
 """Growth of cost: a supernet's step and memory, evaluation against population, start-up against archive; with a plot.
 
     python -m benchmarks.growth [--steps 5] [--plot docs/growth.png] [--data growth.json]
+    python -m benchmarks.growth --bytes proxylessnas spos ofa_mbv3
 
 A chain of 20 layers with 5 candidates each, 16 channels (32 in its second half) and 32-pixel images in batches of 16 is
 varied in one size at a time. A step is one path: forward, backward, update. Every point is a process of its own, whose
@@ -30,7 +31,7 @@ from torch import nn
 from benchmarks.supernet_step import SupernetSteps, make_batch
 from search.archive import Archive
 from search.result import Fidelity, Result
-from supernet import SearchSpace, Supernet, extract
+from supernet import SearchSpace, Supernet, build_space, extract
 from supernet.spaces.chain import ChainTable
 from supernet.spaces.stages import Stage
 
@@ -38,11 +39,11 @@ BASE = {"layers": 20, "candidates": 5, "width": 16, "resolution": 32, "batch": 1
 SIZES = {
     "layers": (10, 20, 40, 80),
     "candidates": (3, 7, 15, 31),
-    "width": (8, 16, 32, 64),
-    "resolution": (16, 32, 64, 96),
-    "batch": (4, 16, 64, 128),
-    "population": (10, 20, 50, 100),
-    "archive": (1_000, 10_000, 30_000, 100_000),
+    "width": (8, 16, 32),
+    "resolution": (16, 32, 64),
+    "batch": (4, 16, 64),
+    "population": (5, 10, 20, 40),
+    "archive": (1_000, 10_000, 30_000),
 }
 WARM_UP = 2
 MIB = 2**20
@@ -123,6 +124,17 @@ def archive(rows: int) -> dict[str, float]:
         return {"ms": 1e3 * (time.process_time() - start), "mib": path.stat().st_size / MIB}
 
 
+def bytes_per_step(name: str, paths: int = 20) -> dict[str, float]:
+    """The MiB of gradients that a step of one path reduces, on average, and of a supernet's weights, in float32."""
+    space = build_space(name, num_classes=1000)
+    with torch.device("meta"):
+        net = Supernet(space)
+    rng = random.Random(0)
+    touched = [sum(p.numel() for p in net.parameters_of(space.sample(rng))) for _ in range(paths)]
+    everything = sum(p.numel() for p in net.parameters())
+    return {"path_mib": 4 * statistics.mean(touched) / MIB, "supernet_mib": 4 * everything / MIB}
+
+
 def point(what: str, size: int, steps: int) -> dict[str, float]:
     """One point, in this process."""
     torch.set_num_threads(1)
@@ -159,11 +171,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", choices=SIZES, default=list(SIZES), help="sizes that are varied")
     parser.add_argument("--plot", metavar="FILE.png", help="picture of all of it")
     parser.add_argument("--data", metavar="FILE.json", help="points, kept: what is there is not measured again")
+    parser.add_argument(
+        "--bytes", nargs="*", metavar="SPACE", help="print what steps of these spaces reduce, and no more"
+    )
     parser.add_argument("--point", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args(argv)
     if asked.point:
         what, size = asked.point
         print(json.dumps(point(what, int(size), asked.steps)))
+        return 0
+    if asked.bytes:
+        for name in asked.bytes:
+            row = bytes_per_step(name)
+            print(f"{name:16} {row['path_mib']:7.1f} MiB of gradients per path, {row['supernet_mib']:8.1f} of weights")
         return 0
     kept = Path(asked.data) if asked.data else None
     points: dict[str, list[dict[str, float]]] = json.loads(kept.read_text()) if kept and kept.is_file() else {}
@@ -180,9 +200,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 str(size),
             ]
             output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            row: dict[str, Any] = {"size": size, **json.loads(output.splitlines()[-1])}
-            points.setdefault(what, []).append(row)
-            print(f"{what:10} {size:8,}  {row['ms']:10.1f} ms  {row['mib']:8.1f} MiB", flush=True)
+            found: dict[str, Any] = {"size": size, **json.loads(output.splitlines()[-1])}
+            points.setdefault(what, []).append(found)
+            print(f"{what:10} {size:8,}  {found['ms']:10.1f} ms  {found['mib']:8.1f} MiB", flush=True)
             if kept:
                 kept.write_text(json.dumps(points))
     if asked.plot:
