@@ -12,7 +12,7 @@ from typing import Any
 from config_file.errors import UserError
 from config_file.files import append_sealed, mend_jsonl
 from config_file.readers.form import check_form
-from config_file.readers.json_text import check_format, read_sealed_jsonl
+from config_file.readers.json_text import check_format, sealed_rows
 from search.result import Fidelity, Result
 from supernet import Architecture
 
@@ -87,13 +87,14 @@ def read_archive(path: Path) -> tuple[dict[str, Any] | None, list[Result]]:
     Raises:
         UserError: it is damaged, of another kind or another version; the line is named.
     """
-    rows = read_sealed_jsonl(path)
-    if not rows:
+    rows = sealed_rows(path)
+    header = next(rows, None)
+    if header is None:
         return None, []
-    check_format(rows[0].get("format"), FORMAT, path)
-    check_form(rows[0], {"fingerprints": dict}, path)
-    results = [Result.from_row(row, f"{path}, line {line}") for line, row in enumerate(rows[1:], start=2)]
-    return rows[0]["fingerprints"], results
+    check_format(header.get("format"), FORMAT, path)
+    check_form(header, {"fingerprints": dict}, path)
+    results = [Result.from_row(row, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
+    return header["fingerprints"], results
 
 
 def _short(value: Any) -> str:

@@ -97,13 +97,16 @@ def read_sealed_jsonl(path: str | Path) -> list[dict[str, Any]]:
     Raises:
         UserError: as `read_jsonl`, or a line does not match its checksum.
     """
-    rows = []
+    return list(sealed_rows(path))
+
+
+def sealed_rows(path: str | Path) -> Iterator[dict[str, Any]]:
+    """The rows of `read_sealed_jsonl`, one after another, for files of very many. Raises UserError as that."""
     for line, where in _lines(path):
         row = _parse_object(line, where)
         check_json(line, where)
         del row[FIELD]
-        rows.append(row)
-    return rows
+        yield row
 
 
 def is_torn(line: bytes) -> bool:
