@@ -150,7 +150,7 @@ def draw(points: dict[str, list[dict[str, float]]], path: str) -> None:
 
     figure = Figure(figsize=(11, 5.5), layout="constrained")
     panels = figure.subplots(2, 4).flat
-    for axes, (what, rows) in zip(panels, points.items(), strict=False):
+    for (what, rows), axes in zip(points.items(), panels, strict=False):
         sizes = [row["size"] for row in rows]
         axes.loglog(sizes, [row["ms"] for row in rows], "o-", label="CPU ms")
         label = "file, MiB" if what == "archive" else "memory, MiB"

@@ -131,6 +131,9 @@ class ChainTable:
 
     def _check_choices(self) -> None:
         """Raises UserError for choices of numbers that the table cannot have."""
+        for key, kinds in (("width_mult", (int, float)), ("head_expand", (int,))):
+            if (value := getattr(self, key)) is not None and type(value) not in kinds:
+                raise UserError(f"{self.name}: {key} must be a number, not {value!r:.60}")
         for what, channels in self._ends():
             check_choices(f"{self.name}: {what}", channels, whole=True)
         if (self.head is None) == (self.head_expand is None):
@@ -139,8 +142,12 @@ class ChainTable:
             scaled([], self.width_mult)
         if self.inner_channels is not None:
             parse_shares(self.inner_channels)
-        if self.image_sizes not in (None, FIXED):
-            parse_sizes(str(self.image_sizes))
+        if self.image_sizes is not None and self.image_sizes != FIXED:
+            parse_sizes(self.image_sizes)
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        """Raises UserError for choices that candidates or their sharing do not allow."""
         if self.projections and any(stage.expand is None or stage.stride not in (1, 2) for stage in self.stages):
             raise UserError(f"{self.name}: projections are for stages of kernel and expand with stride 1 or 2")
         if self.elastic_widths and self.sharing == "super_kernel":
@@ -196,6 +203,9 @@ class ChainTable:
         if missing:
             raise UserError(f"a search space needs {', '.join(missing)}")
         given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        for key in ("inner_channels", "image_sizes"):
+            if key in given and given[key] is not None:
+                given[key] = ",".join(map(str, several(given[key])))
         given["stages"], given["candidates"] = stages_of(data["stages"]), names_of(data.get("candidates", []))
         return ChainTable(**({"head": None} | given | {"name": str(data["name"])}))
 
@@ -303,7 +313,7 @@ class ChainTable:
 
     def for_images(self, resolution: int) -> ChainTable:
         """The table with a fixed image size, unless its own sizes reach up to this one."""
-        if self.image_sizes in (None, FIXED) or parse_sizes(str(self.image_sizes))[-1] == resolution:
+        if self.image_sizes is None or self.image_sizes == FIXED or parse_sizes(self.image_sizes)[-1] == resolution:
             return self
         return replace(self, image_sizes=None)
 
