@@ -14,6 +14,7 @@ from config_file.errors import UserError
 from config_file.files import atomic_path, atomic_write_bytes
 from config_file.readers.csv_text import read_csv
 from config_file.readers.door import read_bytes
+from config_file.readers.json_text import MOST_JSONL
 from config_file.run_folder import RunFolder
 from config_file.stages import stage_path
 from search.archive import Archive, read_archive
@@ -75,7 +76,7 @@ def begin_archive(path: Path, source: str | None, fingerprints: Mapping[str, Any
     prints, results = read_archive(Path(source))
     if json.dumps(prints, sort_keys=True) != json.dumps(dict(fingerprints), sort_keys=True):
         return 0
-    atomic_write_bytes(path, read_bytes(source))
+    atomic_write_bytes(path, read_bytes(source, MOST_JSONL))
     return len(results)
 
 
