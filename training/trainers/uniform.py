@@ -158,7 +158,7 @@ def _predictor(file: Path, context: Context) -> Score:
         raise UserError(f"--attentive-by {file}: there is no such file; python -m search.predictor makes one")
     if not PREDICTORS:
         raise UserError(f"--attentive-by {file}: nothing here reads predictors; train_supernet.py does")
-    (read,) = PREDICTORS.values()
+    *_, read = PREDICTORS.values()
     expect = read(file, context.supernet.space)
     return lambda paths: expect([context.whole(path) for path in paths])
 
