@@ -17,7 +17,7 @@ from supernet.relaxations.edges import EdgeParameters
 from supernet.spaces.cells import CellTable
 from tests.training.differentiable_search.test_gradient import Case
 from training.differentiable_search import learner as learner_module
-from training.differentiable_search.gradient import WeightUpdate, first_order, second_order
+from training.differentiable_search.gradient import WeightUpdate, first_order, of_loss, second_order
 from training.differentiable_search.skipping import collapse_warning, most_skips, skip_counts, skips_so_far
 from training.optimizers import PathSGD
 from training.options import TrainSupernetOptions
@@ -51,7 +51,7 @@ class CellCase(Case):
 def test_second_order_of_a_cell_is_the_numeric_derivative_through_a_step_of_the_weights() -> None:
     case = CellCase()
     logits = case.parameters.logits
-    losses = (lambda: case.loss(case.train)), (lambda: case.loss(case.val))
+    losses = of_loss(lambda: case.loss(case.train)), of_loss(lambda: case.loss(case.val))
     first = first_order(logits, losses[1])
     second = second_order(logits, case.net, case.step, *losses, epsilon=1e-6)  # no kink of a ReLU in between
     some = [(0, 0), (1, 3), (3, 1), (5, 2), (9, 0)]  # operations and none, of edges of both kinds
