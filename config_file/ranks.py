@@ -11,6 +11,7 @@ once. What ranks tell each other is JSON.
 import io
 import json
 import os
+import secrets
 import socket
 import sys
 import threading
@@ -35,6 +36,8 @@ MEETING = 60.0
 FAILURE = "failure"
 GO_ON = "what was saved is kept; the same command with --resume goes on, torchrun --max-restarts N does so by itself"
 """The way on after the death of a rank."""
+
+GONE = f"rank 0, or the node that keeps the rendezvous, has gone; {GO_ON}"
 
 
 def launched() -> bool:
@@ -184,6 +187,7 @@ def _meet() -> tuple[Any, int, int]:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         store, rank, ranks = next(dist.rendezvous("env://", timeout=timedelta(seconds=MEETING)))  # type: ignore[attr-defined]
+        store = dist.PrefixStore(_name_of_start(store, rank, ranks), store)  # type: ignore[attr-defined]
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
             store=dist.PrefixStore("group", store),  # type: ignore[attr-defined]
@@ -198,6 +202,30 @@ def _meet() -> tuple[Any, int, int]:
     return store, rank, ranks
 
 
+def _name_of_start(store: Any, rank: int, ranks: int) -> str:
+    """A name, the same on all ranks, for what they keep in the store: torchrun's has what was left before a restart.
+
+    Each rank says a word that nobody has said before, and rank 0 answers to that word.
+    """
+    own, ends = secrets.token_hex(8), time.monotonic() + MEETING
+    if rank:
+        store.set(f"hello/{rank}", own)
+        store.wait([f"welcome/{own}"], timedelta(seconds=MEETING))
+        name: str = store.get(f"welcome/{own}").decode()
+        store.set(f"here/{name}/{rank}", "")
+        return name
+    missing = list(range(1, ranks))
+    while missing:
+        for other in missing:
+            if store.check([f"hello/{other}"]):
+                store.set(f"welcome/{store.get(f'hello/{other}').decode()}", own)
+        missing = [other for other in missing if not store.check([f"here/{own}/{other}"])]
+        if missing and time.monotonic() > ends:
+            raise RuntimeError(f"{ranks - len(missing)} of {ranks} ranks came")
+        time.sleep(BEAT / 20)
+    return own
+
+
 class _Watch(threading.Thread):
     """The signs of life of this rank, and a look at those of the next one."""
 
@@ -206,13 +234,13 @@ class _Watch(threading.Thread):
         self._store, self._own = store, store.clone()  # one for each thread: a waiting one would hold up the other
         self._rank, self._ranks = rank, ranks
         self._left = threading.Event()
-        self._lock = threading.Lock()
+        self._reached_at = time.monotonic()
         self._store.set(f"who/{rank}", f"rank {rank} (process {os.getpid()} on {socket.gethostname()})")
         self._store.set(f"beat/{rank}", "0")
 
     def run(self) -> None:
         watched, beats, heard_at, value = (self._rank + 1) % self._ranks, 0, time.monotonic(), b""
-        reached_at = time.monotonic()
+        threading.Thread(target=self._guard, daemon=True, name="signs of the store").start()
         while not self._left.wait(BEAT):
             try:
                 beats += 1
@@ -220,15 +248,19 @@ class _Watch(threading.Thread):
                 if self._own.check([FAILURE]):
                     self._end(None)
                 found = self._own.get(f"beat/{watched}") if self._own.check([f"beat/{watched}"]) else value
-                reached_at = time.monotonic()
+                self._reached_at = time.monotonic()
             except RuntimeError:  # the store, which rank 0 or torchrun keeps
-                if not self._left.is_set() and time.monotonic() - reached_at > SILENCE:
-                    self._end(f"rank 0, or the node that keeps the rendezvous, has gone; {GO_ON}", post=False)
                 continue
             if found != value or watched == self._rank:
                 value, heard_at = found, time.monotonic()
             elif time.monotonic() - heard_at > SILENCE:
                 self._end(self._lost(watched))
+
+    def _guard(self) -> None:
+        """End this process where the store does not answer: one that was stopped holds up whoever asks it, for ever."""
+        while not self._left.wait(BEAT):
+            if time.monotonic() - self._reached_at > SILENCE:
+                self._end(GONE, post=False)
 
     def to_be_said(self, error: BaseException) -> BaseException | None:
         """The error to end by where this rank is the first to end by one; None: another one has said it.
@@ -243,7 +275,8 @@ class _Watch(threading.Thread):
                 error = error if lost is None else LostRankError(lost)
             return error if self._first(str(error) or type(error).__name__, self._store) else None
         except (RuntimeError, KeyboardInterrupt):  # the store has gone, with whoever kept it
-            return None if isinstance(error, KeyboardInterrupt) else error
+            gone = LostRankError(GONE) if isinstance(error, LostRankError) else error
+            return None if isinstance(error, KeyboardInterrupt) else gone
 
     def leave(self) -> None:
         """Give no sign of life any more; who keeps the store waits a moment for the others to hear how it ended."""

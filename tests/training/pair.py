@@ -1,25 +1,23 @@
-"""Two ranks for tests: `python -m tests.training.pair MODULE:FUNCTION FOLDER` is one of them, `run` starts both."""
+"""Ranks for tests: `run("module:function", folder)` calls a function of a folder on two ranks at once.
+
+They are forked by a server that has imported torch once, and say what they say into files of the folder.
+"""
 
 from __future__ import annotations
 
+import importlib
+import multiprocessing
 import os
+import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def environment(rank: int, ranks: int, port: int) -> dict[str, str]:
-    """What torchrun would set."""
-    return {
-        **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks),
-        "LOCAL_WORLD_SIZE": str(ranks), "MASTER_ADDR": "localhost", "MASTER_PORT": str(port),
-        "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
+IMPORTED = ["training.cli", "search.cli", "sklearn.datasets", "torch.distributed"]
+PATIENCE = 300
 
 
 def free_port() -> int:
@@ -29,46 +27,56 @@ def free_port() -> int:
         return port
 
 
-def start(commands: Sequence[Sequence[Any]], cwd: Path | None = None) -> list[subprocess.Popen[str]]:
-    """One process for each command, which are the ranks."""
-    port = free_port()
-    return [
-        subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            env=environment(rank, len(commands), port),
-            cwd=cwd,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for rank, command in enumerate(commands)
-    ]
+def start(functions: Sequence[str], folder: Path, **variables: str) -> list[BaseProcess]:
+    """One rank for each function, called with the folder; other environment variables, "" to have one missing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    launched = {"WORLD_SIZE": str(len(functions)), "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port())}
+    processes = []
+    for rank, function in enumerate(functions):
+        environment = launched | {"RANK": str(rank), "LOCAL_RANK": str(rank)} | variables
+        process = context.Process(target=_work, args=(function, folder, rank, environment))
+        process.start()
+        processes.append(process)
+    return processes
 
 
-def ended(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
-    """(status, standard output, standard error) of each, once it has ended."""
-    said = [process.communicate(timeout=300) for process in processes]
-    return [(process.returncode, *texts) for process, texts in zip(processes, said, strict=True)]
+def ended(processes: Sequence[BaseProcess], folder: Path) -> list[tuple[int | None, str]]:
+    """(status, what was said) of each rank, once it has ended."""
+    for process in processes:
+        process.join(PATIENCE)
+    return [(process.exitcode, (folder / f"rank{rank}.txt").read_text()) for rank, process in enumerate(processes)]
 
 
 def run(function: str, folder: Path, ranks: int = 2) -> None:
     """Call `module:function(folder)` on so many ranks at once, which must end well."""
-    said = ended(start([["-m", "tests.training.pair", function, folder]] * ranks, folder))
-    assert all(status == 0 for status, *_ in said), "\n".join(out + error for _, out, error in said)
+    said = ended(start([function] * ranks, folder), folder)
+    assert all(status == 0 for status, _ in said), "\n".join(text for _, text in said)
 
 
-if __name__ == "__main__":
-    import importlib
-
+def _work(function: str, folder: Path, rank: int, environment: dict[str, str]) -> None:
     import torch
 
     from config_file.errors import run_main
     from config_file.ranks import joined
 
-    def main(argv: Sequence[str] | None = None) -> None:
-        torch.set_num_threads(1)
-        module, _, name = sys.argv[1].partition(":")
-        with joined():
-            getattr(importlib.import_module(module), name)(Path(sys.argv[2]))
+    with (folder / f"rank{rank}.txt").open("w") as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+    os.environ.update(environment)
+    for name, value in environment.items():
+        if not value:
+            del os.environ[name]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    torch.set_num_threads(1)
+    module, _, name = function.partition(":")
 
-    run_main(main)
+    def main(argv: Sequence[str] | None = None) -> Any:
+        with joined():
+            getattr(importlib.import_module(module), name)(folder)
+
+    vars(sys.modules["__main__"])["main"] = main  # whose signals are handled as those of a script
+    try:
+        run_main(main)
+    finally:
+        sys.stdout.flush()
