@@ -42,7 +42,7 @@ def options(asked: argparse.Namespace) -> TrainSupernetOptions:
 
 
 def work(asked: argparse.Namespace) -> dict[str, Any]:
-    """What a rank measures: seconds per step by the clock and of the CPU, and the reduction by its bytes."""
+    """The findings of a rank: seconds per step by the clock and of the CPU, and the reduction by its bytes."""
     given = options(asked)
     training = prepare_supernet(given)
     recipe, state = training.recipe, training.state
@@ -78,7 +78,7 @@ def reductions(over: Any) -> dict[str, tuple[float, float]]:
 
 
 def measure(ranks: int, arguments: Sequence[str]) -> list[dict[str, Any]]:
-    """What each of so many processes found."""
+    """The findings of each of so many processes."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
