@@ -104,6 +104,10 @@ def in_use(options: Any) -> dict[str, Option]:
     }
 
 
+SHOWN = 4
+"""Flags that a message lists of an entry."""
+
+
 def why_unused(options: Any, name: str) -> str | None:
     """The reason for which this run does not read one of its options, as a sentence; None if it does, or may.
 
@@ -126,7 +130,8 @@ def why_unused(options: Any, name: str) -> str | None:
     chooser, readers = next(iter(owners.items()))
     chosen = getattr(options, chooser)
     part = getattr(_entry(specs[chooser], chosen), "Options", None)
-    own = ", ".join(spec.flag for spec in options_of(part).values()) if part is not None else "no options of its own"
+    flags = [spec.flag for spec in options_of(part).values()] if part is not None else ["no options of its own"]
+    own = ", ".join(flags[:SHOWN]) + (f" and {len(flags) - SHOWN} more" if len(flags) > SHOWN else "")
     set_ones = [(other, names) for other, names in [*owners.items()][1:] if getattr(options, other) is not None]
     others = "".join(f" or {specs[other].flag} {', '.join(names)}" for other, names in set_ones)
     return f"{spec.flag} is for {specs[chooser].flag} {', '.join(readers)}{others}, not for {chosen}, which has {own}"

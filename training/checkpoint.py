@@ -11,7 +11,7 @@ import os
 import random
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,6 +59,7 @@ class Checkpoint:
     kind: str
     fingerprint: str
     settings: Mapping[str, Any]
+    _: KW_ONLY
     kept: int = 1
 
     def save(self, state: Stateful) -> None:

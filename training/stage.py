@@ -57,7 +57,7 @@ class Training:
         """The latest checkpoint in the folder of the options."""
         path = stage_path(self.options) / "checkpoints" / LAST
         kept: int = self.options.checkpoints_kept
-        return Checkpoint(path, self.kind, self.fingerprint, trajectory(self.options), kept)
+        return Checkpoint(path, self.kind, self.fingerprint, trajectory(self.options), kept=kept)
 
     def how(self, **more: Any) -> dict[str, Any]:
         """Settings and effort, for the description of what was trained."""

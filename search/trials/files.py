@@ -83,7 +83,7 @@ class TrialFiles:
     def checkpoint(self, rung: int = 0, lost: int = -1) -> TrialCheckpoint:
         """The checkpoint, to be saved on the way to a rung; see TrialCheckpoint."""
         owner = f"{self._fingerprints['trials']} {name_of(self.architecture)}"
-        return TrialCheckpoint(self.checkpoint_file, RETRAIN, owner, {}, rung, lost)
+        return TrialCheckpoint(self.checkpoint_file, RETRAIN, owner, {}, rung=rung, lost=lost)
 
 
 class TrialReporter:
