@@ -104,7 +104,7 @@ def in_use(options: Any) -> dict[str, Option]:
     }
 
 
-SHOWN = 4
+SHOWN = 3
 """Flags that a message lists of an entry."""
 
 
