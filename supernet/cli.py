@@ -9,12 +9,11 @@ from config_file.fields import option
 from config_file.files import atomic_write_text
 from config_file.loader import parse
 from config_file.options import options
-from config_file.plugins import is_reference
 from supernet.describe import as_text, describe
 from supernet.net_config import config_of
 from supernet.nni_form import VERSIONS, in_form
 from supernet.once_for_all import image_size
-from supernet.saved import architecture_of, space_of, widens
+from supernet.saved import architecture_of, recorded_name, space_of, widens
 from supernet.space import NetworkSpace
 from supernet.spaces import SETTINGS, build_network_space
 from supernet.spaces.options import SpaceOptions
@@ -109,10 +108,7 @@ def _space(options: DescribeOptions, content: Any) -> NetworkSpace:
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     asked = options.search_space
     recorded = content.get("space_options") if isinstance(content, dict) else None
-    own = asked is not None and is_reference(asked)
-    if isinstance(recorded, dict) and (
-        asked is None or (own and asked == recorded.get("search_space")) or widens(content, asked)
-    ):
+    if isinstance(recorded, dict) and (asked is None or asked == recorded_name(content) or widens(content, asked)):
         return space_of(content, f"--architecture {options.architecture}", asked, **given)
     if size := image_size(content):
         given = {"resolution": size} | given

@@ -59,6 +59,13 @@ def test_published_network_from_the_command_line(capsys, tmp_path):
     assert skipped["input_shape"] == skipped["output_shape"] == [32, 56, 56]
 
 
+@pytest.mark.parametrize("name", ["attentivenas_a0", "proxyless_mobile"])
+def test_a_published_name_beside_its_space_keeps_its_settings(name, capsys):
+    """An image size that is fixed, for instance, which the space as such decides."""
+    alone = as_json(capsys, "--architecture", name)
+    assert as_json(capsys, "--search-space", PUBLISHED[name].space, "--architecture", name) == alone
+
+
 def test_underscores_are_as_good_as_hyphens(capsys):
     with_hyphens = run(capsys, "--search-space", "spos", "--num-classes", "10", "--resolution", "32")
     assert run(capsys, "--search_space=spos", "--num_classes", "10", "--input_size=32") == with_hyphens
