@@ -309,7 +309,7 @@ def test_a_plan_says_what_is_in_the_way_of_the_run(tmp_path: Path, capsys) -> No
             {"search_space": "tests.supernet.own_spaces:zoomed_to", "sample_strategy": "differentiable"},
             "image size is a decision, which no relaxation follows",
         ),
-        ({"sample_strategy": "unifrom"}, r"'uniform'\? \(choices: uniform, balanced, fair, differentiable, "),
+        ({"sample_strategy": "unifrom"}, r"'uniform'\? \(choices: uniform, balanced, fair, sandwich, differentiable, "),
         ({"sample_strategy": "diferentiable"}, "did you mean 'differentiable'"),
         ({"sample_strategy": "tests.training.toy:SMALL"}, "is a dict, not something to call"),
         ({"target_hc": 0.001, "info_metric": "flop"}, "needs --lookup-table .*did you mean 'flops'"),
