@@ -53,8 +53,9 @@ def test_round_trip_keeps_weights_output_and_metadata(saved):
 def test_channels_last_weights_are_saved_plainly(tmp_path):
     path = tmp_path / "model.safetensors"
     save_network(path, small_network().to(memory_format=torch.channels_last), METADATA)
+    expected = small_network().state_dict()
     for name, tensor in load_network(path)[0].state_dict().items():
-        assert torch.equal(tensor, small_network().state_dict()[name])
+        assert torch.equal(tensor, expected[name])
 
 
 def test_loading_takes_nothing_from_the_global_random_state(saved):

@@ -87,9 +87,10 @@ def test_from_the_published_file_to_the_card(tmp_path: Path, monkeypatch: pytest
     main_train_supernet([*common, *training.split()])
     trained = load_supernet(Path("runs/a/supernet"))
     assert (trained.info["colour_order"], trained.info["std"]) == ("BGR", [1 / 255] * 3)
+    theirs = net.state_dict()
     for name, tensor in trained.supernet.state_dict().items():
         if not name.endswith("num_batches_tracked"):
-            assert torch.equal(tensor, net.state_dict()[name]), name
+            assert torch.equal(tensor, theirs[name]), name
     few = ["--calibration-images", "32", "--eval-images", "32"]
     main_search([*common, *few, *["--search-strategy", "random", "--random-iteration", "1", "--target-hc", "1000"]])
     main_retrain([*common, *["--epochs", "1", "--init", "supernet", "--train-on", "train"]])
