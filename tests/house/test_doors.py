@@ -15,8 +15,8 @@ PARSERS = {
     ("torch", "load"), ("ast", "literal_eval"), ("zipfile", "ZipFile"), ("safetensors", "safe_open"),
 }  # fmt: skip
 PLAIN = {"safe_open", "load_file", "literal_eval"}
-# What torch pickled with plain content, a line of Python literals, a cell in a pasted line, what is JSON already, and what
-# our own processes say to each other.
+# What torch pickled with plain content, a line of Python literals, a cell in a pasted line, what is JSON already, and
+# what our own processes say to each other.
 ELSEWHERE = {
     "training/checkpoint.py": {"torch.load", "zipfile.ZipFile"},
     "supernet/pretrained.py": {"torch.load"},
