@@ -15,8 +15,9 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     A mean over height and width becomes GlobalAveragePool, a product with a constant matrix a Gemm whose matrix is
     outputs x inputs (transB=1: the only form that every converter takes for a fully connected layer), and a batch norm
     Mul + Add: the exporters fold one into the convolution before it, but not one that follows something else (a
-    concatenation, an addition, an activation).
+    concatenation, an addition, an activation). Names, which hold those of sites, lose their blanks.
     """
+    _join_names(model.graph)
     model = infer_shapes(model)
     graph = model.graph
     constants: Arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -75,6 +76,25 @@ def strip(model: onnx.ModelProto) -> onnx.ModelProto:
         holder.doc_string = ""
         del holder.metadata_props[:]
     return model
+
+
+def _join_names(graph: onnx.GraphProto) -> None:
+    """Join the words of names: ncnn's files of networks set names apart by blanks, and it crashes on others."""
+    named = [*graph.initializer, *graph.value_info, *graph.input, *graph.output]
+    taken = {item.name for item in named} | {name for node in graph.node for name in (*node.input, *node.output)}
+    joined: dict[str, str] = {}
+    for name in sorted(name for name in taken if name.split() not in ([name], [])):
+        new = "_".join(name.split())
+        while new in taken:
+            new += "_"
+        taken.add(new)
+        joined[name] = new
+    for item in named:
+        item.name = joined.get(item.name, item.name)
+    for node in graph.node:
+        node.name = "_".join(node.name.split())
+        node.input[:] = [joined.get(name, name) for name in node.input]
+        node.output[:] = [joined.get(name, name) for name in node.output]
 
 
 def _scale_and_shift(node: onnx.NodeProto, constants: Arrays, graph: onnx.GraphProto) -> list[onnx.NodeProto]:

@@ -102,6 +102,33 @@ def test_both_exporters_give_the_same_nodes(mixed):
         assert list(matrix.dims) == [10, 32]
 
 
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_names_have_no_blanks(tmp_path, exporter):
+    """Sites may be called by several words; ncnn crashes on such names of values and weights."""
+
+    class Words(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleDict({"before layer 4": nn.Conv2d(3, 4, 3), "before_layer_4": nn.Conv2d(4, 4, 3)})
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for layer in self.layers.values():
+                x = layer(x).relu()
+            return x.mean((2, 3))
+
+    network = Words().eval()
+    model = to_onnx(network, SHAPE, exporter=exporter, opset=18)
+    values = [name for node in model.graph.node for name in (node.name, *node.input, *node.output)]
+    values += [item.name for item in (*model.graph.initializer, *model.graph.value_info)]
+    assert not [name for name in values if len(name.split()) > 1]
+    weights = {tensor.name for tensor in model.graph.initializer if tensor.name.startswith("layers")}
+    assert len(weights) == 4  # of both layers, whose names differ in blanks only
+    path, images = tmp_path / "model.onnx", np.random.default_rng(0).standard_normal((2, *SHAPE), dtype=np.float32)
+    path.write_bytes(model.SerializeToString())
+    with torch.inference_mode():
+        check_parity(path, images, network(torch.from_numpy(images)).numpy())
+
+
 def test_products_are_written_as_outputs_by_inputs(tmp_path):
     """One constant matrix in two products, as MatMul and as Gemm, beside one that is computed."""
 
