@@ -81,20 +81,25 @@ def strip(model: onnx.ModelProto) -> onnx.ModelProto:
 def _join_names(graph: onnx.GraphProto) -> None:
     """Join the words of names: ncnn's files of networks set names apart by blanks, and it crashes on others."""
     named = [*graph.initializer, *graph.value_info, *graph.input, *graph.output]
-    taken = {item.name for item in named} | {name for node in graph.node for name in (*node.input, *node.output)}
-    joined: dict[str, str] = {}
-    for name in sorted(name for name in taken if name.split() not in ([name], [])):
-        new = "_".join(name.split())
-        while new in taken:
-            new += "_"
-        taken.add(new)
-        joined[name] = new
+    read = (name for node in graph.node for name in (*node.input, *node.output))
+    values, nodes = _joined({item.name for item in named}.union(read)), _joined({node.name for node in graph.node})
     for item in named:
-        item.name = joined.get(item.name, item.name)
+        item.name = values[item.name]
     for node in graph.node:
-        node.name = "_".join(node.name.split())
-        node.input[:] = [joined.get(name, name) for name in node.input]
-        node.output[:] = [joined.get(name, name) for name in node.output]
+        node.name = nodes[node.name]
+        node.input[:] = [values[name] for name in node.input]
+        node.output[:] = [values[name] for name in node.output]
+
+
+def _joined(names: set[str]) -> dict[str, str]:
+    """Per name the one without blanks, different ones for different names."""
+    joined = {name: name for name in names if len(name.split()) < 2}
+    for name in sorted(names - joined.keys()):
+        new = "_".join(name.split())
+        while new in names or new in joined.values():
+            new += "_"
+        joined[name] = new
+    return joined
 
 
 def _scale_and_shift(node: onnx.NodeProto, constants: Arrays, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
