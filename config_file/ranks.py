@@ -100,7 +100,7 @@ def gather(value: Any) -> list[Any]:
         longest = max(int(size) for size in sizes)
         parts = [torch.zeros(longest, dtype=torch.uint8) for _ in sizes]
         dist.all_gather(parts, torch.nn.functional.pad(content, (0, longest - len(content))))
-    return [json.loads(bytes(part[: int(size)].tolist())) for part, size in zip(parts, sizes, strict=True)]
+    return [json.loads(part[: int(size)].numpy().tobytes()) for part, size in zip(parts, sizes, strict=True)]
 
 
 @contextmanager

@@ -93,19 +93,20 @@ def train(space: NetworkSpace, objective: Objective, results: Sequence[Result], 
     return KeptPredictor(space, replace(objective, measured=True), known, fitted)
 
 
-def load(path: Path, trusted: str | None = None) -> KeptPredictor:
+def load(path: Path, trusted: str | None = None, only: DecisionSpace | None = None) -> KeptPredictor:
     """A predictor from its file.
 
     Args:
         trusted: the space that the command at hand names, see `supernet.saved`.
+        only: the space whose networks it must predict; None: any.
 
     Raises:
-        UserError: no such file, damaged, of another kind, or its networks are not of its space.
+        UserError: no such file, damaged, of another kind or space, or its networks are not of its space.
     """
-    record = _read(path)
+    record = _read(path, only)
     space = space_of(record, path, trusted)
     known = _known(record, space, path)
-    make = KINDS[choose(f"{path}: kind", record["kind"], {kind: kind for kind in KINDS})]
+    make = choose(f"{path}: kind", record["kind"], KINDS)
     with reading(path, "holds networks that nothing can be fitted to"):
         model = make().fit(one_hot(space, list(known)), np.array(list(known.values())))
     objective = Objective(record["objective"], record["maximise"], measured=True)
@@ -129,8 +130,7 @@ def expectation(path: Path, space: NetworkSpace) -> Callable[[Sequence[Architect
 
     Raises UserError as `known_to`.
     """
-    _read(path, space)
-    kept = load(path, space.name)
+    kept = load(path, space.name, only=space)
     sign = 1 if kept.objective.maximise else -1
     return lambda architectures: sign * kept.predict(architectures)
 

@@ -36,16 +36,15 @@ class Differentiable(Trainer):
     def __init__(self, context: Context) -> None:
         options = context.options
         for_weights, for_architecture = divide(context.images, options.a_portion, options.split_seed)
-        steps_per_epoch = max(1, len(for_weights) // options.batch_size)
-        steps = architecture_steps(options, options.epochs, steps_per_epoch)
-        hardware = make_hardware(options, context.space, context.data.resolution, context.device, steps)
         super().__init__(replace(context, images=for_weights))
+        steps = architecture_steps(options, options.epochs, self.context.steps_per_epoch)
+        hardware = make_hardware(options, context.space, context.data.resolution, context.device, steps)
         self.learner = ArchitectureLearner(
             replace(context, images=for_architecture),
             hardware,
             relaxation=self.relaxation,
             epochs=options.epochs,
-            steps_per_epoch=steps_per_epoch,
+            steps_per_epoch=self.context.steps_per_epoch,
         )
         self._weights = list(context.supernet.parameters())
 

@@ -39,14 +39,13 @@ class DropPath(Around):
         if not isinstance(network, Network):
             raise UserError("--drop-path drops branches of networks made of blocks, not of a module of one's own")
         self.share, self.epochs = share, options.epochs
-        self.steps_per_epoch = max(1, len(self.context.images) // options.batch_size)
         self.branches = list(branches_of(network))
         if not self.branches:
             raise UserError(f"--drop-path {share:g}: the network has no branches that are added to others")
 
     def probability(self, step: int) -> float:
         """The probability that a branch is dropped in a step: share * epoch / epochs, epochs counted from 0."""
-        return self.share * (step // self.steps_per_epoch) / max(1, self.epochs)
+        return self.share * (step // self.context.steps_per_epoch) / max(1, self.epochs)
 
     def changed(self, run: Pass, number: int) -> Pass:
         probability = self.probability(number)

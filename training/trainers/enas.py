@@ -48,7 +48,6 @@ class Enas(Trainer):
             part=context.ranks.part,
         )
         self._norms = [module for module in context.model.modules() if isinstance(module, nn.BatchNorm2d)]
-        self._steps_per_epoch = max(1, len(for_weights) // context.options.batch_size)
         self._rewards: list[float] = []  # of this epoch
 
     def step(self, number: int) -> TrainingStep:
@@ -65,10 +64,10 @@ class Enas(Trainer):
     def _due(self, number: int) -> int:
         """The samples of the controller that are drawn before step `number` of the weights."""
         options = self.learner.options
-        since = max(0, number - round(options.enas_warmup_epochs * self._steps_per_epoch))
+        since = max(0, number - round(options.enas_warmup_epochs * self.context.steps_per_epoch))
         if options.enas_steps is None:
             return since
-        return since * options.enas_steps * options.enas_samples // self._steps_per_epoch
+        return since * options.enas_steps * options.enas_samples // self.context.steps_per_epoch
 
     @torch.no_grad()
     def _judge(self, drawn: Architecture, sample: int) -> float:
@@ -96,7 +95,7 @@ class Enas(Trainer):
 
     def describe(self) -> str:
         options, weights = self.learner.options, sum(p.numel() for p in self.learner.controller.parameters())
-        per_epoch = self._due(self._steps_per_epoch * 10**6) / 10**6 / options.enas_samples
+        per_epoch = self._due(self.context.steps_per_epoch * 10**6) / 10**6 / options.enas_samples
         return (
             f"controller: {options.enas_controller} of {weights:,} parameters, adam at {options.enas_lr:g}, about "
             f"{per_epoch:.3g} updates per epoch, each of {quantity(options.enas_samples, 'sample')}, rewarded on "

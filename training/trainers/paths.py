@@ -68,8 +68,7 @@ def widest_first(context: Context, sampler: Sampler) -> Sampler:
     epochs = part_of(context.options, WarmUpOptions).warmup_blocks
     if not epochs:
         return sampler
-    steps = max(1, len(context.images) // context.options.batch_size)
-    return WidestFirst(sampler, context.space, round(epochs * steps))
+    return WidestFirst(sampler, context.space, round(epochs * context.steps_per_epoch))
 
 
 @options("Training")
