@@ -44,7 +44,7 @@ class TestStepsOfTheController(TestEnas):
 
     def test_samples_are_spread_over_the_steps_behind_the_warmup(self) -> None:
         trainer, *_ = self._start()
-        per_epoch = trainer._steps_per_epoch
+        per_epoch = trainer.context.steps_per_epoch
         warm = round(0.5 * per_epoch)
         assert trainer._due(warm) == 0
         assert trainer._due(warm + per_epoch) == 12

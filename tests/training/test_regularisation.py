@@ -147,7 +147,7 @@ def test_a_step_is_that_of_a_network_whose_branches_are_masked(data: Data) -> No
     trainer = trainer_of(data, drop_path=0.6)
     assert isinstance(trainer, DropPath)
     x, y = next(data.train.batches(16, channels_last=False))
-    number = 3 * trainer.steps_per_epoch
+    number = 3 * trainer.context.steps_per_epoch
     torch.manual_seed(5)
     _, outputs = trainer.step(number).passes[0](x, y)
     network, masked = trainer.context.model, set(sites_of_branches(cells().spec))
