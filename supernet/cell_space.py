@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from supernet.blocks import Block
 from supernet.decisions import Architecture, Decision
 from supernet.sites import tabulate
 from supernet.space import SearchSpace
@@ -67,13 +66,11 @@ class CellSpace(SearchSpace):
         nodes: of all kinds of cells, in the order they run.
         outputs: per kind the nodes that make a cell's output.
         loose: of them, and of the cell's inputs, only those make it that no node reads.
-        auxiliary: the site whose value an auxiliary head reads in training, and that head.
     """
 
     nodes: tuple[CellNode, ...] = ()
     outputs: tuple[tuple[str, tuple[str, ...]], ...] = ()
     loose: bool = False
-    auxiliary: tuple[str, Block] | None = None
 
     @property
     def picks(self) -> list[Pick]:

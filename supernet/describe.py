@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from config_file.errors import UserError
+from supernet.auxiliary import auxiliary_head, place_of_head
 from supernet.blocks import Identity, Shape
 from supernet.cell_space import CellSpace
 from supernet.decisions import Architecture
@@ -79,11 +81,16 @@ def describe(
 
 
 def _auxiliary(space: NetworkSpace, spec: NetSpec, image: Shape) -> dict[str, Any] | None:
-    if not isinstance(space, CellSpace) or space.auxiliary is None:
+    if not isinstance(space, CellSpace):
         return None
-    site, head = space.auxiliary
-    entering = spec.shapes(image)[site][1]
-    return {"site": site} | {metric.key: metric.of(head, entering) for metric in counted_metrics()}
+    maps = {site: output for site, (_, output) in spec.shapes(image).items()}
+    try:
+        site, _ = place_of_head(maps)
+    except UserError:  # the images are too small
+        return None
+    *_, (classes, _, _) = maps.values()
+    head = auxiliary_head(classes, image[-1])
+    return {"site": site} | {metric.key: metric.of(head, maps[site]) for metric in counted_metrics()}
 
 
 def cost_range(space: SearchSpace, metric: Metric) -> list[float]:

@@ -16,7 +16,7 @@ from typing import Any
 from config_file.errors import UserError, choose, nearest
 from config_file.readers.form import check_form
 from supernet.blocks import Block, Conv, Head, Identity
-from supernet.cell_blocks import AuxiliaryHead, FactorizedReduce
+from supernet.cell_blocks import FactorizedReduce
 from supernet.cell_space import CellNode, CellSpace, Pick
 from supernet.decisions import Decision
 from supernet.partial import Partial
@@ -183,7 +183,6 @@ class CellTable:
             ]
             before, last, larger = last, f"cell{number}", kind == "reduce"
         sites.append(Site("head", (Head(num_classes),), (last,)))
-        beside = AuxiliaryHead(num_classes) if resolution <= SMALL_IMAGE else AuxiliaryHead(num_classes, 2, False)
         return CellSpace(
             self.name,
             tuple(decisions),
@@ -192,7 +191,6 @@ class CellTable:
             nodes=tuple(node for nodes in kinds.values() for node in nodes),
             outputs=tuple((kind, self.outputs(kind)) for kind in KINDS),
             loose=self.loose,
-            auxiliary=(f"cell{reductions[1]}", beside),
         )
 
     def _kind(self, kind: str, decisions: list[Decision]) -> list[CellNode]:

@@ -9,7 +9,9 @@ import pytest
 
 from config_file.errors import UserError
 from supernet import SearchSpace, build_space
+from supernet.auxiliary import auxiliary_head
 from supernet.cell_space import CellSpace
+from supernet.describe import describe
 from supernet.spaces.cells import DARTS_OPERATIONS, CellTable
 from supernet.testing import SpaceSuite
 
@@ -48,10 +50,11 @@ def test_published_counts(width, cells, params, macs):
 
 def test_the_auxiliary_head_of_the_paper():
     space = darts(widths=(36,), depths=(20,))
-    site, head = space.auxiliary
-    entering = space.decode(space.keeping(chosen(DARTS_V2))).shapes((3, 32, 32))[site][1]
-    assert head.params(entering) == 476_426
-    assert sum(p.numel() for p in head.build(entering[0]).parameters()) == 476_426
+    described = describe(space, space.keeping(chosen(DARTS_V2)))
+    assert described["auxiliary"]["site"] == "cell13"
+    assert described["auxiliary"]["params"] == 476_426
+    head = auxiliary_head(10, 32)
+    assert sum(p.numel() for p in head.build(4 * 144).parameters()) == 476_426
 
 
 def test_the_size_of_the_paper():

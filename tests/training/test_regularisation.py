@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from config_file.errors import UserError
 from supernet import Network, build_space
+from supernet.auxiliary import place_of_head
 from supernet.cell_space import CellSpace
 from supernet.composites import InvertedResidual
+from supernet.describe import describe
 from training.cli import main_retrain
 from training.data import Data, load_data
 from training.loop import train_step
@@ -20,7 +22,7 @@ from training.retrain import prepare_network, train_network
 from training.testing import TINY, TrainerSuite
 from training.trainer import Context, Trainer
 from training.trainers import TRAINERS, find_network_trainer
-from training.trainers.auxiliary_head import BesideHead, place_of_head
+from training.trainers.auxiliary_head import BesideHead
 from training.trainers.drop_path import DropPath, dropped, sites_of_branches
 
 CELL = (3, 2, 3, 1, 3, 2)  # of NAS-Bench-201: 3x3 and 1x1 convolutions, a skip
@@ -69,12 +71,14 @@ class TestBothOfANetwork(TrainerSuite):
 def test_it_reads_the_cell_that_darts_reads(cells_: int, place: int) -> None:
     space = build_space("darts", resolution=32 if cells_ < 14 else 224, widths=(2,), depths=(cells_,))
     assert isinstance(space, CellSpace)
-    assert space.auxiliary is not None
-    assert space.auxiliary[0] == f"cell{place}"
+    described = describe(space, (0,) * len(space.decisions))
+    assert described["auxiliary"]["site"] == f"cell{place}"
     maps = {"stem0": (8, 32, 32), "stem1": (8, 32, 32)}
     for number in range(cells_):
         maps |= {f"cell{number}/in0": (4, 8, 8), f"cell{number}/node": (9, 8, 8), f"cell{number}": (16 + number, 8, 8)}
     assert place_of_head(maps | {"head": (10, 1, 1)}) == (f"cell{place}", 16 + place)
+    small = {"cell0/in0": (4, 2, 2), "cell0": (8, 2, 2), "cell1/in0": (8, 2, 2), "cell1": (8, 1, 1), "head": (10, 1, 1)}
+    assert place_of_head(small) == ("cell0", 8)  # never what is inside a cell
 
 
 def test_of_a_chain_it_reads_a_stage(data: Data) -> None:

@@ -5,12 +5,11 @@ layers have a shorter way to the labels:
 
     L = loss(outputs) + auxiliary_weight * loss(outputs of the head)
 
-Its layers are those of DARTS (`supernet.cell_blocks.AuxiliaryHead`), of any network. The head is no part of the model:
-nothing that is evaluated, saved or exported knows of it.
+What it reads and what it is made of, `supernet.auxiliary` says. The head is no part of the model: nothing that is
+evaluated, saved or exported knows of it.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -18,9 +17,8 @@ from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options, part_of
 from supernet import Network, Supernet
+from supernet.auxiliary import auxiliary_head, place_of_head
 from supernet.blocks import Shape
-from supernet.cell_blocks import AuxiliaryHead
-from supernet.spaces.chain import SMALL_IMAGE
 from tasks import CLASSIFICATION
 from training.initialise import initialise
 from training.trainer import Context, Pass, Trainer
@@ -57,9 +55,7 @@ class BesideHead(Beside):
             raise UserError(f"--auxiliary {HEAD} reads a map of a network made of blocks, not of a module of one's own")
         self.site, channels = place_of_head(maps_of_every_path(context))
         classes = len(context.data.classes)
-        # For ImageNet DARTS pools at a stride of 2, and no batch norm follows the last convolution.
-        block = AuxiliaryHead(classes) if context.data.resolution <= SMALL_IMAGE else AuxiliaryHead(classes, 2, False)
-        head = block.build(channels)
+        head = auxiliary_head(classes, context.data.resolution).build(channels)
         initialise(head, context.seed)
         super().__init__(make(context), head.to(context.device))
         self.weight = part_of(context.options, HeadOptions).auxiliary_weight
@@ -106,21 +102,3 @@ def maps_of_every_path(context: Context) -> dict[str, Shape]:
             block, entering = table.item()
             found[site.name] = block.output_shape(entering)
     return found
-
-
-def place_of_head(maps: Mapping[str, Shape]) -> tuple[str, int]:
-    """The site after two thirds of the cells, or of the stages where there are none, and its channels.
-
-    A cell or a stage is what has the first part of its address in common; its last site is its output.
-
-    Raises:
-        UserError: there is no map of several pixels.
-    """
-    # The output, which ends the network, is no place for another head.
-    ends = {site.partition("/")[0]: site for site, shape in list(maps.items())[:-1] if shape[1] * shape[2] > 1}
-    cells = [site for unit, site in ends.items() if re.fullmatch(r"cell\d+", unit)]
-    places = cells or list(ends.values())
-    if not places:
-        raise UserError(f"--auxiliary {HEAD}: no map of the network is the same in every path and of several pixels")
-    site = places[2 * len(places) // 3]
-    return site, maps[site][0]
