@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from matplotlib.figure import Figure
 
-from tests import pictures
+from tests import disk, pictures, served
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,6 +29,13 @@ settings.register_profile("local", deadline=None, suppress_health_check=[HealthC
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, database=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 Figure.savefig = pictures.blank  # type: ignore[method-assign]
+os.fsync = disk.written  # type: ignore[assignment]
+
+
+def pytest_collection_finish() -> None:
+    """Take what was imported and collected off what Python searches for garbage, again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +58,9 @@ def shared_data() -> Path:
 def rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures as people see them, for tests that look at one."""
     monkeypatch.setattr(Figure, "savefig", pictures.rendered)
+
+
+@pytest.fixture
+def served_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of --workers that start at once; what they work on is sent to them as always."""
+    monkeypatch.setattr(torch.multiprocessing, "get_context", lambda method: served.Workers())

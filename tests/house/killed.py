@@ -35,10 +35,11 @@ from search.ranking.rank import main as rank
 from search.ranking.untrained import main as zero_cost
 from search.tabular.files import write_benchmark
 from search.tabular.generated import generate
-from tests import pictures
+from tests import disk, pictures
 from training.cli import main_retrain, main_train_supernet
 
 Figure.savefig = pictures.blank  # type: ignore[method-assign]
+os.fsync = disk.written  # type: ignore[assignment]
 
 KILLED = 9
 TITLE = ["--title", "t", "--threads", "1", "--no-tensorboard"]
@@ -100,7 +101,9 @@ COMMANDS: dict[str, tuple[Main, list[str], str, tuple[str, ...]]] = {
     ),
     "verdict": (
         verdict,
-        [*TITLE, "--epochs", "1", "--lr", "0.1", "--seeds", "2", "--random-networks", "2"],
+        [
+            *TITLE, "--epochs", "1", "--lr", "0.1", "--train-on", "train", "--seeds", "2", "--random-networks", "2",
+        ],
         "verdict",
         ("supernet", "search"),
     ),
@@ -284,5 +287,10 @@ def survive(work: Path, stage: str, every: bool = False) -> dict[str, Any]:
     return {"windows": list(chosen.values()), "wrong": wrong}
 
 
+def main(stage: str, work: Path, every: bool = False) -> None:
+    """Print what `survive` finds."""
+    print(json.dumps(survive(work, stage, every)))
+
+
 if __name__ == "__main__":
-    print(json.dumps(survive(Path(sys.argv[2]).resolve(), sys.argv[1], "--every" in sys.argv)))
+    main(sys.argv[1], Path(sys.argv[2]).resolve(), "--every" in sys.argv)

@@ -6,15 +6,12 @@ The other half is in `test_killed_later.py`: files are shared out among processe
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.house.killed import COMMANDS
-from tests.house.test_imports import ROOT
+from tests.house.killed import COMMANDS, main
+from tests.served import started
 
 # Windows that must have been found, for the test to be one; more are found by listening.
 EXPECTED = {
@@ -40,16 +37,11 @@ LATER = ("first", "front", "learning", "export", "rank", "verdict")
 
 
 def ends_the_same(stage: str, folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.house.killed", stage, str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    said = folder / "said.txt"
+    process = started(main, stage, folder, said=said)
+    process.join()
+    assert process.exitcode == 0, said.read_text()
+    found = json.loads(said.read_text().splitlines()[-1])
     assert found["wrong"] == []
     before, after = EXPECTED[stage]
     flat = [name for window in found["windows"] for name in window]

@@ -144,6 +144,7 @@ def test_every_file_reports_what_was_confirmed(here: Path, capsys: pytest.Captur
     assert "so optimistic" in page
 
 
+@pytest.mark.usefixtures("served_workers")
 def test_whatever_evaluates_together_or_in_processes_confirms_the_same(here: Path) -> None:  # noqa: F811
     flags = [*COMMON, "--search-strategy", "nsga2", "--population", "4", "--evaluations", "8"]
     outcomes = []

@@ -80,6 +80,7 @@ def test_the_search_picks_the_least_nme(here):
         ["random", "--random-iteration", "6", "--eval-images", "8,0", "--workers", "2"],
     ],
 )
+@pytest.mark.usefixtures("served_workers")
 def test_other_strategies_minimise_it_too(here, strategy):
     search([*RUN, "--output", "other", "--search-strategy", *strategy, *QUICK])
     every = read_jsonl(Path("other/archive.jsonl"))[1:]

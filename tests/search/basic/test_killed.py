@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.search.basic.networks import agent, trainings
+from tests.served import started
 
-ROOT = Path(__file__).resolve().parents[3]
-SCRIPT = "from tests.search.basic.networks import agent; agent(max_trials=6, seed=4).search('killed')"
+
+def search() -> None:
+    agent(max_trials=6, seed=4).search("killed")
 
 
 def test_killed_and_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     archive = Path("killed/NASResults/archive.jsonl")
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT], env=environment)
-    while process.poll() is None and not (archive.exists() and archive.read_bytes().count(b"\n") > 2):
+    process = started(search, said=Path("said.txt"))
+    while process.is_alive() and not (archive.exists() and archive.read_bytes().count(b"\n") > 2):
         time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(60) == -signal.SIGKILL
+    process.kill()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL, Path("said.txt").read_text()
     kept, made = archive.read_bytes().count(b"\n") - 1, trainings()
     assert 2 <= kept < 6
     again = agent(max_trials=6, seed=4)

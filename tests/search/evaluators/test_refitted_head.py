@@ -165,6 +165,7 @@ def test_the_evaluator_fits_it_to_the_candidates_own_features(supernet: Supernet
     assert next(make(supernet, data).evaluate([architecture])).value("loss") != result.value("loss")
 
 
+@pytest.mark.usefixtures("served_workers")
 def test_shared_alone_or_in_processes_it_is_the_same(supernet: Supernet) -> None:
     data, architectures = toy_data(), population(supernet.space, 6)
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}

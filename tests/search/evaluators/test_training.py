@@ -187,6 +187,7 @@ def test_the_weights_of_the_best_are_kept_whatever_the_order(tmp_path: Path, kee
     assert kept[0] == kept[1]
 
 
+@pytest.mark.usefixtures("served_workers")
 def test_processes_change_nothing(tmp_path: Path) -> None:
     expected = timeless(make(tmp_path / "1").evaluate(ARCHITECTURES, RISING[0]))
     evaluator = make(tmp_path / "2")

@@ -65,6 +65,7 @@ def test_bit_identical_in_the_same_order_whatever_the_number(evaluator: Supernet
     assert not any(process.is_alive() for process in first)
 
 
+@pytest.mark.usefixtures("served_workers")
 def test_not_a_chain() -> None:
     space = small_nasbench201(resolution=8, num_classes=4)
     evaluator = make(randomised(Supernet(space)), toy_data())
@@ -74,6 +75,7 @@ def test_not_a_chain() -> None:
     workers.close()
 
 
+@pytest.mark.usefixtures("served_workers")
 def test_a_broken_off_evaluation_leaves_no_process(evaluator: SupernetEvaluator) -> None:
     workers = WorkerEvaluator(evaluator, 2, 1)
     results = workers.evaluate(population(evaluator.supernet.space, 17))
@@ -86,6 +88,7 @@ def test_a_broken_off_evaluation_leaves_no_process(evaluator: SupernetEvaluator)
     assert not any(process.is_alive() for process in processes)
 
 
+@pytest.mark.usefixtures("served_workers")
 def test_a_killed_process_is_one_line(evaluator: SupernetEvaluator) -> None:
     workers = WorkerEvaluator(evaluator, 2, 1)
     results = workers.evaluate(population(evaluator.supernet.space, 17))
@@ -98,6 +101,7 @@ def test_a_killed_process_is_one_line(evaluator: SupernetEvaluator) -> None:
     assert workers._workers == []
 
 
+@pytest.mark.usefixtures("served_workers")
 def test_an_error_in_a_process_arrives(evaluator: SupernetEvaluator) -> None:
     workers = WorkerEvaluator(evaluator, 2, 1)
     with pytest.raises(RuntimeError, match=r"in a process of --workers:\s+Traceback"):

@@ -58,6 +58,7 @@ class TestZeroCost(EvaluatorSuite):
         return list(dict.fromkeys(space.sample(rng) for _ in range(5)))
 
 
+@pytest.mark.usefixtures("served_workers")
 def test_two_processes_score_alike() -> None:
     suite = TestZeroCost()
     alone = {r.architecture: r.metrics for r in suite.make().evaluate(suite.architectures())}
