@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from supernet.pinned import to_device
+
 
 class _Moments:
     """Mean and sum of squared deviations of the channels of all layers, side by side."""
@@ -26,8 +28,8 @@ class _Moments:
         """Merge the statistics that one batch left in `layers`; `counts`: values per channel, per layer."""
         mean = torch.cat([layer.running_mean for layer in layers]).double()  # type: ignore[misc]
         unbiased = torch.cat([layer.running_var for layer in layers]).double()  # type: ignore[misc]
-        count = torch.repeat_interleave(torch.tensor(counts).double(), torch.tensor(self.sizes)).to(mean.device)
-        total = self.count.to(mean.device) + count
+        count = to_device(torch.tensor(counts).double().repeat_interleave(torch.tensor(self.sizes)), mean.device)
+        total = self.count + count
         delta = mean - self.mean
         self.squares = self.squares + unbiased * (count - 1) + delta.square() * (total - count) * count / total
         self.mean = self.mean + delta * count / total

@@ -45,7 +45,8 @@ def choose_device(name: str) -> torch.device:
 def prepare_device(device: torch.device, threads: int) -> None:
     """Set the number of CPU threads (0 leaves torch's choice) and what makes steps fast.
 
-    On a CPU freed memory is kept; with CUDA, cuDNN times its kernels once per shape.
+    On a CPU freed memory is kept. With CUDA, cuDNN times its kernels once per shape, and float32 is float32: PyTorch's
+    convolutions would else round their inputs to the ten bits of TF32.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -53,6 +54,9 @@ def prepare_device(device: torch.device, threads: int) -> None:
         keep_freed_memory()
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = False
+        if device.index is not None:
+            torch.cuda.set_device(device)  # whose generator `seed_step` seeds
 
 
 def place(model: Model, device: torch.device, channels_last: bool) -> Model:

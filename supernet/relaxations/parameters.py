@@ -14,6 +14,7 @@ from supernet.decisions import Architecture
 from supernet.derivation import derive_filling, derive_within, independent
 from supernet.elimination import Factor
 from supernet.label_setting import Bound
+from supernet.pinned import to_device
 from supernet.space import SearchSpace
 from supernet.supernet import Gates
 
@@ -101,7 +102,7 @@ class ArchitectureParameters(nn.Module):
 
     def log_probability(self, architecture: Architecture) -> torch.Tensor:
         """(): log p of an architecture, the sum over its decisions; its gradient reaches the logits."""
-        chosen = torch.tensor(architecture, device=self.logits.device).unsqueeze(1)
+        chosen = to_device(torch.tensor(architecture), self.logits.device).unsqueeze(1)
         return self.masked().log_softmax(1).gather(1, chosen).sum()
 
     def draw(self, seed: int, step: int) -> Architecture:
@@ -123,7 +124,7 @@ def gumbel_noise(parameters: ArchitectureParameters, seed: int, step: int, what:
     """(D, M) of standard Gumbel noise, drawn on the host, so that every device draws alike."""
     generator = torch.Generator().manual_seed(_seed(what, seed, step))
     noise = torch.empty(parameters.absent.shape).exponential_(generator=generator).log_().neg_()
-    return noise.to(parameters.logits.device, non_blocking=True).to(parameters.logits.dtype)
+    return to_device(noise, parameters.logits.device).to(parameters.logits.dtype)
 
 
 def _seed(what: str, seed: int, step: int) -> int:

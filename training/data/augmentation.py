@@ -15,6 +15,7 @@ from torch import Tensor
 from config_file.errors import UserError
 from config_file.fields import option
 from config_file.options import options, part_of, was_given
+from supernet.pinned import to_device
 from training.data.image_files import evaluation_margin, typical_shorter_side
 from training.data.source import RESIZED_CROP, SHIFT, ImageFiles, Source
 
@@ -153,10 +154,11 @@ def cut_out(
     Its centre is any pixel, so that a part of the square may lie outside (DeVries and Taylor 2017). It is drawn on the
     CPU, so that every device erases alike; where x is a `part` of a batch of `whole` images, for all of these.
     """
-    erased = torch.ones((), dtype=torch.bool)
-    for axis, size in ((1, x.shape[2]), (2, x.shape[3])):
-        first = torch.randint(size, (len(x) if whole is None else whole, 1), generator=generator)[part] - side // 2
-        place = torch.arange(size)
-        inside = (place >= first) & (place < first + side)  # (B, size)
-        erased = erased & inside.unsqueeze(3 - axis)  # (B, H, 1), then (B, H, W)
-    return x.masked_fill_(erased.unsqueeze(1).to(x.device, non_blocking=True), 0.0)
+    sizes, images = x.shape[2:], len(x) if whole is None else whole
+    drawn = [torch.randint(size, (images,), generator=generator)[part] - side // 2 for size in sizes]
+    inside = []
+    for first, size in zip(to_device(torch.stack(drawn), x.device).unsqueeze(2), sizes, strict=True):  # (B, 1)
+        place = torch.arange(size, device=x.device)
+        inside.append((place >= first) & (place < first + side))  # (B, size)
+    rows, columns = inside
+    return x.masked_fill_((rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1), 0.0)

@@ -7,6 +7,7 @@ large with it lie as they come, and are laid out so batch by batch: the same pix
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 from torch.nn import functional as F
 
+from supernet.pinned import to_device
 from tasks import CLASSIFICATION, Task
 from training.data.augmentation import Frame, draw_shifts
 from training.data.seeds import generator_of
@@ -56,6 +58,9 @@ class ImageStore:
         self.task = task
         self._on_device: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_on_device": {}}  # another process has a device of its own
+
     @property
     def _windows(self) -> np.ndarray:
         """Every window of every image as a view (N, places, places, W, W * 3), a row of pixels as one run of bytes.
@@ -81,11 +86,14 @@ class ImageStore:
         `draw` gives places and mirroring; None is the middle window as it is. It is a CPU generator, so that every
         device cuts alike. Of the images drawn for, those of `part` are cut.
         """
-        store, chosen = self, rows[part]
-        if self.frame is not None:
-            store, chosen = self._laid_out(chosen, self.frame), torch.arange(len(chosen))
-        top, left, mirror = (drawn[part] for drawn in store._places(len(rows), draw))
-        return store._cut(chosen, top, left, mirror, device)
+        chosen = rows[part]
+        if self.frame is None:
+            return self._cut(chosen, *(drawn[part] for drawn in self._places(len(rows), draw)), device)
+        # Resized here and then sent: on a GPU bilinear sums come out differently in the last bit.
+        store, chosen = self._laid_out(chosen, self.frame), torch.arange(len(chosen))
+        places = (drawn[part] for drawn in store._places(len(rows), draw))
+        images, labels = store._cut(chosen, *places, torch.device("cpu"))
+        return to_device(images, device), to_device(labels, device)
 
     def _places(self, B: int, draw: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
         """(top, left) of the windows of B images, and which are mirrored: (B,) each."""
@@ -104,7 +112,7 @@ class ImageStore:
         if device.type == "cpu":
             return self._cut_with_numpy(rows, top, left, mirror), self.labels[rows]
         # One small copy to the device per batch instead of four.
-        rows, top, left, mirror = torch.stack((rows, top, left, mirror.long())).to(device, non_blocking=True).unbind()
+        rows, top, left, mirror = to_device(torch.stack((rows, top, left, mirror.long())), device).unbind()
         images, labels = self._copy_on(device)
         return cut_windows(images[rows], self.window, top, left, mirror.bool()), labels[rows]
 
