@@ -88,11 +88,12 @@ class ImageStore:
         """
         chosen = rows[part]
         if self.frame is None:
-            return self._cut(chosen, *(drawn[part] for drawn in self._places(len(rows), draw)), device)
+            top, left, mirror = (drawn[part] for drawn in self._places(len(rows), draw))
+            return self._cut(chosen, top, left, mirror, device)
         # Resized here and then sent: on a GPU bilinear sums come out differently in the last bit.
         store, chosen = self._laid_out(chosen, self.frame), torch.arange(len(chosen))
-        places = (drawn[part] for drawn in store._places(len(rows), draw))
-        images, labels = store._cut(chosen, *places, torch.device("cpu"))
+        top, left, mirror = (drawn[part] for drawn in store._places(len(rows), draw))
+        images, labels = store._cut(chosen, top, left, mirror, torch.device("cpu"))
         return to_device(images, device), to_device(labels, device)
 
     def _places(self, B: int, draw: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
