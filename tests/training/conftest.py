@@ -11,8 +11,16 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from tests.training import toy
+
 SettingsFactory = Callable[..., SimpleNamespace]
 FolderFactory = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_spoils_a_training() -> None:
+    """No event of `toy.noisy_loss` that another test has asked for."""
+    toy.reset()
 
 
 @pytest.fixture(scope="session")
