@@ -59,6 +59,11 @@ def prepare_device(device: torch.device, threads: int) -> None:
             torch.cuda.set_device(device)  # whose generator `seed_step` seeds
 
 
+def memory_of(device: torch.device) -> int:
+    """Bytes of memory that a GPU has, free or not."""
+    return int(torch.cuda.get_device_properties(device).total_memory)
+
+
 def place(model: Model, device: torch.device, channels_last: bool) -> Model:
     """Move a model to its device and memory format."""
     model = model.to(device)

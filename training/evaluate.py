@@ -68,12 +68,16 @@ def score(
         for name, values in task.measure_more(outputs, y).items():
             further[name] = further.get(name, 0) + values.double().sum()
         images += len(y)
+    names = ("value", "square", "loss", *further)
+    sums = dict(zip(names, torch.cat((total, *(sum_.view(1) for sum_ in further.values()))).tolist(), strict=True))
     if ranks.count > 1:
-        parts = gather([total.tolist(), images, {name: sum_.item() for name, sum_ in further.items()}])
-        total = torch.tensor([sums for sums, *_ in parts], dtype=torch.float64).sum(0)
-        images = sum(count for _, count, _ in parts)
-        names = dict.fromkeys(name for *_, more in parts for name in more)
-        further = {name: torch.tensor(sum(more.get(name, 0.0) for *_, more in parts)) for name in names}
-    value, square, loss = (sum_ / images for sum_ in total.tolist())
+        parts = gather([sums, images])
+        images = sum(count for _, count in parts)
+        sums = {
+            name: sum(part.get(name, 0.0) for part, _ in parts)
+            for name in dict.fromkeys(n for p, _ in parts for n in p)
+        }
+    means = {name: sum_ / images for name, sum_ in sums.items()}
+    value, square, loss = (means.pop(name) for name in names[:3])
     deviation = math.sqrt(max(0.0, square - value**2)) if math.isfinite(square) else math.nan
-    return Score(value, loss, images, deviation, {name: sum_.item() / images for name, sum_ in further.items()})
+    return Score(value, loss, images, deviation, means)

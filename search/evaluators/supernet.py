@@ -21,25 +21,29 @@ import torch
 from torch import nn
 
 from config_file.errors import UserError
+from config_file.options import was_given
 from deployment.folding import fold_batch_norms
 from search.evaluators.context import Context
 from search.evaluators.evaluator import Entry
 from search.evaluators.held_back import hold_back
 from search.evaluators.kept_batches import Batch, Images, KeptBatches
-from search.evaluators.prefix_evaluation import LayerChoice, PrefixEvaluation, PrefixNode, tree_of
+from search.evaluators.prefix_evaluation import BYTES, LayerChoice, PrefixEvaluation, PrefixNode, tree_of
 from search.evaluators.refitted_head import PENALTY, check_head, refitted_score, without_head
 from search.evaluators.supernet_options import SupernetEvaluationOptions
 from search.result import Fidelity, Result
 from search.schedules import Schedule
-from supernet import Architecture, Shape, Supernet, extract
+from supernet import Architecture, SearchSpace, Shape, Supernet, extract
 from training.bn_calibration import calibrate_batch_norm
 from training.data import Data, Split
 from training.data.split import SplitPart
-from training.device import autocast, choose_amp, place, prepare_device
+from training.device import autocast, choose_amp, memory_of, place, prepare_device
 from training.evaluate import Score, score
 from training.image_size import AtItsImageSize
 
 CPU = torch.device("cpu")
+SHARE = 0.25
+"""Of a GPU's memory, which an evaluation may fill with activations where nothing else is asked for."""
+MOST_AT_ONCE = 1 << 14
 
 
 @dataclass(eq=False, repr=False)
@@ -55,6 +59,7 @@ class SupernetEvaluator:
             fidelities: they rise, and images of one are among those of the next.
         confirm_images: validation images that `confirm` judges on, and `evaluate` does not see.
         batch_size: images per forward pass. In calibration it matters: layers see activations normalised per batch.
+        at_once: images per forward pass of a validation, where they may be more: what fills a GPU.
         seed: picks the images.
         device: where to run.
         channels_last: memory format of images and weights.
@@ -75,6 +80,7 @@ class SupernetEvaluator:
     calibration_images: int = 1024
     eval_images: Sequence[int] = (0,)
     batch_size: int = 256
+    at_once: int = 0
     confirm_images: int = 0
     seed: int = 0
     device: torch.device = CPU
@@ -102,6 +108,10 @@ class SupernetEvaluator:
     def of(cls, context: Context) -> SupernetEvaluator:
         """The one that the options of a stage describe. Raises UserError for what does not fit."""
         options, trained, device = context.options, context.trained, context.device
+        memory, at_once, space = options.eval_memory, 0, trained.supernet.space
+        if device.type == "cuda":
+            memory = memory if was_given(options, "eval_memory") else SHARE * memory_of(device) / (1 << 30)
+            at_once = images_at_once(space, context.data.resolution, memory)
         return cls(
             trained.supernet.to(device),
             context.data,
@@ -109,6 +119,7 @@ class SupernetEvaluator:
             eval_images=options.eval_images,
             confirm_images=context.confirm_images,
             batch_size=options.eval_batch_size,
+            at_once=at_once,
             seed=context.seed,
             device=device,
             channels_last=options.channels_last,
@@ -116,8 +127,8 @@ class SupernetEvaluator:
             amp=None if options.amp == "auto" else choose_amp(options.amp, device),
             refit_head=options.refit_head,
             prefix_sharing=options.prefix_sharing,
-            equal_once=options.equal_networks == "once" and context.trained.supernet.space.has_equals,
-            memory=options.eval_memory,
+            equal_once=options.equal_networks == "once" and space.has_equals,
+            memory=memory,
             weights=trained.info["sha256"],
         )
 
@@ -248,7 +259,7 @@ class SupernetEvaluator:
             calibration_images=self.calibration_images,
             validation=batches,
             validation_images=batches.images,
-            validation_batches=math.ceil(batches.images / self.batch_size),
+            validation_batches=math.ceil(batches.images / max(self.batch_size, self.at_once)),
             memory=int(self.memory * (1 << 30)),
         )
         yield from sharing.scores(tree)
@@ -296,10 +307,22 @@ class SupernetEvaluator:
         )
 
     def _batches(self, split: Split, images: int, shuffle: bool = False) -> KeptBatches:
+        most = self.batch_size if shuffle else max(self.batch_size, self.at_once)
         # Equal batches: a small remainder would be normalised by poor statistics, and one image has none.
-        size = math.ceil(images / math.ceil(images / self.batch_size))
+        size = math.ceil(images / math.ceil(images / most))
         load = partial(split.batches, size, seed=self.seed, shuffle=shuffle, limit=images)
         return KeptBatches(partial(load, device=self.device, channels_last=self.channels_last), images)
+
+
+def images_at_once(space: SearchSpace, resolution: int, memory: float) -> int:
+    """Images whose outputs of all layers fill an eighth of so many GiB, along the largest of some random paths.
+
+    A pass holds few of them at a time, what is inside of a layer among these; the rest is for the cache of kernels.
+    """
+    image, rng = (space.input_shape[0], resolution, resolution), random.Random(0)
+    paths = [space.decode(space.sample(rng)).shapes(image) for _ in range(8)]
+    values = max(sum(math.prod(output) for _, output in shapes.values()) for shapes in paths)
+    return min(MOST_AT_ONCE, int(memory * (1 << 30) / 8 / (BYTES * values)))
 
 
 def fidelities_of(images: Sequence[int], available: int) -> tuple[Fidelity, ...]:

@@ -16,7 +16,9 @@ class SupernetEvaluationOptions:
         "first, the better half of a population on the next, what is chosen on the last",
         at_least=0,
     )
-    eval_batch_size: int = option(64, "images per batch of an evaluation", at_least=1, at_most=2**20)
+    eval_batch_size: int = option(
+        64, "images per batch of an evaluation; a GPU validates more at once", at_least=1, at_most=2**20
+    )
     refit_head: bool = option(
         False,
         "judge a candidate by its features: its last linear layer is fitted anew, in closed form, each validation "
@@ -29,7 +31,12 @@ class SupernetEvaluationOptions:
         "the space; each, with its own weights",
         choices=("once", "each"),
     )
-    eval_memory: float = option(4.0, "activations that shared prefixes may hold", unit="GiB", at_least=0)
+    eval_memory: float = option(
+        4.0,
+        "activations that shared prefixes may hold; on a GPU, where it is not given, a quarter of its memory",
+        unit="GiB",
+        at_least=0,
+    )
 
     def rules(self) -> None:
         """Raise UserError where options contradict each other."""

@@ -23,7 +23,15 @@ from torch.overrides import TorchFunctionMode
 
 GPU = torch.device("cuda", 0)
 NEEDS_GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
-"""Marks of a test on a real one."""
+"""Marks of a parameter with which a test needs a real one."""
+
+
+def needs_gpu(test: Callable[..., None]) -> Callable[..., None]:
+    """A test that needs a real one."""
+    for mark in NEEDS_GPU:
+        test = mark(test)
+    return test
+
 
 ROOT = f"{Path(__file__).resolve().parent.parent.parent}{os.sep}"
 OURS = tuple(
@@ -58,9 +66,10 @@ class OnGpu(torch.Tensor):
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> OnGpu:
-        self = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            cls, inner.size(), strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype
-        )
+        with torch.inference_mode(mode=False):  # a view of what is no inference tensor is none either
+            self = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+                cls, inner.size(), strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype
+            )
         self.inner = inner
         return self
 
