@@ -1,6 +1,7 @@
 """The process of a command: streams that are there, signals that end it once, and one line for what libraries say."""
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -19,6 +20,9 @@ INTERRUPTED = "stopped; the same command starts again, with --resume where a run
 
 ONE_SIGNAL = 0.1
 """Seconds in which the copies of one signal arrive that is sent to a process and to its group."""
+
+GARBAGE = 10_000
+"""New objects after which Python looks for garbage. After 700, as by itself, a quarter of the imports is looking."""
 
 
 class Process:
@@ -47,6 +51,7 @@ class Process:
     def prepare(self) -> None:
         """Take over signals, streams, warnings and the errors of threads."""
         self._prepared = True
+        gc.set_threshold(GARBAGE)
         atexit.register(self._leave)  # before all others, so that it is called after them
         _open_streams()
         warnings.formatwarning = _in_one_line
@@ -81,7 +86,11 @@ class Process:
             raise KeyboardInterrupt
 
     def _leave(self) -> None:
-        """Keep the status: Python ends by SIGINT itself if KeyboardInterrupt has ever left the text of an `exec`."""
+        """Keep the status: Python ends by SIGINT itself if KeyboardInterrupt has ever left the text of an `exec`.
+
+        Nothing is looked through for garbage once more: the system takes it all, and that took a second.
+        """
+        gc.freeze()
         if self._ended_by_interrupt and os.getpid() == self._number:
             os._exit(EXIT_INTERRUPTED)
 

@@ -22,6 +22,7 @@ from tests import disk, pictures, served
 
 ROOT = Path(__file__).resolve().parent.parent
 
+gc.disable()  # until all tests are imported
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script: some tests are Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,6 +35,7 @@ os.fsync = disk.written  # type: ignore[assignment]
 
 def pytest_collection_finish() -> None:
     """Take what was imported and collected off what Python searches for garbage, again and again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

@@ -5,6 +5,7 @@ One server for a whole session of tests. It has computed nothing, so that what i
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -50,6 +51,7 @@ def _unpacked(function: Callable[..., object], connection: object, sent: bytes) 
 
 
 def _call(function: Callable[..., object], arguments: tuple[Any, ...], folder: Path, said: Path) -> None:
+    gc.freeze()  # as many objects as are imported would be copied to be looked at
     os.chdir(folder)
     with said.open("wb") as file:
         os.dup2(file.fileno(), 1)

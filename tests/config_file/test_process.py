@@ -161,6 +161,22 @@ def test_python_does_not_end_by_the_signal_itself_where_it_left_the_text_of_an_e
     assert (done.returncode, done.stderr.count("\n")) == (130, 1), done.stderr
 
 
+def test_garbage_is_not_looked_for_at_the_end() -> None:
+    """With torch imported that takes longer than the end."""
+    code = """
+class Circle:
+    def __init__(self): self.itself = self
+    def __del__(self): print('found', flush=True)
+def main(argv):
+    Circle()
+    print('done')
+run_main(main)
+"""
+    process = start(code)
+    assert process.communicate(timeout=60) == ("done\n", "")
+    assert process.returncode == 0
+
+
 def test_a_signal_after_help_changes_nothing_any_more() -> None:
     """Python takes handlers away before it ends, which takes a while with torch."""
     code = """

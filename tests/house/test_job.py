@@ -42,23 +42,38 @@ COMMANDS = (
 
 
 ONE_AFTER_THE_OTHER = """
-import json, os, runpy, sys
-import matplotlib.figure, onnxruntime, onnxscript, sklearn.datasets, torch, torch._dynamo
+import atexit, gc, json, os, runpy, sys, traceback
+import matplotlib.figure, onnxscript, sklearn.datasets, torch, torch._dynamo
+
+def run(first, rest):
+    if first == "-m":
+        sys.argv, sys.path[0] = rest, os.getcwd()
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        script = os.path.join(root, first) if os.path.exists(os.path.join(root, first)) else first
+        sys.argv, sys.path[0] = [script, *rest], os.path.dirname(os.path.abspath(script))
+        runpy.run_path(script, run_name="__main__")
+
 root, commands = json.load(sys.stdin)
-for first, *rest in commands:
-    assert not [name for name in sys.modules if name.partition(".")[0] in ("config_file", "supernet", "training")]
+assert not [name for name in sys.modules if name.partition(".")[0] in ("config_file", "supernet", "training")]
+gc.collect()
+gc.freeze()
+for command in commands:
     child = os.fork()
     if not child:
-        if first == "-m":
-            sys.argv, sys.path[0] = rest, os.getcwd()
-            runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
-        else:
-            script = os.path.join(root, first) if os.path.exists(os.path.join(root, first)) else first
-            sys.argv, sys.path[0] = [script, *rest], os.path.dirname(os.path.abspath(script))
-            runpy.run_path(script, run_name="__main__")
-        sys.exit()
+        status = 1
+        try:
+            run(command[0], command[1:])
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        os._exit(status)  # to take apart what it had imported would take as long
     if os.waitpid(child, 0)[1]:
-        sys.exit("failed: " + " ".join([first, *rest]))
+        sys.exit("failed: " + " ".join(command))
 """
 
 
