@@ -49,9 +49,10 @@ class Process:
         self._number = os.getpid()
 
     def prepare(self) -> None:
-        """Take over signals, streams, warnings and the errors of threads."""
+        """Take over signals, streams, warnings and the errors of threads, before torch is imported."""
         self._prepared = True
         gc.set_threshold(GARBAGE)
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else stack frames, where another rank has gone
         atexit.register(self._leave)  # before all others, so that it is called after them
         _open_streams()
         warnings.formatwarning = _in_one_line

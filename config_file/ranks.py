@@ -233,7 +233,7 @@ class _Watch(threading.Thread):
         super().__init__(daemon=True, name="signs of life")
         self._store, self._own = store, store.clone()  # one for each thread: a waiting one would hold up the other
         self._rank, self._ranks = rank, ranks
-        self._left = threading.Event()
+        self._left, self._heard = threading.Event(), threading.Event()
         self._reached_at = time.monotonic()
         self._store.set(f"who/{rank}", f"rank {rank} (process {os.getpid()} on {socket.gethostname()})")
         self._store.set(f"beat/{rank}", "0")
@@ -246,6 +246,7 @@ class _Watch(threading.Thread):
                 beats += 1
                 self._own.set(f"beat/{self._rank}", str(beats))
                 if self._own.check([FAILURE]):
+                    self._heard.set()
                     self._end(None)
                 found = self._own.get(f"beat/{watched}") if self._own.check([f"beat/{watched}"]) else value
                 self._reached_at = time.monotonic()
@@ -269,6 +270,8 @@ class _Watch(threading.Thread):
         """
         if isinstance(error, SystemExit) and not error.code:
             return error
+        if self._heard.is_set():  # by now the store may have gone with the rank that said it
+            return None
         try:
             if isinstance(error, LostRankError) or (isinstance(error, KeyboardInterrupt) and not str(error)):
                 lost = self._find_lost()

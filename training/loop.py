@@ -165,23 +165,24 @@ def _agreed(stops: Tensor | None, waited: bool) -> bool | None:
 
 
 def _write_row(recipe: Recipe, state: TrainingState, reporter: Reporter, checkpoint: Checkpoint | None) -> float:
-    """The means since the row before; returns the loss."""
+    """The means since the row before, none where all steps were skipped; returns the loss."""
     loss, measured, images = state.totals.read()
     if not math.isfinite(loss):
         diverged(recipe, state, checkpoint, "loss")
     before = state.reported
     count = images - before[2]
-    means = {"loss": (loss - before[0]) / count, recipe.task.metric: (measured - before[1]) / count}
+    sums = {"loss": loss - before[0], recipe.task.metric: measured - before[1]}
+    means = {name: value / count for name, value in sums.items() if count}
     reporter.metric(state.step, epoch=state.step / recipe.steps_per_epoch, lr=recipe.rate(state.step - 1), **means)
     state.reported = loss, measured, images
-    return means["loss"]
+    return means.get("loss", math.nan)
 
 
 def _end_epoch(recipe: Recipe, state: TrainingState, reporter: Reporter, validated: bool, seconds: float) -> None:
     loss, measured, images = state.reported
     task, key = recipe.task, f"val_{recipe.task.metric}"
-    text = f"epoch {state.step // recipe.steps_per_epoch}/{recipe.options.epochs}: loss {loss / images:.3f}, "
-    text += f"training {task.title} {task.show(measured / images, 1)}"
+    text = f"epoch {state.step // recipe.steps_per_epoch}/{recipe.options.epochs}: "
+    text += f"loss {loss / images:.3f}, training {task.title} {task.show(measured / images, 1)}" if images else "no loss"
     validation = state.validation
     if validated:
         text += f", validation {task.title} {task.show(validation[key], 1)}"

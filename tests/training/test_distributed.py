@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from torch import Tensor
 from config_file.ranks import number
 from supernet.relaxations import RELAXATIONS
 from tests.training import pair, toy
+from training import loop
 from training.data import load_data
+from training.differentiable_search import learner
 from training.distributed import here
 from training.loop import train_step
 from training.retrain import prepare_network
 from training.stage import Training
 from training.train_supernet import prepare_supernet, train_supernet
+from training.trainer import Silent
 from training.trainers import TRAINERS, relaxation_of
 
 STEPS = 3
@@ -77,8 +81,44 @@ def synchronised(root: Path) -> Training:
     return prepare_supernet(toy.supernet_options(root, sync_bn=True, batch_size=63, sample_strategy="fair"))
 
 
+REGULARISED: dict[str, Any] = {
+    "auxiliary": "head", "drop_path": 0.4, "cutout": 4, "train_on": "train", "on_nan": "skip",
+    "checkpoint_minutes": 1e-9, "checkpoints_kept": 9, **NOISY,
+}  # fmt: skip
+ENDING: dict[str, Any] = {
+    "sample_strategy": "differentiable", "relaxation": "softmax", "max_skips": 1, "epochs": 5, "checkpoints_kept": 9,
+}  # fmt: skip
+
+
+def whole_trainings(root: Path, **more: Any) -> dict[str, Training]:
+    """A training with all that is drawn or put beside a network, and one that ends before its time."""
+    options = toy.retrain_options(root, "regularised", **(REGULARISED | more))
+    spec, data = toy.toy_space().decode((1,) * 8), load_data(options, 8)
+    return {
+        "regularised": prepare_network(spec, data, options, ranks=here(options)),
+        "ending": prepare_supernet(toy.supernet_options(root, "ending", **(ENDING | more))),
+    }
+
+
+def run_to_its_end(name: str, training: Training, nan: int) -> Training:
+    """Train, with a checkpoint after every step where minutes are asked for, and call `nan` of the loss as NaN."""
+    training.checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
+    found = iter([0, 1, 2][training.state.step // training.recipe.steps_per_epoch :])
+    toy.reset(nan=nan, until=nan)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "ROWS_EVERY", 1)
+        patch.setattr(learner, "most_skips", lambda *_: next(found))
+        loop.fit(
+            training.recipe, training.state, Silent(), validate=training.validate, checkpoint=training.checkpoint
+        )
+    toy.reset()
+    return training
+
+
 def on_a_rank(folder: Path) -> None:
-    """The part of this file that runs on two ranks: all cases, and a whole stage."""
+    """The part of this file that runs on two ranks: all cases, and whole trainings."""
+    for name, training in whole_trainings(folder).items():
+        run_to_its_end(name, training, nan=11 if number() == 1 else toy.NEVER)  # of two calls in a step, in the sixth
     found = {name: trained(training) for name, training in trainings(folder / str(number())).items()}
     if number() == 0:
         torch.save(found, folder / "found.pt")
@@ -148,3 +188,19 @@ def test_a_checkpoint_of_two_ranks_goes_on_in_one_process(ranks: Path) -> None:
     assert job.state.totals.images == 0
     saved = torch.load(ranks / "stage/supernet/checkpoints/last.pt", weights_only=True)["state"]
     toy.same(job.state.model.state_dict(), saved["model"])
+
+
+@pytest.mark.parametrize(("name", "steps"), [("regularised", 8), ("ending", 6)])
+def test_what_two_ranks_began_one_process_ends(name: str, steps: int, ranks: Path, tmp_path: Path) -> None:
+    (folder,) = ranks.glob(f"{name}/*/checkpoints")
+    first = max(folder.glob("last.*.pt"), key=lambda path: int(path.suffixes[0][1:]))
+    training = whole_trainings(tmp_path, accumulate=2)[name]
+    replace(training.checkpoint, path=first).load_into(training.state)
+    assert training.state.step == (1 if name == "regularised" else 2)
+    # Of four calls in a step the third of step 6, the fifth that is left: the second piece's, before its head's.
+    run_to_its_end(name, training, nan=19 if name == "regularised" else toy.NEVER)
+    saved = torch.load(folder / "last.pt", weights_only=True)["state"]
+    assert (saved["step"], saved.get("skipped", 0)) == (steps, int(name == "regularised"))
+    state = training.state.state_dict()
+    assert state["validation"] == pytest.approx(saved["validation"])  # summed in another order
+    toy.same(state, {name: saved[name] for name in state} | {"validation": state["validation"]})

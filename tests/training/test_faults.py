@@ -72,6 +72,29 @@ def test_skipped_steps_are_counted_and_too_many_are_an_end(tmp_path: Path) -> No
     assert other.state.skipped == 3
 
 
+class Kept(Silent):
+    """What is reported."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+        self.lines: list[str] = []
+
+    def metric(self, step: int, **values: float) -> None:
+        self.rows.append({"step": step, **values})
+
+    def log(self, text: str = "") -> None:
+        self.lines.append(text)
+
+
+def test_an_epoch_whose_steps_were_all_skipped_has_no_loss(tmp_path: Path) -> None:
+    toy.reset(nan=1, until=1)
+    training, kept = job(tmp_path, on_nan="skip", batch_size=287), Kept()
+    fit(training.recipe, training.state, kept)
+    assert training.state.step == 2
+    assert [(row["step"], "loss" in row) for row in kept.rows] == [(1, False), (2, True)]
+    assert kept.lines[0].startswith("epoch 1/2: no loss, 1 step skipped")
+
+
 # ---- memory
 
 

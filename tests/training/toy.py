@@ -33,22 +33,23 @@ class Script:
     calls: int = 0
     interrupt_at: int = NEVER
     nan_from: int = NEVER
+    nan_until: int = NEVER
 
 
 script = Script()
 
 
 def noisy_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy with random noise on the logits, Ctrl-C at call `interrupt_at`, NaN from call `nan_from` on."""
+    """Cross-entropy with random noise on the logits, Ctrl-C at call `interrupt_at`, NaN from one call to another."""
     script.calls += 1
     if script.calls == script.interrupt_at:
         os.kill(os.getpid(), signal.SIGINT)
     loss = F.cross_entropy(logits + 0.1 * torch.randn_like(logits), labels)
-    return loss * float("nan") if script.calls >= script.nan_from else loss
+    return loss * float("nan") if script.nan_from <= script.calls <= script.nan_until else loss
 
 
-def reset(interrupt: int = NEVER, nan: int = NEVER) -> None:
-    script.calls, script.interrupt_at, script.nan_from = 0, interrupt, nan
+def reset(interrupt: int = NEVER, nan: int = NEVER, until: int = NEVER) -> None:
+    script.calls, script.interrupt_at, script.nan_from, script.nan_until = 0, interrupt, nan, until
 
 
 def supernet_options(root: Path, title: str = "toy", **changes: Any) -> TrainSupernetOptions:
