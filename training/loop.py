@@ -181,8 +181,9 @@ def _write_row(recipe: Recipe, state: TrainingState, reporter: Reporter, checkpo
 def _end_epoch(recipe: Recipe, state: TrainingState, reporter: Reporter, validated: bool, seconds: float) -> None:
     loss, measured, images = state.reported
     task, key = recipe.task, f"val_{recipe.task.metric}"
-    text = f"epoch {state.step // recipe.steps_per_epoch}/{recipe.options.epochs}: "
-    text += f"loss {loss / images:.3f}, training {task.title} {task.show(measured / images, 1)}" if images else "no loss"
+    text = f"epoch {state.step // recipe.steps_per_epoch}/{recipe.options.epochs}: " + ("" if images else "no loss")
+    if images:
+        text += f"loss {loss / images:.3f}, training {task.title} {task.show(measured / images, 1)}"
     validation = state.validation
     if validated:
         text += f", validation {task.title} {task.show(validation[key], 1)}"

@@ -108,9 +108,7 @@ def run_to_its_end(name: str, training: Training, nan: int) -> Training:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "ROWS_EVERY", 1)
         patch.setattr(learner, "most_skips", lambda *_: next(found))
-        loop.fit(
-            training.recipe, training.state, Silent(), validate=training.validate, checkpoint=training.checkpoint
-        )
+        loop.fit(training.recipe, training.state, Silent(), validate=training.validate, checkpoint=training.checkpoint)
     toy.reset()
     return training
 
