@@ -128,3 +128,23 @@ def test_a_step_waits_for_nothing(name: str, data: Data, faces: str, monkeypatch
         for place in ("taught", "distillation"):
             monkeypatch.setattr(f"training.trainers.{place}.read_teacher", read)
     check(name, waits(settings(network, **changes), data, network))
+
+
+def test_the_pretended_gpu_notes_what_a_real_one_waits_for() -> None:
+    with PretendedGpu() as gpu:
+        x = torch.arange(6.0, device="cuda")
+        host = torch.ones(6)
+        for read in ("__float__", "__bool__", "__int__", "item", "tolist", "cpu", "nonzero"):
+            getattr(x[:1], read)()
+        x[x > 2] += x.new_tensor(1.0)
+        torch.tensor([1.0], device=GPU)
+        for copied in (host.to("cuda"), host.to(GPU, non_blocking=True), host.pin_memory().to(GPU)):
+            x.add_(copied)
+        x.copy_(host)
+        assert len(gpu.waits) == 15, gpu.waits
+        gpu.waits.clear()
+        x.add_(host.pin_memory().to(GPU, non_blocking=True)).mul_(2.0)[1:3] = 0.0
+        torch.nn.utils.clip_grad_norm_([x.requires_grad_()], 1.0)
+        assert gpu.waits == []
+        with pytest.raises(RuntimeError, match="tensors on the CPU and on cuda:0"):
+            x + host
