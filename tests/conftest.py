@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch and numpy load their thread pools: workers of pytest-xdist share few cores.
@@ -63,6 +64,11 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def served_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def served_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Processes of --workers that start at once; what they work on is sent to them as always."""
-    monkeypatch.setattr(torch.multiprocessing, "get_context", lambda method: served.Workers())
+    served.ensure_running()
+    monkeypatch.setattr(torch.multiprocessing, "get_context", lambda method: served.SERVER)
+    strategy = torch.multiprocessing.get_sharing_strategy()
+    torch.multiprocessing.set_sharing_strategy("file_system")  # a server takes fewer open files than a supernet has
+    yield
+    torch.multiprocessing.set_sharing_strategy(strategy)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import pickle
 from collections.abc import Callable
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
@@ -33,21 +32,6 @@ def started(function: Callable[..., object], *arguments: object, said: Path) -> 
     process = SERVER.Process(target=_call, args=(function, arguments, Path.cwd(), said.resolve()))
     process.start()
     return process
-
-
-class Workers:
-    """A context of processes. Tensors are sent by value: the server takes 256 open files, a supernet has more."""
-
-    Pipe = staticmethod(SERVER.Pipe)
-
-    def Process(self, target: Callable[..., object], args: tuple[Any, ...], name: str) -> BaseProcess:
-        ensure_running()
-        connection, *sent = args
-        return SERVER.Process(target=_unpacked, args=(target, connection, pickle.dumps(sent)), name=name)
-
-
-def _unpacked(function: Callable[..., object], connection: object, sent: bytes) -> None:
-    function(connection, *pickle.loads(sent))
 
 
 def _call(function: Callable[..., object], arguments: tuple[Any, ...], folder: Path, said: Path) -> None:

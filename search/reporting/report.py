@@ -9,11 +9,12 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 from config_file.errors import UserError, nearest
 from config_file.files import atomic_write_text
@@ -97,15 +98,19 @@ def renew_report(stage: Path, trusted: str | None = None) -> list[str]:
 
 def write_report(path: Path, runs: Sequence[FinishedSearch]) -> None:
     """Render one or several searches into one HTML file that needs no other file and no network."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("search.reporting").joinpath(TEMPLATE).read_text(encoding="utf-8"))
-    text = template.render(
+    text = _template().render(
         title=" and ".join(run.name for run in runs),
         runs=[about(run) for run in runs],
         comparison=compare(runs) if len(runs) > 1 else None,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     atomic_write_text(path, text)
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(files("search.reporting").joinpath(TEMPLATE).read_text(encoding="utf-8"))
 
 
 def about(run: FinishedSearch) -> dict[str, Any]:
