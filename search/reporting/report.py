@@ -98,7 +98,7 @@ def renew_report(stage: Path, trusted: str | None = None) -> list[str]:
 
 def write_report(path: Path, runs: Sequence[FinishedSearch]) -> None:
     """Render one or several searches into one HTML file that needs no other file and no network."""
-    text = _template().render(
+    text = template().render(
         title=" and ".join(run.name for run in runs),
         runs=[about(run) for run in runs],
         comparison=compare(runs) if len(runs) > 1 else None,
@@ -108,7 +108,8 @@ def write_report(path: Path, runs: Sequence[FinishedSearch]) -> None:
 
 
 @cache
-def _template() -> Template:
+def template() -> Template:
+    """The page, whose compilation takes longer than writing it."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(files("search.reporting").joinpath(TEMPLATE).read_text(encoding="utf-8"))
 
