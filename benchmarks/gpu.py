@@ -6,9 +6,9 @@
 
 Parts run one after the other in processes of their own, each for its share of the time that is left. What a part has
 found is printed at once and is in results.json from then on; table.txt and gpu.png follow each part. One that fails or
-runs out of time costs itself only. CIFAR10 is a folder as of `train_supernet.py --data-path`; without it the images
-are scikit-learn's digits. The exit status is 1 where something missed what is aimed at. docs/gpu.md says what the
-numbers mean.
+runs out of time costs itself only. CIFAR10 is a folder as of `train_supernet.py --data-path`, or a file of JPEGs
+(`benchmarks/on_gpu/images.py`), which are decoded once; without it the images are scikit-learn's digits. The exit
+status is 1 where something missed what is aimed at. docs/gpu.md says what the numbers mean.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from typing import Any
 import torch
 
 from benchmarks.on_gpu import graphs, parts, whole
+from benchmarks.on_gpu.images import at_hand
 from benchmarks.on_gpu.work import Row, Work
 from config_file.environment import describe_environment
 from config_file.errors import UserError, choose, run_main
@@ -61,7 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=8.0, help="for all parts together (8)")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)} (all)")
     parser.add_argument("--dataset", default="digits", help="as of train_supernet.py (digits)")
-    parser.add_argument("--data-path", default="./data", metavar="FOLDER", help="as of train_supernet.py (./data)")
+    parser.add_argument(
+        "--data-path", default="./data", metavar="FOLDER", help="of the data set, or cifar10 as FILE.npz (./data)"
+    )
     parser.add_argument("--batch-size", type=int, help="images per step (128, with --small 16)")
     parser.add_argument("--device", default="auto", help="auto, cuda, cuda:1, cpu (auto)")
     parser.add_argument("--small", action="store_true", help="tiny sizes; always so where there is no GPU")
@@ -76,10 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     batch_size = options.batch_size or (16 if small else 128)
-    work = Work(str(device), small, 0.0, options.dataset, options.data_path, folder, batch_size)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "no GPU: tiny sizes, to see that it runs"
     print(f"{name}; PyTorch {torch.__version__}, {options.minutes:g} minutes for {', '.join(names)}", flush=True)
     ends, rows = time.monotonic() + 60 * options.minutes, []
+    data_path = at_hand(options.dataset, options.data_path, folder)
+    work = Work(str(device), small, 0.0, options.dataset, data_path, folder, batch_size)
     for number, part in enumerate(names):
         shares = [PARTS[later][0] for later in names[number:]]
         left = max(1.0, (ends - time.monotonic()) * shares[0] / sum(shares))
@@ -148,7 +152,7 @@ def _work(part: str, work: Work, there: Any) -> None:
 
 
 def missed(found: Row) -> bool:
-    """Whether a number misses its aim; what there is no number of misses none."""
+    """True where a number misses its aim; what there is no number of misses none."""
     value = found["value"]
     return bool(value < found.get("aim", -math.inf) or value > found.get("at_most", math.inf))
 

@@ -1,4 +1,4 @@
-"""What is measured in this process: each part is a function of `Work` to rows, which come one after the other."""
+"""Measurements in one process: each part is a function of `Work` to rows, which come one after the other."""
 
 import itertools
 import random
