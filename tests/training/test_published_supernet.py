@@ -16,6 +16,7 @@ from deployment.cli import main as main_export
 from search.cli import main as main_search
 from supernet import Supernet, build_space
 from supernet.spos_checkpoint import CANDIDATES
+from tests.training.conftest import FolderFactory
 from training.cli import main_retrain, main_train_supernet
 from training.data import Normalisation, load_data
 from training.options import TrainSupernetOptions
@@ -78,20 +79,23 @@ def test_nothing_is_trained_without_weights_to_keep(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_from_the_published_file_to_the_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_the_published_file_to_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digit_folder: FolderFactory
+) -> None:
+    images = digit_folder({"train": 8, "val": 2}, classes=10, size=(32, 32))
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "checkpoint-150000.pth.tar"
     net = published(file)
-    common = ["--title", "a", "--threads", "1", "--no-tensorboard", "--batch-size", "32", "--train-portion", "0.05"]
+    common = ["--title", "a", "--threads", "1", "--no-tensorboard", "--batch-size", "20", "--train-portion", "0.5"]
     training = f"--search-space spos --resolution 32 --epochs 0 --pretrained {file} --preprocessing bgr255"
-    main_train_supernet([*common, *training.split()])
+    main_train_supernet([*common, *training.split(), "--dataset", "imagefolder", "--data-path", str(images)])
     trained = load_supernet(Path("runs/a/supernet"))
     assert (trained.info["colour_order"], trained.info["std"]) == ("BGR", [1 / 255] * 3)
     theirs = net.state_dict()
     for name, tensor in trained.supernet.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             assert torch.equal(tensor, theirs[name]), name
-    few = ["--calibration-images", "32", "--eval-images", "32"]
+    few = ["--calibration-images", "20", "--eval-images", "10", "--confirm-images", "10"]
     main_search([*common, *few, *["--search-strategy", "random", "--random-iteration", "1", "--target-hc", "1000"]])
     main_retrain([*common, *["--epochs", "1", "--init", "supernet", "--train-on", "train"]])
     result = json.loads(Path("runs/a/retrain/result.json").read_text())
