@@ -42,7 +42,7 @@ def tensors_resealed(content: bytes) -> bytes:
 
 def zip_resealed(content: bytes) -> bytes:
     end = content.rfind(b"PK\x05\x06")
-    if end < 0:
+    if not 0 <= end <= len(content) - 20:  # its last record is not whole
         return content
     file = io.BytesIO(content[: end + 20] + b"\0\0")
     seal_zip(file)
