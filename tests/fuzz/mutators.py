@@ -201,7 +201,7 @@ def npz_arrays(content: bytes, rng: Random) -> bytes:
             arrays[name] = array.reshape(-1)[: rng.randrange(array.size + 1)]
         case 2 if array.dtype.kind in "iuf":
             with np.errstate(over="ignore"):
-            arrays[name] = array.astype(rng.choice(("U5", "S3", "complex64", "float16", "?")))
+                arrays[name] = array.astype(rng.choice(("U5", "S3", "complex64", "float16", "?")))
         case 3:
             arrays[name] = array.reshape(1, *array.shape)
         case 4:
