@@ -1,7 +1,7 @@
 """All that a GPU is asked in eight minutes: its tests, images per second, mixed precision, waits, graphs, a whole run.
 
-    python -m benchmarks.gpu --folder gpu --data-path CIFAR10 --dataset cifar10     # eight minutes
-    python -m benchmarks.gpu --folder gpu --parts step,waits --minutes 2
+    python -m benchmarks.gpu --dataset cifar10 --data-path CIFAR10        # eight minutes
+    python -m benchmarks.gpu --parts step,waits --minutes 2
     python -m benchmarks.gpu --small                       # tiny sizes, a minute on a CPU: does all of it run?
 
 Parts run one after the other in processes of their own, each for its share of the time that is left. What a part has
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         UserError: no such part or device.
     """
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=Path("gpu"), help="for results.json, table.txt, gpu.png (gpu)")
+    parser.add_argument("--folder", type=Path, default=Path("runs/gpu"), help="for what is found (runs/gpu)")
     parser.add_argument("--minutes", type=float, default=8.0, help="for all parts together (8)")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)} (all)")
     parser.add_argument("--dataset", default="digits", help="as of train_supernet.py (digits)")
@@ -160,7 +160,7 @@ def missed(found: Row) -> bool:
 def shown(found: Row) -> str:
     """A row as a line."""
     text = f"{found['value']:,.6g} {found['unit']}".strip() if not math.isnan(found["value"]) else "-"
-    if "low" in found:
+    if found.get("low") is not None:
         text += f" [{found['low']:g}, {found['high']:g}]"
     for name, words in (("aim", "aim"), ("at_most", "at most")):
         if name in found:

@@ -124,4 +124,5 @@ def _found(stage: str, folder: Path) -> Iterator[Row]:
         scores, *others = read_sealed(folder / stage / "rank.json", RANKING)["rows"]
         for one in (scores, *others):
             tau = one["numbers"]["tau"]
-            yield row(f"rank: Kendall's tau of {one['name']}"[:58], tau["value"], low=tau["low"], high=tau["high"])
+            value = float("nan") if tau["value"] is None else tau["value"]  # of what is the same for all
+            yield row(f"rank: Kendall's tau of {one['name']}"[:58], value, low=tau["low"], high=tau["high"])

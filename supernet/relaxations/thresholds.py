@@ -82,7 +82,7 @@ class ThresholdParameters(ArchitectureParameters):
                     row.append(off[1])
                 else:
                     row.append((on[0] if code[0] else off[0]) + (on[2] if code[1] else off[2]) + skippable * on[1])
-            row += [self.logits.new_tensor(-torch.inf)] * (self.absent.shape[1] - len(row))
+            row += [self.logits.new_full((), -torch.inf)] * (self.absent.shape[1] - len(row))
             rows.append(torch.stack(row))
         return torch.stack(rows)
 

@@ -24,6 +24,7 @@ from training.trainers import AROUND, NETWORK_TRAINERS, TRAINERS, find_network_t
 from training.trainers.teacher import Teacher
 
 CPU = torch.device("cpu")
+KERNELS = {"search_space": "single_path", "widths": (4, 4, 4, 8, 8, 8, 8, 8, 16), "depths": (1, 1, 1, 1, 1, 1)}
 READ = ("tolist() at supernet/relaxations/parameters.py", "tolist() at supernet/relaxations/estimators.py")
 
 WAITS = {
@@ -31,6 +32,7 @@ WAITS = {
     "enas": (("float() at training/trainers/enas.py",), 1),
     **dict.fromkeys(("gumbel_hard", "binary", "binary_two", "binary_full"), (READ, 3)),
     "reinforce": (READ, 6),  # --a-paths of them
+    "thresholds_soft": (("cpu() at supernet/relaxations/thresholds.py",), 3),
     "skip": (("bool() at training/faults.py",), 1),
 }
 """What has to wait, where, and how often in a step: the host runs the options that were drawn from what is learned on
@@ -59,8 +61,8 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def training(options: Any, data: Data, device: torch.device, network: bool) -> tuple[Recipe, TrainingState]:
-    widths = {"widths": options.widths} if options.widths else {}
-    space = build_space(options.search_space, resolution=data.resolution, num_classes=len(data.classes), **widths)
+    sizes = {name: getattr(options, name) for name in ("widths", "depths") if getattr(options, name)}
+    space = build_space(options.search_space, resolution=data.resolution, num_classes=len(data.classes), **sizes)
     model = Network(space.decode(tuple(size - 1 for size in space.sizes))) if network else Supernet(space)
     initialise(model, 1)
     context = make_context(options, data, data.train, model, device)
@@ -101,6 +103,10 @@ CASES: dict[str, tuple[bool, dict[str, Any]]] = {
         name: (False, {"sample_strategy": "differentiable", "relaxation": name})
         for name in RELAXATIONS
         if name not in ("binary_two", "gumbel", "thresholds", "thresholds_soft")  # two are trainers' own
+    },
+    **{
+        name: (False, {"sample_strategy": "differentiable", "relaxation": name} | KERNELS)
+        for name in ("thresholds", "thresholds_soft")
     },
     "skip": (False, {"on_nan": "skip"}),
     "second order": (False, {"sample_strategy": "differentiable_gumbel", "a_order": 2}),
