@@ -98,9 +98,12 @@ class Breeding:
             if mutation is not None:
                 bred = mutation(space, bred, rng)
             bred = space.canonical(bred)
-            if fill is not None and self.limits.allows(bred):
-                bred = fill(bred)
-            if bred not in excluded and not (changed and bred == parent) and self.limits.allows(bred):
+            within: bool | None = None
+            if fill is not None and (within := self.limits.allows(bred)):
+                bred = fill(bred)  # which stays within
+            if bred in excluded or (changed and bred == parent):
+                continue
+            if self.limits.allows(bred) if within is None else within:
                 return bred
         return None
 

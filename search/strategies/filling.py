@@ -65,10 +65,13 @@ class Filling:
                 grown, use = self._using_more(doubles(architecture, sizes), used)
                 if not len(grown):
                     break
-                grown = grown[use >= min(self.share, use.max())]
-            drawn = as_architecture(grown[self.rng.randrange(len(grown))])
+                most = use >= min(self.share, use.max())
+                grown, use = grown[most], use[most]
+            row = self.rng.randrange(len(grown))
+            drawn, used = as_architecture(grown[row]), use[row]
             architecture = self.limits.space.canonical(drawn)
-            used = self._used(np.asarray([architecture]))[0]
+            if architecture != drawn:
+                used = self._used(np.asarray([architecture]))[0]
         return architecture
 
     def _used(self, rows: Rows) -> Shares:

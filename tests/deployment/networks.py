@@ -68,7 +68,7 @@ def used(network: Network) -> Network:
             parameter.data.uniform_(0.5, 1.5) if name.endswith("weight") else parameter.data.normal_(0, 0.2)
     network.train()
     for _ in range(4):
-        logits = network(torch.randn(16, 3, 32, 32))
+        logits = network(torch.randn(8, 3, 32, 32))
     classifier = [module for module in network.modules() if isinstance(module, torch.nn.Linear)][-1]
     classifier.weight.data /= logits.std().detach()
     return network
