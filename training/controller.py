@@ -100,6 +100,11 @@ class PolicyLearner:
         self._waiting: list[tuple[Architecture, float, float]] = []  # (drawn, reward less baseline, log p), not learned
         self._replay: list[tuple[Architecture, float, float]] = []  # the same of earlier updates, oldest first
 
+    @property
+    def lacking(self) -> int:
+        """Rewards that the next update still lacks."""
+        return self.options.enas_samples - len(self._waiting)
+
     def draw(self, *of: int | str) -> Architecture:
         """An architecture of the controller as it is, drawn for this purpose and number; not canonical."""
         return tuple(self.controller.sample(1, generator_of("enas", self._seed, *of))[0].tolist())

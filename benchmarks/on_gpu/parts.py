@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.on_gpu.work import Row, Trained, Work, in_turns, per_second, ratio, row, seconds_of, space_of
 from search.evaluators.supernet import SupernetEvaluator
+from search.evaluators.workers import in_processes
 from supernet import Supernet, extract
 from training.data import Data
 from training.device import choose_device
@@ -26,6 +27,10 @@ MIXED = 0.05
 
 WAITING = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "aten::_local_scalar_dense")
 """Events of the profiler in which the host waits for the device."""
+
+
+PROCESSES = 4
+"""Of an evaluation that several share."""
 
 
 def step(work: Work) -> Iterator[Row]:
@@ -167,7 +172,7 @@ def population(work: Work) -> Iterator[Row]:
     data, device = work.data(), choose_device(work.device)
     space, rng = space_of(work.spaces["chain"], data), random.Random(0)
     supernet = Supernet(space).to(device).eval()
-    networks = [space.sample(rng) for _ in range(3 if work.small else 24)]
+    networks = [space.sample(rng) for _ in range(3 if work.small else 32)]
     sizes = (16, 64) if work.small else (64, 256, 1024, 4096)
     start, calibration = time.perf_counter(), 32 if work.small else 1024
     for number, (sharing, size) in enumerate(itertools.product((False, True), sizes)):
@@ -181,3 +186,8 @@ def population(work: Work) -> Iterator[Row]:
         found = seconds_of(lambda evaluator=evaluator: list(evaluator.evaluate(networks)), device)  # type: ignore[misc]
         how = "prefixes shared" if sharing else "each alone"
         yield row(f"{size} images at once, {how}", round(len(networks) / found, 2), "networks/s")
+    if not work.small:  # the last evaluator in several processes, of which each has the whole device
+        judge = in_processes(evaluator, PROCESSES, 1)
+        list(judge.evaluate(networks[: 4 * PROCESSES]))
+        found = seconds_of(lambda: list(judge.evaluate(networks)), device)
+        yield row(f"{size} images at once, {PROCESSES} processes", round(len(networks) / found, 2), "networks/s")

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import KW_ONLY, dataclass, fields
 from functools import partial
 from itertools import chain, pairwise
@@ -180,6 +181,7 @@ class SupernetEvaluator:
         if str(device) == "cuda":
             device = torch.device("cuda", number % torch.cuda.device_count())
         arguments = {field.name: getattr(self, field.name) for field in fields(self)}
+        arguments |= {"supernet": self.supernet if device.type == "cpu" else deepcopy(self.supernet).to(CPU)}
         return partial(_in_process, arguments | {"device": device, "memory": self.memory / count}, threads)
 
     def order(self, architectures: Sequence[Architecture]) -> list[Architecture]:

@@ -29,7 +29,7 @@ READ = ("tolist() at supernet/relaxations/parameters.py", "tolist() at supernet/
 
 WAITS = {
     "differentiable": (READ, 3),
-    "enas": (("float() at training/trainers/enas.py",), 1),
+    "enas": (("tolist() at training/trainers/enas.py",), 1),
     **dict.fromkeys(("gumbel_hard", "binary", "binary_two", "binary_full"), (READ, 3)),
     "reinforce": (READ, 6),  # --a-paths of them
     "thresholds_soft": (("cpu() at supernet/relaxations/thresholds.py",), 3),
@@ -96,6 +96,7 @@ def check(name: str, found: list[str]) -> None:
 
 CASES: dict[str, tuple[bool, dict[str, Any]]] = {
     **{name: (False, {"sample_strategy": name}) for name in TRAINERS},
+    "enas": (False, {"sample_strategy": "enas", "enas_samples": 2}),
     **{name: (True, {"trainer": name}) for name in NETWORK_TRAINERS},
     **{name: (False, {name: {"elastic_resolution": "6,8"}.get(name, "file")}) for name in AROUND},
     **{name: (True, {"optimizer": name, "cutout": 3, "flip": True}) for name in OPTIMIZERS},

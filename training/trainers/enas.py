@@ -48,6 +48,7 @@ class Enas(Trainer):
             part=context.ranks.part,
         )
         self._norms = [module for module in context.model.modules() if isinstance(module, nn.BatchNorm2d)]
+        self._judged: list[tuple[Architecture, Tensor]] = []  # whose rewards the learner is still to be told
         self._rewards: list[float] = []  # of this epoch
 
     def step(self, number: int) -> TrainingStep:
@@ -57,7 +58,18 @@ class Enas(Trainer):
     def before(self, number: int, x: Tensor, y: Tensor, optimizer: Optimizer, lr: float) -> None:
         for sample in range(self._due(number), self._due(number + 1)):
             drawn = self.learner.draw("controller", sample)
-            reward = self._judge(drawn, sample)
+            self._judged.append((drawn, self._judge(drawn, sample)))
+            if len(self._judged) == self.learner.lacking:
+                self._tell()
+
+    def _tell(self) -> None:
+        """Tell the learner the rewards since it was told last; the device is waited for once.
+
+        It draws from the same distribution until it has all those of an update.
+        """
+        judged, self._judged = self._judged, []
+        rewards: list[float] = torch.stack([reward for _, reward in judged]).tolist() if judged else []
+        for (drawn, _), reward in zip(judged, rewards, strict=True):
             self._rewards.append(reward)
             self.learner.reward(drawn, reward)
 
@@ -70,8 +82,8 @@ class Enas(Trainer):
         return since * options.enas_steps * options.enas_samples // self.context.steps_per_epoch
 
     @torch.no_grad()
-    def _judge(self, drawn: Architecture, sample: int) -> float:
-        """The task's metric of a path on one batch, greater is better. Batch norms use the batch, and keep nothing."""
+    def _judge(self, drawn: Architecture, sample: int) -> Tensor:
+        """The task's metric () of a path on one batch, greater is better; batch norms use it, and keep nothing."""
         context, task = self.context, self.context.data.task
 
         def metric(x: Tensor, y: Tensor) -> Tensor:
@@ -80,13 +92,15 @@ class Enas(Trainer):
         seed_step(context.device, context.seed, -1 - sample)
         with statistics_kept(lambda: self._norms):
             batch = *self._batches[sample], self._batches.batch_size
-            measured = float(context.ranks.mean(metric, *batch, context.modules))
+            measured = context.ranks.mean(metric, *batch, context.modules)
         return measured if task.maximise else -measured
 
     def state_dict(self) -> dict[str, Any]:
+        self._tell()
         return {"learner": self.learner.state_dict(), "rewards": self._rewards}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._judged = []
         self.learner.load_state_dict(state["learner"])
         self._rewards = list(state["rewards"])
 
@@ -107,6 +121,7 @@ class Enas(Trainer):
         return {"train_parts": images | {"seed": self.context.options.split_seed}}
 
     def epoch_ended(self, step: int, reporter: Reporter) -> None:
+        self._tell()
         learner, space = self.learner, self.context.space
         drawn = [learner.draw("report", step, index) for index in range(DRAWS)]
         options, matters = torch.tensor(drawn), torch.from_numpy(space.encode(drawn)) >= 0
