@@ -3,9 +3,8 @@
     with joined():                  # nothing where the command was started alone
         options = parse(...)        # a mistake is said once, and ends all of them
 
-Every rank runs the same command. Rank 0 is the one that prints and writes. Each has a thread that tells the next rank
-every second that it is alive: one that was killed or stopped is noticed, and the others end with one line, printed
-once. What ranks tell each other is JSON.
+Every rank runs the same command; rank 0 prints and writes. Each has a thread that tells the next rank every second that
+it is alive: one that was killed or stopped is noticed, and the others end with one line. Ranks talk in JSON.
 """
 
 import io
@@ -184,6 +183,8 @@ def _meet() -> tuple[Any, int, int]:
 
     place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
+        if os.environ["RANK"] != "0":
+            _wait_for_listener(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         store, rank, ranks = next(dist.rendezvous("env://", timeout=timedelta(seconds=MEETING)))  # type: ignore[attr-defined]
@@ -196,10 +197,22 @@ def _meet() -> tuple[Any, int, int]:
             timeout=timedelta(seconds=MEETING),
         )
         dist.distributed_c10d._set_pg_timeout(timedelta(days=7))  # who dies is noticed by the signs of life
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, OSError) as error:
         what = str(error).splitlines()[0]
         raise UserError(f"no rendezvous at {place}: {what}; start all ranks with torchrun, within a minute") from None
     return store, rank, ranks
+
+
+def _wait_for_listener(host: str, port: int) -> None:
+    """Return as soon as somebody listens there. Raises OSError after MEETING, for which torch waits twice."""
+    ends = time.monotonic() + MEETING
+    while True:
+        try:
+            return socket.create_connection((host, port), timeout=MEETING).close()
+        except OSError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(BEAT / 4)
 
 
 def _name_of_start(store: Any, rank: int, ranks: int) -> str:

@@ -43,6 +43,12 @@ def mistake(folder: Path) -> None:
     ranks.gather(None)
 
 
+def mistake_of_the_first(folder: Path) -> None:
+    if ranks.number() == 0:
+        raise UserError("a mistake on one rank")
+    ranks.gather(None)
+
+
 def killed(folder: Path) -> None:
     ranks.gather(None)
     if ranks.number() == 1:
@@ -70,6 +76,7 @@ def test_ranks_talk_and_one_of_them_prints(tmp_path: Path) -> None:
     [
         ("differ", r"error: rank 1 \(.*\) has other option --lr than rank 0 \(.*\): 1.1, not 0.1; start all .* alike"),
         ("mistake", "error: a mistake on one rank"),
+        ("mistake_of_the_first", "error: a mistake on one rank"),  # who keeps what the others hear of it by
     ],
 )
 def test_a_mistake_is_said_once_and_ends_all(what: str, line: str, tmp_path: Path) -> None:
