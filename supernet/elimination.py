@@ -67,7 +67,8 @@ def coded(scope: Scope, codes: NDArray[np.integer], entries: Sequence[Any]) -> C
     same = same.astype(np.min_scalar_type(len(places)))  # of large tables one byte each
     codes = same[codes]
     for axis in reversed(range(len(scope))):
-        if (codes == np.take(codes, [0], axis)).all():
+        first, second = (np.take(codes, [option], axis, mode="clip") for option in (0, 1))
+        if (first == second).all() and (codes == first).all():  # most differ in the second already
             codes = np.take(codes, 0, axis)
             scope = scope[:axis] + scope[axis + 1 :]
     return Coded(scope, np.asarray(codes), list(places))
@@ -78,12 +79,15 @@ def coded_table(scope: Scope, table: np.ndarray) -> Coded:
     return coded(scope, np.arange(table.size).reshape(table.shape), list(table.flat))
 
 
-def combined(sizes: Sequence[int], factors: Sequence[Coded], rule: Callable[[list[Any]], Any]) -> Coded:
+def combined(factors: Sequence[Coded], rule: Callable[[list[Any]], Any]) -> Coded:
     """One factor of several: `rule` makes its entry of one entry each, once for every combination that there is."""
     scope = tuple(dict.fromkeys(decision for factor in factors for decision in factor.scope))
-    key = np.zeros([sizes[decision] for decision in scope], dtype=np.int32)
+    key = np.zeros([1 for _ in scope], dtype=np.int32)  # as wide as what was combined so far asks for
     met: list[tuple[Any, ...]] = [()]  # the combinations so far, by their numbers in the key
     for factor in factors:
+        if len(factor.entries) == 1:  # as of every gate that is always open
+            met = [(*combination, *factor.entries) for combination in met]
+            continue
         key = key * len(factor.entries) + align(factor.scope, factor.codes, scope)
         there = np.bincount(key.ravel(), minlength=len(met) * len(factor.entries)) > 0
         key = (np.cumsum(there, dtype=np.int32) - 1)[key]

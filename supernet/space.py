@@ -264,7 +264,7 @@ class SearchSpace(NetworkSpace):
                 return site.options[option], merged_shape(shapes, site.merge)
 
             gate = coded_table(*self.gates[site.gate_name])
-            here = combined(self.sizes, [gate, *(known[name] for name in site.inputs)], stands)
+            here = combined([gate, *(known[name] for name in site.inputs)], stands)
             leaving = [None if entry is None else entry[0].output_shape(entry[1]) for entry in here.entries]
             known[site.name] = coded(here.scope, here.codes, leaving)
             result.append(here)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from tests.house.test_imports import ROOMS, ROOT, imported_modules
@@ -31,6 +32,7 @@ def packages() -> set[str]:
     return {str(path.parent.relative_to(ROOT)) for room in ROOMS for path in (ROOT / room).rglob("__init__.py")}
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Path of every module of the rooms, by its dotted name."""
     found = {}
@@ -40,8 +42,10 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def graph(files: Mapping[str, Path]) -> dict[str, set[str]]:
-    """What every module imports of the others, for types too."""
+@cache
+def graph() -> dict[str, set[str]]:
+    """What every module of the rooms imports of the others, for types too."""
+    files = modules()
     edges: dict[str, set[str]] = {}
     for module, path in files.items():
         source = path.read_bytes()
@@ -98,12 +102,12 @@ def test_every_room_is_drawn() -> None:
 
 def test_imports_go_to_what_is_drawn_above() -> None:
     files = modules()
-    found = against(drawn(DOCUMENT.read_text(encoding="utf-8")), graph(files), files)
+    found = against(drawn(DOCUMENT.read_text(encoding="utf-8")), graph(), files)
     assert not found, "\n".join(found)
 
 
 def test_there_are_no_circles() -> None:
-    found = [" -> ".join(circle) for circle in circles(graph(modules()))]
+    found = [" -> ".join(circle) for circle in circles(graph())]
     assert not found, "\n".join(found)
 
 
