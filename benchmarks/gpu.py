@@ -107,12 +107,13 @@ def in_process(part: str, work: Work, seconds: float) -> Iterator[Row]:
     )  # imported once; no process has touched the device before
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(part, work, there))
-    ends = time.monotonic() + seconds
+    ends, patience = time.monotonic() + seconds, 5.0
     process.start()
     there.close()
     try:
         while True:
             if not here.poll(max(0.0, ends - time.monotonic())):
+                patience = 0.0
                 yield {"what": f"{part}: cut off after {seconds:.0f} s", "value": 1, "unit": "", "cut": True}
                 return
             try:
@@ -121,12 +122,12 @@ def in_process(part: str, work: Work, seconds: float) -> Iterator[Row]:
                 return
             yield found
     finally:
-        _end(process)
+        _end(process, patience)
 
 
-def _end(process: Any) -> None:
-    """End a process and what it has started, if it has not ended by itself."""
-    process.join(1)
+def _end(process: Any, patience: float) -> None:
+    """End a process and what it has started, if it does not end by itself in so many seconds."""
+    process.join(patience)
     if process.is_alive():
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -32,8 +32,12 @@ def graphs(work: Work) -> Iterator[Row]:
     with torch.inference_mode():
         network.eval()
         yield from _payoff("an evaluation pass", partial(network, x), device, "graph", captured)
-        if not work.small:
+        if work.small:
+            return
+        try:
             yield from _payoff("an evaluation pass", partial(network, x), device, "compile", _compiled(network, x))
+        except Exception as error:  # it wants a compiler, Triton and more, and says so in many ways
+            yield row("an evaluation pass: compile", float("nan"), "x", note=f"{error}".splitlines()[0][:80])
 
 
 def one_step(network: Network, x: Tensor, y: Tensor) -> Callable[[], object]:

@@ -170,6 +170,8 @@ def test_a_training_gives_its_memory_back(data: Data) -> None:
 
 
 def on_a_rank(folder: Path) -> None:
+    """The part of this file that runs on every rank."""
+    folder.mkdir(exist_ok=True)
     prepared = prepare_supernet(toy.supernet_options(folder / str(number()), device="cuda", amp="off", sync_bn=True))
     recipe, state = prepared.recipe, prepared.state
     for (x, y), _ in zip(recipe.batches(0), range(3), strict=False):
