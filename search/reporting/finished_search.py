@@ -296,6 +296,9 @@ def read_search(folder: Path, trusted: str | None = None, best: Mapping[str, Any
         # What is computed when it is asked for, so that no command stumbles over it later.
         finished.task, finished.objectives, finished.axis, finished.inside, finished.random_start  # noqa: B018
         finished.generations()
+        for objective in finished.objectives:
+            for _, result in finished.inside:
+                objective.value(result)
     return finished
 
 

@@ -89,3 +89,8 @@ def test_too_few_images_to_split(settings, digit_folder, tmp_path: Path) -> None
         load_data(settings("imagefolder", digit_folder({"train": 1, "val": 1})))
     with pytest.raises(UserError, match=r"class 'digit_0' has 1 image to split.*test"):
         load_data(settings("imagefolder", digit_folder({"": 1}, root=tmp_path / "flat")))
+
+
+def test_no_image_is_larger_than_any(settings) -> None:
+    with pytest.raises(UserError, match="images of 1,125,000,000 px a side: at most 16,384"):
+        load_data(settings("digits"), resolution=1_125_000_000)

@@ -39,6 +39,9 @@ DATASETS: dict[str, Loader] = {
     "landmarks": load_landmarks,
 }
 
+MOST_SIDE = 16_384
+"""Pixels a side of an image."""
+
 TEST_SHARE = 0.2
 # Not the run's seed: an image that tests in one run must never train in another.
 TEST_SEED = 0
@@ -65,7 +68,7 @@ def load_data(options: Any, resolution: int | None = None, check: Callable[[int,
             not called for a `Data` of a user's own.
 
     Raises:
-        UserError: unknown data set, missing or damaged files, or classes too small to be split.
+        UserError: unknown data set, missing or damaged files, larger images than any, or classes too small to be split.
     """
     name = options.dataset
     load = load_object(name) if is_reference(name) else choose("dataset", name, DATASETS)
@@ -87,9 +90,12 @@ def load_data(options: Any, resolution: int | None = None, check: Callable[[int,
         raise UserError(f"--flip: a mirrored image of {source.name} has another target (left and right change places)")
     if options.flip is not None:
         source = replace(source, horizontal_flip=options.flip)
+    side = resolution or source.resolution
+    if side > MOST_SIDE:
+        raise UserError(f"images of {side:,} px a side: at most {MOST_SIDE:,}")
     if check is not None:
-        check(len(source.classes), resolution or source.resolution)
-    return _build(source, options, resolution or source.resolution)
+        check(len(source.classes), side)
+    return _build(source, options, side)
 
 
 def _of_user(name: str, returned: Any) -> Source | Data:
