@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.on_gpu.work import Row, Work, in_turns, ratio, row, seconds_of, space_of
-from supernet import Network, Supernet, extract
+from supernet import Supernet, extract
 from training.device import choose_device
 from training.optimizers import make_optimizer, update, zero_grad
 
@@ -26,7 +26,6 @@ def graphs(work: Work) -> Iterator[Row]:
     network = extract(Supernet(space), space.sample(random.Random(0))).to(device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x, y = next(data.train.batches(work.batch_size, device=device, augment=True))
-    x, y = x.repeat(-(-work.batch_size // len(x)), 1, 1, 1), y.repeat(-(-work.batch_size // len(y)))
     trained = one_step(network, x, y)
     yield from _payoff("a training step", trained, device, "graph", captured)
     with torch.inference_mode():
@@ -40,7 +39,7 @@ def graphs(work: Work) -> Iterator[Row]:
             yield row("an evaluation pass: compile", float("nan"), "x", note=f"{error}".splitlines()[0][:80])
 
 
-def one_step(network: Network, x: Tensor, y: Tensor) -> Callable[[], object]:
+def one_step(network: nn.Module, x: Tensor, y: Tensor) -> Callable[[], object]:
     """A whole step of one network on one batch, which nothing of the host changes."""
     parameters = list(network.parameters())
     optimizer = make_optimizer("sgd", parameters, 0.01, 0.9, 4e-5)

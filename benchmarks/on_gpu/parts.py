@@ -159,12 +159,12 @@ def waits(work: Work) -> Iterator[Row]:
         training = Trained(work, data, Supernet(space), [space.sample(random.Random(0))])
         training.steps(3)
         counts = []
-        for steps in (2, 7):
+        for steps in (1, 3):
             with torch.profiler.profile(activities=activities) as profile:
                 training.steps(steps)
             events = profile.key_averages()
             counts.append(sum(event.count for event in events if event.key in WAITING))
-        yield row(f"{kind}: waits in a step", (counts[1] - counts[0]) / 5, at_most=0)
+        yield row(f"{kind}: waits in a step", (counts[1] - counts[0]) / 2, at_most=0)
 
 
 def population(work: Work) -> Iterator[Row]:

@@ -36,6 +36,21 @@ def test_every_part_gives_its_rows(tiny: Work) -> None:
     assert all("needs a CUDA device" in one["note"] for one in found["graphs"])
 
 
+def test_the_step_that_is_captured_is_one_of_torchs_sgd() -> None:
+    torch.manual_seed(0)
+    network, other = (torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3)) for _ in range(2))
+    other.load_state_dict(network.state_dict())
+    x, y = torch.randn(4, 3, 2, 2), torch.tensor([0, 1, 2, 0])
+    step, optimizer = graphs.one_step(network, x, y), torch.optim.SGD(other.parameters(), 0.01, 0.9, weight_decay=4e-5)
+    for _ in range(3):
+        step()
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(other(x), y).backward()
+        optimizer.step()
+    for p, q in zip(network.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p, q)
+
+
 def test_a_graph_is_captured_after_a_warm_up_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("Stream", "stream", "current_stream", "CUDAGraph", "graph"):
         monkeypatch.setattr(torch.cuda, name, MagicMock())
