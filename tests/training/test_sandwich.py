@@ -60,6 +60,28 @@ class TestSandwich(TrainerSuite):
         for grad, wanted in zip(found, expected, strict=True):
             torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-6)
 
+    def test_answers_teach_and_are_not_taught(self) -> None:
+        """Of points the loss itself is the distance: it lets a gradient through to both."""
+        trainer, x, y = self._start()
+        assert isinstance(trainer, Sandwich)
+        trainer.divergence = F.mse_loss
+        paths, model, step = trainer.paths(3), trainer.context.supernet, trainer.step(3)
+        losses = [run(x, y)[0] for run in step.passes]
+        found = torch.autograd.grad(sum(losses), step.parameters)
+        largest, *others = [model(x, path) for path in paths]
+        loss = F.cross_entropy(largest, y, label_smoothing=0.1)
+        loss = loss + sum(((outputs - largest.detach()) ** 2).mean() for outputs in others)
+        for grad, wanted in zip(found, torch.autograd.grad(loss, step.parameters), strict=True):
+            torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-6)
+
+    def test_the_ends_are_validated_first(self) -> None:
+        trainer = self.make(self.context())
+        assert trainer.paths_to_validate(2, 10) == [(0,) * 8, (2,) * 8]  # of NAS-Bench-Macro
+        *ends, third = trainer.paths_to_validate(3, 10)
+        assert ends == [(0,) * 8, (2,) * 8]
+        assert third not in ends
+        assert trainer.paths_to_validate(1, 10) == [(0,) * 8]
+
 
 class TestAttentive(TrainerSuite):
     """Of several paths per step; the sandwich's are drawn in the same way."""

@@ -10,7 +10,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 
 from config_file.errors import UserError
 from config_file.files import append_sealed
-from lookup_tables.limits import Limits
+from lookup_tables.limits import Limit, Limits
 from search.archive import Archive
 from search.engine import with_costs
 from search.objectives import parse_objectives
@@ -91,6 +91,33 @@ def test_what_is_known_before_is_learnt_from_and_its_best_are_confirmed() -> Non
     assert sorted(map(toy_accuracy, first[:5]), reverse=True) == best
     assert not {result.architecture for result in known} & set(first[5:])
     assert np.mean(list(map(toy_accuracy, first))) > np.mean(list(map(toy_accuracy, cold.ask(10)))) + 0.1
+
+
+def test_of_what_is_known_only_what_keeps_the_limits_is_confirmed() -> None:
+    space = toy_space(layers=5)
+    table = toy_tables(space)["flops"]
+    known = results_of(sorted({space.canonical(architecture) for architecture in space.enumerate()})[::3])
+    middle = float(np.median([table.cost([result.architecture])[0] for result in known]))
+    problem = Problem(Limits(space, [Limit(table, upper=middle)]), earlier=known)
+    first = PredictorSearch(problem, PredictorOptions(population=10, inner_evaluations=50), 0).ask(10)
+    allowed = [r.architecture for r in known if table.cost([r.architecture])[0] <= middle]
+    assert max(map(toy_accuracy, allowed)) < max(toy_accuracy(result.architecture) for result in known)
+    assert sorted(map(toy_accuracy, first[:5])) == sorted(map(toy_accuracy, allowed))[-5:]
+    assert max(table.cost(np.array(first))) <= middle
+
+
+def test_a_cost_that_is_looked_up_is_minimised() -> None:
+    space = toy_space(layers=5)
+    tables = toy_tables(space)
+    problem = Problem(Limits(space), parse_objectives("flops"), tables)
+    strategy = PredictorSearch(problem, PredictorOptions(population=8, inner_evaluations=200), 0)
+    rounds = []
+    for _ in range(2):
+        rounds.append(strategy.ask(8))
+        strategy.tell([with_costs(result, tables) for result in results_of(rounds[-1])])
+    every = {space.canonical(architecture) for architecture in space.enumerate()} - {*rounds[0]}
+    cheapest = sorted(tables["flops"].cost(np.array([*every])))
+    assert sorted(tables["flops"].cost(np.array(rounds[1])))[:4] == cheapest[:4]
 
 
 def test_failures_among_what_is_known_are_no_data() -> None:
