@@ -129,3 +129,23 @@ def test_alone_nothing_is_joined() -> None:
         assert (ranks.number(), ranks.count(), ranks.launcher()) == (0, 1, ["python"])
         assert ranks.share("x") == "x"
         ranks.compare({"what": 1})
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"LOCAL_WORLD_SIZE": "4"}, "torchrun --nproc-per-node 4"),
+        ({"LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "2"}, "torchrun --nnodes 2 --nproc-per-node 2"),
+        ({}, "torchrun --nproc-per-node 4"),
+    ],
+)
+def test_the_launcher_is_said_with_the_flags_it_was_given(
+    variables: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `torchrun --help` calls them; the variables are those of its documentation."""
+    monkeypatch.setattr(ranks, "count", lambda: 4)
+    for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert " ".join(ranks.launcher()) == words
