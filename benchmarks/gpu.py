@@ -102,9 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def in_process(part: str, work: Work, seconds: float) -> Iterator[Row]:
     """The rows of a part as it finds them, in a process that is ended after so many seconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["benchmarks.on_gpu.parts", "benchmarks.on_gpu.whole"]
-    )  # imported once; no process has touched the device before
+    # Imported once, in a process that never touches the device.
+    context.set_forkserver_preload(["benchmarks.on_gpu.parts", "benchmarks.on_gpu.whole"])
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(part, work, there))
     ends, patience = time.monotonic() + seconds, 5.0

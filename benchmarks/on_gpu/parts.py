@@ -90,34 +90,46 @@ def loader(work: Work) -> Iterator[Row]:
     initialise(supernet, 0)
     steps, workers = (2, 0) if work.small else (20, 8)
     shared = Trained(work, data, supernet, [path])
-    batches = DataLoader(
-        Pixels(data), work.batch_size, shuffle=True, drop_last=True, num_workers=workers,
-        pin_memory=device.type == "cuda", persistent_workers=workers > 0,
-    )  # fmt: skip
-    runs: dict[str, Callable[[], object]] = {"ours": partial(shared.steps, steps)}
+    plain = {}
     for name, mixed in (("plain float32", False), ("plain bfloat16", True)):
-        runs[name] = partial(_plain_steps, extract(supernet, path), batches, device, steps, mixed)
-    times = in_turns(runs, device, work.seconds)
+        batches = DataLoader(
+            Pixels(data), work.batch_size, shuffle=True, drop_last=True, num_workers=workers,
+            pin_memory=device.type == "cuda", persistent_workers=workers > 0,
+        )  # fmt: skip
+        plain[name] = Plain(extract(supernet, path), batches, device, mixed)
+    runs = {"ours": partial(shared.steps, steps)} | {name: partial(one.steps, steps) for name, one in plain.items()}
+    times = in_turns(runs, device, work.seconds, {name: one.begin for name, one in plain.items()})
     for name in runs:
         yield row(f"chain: {name}", per_second(work, steps, times[name]), "images/s")
-    for name in list(runs)[1:]:
+    for name in plain:
         yield row(f"chain: ours over {name}", unit="x", **ratio(times[name], times["ours"]))
 
 
-def _plain_steps(network: nn.Module, batches: Any, device: torch.device, steps: int, mixed: bool) -> float:
-    layout = torch.channels_last if mixed else torch.contiguous_format
-    network = network.to(device).to(memory_format=layout).train()  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=4e-5)
-    total = 0.0
-    for x, y in itertools.islice(itertools.chain.from_iterable(itertools.repeat(batches)), steps):
-        x, y = x.to(device, memory_format=layout), y.to(device)
-        optimizer.zero_grad()
-        with torch.autocast(device.type, torch.bfloat16) if mixed else nullcontext():
-            loss = F.cross_entropy(network(x), y)
-        loss.backward()
-        optimizer.step()
-        total += loss.item()
-    return total
+class Plain:
+    """A training loop as everybody writes it."""
+
+    def __init__(self, network: nn.Module, batches: Any, device: torch.device, mixed: bool) -> None:
+        self.layout = torch.channels_last if mixed else torch.contiguous_format
+        self.network = network.to(device).to(memory_format=self.layout).train()  # type: ignore[call-overload]
+        self.optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, weight_decay=4e-5)
+        self.batches, self.device, self.mixed = batches, device, mixed
+        self.total = 0.0
+
+    def begin(self) -> None:
+        """Start the loader anew, and use up what its processes have read ahead meanwhile."""
+        self.feed = itertools.chain.from_iterable(itertools.repeat(self.batches))
+        self.steps(2 * self.batches.num_workers + 1)
+
+    def steps(self, count: int) -> None:
+        """Make so many steps."""
+        for x, y in itertools.islice(self.feed, count):
+            x, y = x.to(self.device, memory_format=self.layout), y.to(self.device)
+            self.optimizer.zero_grad()
+            with torch.autocast(self.device.type, torch.bfloat16) if self.mixed else nullcontext():
+                loss = F.cross_entropy(self.network(x), y)
+            loss.backward()
+            self.optimizer.step()
+            self.total += loss.item()
 
 
 def mixed(work: Work) -> Iterator[Row]:

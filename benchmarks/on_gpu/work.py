@@ -151,17 +151,28 @@ def seconds_of(run: Callable[[], object], device: torch.device) -> float:
 
 
 def in_turns(
-    runs: Mapping[str, Callable[[], object]], device: torch.device, seconds: float, most: int = 30
+    runs: Mapping[str, Callable[[], object]],
+    device: torch.device,
+    seconds: float,
+    before: Mapping[str, Callable[[], object]] | None = None,
+    most: int = 30,
 ) -> dict[str, list[float]]:
-    """The seconds of runs that take turns, in an order that changes, for so many seconds: at least 3 turns each."""
+    """The seconds of runs that take turns, in an order that changes, for so many seconds: at least 3 turns each.
+
+    `before`: what comes before a turn of some of them, and does not count.
+    """
+    before = before or {}
     times: dict[str, list[float]] = {name: [] for name in runs}
     rng, ends = random.Random(0), time.perf_counter() + seconds
-    for run in runs.values():
+    for name, run in runs.items():
+        before.get(name, run)()
         run()  # kernels are chosen
     for turn in range(most):
         if turn >= 3 and time.perf_counter() > ends:
             break
         for name in rng.sample(list(runs), len(runs)):
+            if name in before:
+                before[name]()
             times[name].append(seconds_of(runs[name], device))
     return times
 

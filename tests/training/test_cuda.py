@@ -56,6 +56,18 @@ def losses(data: Data, device: torch.device, count: int, **changes: Any) -> list
     return torch.stack(found).tolist()
 
 
+def test_a_gpu_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is named is the current one, whose generator steps seed; float32 is no TF32."""
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    prepare_device(torch.device("cuda", 1), 0)
+    assert current == [torch.device("cuda", 1)]
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.benchmark
+
+
 @needs_gpu
 @pytest.mark.parametrize("name", [name for name in CASES if name not in OWN_FILES])
 def test_a_step_waits_for_nothing(name: str, data: Data) -> None:
