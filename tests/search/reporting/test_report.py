@@ -172,15 +172,6 @@ def test_any_space(name: str, tmp_path: Path) -> None:
     assert page.of_class("block")
 
 
-def test_an_objective_that_nothing_was_asked_for_is_damage(run: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(run, tmp_path / "run")
-    best = json.loads((folder / "search/best.json").read_text())
-    best["search"]["objectives"] = ["accuracy:max", "null:min"]
-    write_sealed(folder / "search/best.json", {name: value for name, value in best.items() if name != "checksum"})
-    with pytest.raises(UserError, match=r"holds a best\.json, .* that is damaged or not of a search: .*null"):
-        read_search(folder)
-
-
 def test_generations_of_an_evolution(chain: SearchSpace, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", chain, 40, 0)
     options = {"search_strategy": "evolution", "dedup": "true", "population": 10, "parent_num": 4}
