@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -81,11 +80,10 @@ def test_a_broken_off_evaluation_leaves_no_process(evaluator: SupernetEvaluator)
     results = workers.evaluate(population(evaluator.supernet.space, 17))
     next(results)
     processes = [worker.process for worker in workers._workers]
-    start = time.monotonic()
     results.close()  # type: ignore[attr-defined]
-    assert time.monotonic() - start < 1
     assert len(processes) == 2
-    assert not any(process.is_alive() for process in processes)
+    # In the middle of their work; by themselves they would have ended well.
+    assert [process.exitcode for process in processes if process is not None] == [-signal.SIGKILL] * 2
 
 
 @pytest.mark.usefixtures("served_workers")
