@@ -216,11 +216,8 @@ def _wait_for_listener(host: str, port: int) -> None:
 
 
 def _name_of_start(store: Any, rank: int, ranks: int) -> str:
-    """A name, the same on all ranks, for what they keep in the store: torchrun's has what was left before a restart.
-
-    Each rank says a word that nobody has said before, and rank 0 answers to that word.
-    """
-    own, ends = secrets.token_hex(8), time.monotonic() + MEETING
+    """A name, of which ranks agree, for what they keep in the store: torchrun's has what was left before a restart."""
+    own, ends = secrets.token_hex(8), time.monotonic() + MEETING  # a new word of each rank, which rank 0 answers
     if rank:
         store.set(f"hello/{rank}", own)
         store.wait([f"welcome/{own}"], timedelta(seconds=MEETING))
@@ -291,8 +288,9 @@ class _Watch(threading.Thread):
                 error = error if lost is None else LostRankError(lost)
             return error if self._first(str(error) or type(error).__name__, self._store) else None
         except (RuntimeError, KeyboardInterrupt):  # the store has gone, with whoever kept it
-            gone = LostRankError(GONE) if isinstance(error, LostRankError) else error
-            return None if isinstance(error, KeyboardInterrupt) else gone
+            if isinstance(error, KeyboardInterrupt) and str(error):  # what all have agreed on
+                return error if self._rank == 0 else None
+            return LostRankError(GONE) if isinstance(error, LostRankError | KeyboardInterrupt) else error
 
     def leave(self) -> None:
         """Give no sign of life any more; who keeps the store waits a moment for the others to hear how it ended."""
