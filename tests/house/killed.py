@@ -135,12 +135,15 @@ VOLATILE = {
 class Watch:
     """Hears of every file that this process is about to write, name or remove in a folder.
 
-    Then it copies `place` to `copies`/NUMBER, where that is asked for; in window `kill_at` it kills the process.
+    Then it copies `place` to `copies`/NUMBER, where that is asked for, the first time that it comes by or `every` time;
+    in window `kill_at` it kills the process.
     """
 
-    def __init__(self, folder: Path, place: Path, kill_at: int = 0, copies: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, place: Path, kill_at: int = 0, copies: Path | None = None, every: bool = False
+    ) -> None:
         self.folder, self.place, self.kill_at, self.copies = f"{folder}{os.sep}", place, kill_at, copies
-        self.windows: list[tuple[str, str]] = []
+        self.every, self.windows = every, list[tuple[str, str]]()
         self._before = "nothing"
         sys.addaudithook(self._hear)
 
@@ -164,11 +167,11 @@ class Watch:
         number = len(self.windows)
         if number == self.kill_at:
             os._exit(KILLED)
-        if self.copies is not None:
+        if self.copies is not None and (self.every or self.windows.index(self.windows[-1]) == number - 1):
             shutil.copytree(self.place, self.copies / str(number))
 
 
-def forked(place: Path, stage: str, extra: list[str], kill_at: int = 0, copies: Path | None = None) -> int:
+def forked(place: Path, stage: str, extra: list[str], *watched: Any) -> int:
     """Run a stage in a process of its own, which works in `place`; its exit status. The windows are left in a file."""
     main, arguments, folder, _ = COMMANDS[stage]
     child = os.fork()
@@ -179,7 +182,7 @@ def forked(place: Path, stage: str, extra: list[str], kill_at: int = 0, copies: 
             with (place / "out.txt").open("a") as out:
                 os.dup2(out.fileno(), 1)
                 os.dup2(out.fileno(), 2)
-            watch = Watch(place / "runs/t" / folder, place, kill_at, copies)
+            watch = Watch(place / "runs/t" / folder, place, *watched)
             main([*arguments, *extra])
             (place / "windows.json").write_text(json.dumps(watch.windows))
             status = 0
@@ -250,9 +253,9 @@ def began(folder: Path) -> bool:
     return any(path.is_file() and ".partial-" not in path.name for path in folder.rglob("*"))
 
 
-def different(first: Path, second: Path) -> list[str]:
-    """Names of the files that two folders do not have alike."""
-    one, other = content_of(first), content_of(second)
+def different(one: dict[str, Any], folder: Path) -> list[str]:
+    """Names of the files that a folder does not have alike."""
+    other = content_of(folder)
     return [name for name in {**one, **other} if one.get(name) != other.get(name)]
 
 
@@ -273,9 +276,10 @@ def survive(work: Path, stage: str, every: bool = False) -> dict[str, Any]:
     folder, copies = Path("runs/t") / COMMANDS[stage][2], work / "copies"
     shutil.rmtree(copies, ignore_errors=True)
     whole, again = (prepared(work, name, stage) for name in ("whole", "again"))
-    assert forked(whole, stage, [], copies=copies) == 0, (whole / "out.txt").read_text()
+    assert forked(whole, stage, [], 0, copies, every) == 0, (whole / "out.txt").read_text()
     assert forked(again, stage, []) == 0, (again / "out.txt").read_text()
-    assert different(whole / folder, again / folder) == []
+    expected = content_of(whole / folder)
+    assert different(expected, again / folder) == []
     windows = [tuple(window) for window in json.loads((whole / "windows.json").read_text())]
     chosen = {n: w for n, w in enumerate(windows, start=1) if n > 1 and (every or windows.index(w) == n - 1)}
     wrong: list[tuple[tuple[str, ...], str]] = []
@@ -288,13 +292,13 @@ def survive(work: Path, stage: str, every: bool = False) -> dict[str, Any]:
     assert forked(killed, stage, [], first) == KILLED, (killed / "out.txt").read_text()
     wrong += [
         (chosen[first], f"a kill leaves another {name}")
-        for name in different(killed / folder, copies / str(first) / folder)
+        for name in different(content_of(killed / folder), copies / str(first) / folder)
     ]
     for number, window in chosen.items():
         place = killed if number == first else copies / str(number)
         if forked(place, stage, [] if stage in ANEW or not began(place / folder) else ["--resume"]):
             wrong.append((window, (place / "out.txt").read_text().splitlines()[-1]))
-        elif names := different(whole / folder, place / folder):
+        elif names := different(expected, place / folder):
             wrong.append((window, f"others: {', '.join(names)}"))
     return {"windows": list(chosen.values()), "wrong": wrong}
 

@@ -14,7 +14,7 @@ import pytest
 from search.cli import main as search
 from search.comparison.verdict import main as verdict
 from search.ranking.rank import main as rank
-from tests.house.killed import QUICK, TITLE, TRAINING, plain, prepared
+from tests.house.killed import JUDGED, QUICK, TITLE, TRAINING, plain, prepared
 from tests.training import pair
 from training.cli import main_train_supernet
 
@@ -24,7 +24,7 @@ TRIALS = [
     *TRAINING[:-4], "--lr", "0.1", "--evaluator", "training", "--fidelities", "1,2", "--search-strategy", "random",
     "--random-iteration", "4", "--target-hc", "0.06", "--confirm-images", "20",
 ]  # fmt: skip
-RANK = [*QUICK[:-2], "--truth", "truth.csv", "--resamples", "20"]
+RANK = [*JUDGED, "--truth", "truth.csv", "--resamples", "20"]
 VERDICT = [*TITLE, "--epochs", "1", "--lr", "0.1", "--seeds", "2", "--random-networks", "2"]
 
 
