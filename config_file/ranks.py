@@ -57,14 +57,16 @@ def count() -> int:
 
 
 def job() -> str:
-    """The name of what torchrun started, the same after its restarts; "" for another process."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return ""
-    return f"{os.environ['TORCHELASTIC_RUN_ID']} of process {os.getppid()}"
+    """The name of what torchrun started, the same after its restarts; "" for another process.
+
+    It is that of --rdzv-id, which all nodes have alike; without one a launcher is told from others by its process.
+    """
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "")
+    return f"{name} of process {os.getppid()}" if name == "none" else name
 
 
 def restarted() -> bool:
-    """True where torchrun starts this command once more, after a rank has failed (--max-restarts)."""
+    """True where torchrun starts this command once more, after a rank of this node has failed (--max-restarts)."""
     return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") not in ("", "0")
 
 

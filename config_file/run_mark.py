@@ -17,7 +17,7 @@ from config_file.environment import describe_environment
 from config_file.errors import UserError
 from config_file.files import is_leftover
 from config_file.lock import is_lock, lock_name
-from config_file.ranks import job, on_all, restarted
+from config_file.ranks import gather, job, on_all, restarted
 from config_file.readers.door import read_bytes, read_text
 from config_file.readers.form import check_form
 from config_file.readers.json_text import read_object, read_sealed
@@ -94,13 +94,16 @@ def new_mark(stage: str) -> dict[str, Any]:
 
 
 def continued(options: T) -> T:
-    """The options, of a command that torchrun has started once more: a run that it had begun goes on, by itself."""
+    """The options, of a command that torchrun has started once more: a run that it had begun goes on, by itself.
+
+    A node counts its own failures alone, and the first rank may have been on another one before.
+    """
 
     def begun() -> bool:
-        mark = read_mark(path) if restarted() else None
-        return mark is not None and mark.get("job") == job() and not is_emptied(path)
+        mark = read_mark(path) if any(again for _, again in there) else None
+        return mark is not None and mark.get("job") in [name for name, _ in there] and not is_emptied(path)
 
-    path = stage_path(options)
+    path, there = stage_path(options), gather([job(), restarted()])
     return replace(options, resume=True, overwrite=False) if on_all(begun) else options  # type: ignore[type-var]
 
 

@@ -12,7 +12,9 @@ import pytest
 
 from config_file import ranks
 from config_file.errors import EXIT_USER_ERROR, UserError
-from config_file.stages import command
+from config_file.files import write_sealed
+from config_file.run_mark import MARK, continued, new_mark
+from config_file.stages import command, stage_path
 from tests.training import pair, toy
 
 HERE = "tests.config_file.test_ranks:"
@@ -31,6 +33,15 @@ def talk(folder: Path) -> None:
     options = toy.supernet_options(folder)
     assert command("supernet", options).startswith("torchrun --nproc-per-node 2 train_supernet.py --title toy")
     assert command("search", options).startswith("python search.py")
+    assert not continued(options).resume
+    os.environ |= {
+        "TORCHELASTIC_RUN_ID": "a",
+        "TORCHELASTIC_RESTART_COUNT": str(ranks.number()),
+    }  # a node counts its own
+    (path := stage_path(options)).mkdir(parents=True, exist_ok=True)
+    for name, goes_on in (("a", True), ("b", False)):
+        ranks.on_all(lambda name=name: write_sealed(path / MARK, new_mark("supernet") | {"job": name}))
+        assert continued(options).resume is goes_on
 
 
 def differ(folder: Path) -> None:
