@@ -50,7 +50,7 @@ def table_of(options: VerdictOptions, finished: FinishedSearch) -> CostTable:
     space, resolution = with_sites(finished.space), finished.best["resolution"]
     if space.images is not None:
         raise UserError(f"the search decided the image size of {space.name}, and search.verdict compares at one")
-    name = finished.best["search"]["info_metric"]
+    name = finished.metrics[0]
     if metric_called(name).count is not None:
         return build_table(space, name, resolution)
     tables = load_tables(options.lookup_table or finished.options.get("lookup_table"), space, resolution)

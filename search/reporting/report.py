@@ -194,9 +194,9 @@ def compare(runs: Sequence[FinishedSearch]) -> dict[str, Any]:
         {
             "name": run.name,
             "colour": COLOURS[index % len(COLOURS)],
-            "strategy": run.best["search"]["strategy"],
+            "strategy": run.best["search"].get("strategy", "unknown"),
             "space": run.space.name,
-            "dataset": run.best["dataset"],
+            "dataset": run.best.get("dataset", "unknown"),
             "evaluations": f"{len(run.results):,}",
             "value": run.measured.digits(run.found),
             "interval": run.interval_in_words(run.interval) if run.is_confirmed else "not confirmed",
