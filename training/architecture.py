@@ -51,20 +51,28 @@ def choose_architecture(options: RetrainOptions, data: Data) -> Chosen:
     origin = "--architecture" if {*text} & {"[", "{", " ", ","} else text
     if content == RANDOM:
         origin = f"random, seed {options.random_seed}"
-    space = _space(content, options, data, origin)
-    return Chosen(space, architecture_of(content, space, origin, options.random_seed), origin)
-
-
-def _space(content: Any, options: RetrainOptions, data: Data, origin: str) -> NetworkSpace:
-    """The space that the content says it is of, with what this command asks for, for the data at hand.
-
-    That may be wider or deeper than what was searched, or another space, as long as its decisions are the same.
-    """
-    image: dict[str, Any] = {
+    image = {
         "resolution": data.resolution,
         "num_classes": len(data.classes),
         "in_channels": data.in_channels,
     }
+    space = space_of_training(content, options, image, origin)
+    return Chosen(space, architecture_of(content, space, origin, options.random_seed), origin)
+
+
+def space_of_training(content: Any, options: RetrainOptions, image: dict[str, Any], origin: str) -> NetworkSpace:
+    """The space that the content says it is of, with what this command asks for.
+
+    That may be wider or deeper than what was searched, or another space, as long as its decisions are the same.
+
+    Args:
+        content: of a search's best.json, or whatever else says an architecture.
+        image: resolution, num_classes and in_channels.
+        origin: of the content, for people.
+
+    Raises:
+        UserError: the decisions are others.
+    """
     if not isinstance(content, dict) or "space_options" not in content:
         return _asked_space(options, image)
     trusted = options.search_space

@@ -7,6 +7,7 @@ from random import Random
 import numpy as np
 
 from config_file.errors import UserError
+from config_file.options import was_given
 from config_file.quantity import quantity
 from lookup_tables import CostTable, build_table, load_tables
 from lookup_tables.limits import Limit, Limits
@@ -17,6 +18,7 @@ from search.reporting.finished_search import FinishedSearch
 from supernet import Architecture, NetSpec
 from supernet.metrics import FLOPS, Metric, metric_called
 from supernet.space import with_sites
+from training.architecture import space_of_training
 
 SAME_COST = 0.03
 """Random networks cost at most this much less or more than the found one."""
@@ -41,15 +43,21 @@ class Contender:
 
 
 def table_of(options: VerdictOptions, finished: FinishedSearch) -> CostTable:
-    """The costs that the search was limited in.
+    """The costs that the search was limited in, of the networks as `retrain.py` would train them: wider, if asked.
 
     Raises:
-        UserError: they were measured, and their table is not where it was and not given; or the search decided the
-            image size, at one of which everything is compared.
+        UserError: they were measured, and their table is not where it was and not given, or of other networks than
+            these; or the search decided the image size, at one of which everything is compared.
     """
-    space, resolution = with_sites(finished.space), finished.best["resolution"]
-    if space.images is not None:
-        raise UserError(f"the search decided the image size of {space.name}, and search.verdict compares at one")
+    if with_sites(finished.space).images is not None:
+        name = finished.space.name
+        raise UserError(f"the search decided the image size of {name}, and search.verdict compares at one")
+    asked = options.resolution if was_given(options, "resolution") else None
+    resolution = asked or finished.best["resolution"]
+    image = {"resolution": resolution, "in_channels": finished.space.input_shape[0]}
+    if (classes := finished.best["space_options"].get("num_classes")) is not None:
+        image["num_classes"] = classes
+    space = with_sites(space_of_training(finished.best, options, image, finished.name))
     name = finished.metrics[0]
     if metric_called(name).count is not None:
         return build_table(space, name, resolution)
@@ -68,8 +76,7 @@ def line_up(options: VerdictOptions, searches: Sequence[FinishedSearch], table: 
 
     Raises UserError where no random network costs about the same.
     """
-    space = with_sites(searches[0].space)
-    contenders = []
+    space, contenders = with_sites(table.space), []
 
     def add(arm: str, which: int, number: int, architecture: Architecture) -> None:
         cost, seed = float(table.cost([architecture])[0]), options.random_seed + number

@@ -62,7 +62,7 @@ def _compare(options: VerdictOptions) -> int:
         raise UserError(f"{source} is of {finished.task.name}: search.verdict compares test accuracies of classifiers")
     table = table_of(options, finished)
     contenders = line_up(options, [finished], table)
-    data = load_data(options, finished.best["resolution"])
+    data = load_data(options, table.resolution)
     if options.plan:
         further = (options.searches - 1) * options.top_k * options.seeds
         recipe = prepare_network(contenders[0].spec, data, options).recipe  # refuses what a training would
