@@ -199,7 +199,7 @@ def _meet() -> tuple[Any, int, int]:
             timeout=timedelta(seconds=MEETING),
         )
         dist.distributed_c10d._set_pg_timeout(timedelta(days=7))  # who dies is noticed by the signs of life
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, OverflowError) as error:
         what = str(error).splitlines()[0]
         raise UserError(f"no rendezvous at {place}: {what}; start all ranks with torchrun, within a minute") from None
     return store, rank, ranks

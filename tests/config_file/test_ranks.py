@@ -34,10 +34,8 @@ def talk(folder: Path) -> None:
     assert command("supernet", options).startswith("torchrun --nproc-per-node 2 train_supernet.py --title toy")
     assert command("search", options).startswith("python search.py")
     assert not continued(options).resume
-    os.environ |= {
-        "TORCHELASTIC_RUN_ID": "a",
-        "TORCHELASTIC_RESTART_COUNT": str(ranks.number()),
-    }  # a node counts its own
+    # A node counts its own failures alone: here that of the first rank none.
+    os.environ |= {"TORCHELASTIC_RUN_ID": "a", "TORCHELASTIC_RESTART_COUNT": str(ranks.number())}
     (path := stage_path(options)).mkdir(parents=True, exist_ok=True)
     for name, goes_on in (("a", True), ("b", False)):
         ranks.on_all(lambda name=name: write_sealed(path / MARK, new_mark("supernet") | {"job": name}))

@@ -100,7 +100,7 @@ def whole_trainings(root: Path, **more: Any) -> dict[str, Training]:
     }
 
 
-def run_to_its_end(name: str, training: Training, nan: int) -> Training:
+def run_to_its_end(training: Training, nan: int) -> Training:
     """Train, with a checkpoint after every step where minutes are asked for, and call `nan` of the loss as NaN."""
     training.checkpoint.path.parent.mkdir(parents=True, exist_ok=True)
     found = iter([0, 1, 2][training.state.step // training.recipe.steps_per_epoch :])
@@ -115,8 +115,8 @@ def run_to_its_end(name: str, training: Training, nan: int) -> Training:
 
 def on_a_rank(folder: Path) -> None:
     """The part of this file that runs on two ranks: all cases, and whole trainings."""
-    for name, training in whole_trainings(folder).items():
-        run_to_its_end(name, training, nan=11 if number() == 1 else toy.NEVER)  # of two calls in a step, in the sixth
+    for training in whole_trainings(folder).values():
+        run_to_its_end(training, nan=11 if number() == 1 else toy.NEVER)  # of two calls in a step, in the sixth
     found = {name: trained(training) for name, training in trainings(folder / str(number())).items()}
     if number() == 0:
         torch.save(found, folder / "found.pt")
@@ -196,7 +196,7 @@ def test_what_two_ranks_began_one_process_ends(name: str, steps: int, ranks: Pat
     replace(training.checkpoint, path=first).load_into(training.state)
     assert training.state.step == (1 if name == "regularised" else 2)
     # Of four calls in a step the third of step 6, the fifth that is left: the second piece's, before its head's.
-    run_to_its_end(name, training, nan=19 if name == "regularised" else toy.NEVER)
+    run_to_its_end(training, nan=19 if name == "regularised" else toy.NEVER)
     saved = torch.load(folder / "last.pt", weights_only=True)["state"]
     assert (saved["step"], saved.get("skipped", 0)) == (steps, int(name == "regularised"))
     state = training.state.state_dict()
