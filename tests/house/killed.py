@@ -22,7 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import filelock  # noqa: F401  # as torch._dynamo: imported once, not by every run
+import filelock  # noqa: F401  # as the next and torch._dynamo: imported once, not by every run
+import sklearn.datasets  # noqa: F401
 import torch
 import torch._dynamo
 from matplotlib.figure import Figure

@@ -6,7 +6,6 @@ They are forked by a server that has imported torch once, and say what they say 
 from __future__ import annotations
 
 import importlib
-import multiprocessing
 import os
 import signal
 import socket
@@ -16,7 +15,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-IMPORTED = ["training.cli", "search.cli", "sklearn.datasets", "torch.distributed"]
+from tests import served
+
 PATIENCE = 300
 
 
@@ -29,13 +29,12 @@ def free_port() -> int:
 
 def start(functions: Sequence[str], folder: Path, **variables: str) -> list[BaseProcess]:
     """One rank for each function, called with the folder; other environment variables, "" to have one missing."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
+    served.ensure_running()
     launched = {"WORLD_SIZE": str(len(functions)), "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port())}
     processes = []
     for rank, function in enumerate(functions):
         environment = launched | {"RANK": str(rank), "LOCAL_RANK": str(rank)} | variables
-        process = context.Process(target=_work, args=(function, folder, rank, environment))
+        process = served.SERVER.Process(target=_work, args=(function, folder, rank, environment))
         process.start()
         processes.append(process)
     return processes
