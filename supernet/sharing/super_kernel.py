@@ -75,7 +75,8 @@ class SuperKernel(Sliced):
         real = [not isinstance(self.options[o], Identity) for o in chosen]
         # Probability that there is a block at all, that a tap is used, and that a channel is: sums over the options
         # that use it. They stand where the paper has the nested indicators of its w_k and w_(k,e).
-        keep = torch.stack([share for share, there in zip(shares.unbind(), real, strict=True) if there]).sum()
+        there = [share for share, is_block in zip(shares.unbind(), real, strict=True) if is_block]
+        keep = torch.stack([shares.new_zeros(()), *there]).sum()
         tap, channel = torch.tensordot(shares, taps, 1), torch.tensordot(shares, channels, 1)
         # Kernel: a tap counts relative to its channel, P(tap | channel), as the batch norm behind would undo the rest.
         # What has no share is as it would be if it had one, so that its gradient says whether it should.

@@ -151,7 +151,7 @@ def test_factors_are_combined_as_an_enumeration_says() -> None:
     rng = np.random.default_rng(0)
     scopes = ((0, 1), (1, 2), (2,))
     tables = [rng.integers(0, 3, [sizes[d] for d in scope]).astype(object) for scope in scopes]
-    made = combined(sizes, [coded_table(*pair) for pair in zip(scopes, tables, strict=True)], sum)
+    made = combined([coded_table(*pair) for pair in zip(scopes, tables, strict=True)], sum)
     scope, table = made.factor
     assert set(made.entries) == set(table.flat)
     for choice in np.ndindex(*sizes):
