@@ -22,35 +22,18 @@ _MOST_BYTES, _MOST_LEVELS, _MOST_NODES = 16 * MEBI, 64, 10**6
 _NULL = ("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"))
 
 
-class _NumberLoader(yaml.composer.Composer, yaml.constructor.SafeConstructor, yaml.resolver.Resolver):
-    """YAML's own scalars, bounded; what is parsed is parsed by `parser`."""
+class _NumberLoader(yaml.SafeLoader):
+    """YAML's own scalars, bounded."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own table
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    def __init__(self, text: str, parser: type = yaml.SafeLoader) -> None:
-        yaml.composer.Composer.__init__(self)
-        yaml.constructor.SafeConstructor.__init__(self)
-        yaml.resolver.Resolver.__init__(self)
-        self._events = yaml.parse(text, Loader=parser)
-        self._event: Any = None
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
         self._open = 0
         self._extents: dict[int, tuple[int, int]] = {}  # of finished nodes: (nodes, levels), aliases unfolded
-
-    def peek_event(self) -> Any:
-        if self._event is None:
-            self._event = next(self._events, None)
-        return self._event
-
-    def check_event(self, *choices: type) -> bool:
-        event = self.peek_event()
-        return event is not None and (not choices or isinstance(event, choices))
-
-    def get_event(self) -> Any:
-        event, self._event = self.peek_event(), None
-        return event
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         mark = self.peek_event().start_mark
@@ -137,21 +120,13 @@ def _read(path: str | Path, loader: type[_NumberLoader]) -> Any:
             return parse_json(text, path)
     with reading(path, "is not valid YAML"):
         try:
-            content = _parsed(text, loader)
+            content = loader(text).get_single_data()
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = f", line {mark.line + 1}" if mark is not None else ""
             raise UserError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
     check_plain(content, path)
     return content
-
-
-def _parsed(text: str, loader: type[_NumberLoader]) -> Any:
-    """The content; by libyaml, where PyYAML has it and it understands the text, in a tenth of the time."""
-    if yaml.__with_libyaml__:
-        with suppress(yaml.YAMLError):  # which PyYAML's own parser then says in its words
-            return loader(text, yaml.CSafeLoader).get_single_data()
-    return loader(text).get_single_data()
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:

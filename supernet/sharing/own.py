@@ -1,13 +1,13 @@
 """The weights at one site of a supernet, and the plain case: every option has weights of its own."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import partial
 
 import torch
 from torch import nn
 
 from supernet.blocks import Block
-from supernet.copying import copied
 from supernet.gating import Forward, Mixture, mix_outputs
 
 
@@ -69,4 +69,4 @@ class OwnWeights(SharedWeights):
         return dict(self.layers[option].state_dict())
 
     def layer(self, option: int, in_channels: int) -> nn.Module:
-        return copied(self.layers[option])
+        return deepcopy(self.layers[option])

@@ -12,6 +12,7 @@ from torch import Tensor
 from config_file.errors import UserError, choose
 from config_file.options import part_of
 from config_file.plugins import guarded, is_reference, load_object, reference_of
+from supernet.spaces import MOST
 from training.data.augmentation import AUTO, AugmentationOptions, augmentation_of, frame_of
 from training.data.cache import cache_images
 from training.data.cifar import load_cifar10, load_cifar100
@@ -38,9 +39,6 @@ DATASETS: dict[str, Loader] = {
     "imagefolder": load_image_folder,
     "landmarks": load_landmarks,
 }
-
-MOST_SIDE = 16_384
-"""Pixels a side of an image."""
 
 TEST_SHARE = 0.2
 # Not the run's seed: an image that tests in one run must never train in another.
@@ -91,8 +89,8 @@ def load_data(options: Any, resolution: int | None = None, check: Callable[[int,
     if options.flip is not None:
         source = replace(source, horizontal_flip=options.flip)
     side = resolution or source.resolution
-    if side > MOST_SIDE:
-        raise UserError(f"images of {side:,} px a side: at most {MOST_SIDE:,}")
+    if side > (most := MOST["resolution"]):
+        raise UserError(f"images of {side:,} px a side: at most {most:,}")
     if check is not None:
         check(len(source.classes), side)
     return _build(source, options, side)
