@@ -29,7 +29,7 @@ BEAT = 1.0
 SILENCE = 20.0
 """Seconds without a sign of life after which a rank is taken for dead."""
 
-MEETING = 60.0
+MEETING = 50.0
 """Seconds to wait for the others at the start."""
 
 FAILURE = "failure"
